@@ -1,0 +1,8 @@
+# Stand-in for python:3.13-slim-trixie: Debian's Python under the names the official image gives it.
+FROM debian:trixie-slim
+RUN apt-get update \
+ && apt-get install --yes --no-install-recommends netbase python3-pip python3-venv tzdata \
+ && rm -rf /var/lib/apt/lists/* /usr/lib/python3*/EXTERNALLY-MANAGED \
+ && for name in python python3 python3.13; do ln -s /usr/bin/python3.13 /usr/local/bin/$name; done \
+ && for name in pip pip3; do ln -s /usr/bin/pip3 /usr/local/bin/$name; done
+CMD ["python3"]

@@ -1,0 +1,42 @@
+"""The page, and the redirect."""
+
+from urllib.parse import urlencode
+
+from django.conf import settings
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_safe
+
+from . import clicks
+from .forms import LinkForm
+from .models import Link
+
+
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def home(request: HttpRequest) -> HttpResponse:
+    """Shows the form and the links; makes a link."""
+    form = LinkForm(request.POST if request.method == "POST" else None)
+    if form.is_valid() and (link := form.save_if_free()):
+        return redirect(f"{reverse('home')}?{urlencode({'created': link.code})}")
+    pages = Paginator(Link.objects.all(), settings.LINKS_PER_PAGE)
+    context = {
+        "form": form,
+        "created": Link.objects.filter(code=request.GET.get("created", "")).first(),
+        "page": pages.get_page(request.GET.get("page")),
+        "site": f"{settings.SITE_URL or request.build_absolute_uri('/').rstrip('/')}",
+    }
+    return render(request, "home.html", context, status=422 if form.errors else 200)
+
+
+@never_cache
+@require_safe
+def follow(request: HttpRequest, code: str) -> HttpResponse:
+    """Sends the visitor on; counts it as a click when it was one."""
+    link = get_object_or_404(Link, code=code)
+    if request.method == "GET":
+        clicks.count(link)
+    return HttpResponseRedirect(link.target)

@@ -1,0 +1,1 @@
+"""The nouns: what the tasks talk about."""

@@ -1,0 +1,45 @@
+"""What the user sees: lines on stderr, so that stdout stays for what a task was asked for."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+
+def colour(text: str, code: int, stream: object = None) -> str:
+    """The text in an ANSI colour (31 red, 32 green, 33 yellow, 1 bold) when it goes to a terminal."""
+    tty = getattr(stream or sys.stderr, "isatty", lambda: False)()
+    return f"\033[{code}m{text}\033[0m" if tty else text
+
+
+def say(text: str) -> None:
+    """One line of progress."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def step(text: str) -> None:
+    """The heading of a part of the work."""
+    say(colour(f"==> {text}", 1))
+
+
+def warn(text: str) -> None:
+    """A line that wants attention, though work goes on."""
+    say(colour(f"warning: {text}", 33))
+
+
+def confirm(question: str) -> bool:
+    """Ask for a yes; without a terminal the answer is no."""
+    if not sys.stdin.isatty():
+        return False
+    return input(f"{question} [y/N] ").strip().lower() in {"y", "yes"}
+
+
+def table(rows: Sequence[Sequence[str]], heads: Sequence[str] = ()) -> str:
+    """Rows as left-aligned columns, two spaces apart, one line each."""
+    everything = [heads, *rows] if heads else list(rows)
+    widths = [max(map(len, column)) for column in zip(*everything, strict=True)]
+    lines = (
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        for row in everything
+    )
+    return "\n".join(line.rstrip() for line in lines)

@@ -1,0 +1,121 @@
+"""What went wrong, told in one line at the rim: the executor that every task runs under."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from types import FrameType, TracebackType
+from typing import Any, NoReturn
+
+import invoke
+from invoke.exceptions import Exit, Failure, ParseError, UnexpectedExit
+
+REFUSED = 2
+
+
+class Failed(Exception):
+    """A failure told as "what - what to do".
+
+    Args:
+        what: what failed, and why.
+        hint: what to type or change next.
+        code: the exit status: 1 something failed, 2 refused before anything was changed.
+    """
+
+    def __init__(self, what: str, hint: str = "", code: int = 1) -> None:
+        super().__init__(f"{what} - {hint}" if hint else what)
+        self.code = code
+
+
+class Executor(invoke.Executor):
+    """Runs tasks; any exception becomes one line on stderr and an exit status.
+
+    `inv --debug` shows the traceback instead. SIGTERM and SIGHUP end a task as Ctrl-C does, so
+    that what a task cleans up on Ctrl-C is cleaned up then too.
+    """
+
+    def execute(self, *tasks: Any) -> Any:
+        """Run the tasks. Raises Exit, with the line and the status, when one fails."""
+        signal.signal(signal.SIGTERM, _interrupt)
+        signal.signal(signal.SIGHUP, _interrupt)
+        try:
+            return super().execute(*tasks)
+        except (Exit, UnexpectedExit, ParseError):
+            raise
+        except KeyboardInterrupt:
+            raise Exit("inv: interrupted", code=130) from None
+        except Exception as error:
+            if self.core and self.core[0].args.debug.value:
+                raise
+            raise Exit(f"inv: {explain(error)}", code=getattr(error, "code", 1)) from error
+
+
+def explain(error: BaseException) -> str:
+    """One line that says what an exception of ours, Docker's, or anybody's means."""
+    kind = type(error).__name__
+    if isinstance(error, Failed):
+        return str(error)
+    if kind == "ClientNotFoundError":
+        return "docker is not installed - install Docker, or add --engine=host"
+    if hasattr(error, "docker_command"):
+        return _docker(error)
+    if isinstance(error, Failure):
+        return f"{error.result.command} failed: {_last_line(error.result.stderr)}"
+    if isinstance(error, FileNotFoundError) and error.filename:
+        return f"{error.filename} is not there - {error.strerror}"
+    text = " ".join(str(error).split())
+    return f"{kind}: {text} - run it again with inv --debug to see where"
+
+
+# What Docker says, and what to do about it.
+ADVICE = {
+    "cannot connect to the docker daemon": "start Docker, or add --engine=host; `inv doctor` tells more",
+    "error during connect": "start Docker, or add --engine=host; `inv doctor` tells more",
+    "permission denied while trying to connect": "add yourself to the docker group and log in again",
+    "no space left on device": "free some: docker system prune",
+    "port is already allocated": "choose another port: --port N",
+    "address already in use": "choose another port: --port N",
+    "pull access denied": "check the image's name, and log in to its registry",
+    "is unhealthy": "its log is above; `inv logs` shows all of it",
+    "dockerfile parse error": "mend the Dockerfile where it says",
+}
+
+
+def advise(text: str) -> str:
+    """What to do about a message of Docker's; empty when nothing is known of it."""
+    lowered = text.lower()
+    return next((advice for sign, advice in ADVICE.items() if sign in lowered), "")
+
+
+def _docker(error: Any) -> str:
+    output = f"{error.stdout or ''}\n{error.stderr or ''}"
+    words = [str(word) for word in error.docker_command]
+    verb = next((word for word in words if word in _VERBS), "")
+    said = _last_line(output) or f"exit status {error.return_code}"
+    advice = advise(output) or ("" if output.strip() else "its own output is above")
+    return f"docker {verb}: {said}" + (f" - {advice}" if advice else "")
+
+
+_VERBS = {"build", "up", "down", "run", "exec", "logs", "stop", "ps", "pull", "push", "config"}
+
+
+def _last_line(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else ""
+
+
+def _interrupt(signum: int, frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def one_line(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """A sys.excepthook for what fails before any executor runs, such as a broken invoke.yaml."""
+    if "--debug" in sys.argv or "-d" in sys.argv:
+        sys.__excepthook__(kind, error, trace)
+        return
+    mark = getattr(error, "problem_mark", None)
+    if mark is not None:
+        where = f"{mark.name}:{mark.line + 1}"
+        print(f"inv: {where}: not valid YAML: {error.problem} - mend that line", file=sys.stderr)  # type: ignore[attr-defined]
+    else:
+        print(f"inv: {explain(error)}", file=sys.stderr)

@@ -1,0 +1,65 @@
+"""A command on this machine, in the foreground; honours --echo and --dry, and ends when we do."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .console import colour, say
+
+if TYPE_CHECKING:
+    from invoke import Context
+
+GRACE = 10
+
+
+def tool(name: str) -> str:
+    """The path of a command that was installed beside this Python, such as ruff."""
+    return str(Path(sys.executable).with_name(name))
+
+
+def run(
+    ctx: Context, command: Sequence[str], env: Mapping[str, str] | None = None, check: bool = False
+) -> int:
+    """Run a command with this terminal, and return its exit status (0 under --dry).
+
+    Args:
+        command: the program and its arguments; no shell sees them.
+        env: variables on top of this process's own.
+        check: raise CalledProcessError on a status other than 0.
+    """
+    if ctx.config.run.echo or ctx.config.run.dry:
+        words = [f"{key}={value}" for key, value in (env or {}).items()] + list(command)
+        say(colour(shlex.join(words), 1))
+    if ctx.config.run.dry:
+        return 0
+    status = wait(subprocess.Popen(command, env={**os.environ, **(env or {})}))
+    if check and status:
+        raise subprocess.CalledProcessError(status, command)
+    return status
+
+
+def wait(child: subprocess.Popen[bytes]) -> int:
+    """Wait for a child; when interrupted, interrupt it too and see it gone within GRACE seconds."""
+    try:
+        return child.wait()
+    except KeyboardInterrupt:
+        end(child)
+        raise
+
+
+def end(child: subprocess.Popen[bytes]) -> None:
+    """Ask a child to end, as Ctrl-C does; kill it when it has not within GRACE seconds."""
+    if child.poll() is None:
+        child.send_signal(signal.SIGINT)
+        try:
+            child.wait(GRACE)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
