@@ -1,0 +1,27 @@
+"""The table of contents: what `inv --list` shows."""
+
+import sys
+
+from invoke import Collection
+
+from . import check, develop, observe
+from .lib import errors
+
+sys.excepthook = errors.one_line
+
+namespace = Collection(
+    develop.dev,
+    develop.down,
+    develop.logs,
+    develop.manage,
+    develop.psql,
+    develop.shell,
+    check.test,
+    check.lint,
+    check.format,
+    check.types,
+    check.migrations,
+    check.requirements,
+    observe.doctor,
+    observe.completion,
+)

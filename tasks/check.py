@@ -1,0 +1,104 @@
+"""What must hold before a change goes on: tests, style, types, migrations, locked requirements."""
+
+from __future__ import annotations
+
+from invoke import Context, task
+from invoke.exceptions import Exit
+
+
+@task(
+    iterable=["path"],
+    help={
+        "engine": "docker (PostgreSQL and Redis), host (SQLite), or auto",
+        "path": "only this file or folder (again for more); no coverage floor then",
+        "pattern": "only tests whose names match, as pytest -k has it; no coverage floor then",
+        "keepdb": "keep the test database for the next run",
+        "parallel": "one process per core",
+        "cov-html": "write reports/html too",
+        "all": "the tests of the pipeline in Docker and in a browser as well (needs an engine)",
+    },
+)
+def test(
+    ctx, path, engine="", pattern="", keepdb=False, parallel=False, cov_html=False, all=False
+):
+    # type: (Context, list[str], str, str, bool, bool, bool, bool) -> None
+    """Run the app's tests and the pipeline's own.
+
+    Example: inv test --pattern clicks
+    """
+    from .lib import console, local, settings, suite
+
+    facts = settings.read(ctx)
+    place = local.choose(ctx, facts, engine)
+    testing = local.Testing(tuple(path), pattern, keepdb, parallel, cov_html)
+    apps, ours = suite.split(testing.paths, facts.project.package)
+    failures = []
+    if ours:
+        console.step("the pipeline's tests")
+        failures += suite.pipeline(ctx, ours, testing, everything=all)
+    if apps:
+        console.step("the app's tests")
+        failures += suite.app(place, apps, testing, facts)
+    suite.conclude(failures, facts.project.package, counted=bool(apps))
+
+
+@task
+def lint(ctx):
+    # type: (Context) -> None
+    """Check the style of Python, templates, Dockerfile, shell, YAML.
+
+    Example: inv lint
+    """
+    from .lib import linters
+
+    linters.report(ctx, linters.checks())
+
+
+@task
+def format(ctx):
+    # type: (Context) -> None
+    """Rewrite Python and templates in our style.
+
+    Example: inv format
+    """
+    from .lib import linters
+
+    linters.report(ctx, linters.fixes())
+
+
+@task
+def types(ctx):
+    # type: (Context) -> None
+    """Check the types (mypy, django-stubs).
+
+    Example: inv types
+    """
+    from .lib import linters, settings
+
+    linters.report(ctx, linters.typing(settings.read(ctx).project.package))
+
+
+@task(help={"base": "lint only the migrations since this commit or branch (default: all)"})
+def migrations(ctx, base=""):
+    # type: (Context, str) -> None
+    """Check that no migration is missing and none is unsafe.
+
+    Example: inv migrations
+    """
+    from .lib import linters
+
+    linters.report(ctx, linters.migrations(base))
+
+
+@task(help={"upgrade": "take the newest versions, not the locked ones where they still fit"})
+def requirements(ctx, upgrade=False):
+    # type: (Context, bool) -> None
+    """Lock requirements/*.in again, with hashes.
+
+    Example: inv requirements --upgrade
+    """
+    from .lib import console, lock
+
+    changed = lock.compile(ctx, upgrade)
+    console.say(f"changed: {', '.join(changed)}" if changed else "nothing changed")
+    raise Exit(code=0)

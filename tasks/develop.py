@@ -1,0 +1,116 @@
+"""The daily loop with the app on this machine."""
+
+from __future__ import annotations
+
+import shlex
+
+from invoke import Context, task
+from invoke.exceptions import Exit
+
+ENGINE = "docker, host, or auto: docker when an engine answers (default: invoke.yaml's dev.engine)"
+
+
+@task(
+    help={
+        "engine": ENGINE,
+        "port": "the app's port on 127.0.0.1 (default: invoke.yaml's dev.port)",
+        "detach": "return when the app is ready, and leave it running",
+        "fresh": "throw the data away first",
+        "debugger": "let a debugger attach (debugpy, on invoke.yaml's dev.debugport)",
+    }
+)
+def dev(ctx, engine="", port=0, detach=False, fresh=False, debugger=False):
+    # type: (Context, str, int, bool, bool, bool) -> None
+    """Run the app and follow its log; Ctrl-C stops it.
+
+    Example: inv dev --port 8001
+    """
+    from .lib import console, local, settings
+
+    facts = settings.read(ctx)
+    place = local.choose(ctx, facts, engine)
+    running = local.Running(port or facts.dev.port, facts.dev.debugport, debugger)
+    try:
+        place.up(running, fresh)
+        console.step(f"{facts.project.name} runs at http://127.0.0.1:{running.port}")
+        if detach:
+            console.say("inv logs shows its log, inv down stops it")
+            return
+        console.say("Ctrl-C stops it")
+        place.follow()
+    except KeyboardInterrupt:
+        console.say("\nstopping ...")
+        place.down()
+        raise Exit("stopped", code=0) from None
+
+
+@task(help={"engine": ENGINE, "volumes": "delete the data too", "yes": "do not ask"})
+def down(ctx, engine="", volumes=False, yes=False):
+    # type: (Context, str, bool, bool) -> None
+    """Stop the app and remove its containers.
+
+    Example: inv down --volumes
+    """
+    from .lib import console, errors, local, settings
+
+    place = local.choose(ctx, settings.read(ctx), engine)
+    if volumes and not yes and not console.confirm("Delete the development database?"):
+        raise errors.Failed("nothing was deleted", "answer y, or add --yes", errors.REFUSED)
+    place.down(volumes)
+    console.say("down")
+
+
+@task(
+    help={
+        "engine": ENGINE,
+        "follow": "go on until Ctrl-C",
+        "tail": "how many of the last lines to begin with",
+    }
+)
+def logs(ctx, engine="", follow=False, tail=100):
+    # type: (Context, str, bool, int) -> None
+    """Show what the app logged.
+
+    Example: inv logs --follow
+    """
+    from .lib import local, settings
+
+    local.choose(ctx, settings.read(ctx), engine).logs(follow, tail)
+
+
+@task(help={"command": "the command with its arguments, in quotes", "engine": ENGINE})
+def manage(ctx, command, engine=""):
+    # type: (Context, str, str) -> None
+    """Run a manage.py command.
+
+    Example: inv manage "migrate --plan"
+    """
+    from .lib import errors, local, settings
+
+    status = local.choose(ctx, settings.read(ctx), engine).manage(shlex.split(command))
+    if status:
+        raise errors.Failed(f"manage.py {command} ended with {status}", code=status)
+
+
+@task(help={"engine": ENGINE})
+def shell(ctx, engine=""):
+    # type: (Context, str) -> None
+    """Open Django's shell in the app.
+
+    Example: inv shell
+    """
+    from .lib import local, settings
+
+    raise Exit(code=local.choose(ctx, settings.read(ctx), engine).manage(["shell"]))
+
+
+@task(help={"engine": ENGINE})
+def psql(ctx, engine=""):
+    # type: (Context, str) -> None
+    """Open the database's own shell.
+
+    Example: inv psql
+    """
+    from .lib import local, settings
+
+    raise Exit(code=local.choose(ctx, settings.read(ctx), engine).psql())

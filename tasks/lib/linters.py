@@ -1,0 +1,84 @@
+"""The tools that check or rewrite code, as commands: computed here, run and reported in one place."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from . import console, process, source
+from .errors import Failed
+from .settings import ROOT
+
+if TYPE_CHECKING:
+    from invoke import Context
+
+Commands = dict[str, list[str]]
+
+
+def checks(files: list[Path] | None = None) -> Commands:
+    """The style checks for the files of the source; none where a kind of file is missing."""
+    files = source.files() if files is None else files
+    return _some(
+        {
+            "ruff check": (["check", "--quiet"], ["."]),
+            "ruff format": (["format", "--check", "--quiet"], ["."]),
+            "djlint": (["--lint", "--quiet"], _suffix(files, ".html")),
+            "djlint format": (["--check", "--quiet"], _suffix(files, ".html")),
+            "hadolint": ([], [str(path) for path in files if "Dockerfile" in path.name]),
+            "shellcheck": ([], [str(path) for path in files if source.is_shell(path)]),
+            "yamllint": (["--strict"], _suffix(files, ".yml", ".yaml")),
+        }
+    )
+
+
+def fixes(files: list[Path] | None = None) -> Commands:
+    """The commands that rewrite Python and templates."""
+    files = source.files() if files is None else files
+    return _some(
+        {
+            "ruff check": (["check", "--fix", "--quiet"], ["."]),
+            "ruff format": (["format", "--quiet"], ["."]),
+            "djlint format": (["--reformat", "--quiet"], _suffix(files, ".html")),
+        }
+    )
+
+
+def typing(package: str) -> Commands:
+    """The type checks: the app with Django's plugin, and the pipeline."""
+    return {"mypy": [process.tool("mypy"), package, "tasks"]}
+
+
+def migrations(base: str) -> Commands:
+    """Whether a migration is missing, and whether one would break the version that still runs."""
+    manage = [sys.executable, str(ROOT / "manage.py")]
+    since = ["--git-commit-id", base] if base else []
+    return {
+        "missing migrations": [*manage, "makemigrations", "--check", "--dry-run"],
+        "unsafe migrations": [*manage, "lintmigrations", "--no-cache", *since],
+    }
+
+
+def report(ctx: Context, commands: Commands) -> None:
+    """Run each command, all of them, one line for each. Raises Failed with the names that failed."""
+    failed = []
+    for name, command in commands.items():
+        if process.run(ctx, command):
+            failed.append(name)
+            console.say(console.colour(f"failed  {name}", 31))
+        else:
+            console.say(console.colour(f"ok      {name}", 32))
+    if failed:
+        raise Failed(f"failed: {', '.join(failed)}", "see above; inv format mends much of it")
+
+
+def _suffix(files: list[Path], *suffixes: str) -> list[str]:
+    return [str(path) for path in files if path.suffix in suffixes]
+
+
+def _some(table: dict[str, tuple[list[str], list[str]]]) -> Commands:
+    return {
+        name: [process.tool(name.split()[0]), *words, *paths]
+        for name, (words, paths) in table.items()
+        if paths
+    }

@@ -1,0 +1,128 @@
+"""The app in Docker, by Compose: compose/base.yml and one overlay."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from . import console, engine
+from .errors import Failed
+from .settings import ROOT
+
+if TYPE_CHECKING:
+    from invoke import Context
+    from python_on_whales import DockerClient
+
+    from .local import Running, Testing
+    from .settings import Settings
+
+
+def project_name(name: str, folder: Path, overlay: str) -> str:
+    """A Compose project's name: of its own for each clone of the repository and each overlay."""
+    slug = re.sub(r"[^a-z0-9]+", "-", folder.name.lower()).strip("-")[:30]
+    mark = hashlib.sha256(str(folder).encode()).hexdigest()[:4]
+    return "-".join(part for part in (name, slug, mark, overlay) if part)
+
+
+@dataclass(frozen=True)
+class Docker:
+    """The app as containers on the engine that answers."""
+
+    ctx: Context
+    settings: Settings
+
+    def _compose(self, overlay: str, **env: object) -> DockerClient:
+        project = project_name(self.settings.project.name, ROOT, overlay)
+        files = [ROOT / "compose/base.yml", ROOT / f"compose/{overlay}.yml"]
+        ids = {"APP_UID": os.getuid(), "APP_GID": os.getgid()}
+        variables = {key: str(value) for key, value in {**ids, **env}.items()}
+        return engine.compose(self.ctx, files, project, {"IMAGE": project, **variables})
+
+    def up(self, running: Running, fresh: bool) -> None:
+        """Build and start the dev stack; wait until every service is healthy."""
+        from . import local
+
+        if fresh:
+            self.down(volumes=True)
+        if not self._serves(running.port):
+            local.claim(running.port)
+        client = self._compose(
+            "dev",
+            APP_PORT=running.port,
+            DEBUG_PORT=running.debugport,
+            DEBUGGER="1" if running.debugger else "",
+        )
+        status = engine.attach(
+            client, "up", "--build", "--detach", "--remove-orphans", "--wait",
+            "--wait-timeout", str(self.settings.dev.timeout),
+        )  # fmt: skip
+        if status:
+            raise Failed(*self._why(client))
+
+    def _serves(self, port: int) -> bool:
+        """Whether this clone's own app is what holds the port."""
+        for container in self._compose("dev").compose.ps(["app"]):
+            bound = container.network_settings.ports or {}
+            if any(each["HostPort"] == str(port) for each in bound.get("8000/tcp") or []):
+                return True
+        return False
+
+    def _why(self, client: DockerClient) -> tuple[str, str]:
+        """What did not start, as a failure and its hint, after its last lines of log."""
+        for container in client.compose.ps(all=True):
+            state = container.state
+            sick = state.health is not None and state.health.status != "healthy"
+            if state.exit_code or state.status == "exited" or (state.running and sick):
+                console.say(client.container.logs(container, tail=30))
+                how = "is not healthy" if state.running else f"exited with {state.exit_code}"
+                service = container.config.labels["com.docker.compose.service"]
+                return f"{service} {how}: its log is above", "mend it and run inv dev again"
+        return "docker compose up failed: its own words are above", "inv doctor tells more"
+
+    def follow(self) -> None:
+        """Print the log until interrupted."""
+        self.logs(follow=True, tail=20)
+
+    def down(self, volumes: bool = False) -> None:
+        """Remove the containers and networks of the dev stack, and its volumes if asked."""
+        self._compose("dev").compose.down(remove_orphans=True, volumes=volumes, timeout=5)
+
+    def logs(self, follow: bool, tail: int) -> None:
+        """Print the log of all services."""
+        words = ["--follow"] if follow else []
+        engine.attach(self._compose("dev"), "logs", "--tail", str(tail), *words)
+
+    def manage(self, words: list[str]) -> int:
+        """Run manage.py in the running app, or in a container for this once."""
+        client = self._compose("dev")
+        tty = [] if sys.stdin.isatty() else ["-T"]
+        running = any(each.state.running for each in client.compose.ps(["app"]))
+        how = ["exec"] if running else ["run", "--rm", "--build"]
+        return engine.attach(client, *how, *tty, "app", "python", "manage.py", *words)
+
+    def psql(self) -> int:
+        """Open psql in the database's container."""
+        client = self._compose("dev")
+        tty = [] if sys.stdin.isatty() else ["-T"]
+        if not client.compose.ps(["db"]):
+            raise Failed("the database is not running", "inv dev --detach")
+        psql = 'psql -U "$POSTGRES_USER" "$POSTGRES_DB"'
+        return engine.attach(client, "exec", *tty, "db", "sh", "-c", psql)
+
+    def test(self, testing: Testing, options: list[str]) -> int:
+        """Run the suite in the test stage, on PostgreSQL and Redis made for it."""
+        client = self._compose("test")
+        (ROOT / "reports").mkdir(exist_ok=True)
+        tty = [] if sys.stdout.isatty() else ["-T"]
+        if engine.attach(client, "build", "--quiet", "app"):
+            raise Failed("the image does not build: its log is above", "mend the Dockerfile")
+        try:
+            return engine.attach(client, "run", "--rm", *tty, "app", "pytest", *options)
+        finally:
+            if not testing.keepdb:
+                client.compose.down(volumes=True, remove_orphans=True, timeout=2)

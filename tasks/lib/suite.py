@@ -1,0 +1,99 @@
+"""The test suite: the app's part and the pipeline's, as pytest runs them, and what came of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from . import process
+from .errors import Failed
+from .settings import ROOT
+
+if TYPE_CHECKING:
+    from invoke import Context
+
+    from .local import Place, Testing
+    from .settings import Settings
+
+REPORTS = ROOT / "reports"
+# pytest's exit statuses: https://docs.pytest.org/en/stable/reference/exit-codes.html
+NO_TESTS = 5
+
+
+def split(paths: Sequence[str], package: str) -> tuple[list[str], list[str]]:
+    """Which of the paths hold tests of the app, and which of the pipeline; both, when none is given.
+
+    Raises Failed for a path that is not there.
+    """
+    for path in paths:
+        if not (ROOT / path.split("::")[0]).exists():
+            raise Failed(f"no such test file or folder: {path}", "paths start at the root", 2)
+    if not paths:
+        return [package], ["tests"] if (ROOT / "tests").is_dir() else []
+    apps = [path for path in paths if path.removeprefix("./").split("/")[0] == package]
+    return apps, [path for path in paths if path not in apps]
+
+
+def options(testing: Testing) -> list[str]:
+    """What both parts of the suite take over from the command line."""
+    words = ["-k", testing.pattern] if testing.pattern else []
+    return words + (["-n", "auto"] if testing.parallel else [])
+
+
+def coverage(testing: Testing, package: str, floor: int) -> list[str]:
+    """pytest-cov's options: branches measured, reports for people and CI, the floor for the whole."""
+    words = [f"--cov={package}", "--cov-branch", "--cov-report=term:skip-covered"]
+    words += ["--cov-report=xml:reports/coverage.xml", "--cov-report=json:reports/coverage.json"]
+    if testing.html:
+        words.append("--cov-report=html:reports/html")
+    if not (testing.paths or testing.pattern):
+        words.append(f"--cov-fail-under={floor}")
+    return words
+
+
+def pipeline(ctx: Context, paths: list[str], testing: Testing, everything: bool) -> list[str]:
+    """Run the pipeline's tests here. Returns what failed."""
+    if everything:
+        install_browser_tests(ctx)
+    words = ["-m", "pytest", *paths, *options(testing), "--junitxml=reports/pipeline.xml"]
+    words += ["-p", "no:django"] + ([] if everything else ["-m", "not engine and not browser"])
+    return _judge("the pipeline's tests", process.run(ctx, [sys.executable, *words]), testing)
+
+
+def app(place: Place, paths: list[str], testing: Testing, settings: Settings) -> list[str]:
+    """Run the app's tests where the app runs. Returns what failed."""
+    package = settings.project.package
+    words = coverage(testing, package, settings.test.floor)
+    words += [*paths, *options(testing), "--junitxml=reports/app.xml"]
+    return _judge("the app's tests", place.test(testing, words), testing)
+
+
+def _judge(what: str, status: int, testing: Testing) -> list[str]:
+    if status == NO_TESTS and testing.pattern:
+        return []
+    return [what] if status else []
+
+
+def conclude(failures: list[str], package: str, counted: bool) -> None:
+    """Print the coverage as the last line. Raises Failed, naming them, when tests failed."""
+    report = REPORTS / "coverage.json"
+    if counted and report.is_file():
+        covered = json.loads(report.read_text())["totals"]["percent_covered_display"]
+        print(f"TOTAL coverage of {package}, branches counted: {covered}%", flush=True)
+    if failures:
+        raise Failed(f"failed: {' and '.join(failures)}", "see above")
+
+
+def install_browser_tests(ctx: Context) -> None:
+    """Add what the tests in a real browser need to this environment, unless it is there."""
+    lock = "requirements/browser.txt"
+    checked = [process.tool("uv"), "pip", "install", "--require-hashes", "--quiet", "-r", lock]
+    python = ["--python", sys.executable]
+    try:
+        process.run(ctx, checked + python, env={"UV_COMPILE_BYTECODE": "1"}, check=True)
+    except subprocess.CalledProcessError:
+        raise Failed("could not install the browser tests", f"see above; {os.getcwd()}") from None

@@ -1,0 +1,38 @@
+"""Tasks that only look."""
+
+from __future__ import annotations
+
+from invoke import Context, task
+from invoke.exceptions import Exit
+
+
+@task
+def doctor(ctx):
+    # type: (Context) -> None
+    """Tell what is wrong on this machine, and what mends it.
+
+    Example: inv doctor
+    """
+    from .lib import diagnosis, settings
+
+    findings = diagnosis.look(settings.read(ctx))
+    print(diagnosis.text(findings))
+    raise Exit(code=int(any(each.state == "wrong" for each in findings)))
+
+
+@task(help={"shell": "bash, zsh or fish"})
+def completion(ctx, shell="bash"):
+    # type: (Context, str) -> None
+    """Print completion for a shell.
+
+    Example: eval "$(./inv completion --shell zsh)"
+    """
+    import io
+    from contextlib import redirect_stdout
+
+    from invoke.completion.complete import print_completion_script
+
+    script = io.StringIO()
+    with redirect_stdout(script):
+        print_completion_script(shell=shell, names=["inv"])
+    print(script.getvalue().replace("inv --complete", "./inv --complete"))
