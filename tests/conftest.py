@@ -1,0 +1,58 @@
+"""Fixtures that more than one file of tests uses."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+Inv = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """With CI=true nothing may skip: what cannot run fails."""
+    if os.environ.get("CI") == "true" and report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, though CI=true: {report.longrepr}"
+
+
+@pytest.fixture
+def inv() -> Inv:
+    """Runs `./inv` with arguments at the repository's root, and gives what came of it."""
+
+    def run(*arguments: str, root: Path = ROOT, **env: str) -> subprocess.CompletedProcess[str]:
+        clean = {k: v for k, v in os.environ.items() if k != "CI" and not k.startswith("INVOKE_")}
+        return subprocess.run(
+            ["./inv", *arguments],
+            cwd=root, env={**clean, **env}, capture_output=True, text=True, timeout=300,
+        )  # fmt: skip
+
+    return run
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Iterator[Path]:
+    """A copy of the work tree's tracked and new files in a folder of its own, with this .venv."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    folder = tmp_path / "clone"
+    for name in filter(None, listed.split("\0")):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+    (folder / ".venv").mkdir(parents=True)
+    for name in ("bin", "lib", "pyvenv.cfg"):
+        (folder / ".venv" / name).symlink_to(ROOT / ".venv" / name)
+    stamp = (ROOT / ".venv/.requirements").read_text().replace(str(ROOT), str(folder), 1)
+    (folder / ".venv/.requirements").write_text(stamp)
+    git = ["git", "-c", "user.name=t", "-c", "user.email=t@example.com"]
+    for words in (["init", "-q", "-b", "main"], ["add", "-A"], ["commit", "-qm", "a clone"]):
+        subprocess.run([*git, *words], cwd=folder, check=True)
+    yield folder

@@ -1,0 +1,69 @@
+"""Whatever fails, the user gets one line that says what to do, and the right exit status."""
+
+from __future__ import annotations
+
+import pytest
+from python_on_whales import DockerException
+from tasks.lib import errors
+
+
+def docker(stderr: str, *words: str) -> DockerException:
+    return DockerException(["docker", *words], 17, b"", stderr.encode())
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (errors.Failed("no such thing", "make one"), "no such thing - make one"),
+        (errors.Failed("no such thing"), "no such thing"),
+        (
+            docker("Cannot connect to the Docker daemon at unix:///x.", "compose", "up"),
+            "docker up: Cannot connect to the Docker daemon at unix:///x. - start Docker",
+        ),
+        (docker("write: no space left on device", "build"), "docker system prune"),
+        (docker("", "compose", "run"), "exit status 17 - its own output is above"),
+        (FileNotFoundError(2, "No such file", "x.yml"), "x.yml is not there"),
+        (ValueError("two\nlines"), "ValueError: two lines - run it again with inv --debug"),
+    ],
+)
+def test_an_exception_is_explained_in_one_line(error, expected):
+    line = errors.explain(error)
+    assert expected in line
+    assert "\n" not in line
+
+
+def test_an_unknown_engine_is_refused(inv):
+    done = inv("test", "--engine", "dokcer")
+    assert done.returncode == 2
+    assert done.stderr.strip() == (
+        "inv: unknown engine 'dokcer' - use --engine=docker or --engine=host"
+    )
+
+
+def test_an_unknown_task_is_one_line(inv):
+    done = inv("depoly")
+    assert done.returncode == 1
+    assert done.stderr.strip() == "No idea what 'depoly' is!"
+
+
+def test_no_engine_is_told_with_what_to_do(inv):
+    done = inv("dev", "--engine", "docker", DOCKER_HOST="unix:///nowhere.sock")
+    assert done.returncode == 2
+    assert "no Docker engine answers - start Docker" in done.stderr
+
+
+def test_in_ci_there_is_no_falling_back_to_the_host(inv):
+    done = inv("test", CI="true", DOCKER_HOST="unix:///nowhere.sock")
+    assert done.returncode == 2
+    assert "CI=true, so there is no falling back" in done.stderr
+
+
+def test_debug_shows_the_traceback(inv):
+    done = inv("--debug", "test", "--engine", "dokcer")
+    assert "Traceback" in done.stderr
+
+
+def test_a_path_that_is_not_there_is_named(inv):
+    done = inv("test", "--engine", "host", "--path", "myapp/nope.py")
+    assert done.returncode == 2
+    assert "no such test file or folder: myapp/nope.py" in done.stderr

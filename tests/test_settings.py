@@ -1,0 +1,78 @@
+"""invoke.yaml is checked whole, and each problem says where it is and what would be right."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def write(clone: Path):
+    """Replaces a piece of the clone's invoke.yaml."""
+
+    def replace(old: str, new: str) -> Path:
+        file = clone / "invoke.yaml"
+        text = file.read_text()
+        assert old in text
+        file.write_text(text.replace(old, new, 1))
+        return clone
+
+    return replace
+
+
+def test_the_real_file_is_valid(inv):
+    done = inv("doctor")
+    assert "every key known" in done.stdout
+
+
+def test_all_problems_are_told_at_once_with_file_line_and_key(inv, write):
+    write("  port: 8000", "  prot: 8000")
+    root = write("  floor: 95", "  floor: lots")
+    done = inv("doctor", root=root)
+    lines = done.stderr.strip().splitlines()
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert [line.split(": ")[2] for line in lines] == ["dev.port", "dev.prot", "test.floor"]
+    floor = (root / "invoke.yaml").read_text().splitlines().index("  floor: lots") + 1
+    assert f"invoke.yaml:{floor}: test.floor: should be a valid integer" in lines[2]
+
+
+def test_an_unknown_key_is_answered_with_the_nearest_known_one(inv, write):
+    done = inv("doctor", root=write("  timeout: 120", "  timeout: 120\n  debugprot: 1"))
+    assert 'dev.debugprot: unknown key - did you mean "debugport"?' in done.stderr
+
+
+def test_an_unknown_section_is_named(inv, write):
+    done = inv("doctor", root=write("project:", "projects: {}\nproject:"))
+    assert 'projects: unknown key - did you mean "project"?' in done.stderr
+
+
+def test_an_unknown_name_is_answered_with_the_known_ones(inv, write):
+    done = inv("doctor", root=write("engine: auto", "engine: dokcer"))
+    assert "dev.engine: unknown name 'dokcer' - use 'auto', 'docker' or 'host'" in done.stderr
+
+
+def test_a_missing_section_is_named(inv, write):
+    done = inv("doctor", root=write("  floor: 95\n", "  {}\n"))
+    assert "test.floor: missing" in done.stderr
+
+
+def test_what_is_no_yaml_at_all_gets_one_line(inv, write):
+    done = inv("doctor", root=write("dev:", "dev: ["))
+    assert done.returncode == 1
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "invoke.yaml:" in done.stderr
+    assert "not valid YAML" in done.stderr
+
+
+def test_the_environment_overrides_and_is_named_when_wrong(inv):
+    done = inv("doctor", INVOKE_DEV_PORT="99999")
+    assert done.returncode == 2
+    assert "INVOKE_DEV_PORT: dev.port" in done.stderr
+
+
+def test_a_file_of_the_users_overrides(inv, tmp_path):
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("dev:\n  port: 64999\n")
+    assert "port 64999" in inv("-f", str(mine), "doctor").stdout

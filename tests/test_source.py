@@ -1,0 +1,38 @@
+"""Files of the source, and which of them are shell scripts."""
+
+from __future__ import annotations
+
+import pytest
+from tasks.lib import source
+from tasks.lib.errors import Failed
+
+
+def test_files_are_the_tracked_and_the_new_ones(clone):
+    (clone / "new.py").write_text("")
+    (clone / "db.sqlite3").write_text("ignored")
+    (clone / "manage.py").unlink()
+    names = {path.name for path in source.files(clone)}
+    assert {"new.py", "invoke.yaml"} <= names
+    assert not {"db.sqlite3", "manage.py"} & names
+
+
+def test_outside_a_repository_it_says_so_in_one_line(tmp_path):
+    with pytest.raises(Failed, match="not a git repository.* - run this in a git clone"):
+        source.files(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "expected"),
+    [
+        ("x.sh", "", True),
+        ("inv", "#!/bin/sh\n", True),
+        ("run", "#!/usr/bin/env bash\n", True),
+        ("tool", "#!/usr/bin/env python3\n", False),
+        ("x.py", "#!/bin/sh\n", False),
+        ("empty", "", False),
+    ],
+)
+def test_a_shell_script_is_known_by_its_name_or_first_line(tmp_path, name, first, expected):
+    path = tmp_path / name
+    path.write_text(first)
+    assert source.is_shell(path) == expected

@@ -1,0 +1,65 @@
+"""`inv --list` stays quick and the package stays clear of the standard library's names."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+HEAVY = {"pydantic", "python_on_whales", "fabric", "paramiko", "rich", "django"}
+NOUNS = ROOT / "tasks/lib"
+
+
+def test_the_list_of_tasks_imports_no_heavy_library():
+    code = (
+        "import sys; sys.argv = ['inv', '--list']\n"
+        "from invoke.main import program\n"
+        "try: program.run()\n"
+        "except SystemExit: pass\n"
+        f"print(sorted({HEAVY!r} & set(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stderr.strip() == "[]"
+    assert "dev" in done.stdout
+
+
+def test_no_module_of_tasks_bears_a_name_of_the_standard_library():
+    names = {path.stem for path in (ROOT / "tasks").glob("*.py")} - {"__init__"}
+    assert names & sys.stdlib_module_names == set()
+    assert names & {"docker", "build", "config"} == set()
+
+
+def imported(path: Path) -> set[str]:
+    """The modules that a file imports when it runs, relative ones with their dots."""
+    found = set()
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            node.body = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        if isinstance(node, ast.ImportFrom):
+            base = "." * node.level + (node.module or "")
+            stem = base if base.endswith(".") else f"{base}."
+            found |= {base, *(f"{stem}{alias.name}" for alias in node.names)}
+    return found
+
+
+@pytest.mark.parametrize("path", sorted(NOUNS.glob("*.py")), ids=lambda path: path.name)
+def test_nouns_never_import_verbs_nor_a_foreign_door(path):
+    names = imported(path)
+    assert not [name for name in names if name.startswith("..")]
+    if path.name != "engine.py":
+        assert "python_on_whales" not in {name.split(".")[0] for name in names}
+
+
+def test_the_app_and_the_pipeline_never_import_each_other():
+    for path in (ROOT / "tasks").rglob("*.py"):
+        assert "myapp" not in path.read_text(), path
+    for path in (ROOT / "myapp").rglob("*.py"):
+        assert not {name for name in imported(path) if name.split(".")[0] == "tasks"}, path
