@@ -5,6 +5,7 @@
 # authorities this machine trusts: a package mirror may be behind a private CA.
 set -eu
 
+# shellcheck disable=SC2016  # $1 is mmdebstrap's
 mmdebstrap --quiet --mode=root --variant=minbase --include=ca-certificates \
     --dpkgopt=force-unsafe-io \
     --dpkgopt='path-exclude=/usr/share/man/*' \

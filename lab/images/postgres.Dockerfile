@@ -1,5 +1,6 @@
 # Stand-in for postgres:17-trixie: Debian's PostgreSQL 17 behind the official image's entrypoint contract.
 FROM debian:trixie-slim
+# hadolint ignore=DL3008
 RUN groupadd --system --gid 999 postgres \
  && useradd --system --gid postgres --uid 999 --home-dir /var/lib/postgresql --shell /bin/bash postgres \
  && apt-get update \
@@ -10,48 +11,7 @@ RUN groupadd --system --gid 999 postgres \
  && sed -i "s/^#listen_addresses = .*/listen_addresses = '*'/" /usr/share/postgresql/17/postgresql.conf.sample \
  && install -d -o postgres -g postgres -m 3777 /run/postgresql \
  && install -d -o postgres -g postgres -m 1777 /var/lib/postgresql/data
-COPY --chmod=755 <<'SCRIPT' /usr/local/bin/docker-entrypoint.sh
-#!/bin/bash
-set -euo pipefail
-
-# Print a setting: NAME, or the content of the file that NAME_FILE points to.
-setting() {
-    local file="$1_FILE"
-    if [ -n "${!file:-}" ]; then cat "${!file}"; else echo "${!1:-}"; fi
-}
-
-# Make the cluster, its superuser and its first database, as the environment says.
-initialise() {
-    local password user database arguments method
-    password=$(setting POSTGRES_PASSWORD)
-    user=$(setting POSTGRES_USER)
-    user=${user:-postgres}
-    database=$(setting POSTGRES_DB)
-    database=${database:-$user}
-    method=${POSTGRES_HOST_AUTH_METHOD:-scram-sha-256}
-    if [ -z "$password" ] && [ "$method" != trust ]; then
-        echo 'Error: set POSTGRES_PASSWORD to a non-empty value for the superuser.' >&2
-        exit 1
-    fi
-    eval "arguments=($(setting POSTGRES_INITDB_ARGS))"
-    initdb --username="$user" --pwfile=<(echo "$password") "${arguments[@]}"
-    echo "host all all all $method" >>"$PGDATA/pg_hba.conf"
-    if [ "$database" != postgres ]; then
-        echo "CREATE DATABASE \"$database\"" | postgres --single -j postgres >/dev/null
-    fi
-}
-
-if [ "${1:0:1}" = - ]; then set -- postgres "$@"; fi
-if [ "$1" = postgres ]; then
-    if [ "$(id -u)" = 0 ]; then
-        install -d -o postgres -m 700 "$PGDATA"
-        find "$PGDATA" /run/postgresql \! -user postgres -exec chown postgres {} +
-        exec setpriv --reuid postgres --regid postgres --init-groups -- "$0" "$@"
-    fi
-    if [ ! -s "$PGDATA/PG_VERSION" ]; then initialise; fi
-fi
-exec "$@"
-SCRIPT
+COPY postgres-entrypoint.sh /usr/local/bin/docker-entrypoint.sh
 ENV PATH=/usr/lib/postgresql/17/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 PGDATA=/var/lib/postgresql/data
 VOLUME /var/lib/postgresql/data
 EXPOSE 5432

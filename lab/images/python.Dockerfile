@@ -1,5 +1,6 @@
 # Stand-in for python:3.13-slim-trixie: Debian's Python under the names the official image gives it.
 FROM debian:trixie-slim
+# hadolint ignore=DL3008
 RUN apt-get update \
  && apt-get install --yes --no-install-recommends netbase python3-pip python3-venv tzdata \
  && rm -rf /var/lib/apt/lists/* /usr/lib/python3*/EXTERNALLY-MANAGED \

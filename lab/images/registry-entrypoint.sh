@@ -1,0 +1,8 @@
+#!/bin/sh
+# The part of the official image's entrypoint that is relied on.
+set -e
+case "$1" in
+    *.yaml | *.yml) set -- registry serve "$@" ;;
+    serve | garbage-collect | help | -*) set -- registry "$@" ;;
+esac
+exec "$@"
