@@ -25,9 +25,10 @@ def completion(ctx, shell="bash"):
     # type: (Context, str) -> None
     """Print completion for a shell.
 
-    Example: eval "$(./inv completion --shell zsh)"
+    Example: inv completion --shell zsh  (then: eval "$(./inv completion --shell zsh)")
     """
     import io
+    import re
     from contextlib import redirect_stdout
 
     from invoke.completion.complete import print_completion_script
@@ -35,4 +36,4 @@ def completion(ctx, shell="bash"):
     script = io.StringIO()
     with redirect_stdout(script):
         print_completion_script(shell=shell, names=["inv"])
-    print(script.getvalue().replace("inv --complete", "./inv --complete"))
+    print(re.sub(r"\binv (?=[^\n]*--complete)", "./inv ", script.getvalue()))

@@ -30,14 +30,14 @@ class Failed(Exception):
 class Executor(invoke.Executor):
     """Runs tasks; any exception becomes one line on stderr and an exit status.
 
-    `inv --debug` shows the traceback instead. SIGTERM and SIGHUP end a task as Ctrl-C does, so
-    that what a task cleans up on Ctrl-C is cleaned up then too.
+    `inv --debug` shows the traceback instead. SIGTERM and SIGHUP end a task as Ctrl-C does, and so
+    does SIGINT where a parent had it ignored: what is cleaned up on Ctrl-C always is.
     """
 
     def execute(self, *tasks: Any) -> Any:
         """Run the tasks. Raises Exit, with the line and the status, when one fails."""
-        signal.signal(signal.SIGTERM, _interrupt)
-        signal.signal(signal.SIGHUP, _interrupt)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, _interrupt)
         try:
             return super().execute(*tasks)
         except (Exit, UnexpectedExit, ParseError):

@@ -60,7 +60,8 @@ def pipeline(ctx: Context, paths: list[str], testing: Testing, everything: bool)
     if everything:
         install_browser_tests(ctx)
     words = ["-m", "pytest", *paths, *options(testing), "--junitxml=reports/pipeline.xml"]
-    words += ["-p", "no:django"] + ([] if everything else ["-m", "not engine and not browser"])
+    words += ["-p", "no:django", "-W", "ignore::pytest.PytestConfigWarning"]
+    words += ([] if everything else ["-m", "not engine and not browser"])
     return _judge("the pipeline's tests", process.run(ctx, [sys.executable, *words]), testing)
 
 

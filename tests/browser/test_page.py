@@ -1,0 +1,65 @@
+"""The running app as a person sees it, in headless Chromium, on a phone and on a desktop."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.browser
+ROOT = Path(__file__).resolve().parents[2]
+SIZES = {"phone": (390, 844), "desktop": (1280, 800)}
+
+
+@pytest.fixture
+def site(clone: Path, inv) -> Iterator[str]:
+    """The app from a clone, on whichever engine answers; its URL."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    done = inv("dev", "--detach", "--port", str(port), root=clone)
+    assert done.returncode == 0, done.stderr
+    yield f"http://127.0.0.1:{port}/"
+    inv("down", "--volumes", "--yes", root=clone)
+
+
+@pytest.fixture
+def chromium():
+    """A headless Chromium of this machine."""
+    from playwright.sync_api import sync_playwright
+
+    path = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    assert path, "no Chromium found: install it (Debian: apt-get install chromium)"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+def test_a_link_is_made_and_followed_without_javascript_and_passes_axe(site, chromium):
+    from axe_playwright_python.sync_playwright import Axe
+
+    shots = ROOT / "reports/shots"
+    shots.mkdir(parents=True, exist_ok=True)
+    plain = chromium.new_context(java_script_enabled=False).new_page()
+    plain.goto(site)
+    plain.locator("input[name=target]").fill(f"{site.replace('127.0.0.1', 'localhost')}livez?x=1")
+    plain.locator("form button[type=submit]").first.click()
+    assert plain.locator("main").inner_text()
+
+    for name, (width, height) in SIZES.items():
+        for scheme in ("light", "dark"):
+            context = chromium.new_context(
+                viewport={"width": width, "height": height}, color_scheme=scheme
+            )
+            page = context.new_page()
+            page.goto(site)
+            page.screenshot(path=shots / f"{name}-{scheme}.png")
+            results = Axe().run(page)
+            assert results.violations_count == 0, results.generate_report()
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            context.close()

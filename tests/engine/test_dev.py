@@ -1,0 +1,217 @@
+"""`inv dev` and the tasks around it, on a real engine, in a clone of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.engine
+
+
+@pytest.fixture
+def port() -> int:
+    """A port that is free now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture
+def app(clone: Path, inv) -> Iterator[Path]:
+    """A clone whose containers, networks and volumes are gone afterwards."""
+    yield clone
+    inv("down", "--engine=docker", "--volumes", "--yes", root=clone)
+    assert left(clone) == []
+
+
+def left(clone: Path) -> list[str]:
+    """What a clone has on the engine: containers, networks, volumes."""
+    name = project(clone)
+    found = []
+    for kind in (["ps", "-a"], ["network", "ls"], ["volume", "ls"]):
+        done = docker(*kind, "-q", "--filter", f"label=com.docker.compose.project={name}")
+        found += done.stdout.split()
+    return found
+
+
+def project(clone: Path) -> str:
+    from tasks.lib.local_docker import project_name
+
+    return project_name("myapp", clone, "dev")
+
+
+def docker(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["docker", *words], capture_output=True, text=True)
+
+
+def get(port: int, path: str = "/") -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+        return answer.read().decode()
+
+
+def until(condition, seconds: float = 30) -> None:
+    """Wait until a condition holds; the last exception or a plain failure when it never does."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        time.sleep(0.1)
+
+
+def start(root: Path, *words: str) -> subprocess.Popen[str]:
+    """Start `inv` in a process group of its own, as a shell with a terminal does."""
+    env = {key: value for key, value in os.environ.items() if key != "CI"}
+    return subprocess.Popen(
+        ["./inv", *words], cwd=root, env=env, text=True, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+
+
+def interrupt(child: subprocess.Popen[str]) -> str:
+    """Ctrl-C: SIGINT to the whole group. Returns all that was printed."""
+    os.killpg(child.pid, signal.SIGINT)
+    return child.communicate(timeout=60)[0]
+
+
+def test_dev_serves_the_page_and_everything_around_it_works(app, inv, port):
+    up = inv("dev", "--detach", "--port", str(port), root=app)
+    assert up.returncode == 0, up.stderr
+    assert "engine: docker" in up.stderr
+    assert f"runs at http://127.0.0.1:{port}" in up.stderr
+    assert json.loads(get(port, "/readyz"))["status"] == "ok"
+    assert "Short links" in get(port)
+
+    again = inv("dev", "--detach", "--port", str(port), root=app)
+    assert again.returncode == 0, again.stderr
+
+    assert "no issues" in inv("manage", "check", root=app).stdout
+    failed = inv("manage", "nonsense", root=app)
+    assert failed.returncode == 1
+    assert "manage.py nonsense ended with 1" in failed.stderr
+    assert "celery@" in inv("logs", root=app).stdout
+    query = subprocess.run(
+        ["./inv", "psql"], cwd=app, input="select 6*7 as answer", capture_output=True, text=True
+    )
+    assert "42" in query.stdout
+
+    made = docker("exec", f"{project(app)}-app-1", "touch", "/app/made-by-the-container")
+    assert made.returncode == 0, made.stderr
+    assert (app / "made-by-the-container").stat().st_uid == os.getuid()
+
+    (app / "myapp/templates/404.html").write_text("changed while it runs")
+    base = app / "myapp/urls.py"
+    base.write_text(base.read_text() + "\nfrom django.http import HttpResponse\n"
+                    "urlpatterns.insert(0, path('new', lambda request: HttpResponse('new')))\n")  # fmt: skip
+    until(lambda: _answers(port, "/new", "new"))
+
+    down = inv("down", root=app)
+    assert down.returncode == 0
+    assert [docker("ps", "-q", "--filter", f"name={project(app)}").stdout] == [""]
+
+
+def _answers(port: int, path: str, expected: str) -> bool:
+    try:
+        return get(port, path) == expected
+    except OSError:
+        return False
+
+
+def test_a_port_in_use_is_one_line_with_another_port(app, inv):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        number = taken.getsockname()[1]
+        done = inv("dev", "--detach", "--port", str(number), root=app)
+    assert done.returncode == 2
+    assert f"port {number} on 127.0.0.1 is in use - choose another: inv dev --port" in done.stderr
+
+
+def test_a_failing_migration_is_shown_and_named(app, inv, port):
+    (app / "myapp/migrations/0099_broken.py").write_text("raise RuntimeError('broken on purpose')")
+    done = inv("dev", "--detach", "--port", str(port), root=app)
+    assert done.returncode == 1
+    assert "broken on purpose" in done.stderr
+    assert "inv: app exited with" in done.stderr.strip().splitlines()[-1]
+
+
+def test_a_broken_dockerfile_is_one_line_after_docker_s_own(app, inv, port):
+    with (app / "Dockerfile").open("a") as file:
+        file.write("\nRUN false\nNONSENSE\n")
+    done = inv("dev", "--detach", "--port", str(port), root=app)
+    assert done.returncode == 1
+    assert "NONSENSE" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stderr.strip().splitlines()[-1].startswith("inv: ")
+
+
+def test_ctrl_c_in_dev_stops_everything(app, port):
+    child = start(app, "dev", "--port", str(port))
+    until(lambda: _serves(port), 120)
+    said = interrupt(child)
+    assert child.returncode == 0, said
+    assert "stopped" in said
+    assert docker("ps", "-q", "--filter", f"name={project(app)}").stdout == ""
+
+
+def _serves(port: int) -> bool:
+    try:
+        return "ok" in get(port, "/livez")
+    except OSError:
+        return False
+
+
+def test_ctrl_c_in_a_build_leaves_nothing_running(app, port):
+    dockerfile = app / "Dockerfile"
+    mark = f"RUN echo {port} && sleep 45"
+    dockerfile.write_text(dockerfile.read_text().replace("FROM test AS dev", f"FROM test AS dev\n{mark}"))
+    child = start(app, "dev", "--port", str(port))
+    until(lambda: _processes("sleep 45") != [], 60)
+    interrupt(child)
+    assert child.returncode in (0, 130)
+    until(lambda: _processes("sleep 45") == [], 20)
+    assert docker("ps", "-q", "--filter", f"name={project(app)}").stdout == ""
+
+
+def _processes(words: str) -> list[str]:
+    listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout
+    return [line for line in listed.splitlines() if words in line]
+
+
+def test_dry_prints_docker_commands_and_starts_nothing(app, inv, port):
+    done = inv("--dry", "dev", "--detach", "--port", str(port), root=app)
+    assert "docker compose" in done.stderr
+    assert "up --build" in done.stderr
+    assert left(app) == []
+
+
+def test_two_clones_run_side_by_side_under_names_of_their_own(tmp_path):
+    from tasks.lib.local_docker import project_name
+
+    names = {project_name("myapp", tmp_path / each / "My App", "dev") for each in ("one", "two")}
+    assert len(names) == 2
+    assert all(name.startswith("myapp-my-app-") for name in names)
+
+
+def test_the_suite_runs_on_postgresql_and_redis_and_leaves_nothing(app, inv):
+    done = inv("test", "--engine=docker", "--path", "myapp/tests", root=app)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "engine: docker" in done.stderr
+    assert done.stdout.strip().splitlines()[-1].startswith("TOTAL ")
+    assert (app / "reports/app.xml").stat().st_uid == os.getuid()
+    assert docker("ps", "-aq", "--filter", f"name={project(app)[:-4]}").stdout == ""
+
+
+def test_a_failing_test_fails_the_task(app, inv):
+    (app / "myapp/tests/test_broken.py").write_text("def test_x():\n    assert 1 == 2\n")
+    done = inv("test", "--engine=docker", "--path", "myapp/tests/test_broken.py", root=app)
+    assert done.returncode == 1
+    assert "assert 1 == 2" in done.stdout
+    assert "inv: failed: the app's tests - see above" in done.stderr

@@ -1,0 +1,114 @@
+"""`inv dev` and `inv test` without any engine: this machine's Python and SQLite."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+NOWHERE = {"DOCKER_HOST": "unix:///nowhere.sock"}
+
+
+@pytest.fixture
+def port() -> int:
+    """A port that is free now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture
+def app(clone: Path, inv) -> Iterator[Path]:
+    """A clone whose app is stopped afterwards."""
+    yield clone
+    inv("down", root=clone, **NOWHERE)
+    assert _servers(clone) == []
+
+
+def _servers(clone: Path) -> list[str]:
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if (folder / "cwd").readlink() == clone:
+                found.append((folder / "cmdline").read_text().replace("\0", " "))
+        except OSError:
+            continue
+    return [line for line in found if "runserver" in line]
+
+
+def get(port: int, path: str = "/") -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+        return answer.read().decode()
+
+
+def test_dev_runs_the_app_says_on_what_and_down_stops_it(app, inv, port):
+    up = inv("dev", "--detach", "--port", str(port), root=app, **NOWHERE)
+    assert up.returncode == 0, up.stderr
+    assert "engine: host (no Docker engine answers)" in up.stderr
+    assert "Short links" in get(port)
+    assert "GET / 200" in inv("logs", root=app, **NOWHERE).stdout
+    down = inv("down", root=app, **NOWHERE)
+    assert down.returncode == 0
+    assert _servers(app) == []
+
+
+def test_a_port_in_use_is_one_line(app, inv):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        number = taken.getsockname()[1]
+        done = inv("dev", "--port", str(number), root=app, **NOWHERE)
+    assert done.returncode == 2
+    assert f"inv: port {number} on 127.0.0.1 is in use" in done.stderr
+
+
+def test_a_failing_migration_stops_dev(app, inv, port):
+    (app / "myapp/migrations/0099_broken.py").write_text("raise RuntimeError('on purpose')")
+    done = inv("dev", "--port", str(port), root=app, **NOWHERE)
+    assert done.returncode == 1
+    assert "inv: the migrations fail: see above" in done.stderr
+
+
+def test_ctrl_c_stops_it_and_leaves_nothing(app, port):
+    child = subprocess.Popen(
+        ["./inv", "dev", "--port", str(port)], cwd=app, text=True, start_new_session=True,
+        env={**os.environ, **NOWHERE, "CI": ""}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    deadline = time.monotonic() + 60
+    while True:
+        assert time.monotonic() < deadline
+        try:
+            get(port, "/livez")
+            break
+        except OSError:
+            time.sleep(0.1)
+    os.killpg(child.pid, signal.SIGINT)
+    said = child.communicate(timeout=30)[0]
+    assert child.returncode == 0, said
+    assert said.strip().endswith("stopped")
+    assert _servers(app) == []
+
+
+def test_a_failing_test_fails_the_task_and_coverage_is_the_last_line(app, inv):
+    (app / "myapp/tests/test_broken.py").write_text("def test_x():\n    assert 1 == 2\n")
+    path = ("--path", "myapp/tests/test_broken.py")
+    done = inv("test", *path, root=app, **NOWHERE)
+    assert done.returncode == 1
+    assert "assert 1 == 2" in done.stdout
+    assert done.stdout.strip().splitlines()[-1].startswith("TOTAL ")
+    assert "inv: failed: the app's tests" in done.stderr
+
+
+def test_reports_for_ci_are_written(app, inv):
+    (app / "myapp/tests/test_small.py").write_text("def test_x():\n    assert 1 == 1\n")
+    done = inv("test", "--path", "myapp/tests/test_small.py", "--cov-html", root=app, **NOWHERE)
+    assert done.returncode == 0, done.stdout + done.stderr
+    names = {path.name for path in (app / "reports").iterdir()}
+    assert {"app.xml", "coverage.xml", "coverage.json", "html"} <= names
