@@ -16,7 +16,7 @@ def bare(clone: Path, tmp_path: Path):
     shutil.rmtree(clone / ".venv")
     folder = tmp_path / "bin"
     folder.mkdir()
-    for name in ("sh", "cat", "cmp", "date", "dirname", "env", "rm", "tail"):
+    for name in ("sh", "cat", "cmp", "date", "dirname", "env", "rm", "sed", "tail"):
         (folder / name).symlink_to(shutil.which(name) or "")
 
     def run(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:

@@ -154,7 +154,7 @@ def test_a_broken_dockerfile_is_one_line_after_docker_s_own(app, inv, port):
 
 def test_ctrl_c_in_dev_stops_everything(app, port):
     child = start(app, "dev", "--port", str(port))
-    until(lambda: _serves(port), 120)
+    until(lambda: _serves(port) or child.poll() is not None, 120)
     said = interrupt(child)
     assert child.returncode == 0, said
     assert "stopped" in said
@@ -173,7 +173,8 @@ def test_ctrl_c_in_a_build_leaves_nothing_running(app, port):
     mark = f"RUN echo {port} && sleep 45"
     dockerfile.write_text(dockerfile.read_text().replace("FROM test AS dev", f"FROM test AS dev\n{mark}"))
     child = start(app, "dev", "--port", str(port))
-    until(lambda: _processes("sleep 45") != [], 60)
+    until(lambda: _processes("sleep 45") != [] or child.poll() is not None, 60)
+    assert child.poll() is None, child.communicate()[0]
     interrupt(child)
     assert child.returncode in (0, 130)
     until(lambda: _processes("sleep 45") == [], 20)
