@@ -19,9 +19,15 @@ from invoke.exceptions import Exit
     },
 )
 def test(
-    ctx, path, engine="", pattern="", keepdb=False, parallel=False, cov_html=False, all=False
-):
-    # type: (Context, list[str], str, str, bool, bool, bool, bool) -> None
+    ctx: Context,
+    path: list[str],
+    engine: str = "",
+    pattern: str = "",
+    keepdb: bool = False,
+    parallel: bool = False,
+    cov_html: bool = False,
+    all: bool = False,
+) -> None:
     """Run the app's tests and the pipeline's own.
 
     Example: inv test --pattern clicks
@@ -43,8 +49,7 @@ def test(
 
 
 @task
-def lint(ctx):
-    # type: (Context) -> None
+def lint(ctx: Context) -> None:
     """Check the style of Python, templates, Dockerfile, shell, YAML.
 
     Example: inv lint
@@ -55,8 +60,7 @@ def lint(ctx):
 
 
 @task
-def format(ctx):
-    # type: (Context) -> None
+def format(ctx: Context) -> None:
     """Rewrite Python and templates in our style.
 
     Example: inv format
@@ -67,8 +71,7 @@ def format(ctx):
 
 
 @task
-def types(ctx):
-    # type: (Context) -> None
+def types(ctx: Context) -> None:
     """Check the types (mypy, django-stubs).
 
     Example: inv types
@@ -79,8 +82,7 @@ def types(ctx):
 
 
 @task(help={"base": "lint only the migrations since this commit or branch (default: all)"})
-def migrations(ctx, base=""):
-    # type: (Context, str) -> None
+def migrations(ctx: Context, base: str = "") -> None:
     """Check that no migration is missing and none is unsafe.
 
     Example: inv migrations
@@ -91,8 +93,7 @@ def migrations(ctx, base=""):
 
 
 @task(help={"upgrade": "take the newest versions, not the locked ones where they still fit"})
-def requirements(ctx, upgrade=False):
-    # type: (Context, bool) -> None
+def requirements(ctx: Context, upgrade: bool = False) -> None:
     """Lock requirements/*.in again, with hashes.
 
     Example: inv requirements --upgrade

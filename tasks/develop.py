@@ -19,8 +19,14 @@ ENGINE = "docker, host, or auto: docker when an engine answers (default: invoke.
         "debugger": "let a debugger attach (debugpy, on invoke.yaml's dev.debugport)",
     }
 )
-def dev(ctx, engine="", port=0, detach=False, fresh=False, debugger=False):
-    # type: (Context, str, int, bool, bool, bool) -> None
+def dev(
+    ctx: Context,
+    engine: str = "",
+    port: int = 0,
+    detach: bool = False,
+    fresh: bool = False,
+    debugger: bool = False,
+) -> None:
     """Run the app and follow its log; Ctrl-C stops it.
 
     Example: inv dev --port 8001
@@ -45,8 +51,7 @@ def dev(ctx, engine="", port=0, detach=False, fresh=False, debugger=False):
 
 
 @task(help={"engine": ENGINE, "volumes": "delete the data too", "yes": "do not ask"})
-def down(ctx, engine="", volumes=False, yes=False):
-    # type: (Context, str, bool, bool) -> None
+def down(ctx: Context, engine: str = "", volumes: bool = False, yes: bool = False) -> None:
     """Stop the app and remove its containers.
 
     Example: inv down --volumes
@@ -67,8 +72,7 @@ def down(ctx, engine="", volumes=False, yes=False):
         "tail": "how many of the last lines to begin with",
     }
 )
-def logs(ctx, engine="", follow=False, tail=100):
-    # type: (Context, str, bool, int) -> None
+def logs(ctx: Context, engine: str = "", follow: bool = False, tail: int = 100) -> None:
     """Show what the app logged.
 
     Example: inv logs --follow
@@ -79,8 +83,7 @@ def logs(ctx, engine="", follow=False, tail=100):
 
 
 @task(help={"command": "the command with its arguments, in quotes", "engine": ENGINE})
-def manage(ctx, command, engine=""):
-    # type: (Context, str, str) -> None
+def manage(ctx: Context, command: str, engine: str = "") -> None:
     """Run a manage.py command.
 
     Example: inv manage "migrate --plan"
@@ -93,8 +96,7 @@ def manage(ctx, command, engine=""):
 
 
 @task(help={"engine": ENGINE})
-def shell(ctx, engine=""):
-    # type: (Context, str) -> None
+def shell(ctx: Context, engine: str = "") -> None:
     """Open Django's shell in the app.
 
     Example: inv shell
@@ -105,8 +107,7 @@ def shell(ctx, engine=""):
 
 
 @task(help={"engine": ENGINE})
-def psql(ctx, engine=""):
-    # type: (Context, str) -> None
+def psql(ctx: Context, engine: str = "") -> None:
     """Open the database's own shell.
 
     Example: inv psql

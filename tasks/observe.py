@@ -7,8 +7,7 @@ from invoke.exceptions import Exit
 
 
 @task
-def doctor(ctx):
-    # type: (Context) -> None
+def doctor(ctx: Context) -> None:
     """Tell what is wrong on this machine, and what mends it.
 
     Example: inv doctor
@@ -21,8 +20,7 @@ def doctor(ctx):
 
 
 @task(help={"shell": "bash, zsh or fish"})
-def completion(ctx, shell="bash"):
-    # type: (Context, str) -> None
+def completion(ctx: Context, shell: str = "bash") -> None:
     """Print completion for a shell.
 
     Example: inv completion --shell zsh  (then: eval "$(./inv completion --shell zsh)")

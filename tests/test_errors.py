@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from python_on_whales import DockerException
+
 from tasks.lib import errors
 
 

@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from tasks import namespace
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -58,8 +58,8 @@ def test_a_python_without_venv_is_told_and_leaves_nothing(bare):
 
 def test_without_a_network_it_says_so_and_leaves_nothing(bare):
     pip = "mkdir -p .venv/bin; printf '#!/bin/sh\\necho no route to host; exit 1' >.venv/bin/python"
-    path = os.environ["PATH"]
-    bare.script("python3", f'PATH={path}; [ "$1" = -m ] || exit 0; {pip}; chmod +x .venv/bin/python')
+    made = f'[ "$1" = -m ] || exit 0; {pip}; chmod +x .venv/bin/python'
+    bare.script("python3", f"PATH={os.environ['PATH']}; {made}")
     done = bare()
     assert done.returncode == 1
     assert "no route to host" in done.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from tasks.lib import source
 from tasks.lib.errors import Failed
 
@@ -17,7 +18,7 @@ def test_files_are_the_tracked_and_the_new_ones(clone):
 
 
 def test_outside_a_repository_it_says_so_in_one_line(tmp_path):
-    with pytest.raises(Failed, match="not a git repository.* - run this in a git clone"):
+    with pytest.raises(Failed, match=r"not a git repository.* - run this in a git clone"):
         source.files(tmp_path)
 
 

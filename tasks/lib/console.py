@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 
 def colour(text: str, code: int, stream: object = None) -> str:
-    """The text in an ANSI colour (31 red, 32 green, 33 yellow, 1 bold) when it goes to a terminal."""
+    """The text in an ANSI colour (31 red, 32 green, 33 yellow, 1 bold) if it goes to a terminal."""
     tty = getattr(stream or sys.stderr, "isatty", lambda: False)()
     return f"\033[{code}m{text}\033[0m" if tty else text
 

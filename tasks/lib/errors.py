@@ -69,9 +69,9 @@ def explain(error: BaseException) -> str:
 
 # What Docker says, and what to do about it.
 ADVICE = {
-    "cannot connect to the docker daemon": "start Docker, or add --engine=host; `inv doctor` tells more",
-    "error during connect": "start Docker, or add --engine=host; `inv doctor` tells more",
-    "permission denied while trying to connect": "add yourself to the docker group and log in again",
+    "cannot connect to the docker daemon": "start Docker; `inv doctor` tells more",
+    "error during connect": "start Docker; `inv doctor` tells more",
+    "permission denied while trying to connect": "join the docker group and log in again",
     "no space left on device": "free some: docker system prune",
     "port is already allocated": "choose another port: --port N",
     "address already in use": "choose another port: --port N",

@@ -1,4 +1,4 @@
-"""The tools that check or rewrite code, as commands: computed here, run and reported in one place."""
+"""The tools that check or rewrite code, as commands; one place runs and reports them."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def migrations(base: str) -> Commands:
 
 
 def report(ctx: Context, commands: Commands) -> None:
-    """Run each command, all of them, one line for each. Raises Failed with the names that failed."""
+    """Run all commands, a line for each. Raises Failed with the names of those that failed."""
     failed = []
     for name, command in commands.items():
         if process.run(ctx, command):

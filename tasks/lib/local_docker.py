@@ -67,8 +67,9 @@ class Docker:
     def _serves(self, port: int) -> bool:
         """Whether this clone's own app is what holds the port."""
         for container in self._compose("dev").compose.ps(["app"]):
-            bound = container.network_settings.ports or {}
-            if any(each["HostPort"] == str(port) for each in bound.get("8000/tcp") or []):
+            published = (container.network_settings.ports or {}).values()
+            ports = {each["HostPort"] for bound in published for each in bound or []}
+            if str(port) in ports:
                 return True
         return False
 
@@ -78,9 +79,9 @@ class Docker:
             state = container.state
             sick = state.health is not None and state.health.status != "healthy"
             if state.exit_code or state.status == "exited" or (state.running and sick):
-                console.say(client.container.logs(container, tail=30))
+                console.say(str(client.container.logs(container, tail=30)))
                 how = "is not healthy" if state.running else f"exited with {state.exit_code}"
-                service = container.config.labels["com.docker.compose.service"]
+                service = (container.config.labels or {})["com.docker.compose.service"]
                 return f"{service} {how}: its log is above", "mend it and run inv dev again"
         return "docker compose up failed: its own words are above", "inv doctor tells more"
 
@@ -90,7 +91,8 @@ class Docker:
 
     def down(self, volumes: bool = False) -> None:
         """Remove the containers and networks of the dev stack, and its volumes if asked."""
-        self._compose("dev").compose.down(remove_orphans=True, volumes=volumes, timeout=5)
+        client = self._compose("dev")
+        client.compose.down(remove_orphans=True, volumes=volumes, timeout=5, quiet=True)
 
     def logs(self, follow: bool, tail: int) -> None:
         """Print the log of all services."""
@@ -125,4 +127,4 @@ class Docker:
             return engine.attach(client, "run", "--rm", *tty, "app", "pytest", *options)
         finally:
             if not testing.keepdb:
-                client.compose.down(volumes=True, remove_orphans=True, timeout=2)
+                client.compose.down(volumes=True, remove_orphans=True, timeout=2, quiet=True)

@@ -25,7 +25,7 @@ NO_TESTS = 5
 
 
 def split(paths: Sequence[str], package: str) -> tuple[list[str], list[str]]:
-    """Which of the paths hold tests of the app, and which of the pipeline; both, when none is given.
+    """Which paths hold tests of the app, and which of the pipeline; without any, both.
 
     Raises Failed for a path that is not there.
     """
@@ -45,7 +45,7 @@ def options(testing: Testing) -> list[str]:
 
 
 def coverage(testing: Testing, package: str, floor: int) -> list[str]:
-    """pytest-cov's options: branches measured, reports for people and CI, the floor for the whole."""
+    """pytest-cov's options: branches counted, reports for people and CI, a floor for the whole."""
     words = [f"--cov={package}", "--cov-branch", "--cov-report=term:skip-covered"]
     words += ["--cov-report=xml:reports/coverage.xml", "--cov-report=json:reports/coverage.json"]
     if testing.html:
@@ -61,7 +61,7 @@ def pipeline(ctx: Context, paths: list[str], testing: Testing, everything: bool)
         install_browser_tests(ctx)
     words = ["-m", "pytest", *paths, *options(testing), "--junitxml=reports/pipeline.xml"]
     words += ["-p", "no:django", "-W", "ignore::pytest.PytestConfigWarning"]
-    words += ([] if everything else ["-m", "not engine and not browser"])
+    words += [] if everything else ["-m", "not engine and not browser"]
     return _judge("the pipeline's tests", process.run(ctx, [sys.executable, *words]), testing)
 
 

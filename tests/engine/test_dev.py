@@ -107,9 +107,9 @@ def test_dev_serves_the_page_and_everything_around_it_works(app, inv, port):
     assert (app / "made-by-the-container").stat().st_uid == os.getuid()
 
     (app / "myapp/templates/404.html").write_text("changed while it runs")
-    base = app / "myapp/urls.py"
-    base.write_text(base.read_text() + "\nfrom django.http import HttpResponse\n"
-                    "urlpatterns.insert(0, path('new', lambda request: HttpResponse('new')))\n")  # fmt: skip
+    with (app / "myapp/urls.py").open("a") as urls:
+        urls.write("\nfrom django.http import HttpResponse\n")
+        urls.write("urlpatterns.insert(0, path('new', lambda request: HttpResponse('new')))\n")
     until(lambda: _answers(port, "/new", "new"))
 
     down = inv("down", root=app)
@@ -171,7 +171,8 @@ def _serves(port: int) -> bool:
 def test_ctrl_c_in_a_build_leaves_nothing_running(app, port):
     dockerfile = app / "Dockerfile"
     mark = f"RUN echo {port} && sleep 45"
-    dockerfile.write_text(dockerfile.read_text().replace("FROM test AS dev", f"FROM test AS dev\n{mark}"))
+    stage = "FROM test AS dev"
+    dockerfile.write_text(dockerfile.read_text().replace(stage, f"{stage}\n{mark}"))
     child = start(app, "dev", "--port", str(port))
     until(lambda: _processes("sleep 45") != [] or child.poll() is not None, 60)
     assert child.poll() is None, child.communicate()[0]
