@@ -1,0 +1,69 @@
+"""How long the app's tests take with `inv test`, against Django's own runner under coverage."""
+
+from __future__ import annotations
+
+import re
+import time
+from xml.etree import ElementTree
+
+from scratch import Scratch
+from sides import alternate
+from table import Row
+
+ROUNDS = 5
+PACKAGE = "myapp"
+
+
+def measure(scratch: Scratch) -> list[Row]:
+    """The same tests, on the same SQLite, with the same reports."""
+    mine, others = count_ours(scratch), count_theirs(scratch)
+    if mine != others or not mine:
+        raise RuntimeError(f"inv test runs {mine} tests and manage.py test {others}")
+    what = f"`./inv test` of the app, on the host / `coverage run manage.py test`, {mine} tests"
+    ours, theirs = alternate(lambda: run_ours(scratch), lambda: run_theirs(scratch), ROUNDS, False)
+    return [Row(what, ours, theirs, 1.15)]
+
+
+def run_ours(scratch: Scratch) -> float:
+    """Seconds of ours."""
+    return scratch.seconds("./inv", "test", "--engine=host", "--path", PACKAGE)
+
+
+def run_theirs(scratch: Scratch) -> float:
+    """Seconds of Django's runner and of coverage's reports."""
+    began = time.perf_counter()
+    run_django(scratch)
+    python = scratch.bin / "python"
+    for report in ("report", "xml", "json"):
+        where = [] if report == "report" else ["-o", str(scratch.folder / f"coverage.{report}")]
+        scratch.run(python, "-m", "coverage", report, *where, **env(scratch))
+    return time.perf_counter() - began
+
+
+def run_django(scratch: Scratch) -> str:
+    """What Django's runner prints."""
+    measured = ["-m", "coverage", "run", "--branch", f"--source={PACKAGE}"]
+    return scratch.run(
+        scratch.bin / "python", *measured, "manage.py", "test", PACKAGE, **env(scratch)
+    )
+
+
+def env(scratch: Scratch) -> dict[str, str]:
+    """The variables of their side."""
+    return {
+        "DJANGO_SETTINGS_MODULE": f"{PACKAGE}.settings.test",
+        "COVERAGE_FILE": str(scratch.folder / "coverage"),
+    }
+
+
+def count_ours(scratch: Scratch) -> int:
+    """How many tests pytest runs, from its report."""
+    run_ours(scratch)
+    report = ElementTree.parse(scratch.tree / "reports/app.xml")
+    return sum(int(each.get("tests", 0)) for each in report.iter("testsuite"))
+
+
+def count_theirs(scratch: Scratch) -> int:
+    """How many tests Django's runner runs."""
+    found = re.search(r"^Ran (\d+) tests?", run_django(scratch), re.MULTILINE)
+    return int(found[1]) if found else 0
