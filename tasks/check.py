@@ -81,15 +81,23 @@ def types(ctx: Context) -> None:
     linters.report(ctx, linters.typing(settings.read(ctx).project.package))
 
 
-@task(help={"base": "lint only the migrations since this commit or branch (default: all)"})
-def migrations(ctx: Context, base: str = "") -> None:
+@task(help={"engine": "docker (PostgreSQL), host (SQLite, which sees less), or auto"})
+def migrations(ctx: Context, engine: str = "") -> None:
     """Check that no migration is missing and none is unsafe.
 
     Example: inv migrations
     """
-    from .lib import linters
+    from .lib import linters, local, settings
 
-    linters.report(ctx, linters.migrations(base))
+    place = local.choose(ctx, settings.read(ctx), engine)
+    linters.conclude(
+        {
+            "missing migrations": place.test(linters.MISSING_MIGRATIONS, keep=True),
+            "unsafe migrations": place.test(
+                linters.UNSAFE_MIGRATIONS + (linters.ON_SQLITE if place.sqlite else [])
+            ),
+        }
+    )
 
 
 @task(help={"upgrade": "take the newest versions, not the locked ones where they still fit"})

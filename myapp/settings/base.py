@@ -1,6 +1,7 @@
 """What all settings share. Dev, test and prod import this and add what differs."""
 
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,9 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.staticfiles",
 ]
+# Lints migrations where it is installed: where tests run.
+if find_spec("django_migration_linter"):
+    INSTALLED_APPS.append("django_migration_linter")
 
 MIDDLEWARE = [
     # Above everything: neither an HTTPS redirect nor a foreign Host header breaks a probe.

@@ -1,10 +1,8 @@
 """Settings for development: they need no variable at all."""
 
-from importlib.util import find_spec
-
 from . import env as variables
 from .base import *  # noqa: F403
-from .base import BASE_DIR, INSTALLED_APPS, database
+from .base import BASE_DIR, database
 from .env import env
 
 DEBUG = True
@@ -13,9 +11,5 @@ SITE_URL = env.optional(variables.SITE_URL, "")
 ALLOWED_HOSTS = env.optional(variables.ALLOWED_HOSTS, ["localhost", "127.0.0.1", "[::1]"])
 SQLITE = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(BASE_DIR / "db.sqlite3")}
 DATABASES = {"default": database(env.optional(variables.DATABASE_URL, SQLITE))}
-
-# `inv migrations` has it in its own environment; the image does not.
-if find_spec("django_migration_linter"):
-    INSTALLED_APPS = [*INSTALLED_APPS, "django_migration_linter"]
 
 env.stop_if_wrong()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from . import console, engine
 from .errors import REFUSED, Failed
@@ -41,6 +41,8 @@ class Testing:
 class Place(Protocol):
     """What can be done with the app wherever it runs on this machine."""
 
+    sqlite: ClassVar[bool]
+
     def up(self, running: Running, fresh: bool) -> None:
         """Start the app and return when it answers as ready. Raises Failed when it does not."""
 
@@ -59,8 +61,11 @@ class Place(Protocol):
     def psql(self) -> int:
         """Open the database's own shell; returns its exit status."""
 
-    def test(self, testing: Testing, options: list[str]) -> int:
-        """Run pytest with options over the app's tests; returns its exit status."""
+    def test(self, words: list[str], keep: bool = False) -> int:
+        """Run Python with these words where the tests run; returns its exit status.
+
+        With keep, the database stays for the next time.
+        """
 
 
 def choose(ctx: Context, settings: Settings, asked: str = "") -> Place:

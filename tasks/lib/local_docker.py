@@ -8,7 +8,7 @@ import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from . import console, engine
 from .errors import Failed
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from invoke import Context
     from python_on_whales import DockerClient
 
-    from .local import Running, Testing
+    from .local import Running
     from .settings import Settings
 
 
@@ -35,6 +35,7 @@ class Docker:
 
     ctx: Context
     settings: Settings
+    sqlite: ClassVar[bool] = False
 
     def _compose(self, overlay: str, **env: object) -> DockerClient:
         project = project_name(self.settings.project.name, ROOT, overlay)
@@ -116,15 +117,15 @@ class Docker:
         psql = 'psql -U "$POSTGRES_USER" "$POSTGRES_DB"'
         return engine.attach(client, "exec", *tty, "db", "sh", "-c", psql)
 
-    def test(self, testing: Testing, options: list[str]) -> int:
-        """Run the suite in the test stage, on PostgreSQL and Redis made for it."""
+    def test(self, words: list[str], keep: bool = False) -> int:
+        """Run Python in the test stage, on PostgreSQL and Redis made for it."""
         client = self._compose("test")
         (ROOT / "reports").mkdir(exist_ok=True)
         tty = [] if sys.stdout.isatty() else ["-T"]
         if engine.attach(client, "build", "--quiet", "app"):
             raise Failed("the image does not build: its log is above", "mend the Dockerfile")
         try:
-            return engine.attach(client, "run", "--rm", *tty, "app", "pytest", *options)
+            return engine.attach(client, "run", "--rm", *tty, "app", "python", *words)
         finally:
-            if not testing.keepdb:
+            if not keep:
                 client.compose.down(volumes=True, remove_orphans=True, timeout=2, quiet=True)

@@ -10,7 +10,7 @@ import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from . import console, process
 from .errors import Failed
@@ -19,7 +19,7 @@ from .settings import ROOT
 if TYPE_CHECKING:
     from invoke import Context
 
-    from .local import Running, Testing
+    from .local import Running
     from .settings import Settings
 
 STATE = ROOT / ".dev"
@@ -32,6 +32,7 @@ class Host:
 
     ctx: Context
     settings: Settings
+    sqlite: ClassVar[bool] = True
 
     def up(self, running: Running, fresh: bool) -> None:
         """Migrate, start the development server, wait until it is ready."""
@@ -111,10 +112,9 @@ class Host:
         """Open the shell of the SQLite database."""
         return self.manage(["dbshell"])
 
-    def test(self, testing: Testing, options: list[str]) -> int:
-        """Run the suite on SQLite."""
-        keep = ["--reuse-db"] if testing.keepdb else []
-        return process.run(self.ctx, [sys.executable, "-m", "pytest", *keep, *options])
+    def test(self, words: list[str], keep: bool = False) -> int:
+        """Run this Python; the tests' settings make the database in memory."""
+        return process.run(self.ctx, [sys.executable, *words])
 
 
 def _running() -> int:

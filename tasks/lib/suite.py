@@ -68,9 +68,10 @@ def pipeline(ctx: Context, paths: list[str], testing: Testing, everything: bool)
 def app(place: Place, paths: list[str], testing: Testing, settings: Settings) -> list[str]:
     """Run the app's tests where the app runs. Returns what failed."""
     package = settings.project.package
-    words = coverage(testing, package, settings.test.floor)
-    words += [*paths, *options(testing), "--junitxml=reports/app.xml"]
-    return _judge("the app's tests", place.test(testing, words), testing)
+    words = ["-m", "pytest", *paths, *options(testing), "--junitxml=reports/app.xml"]
+    words += coverage(testing, package, settings.test.floor)
+    words += ["--reuse-db"] if testing.keepdb else []
+    return _judge("the app's tests", place.test(words, testing.keepdb), testing)
 
 
 def _judge(what: str, status: int, testing: Testing) -> list[str]:
