@@ -4,10 +4,14 @@ import sys
 
 from invoke import Collection
 
-from . import check, develop, observe
+from . import check, develop, observe, publish
 from .lib import errors
 
 sys.excepthook = errors.one_line
+
+images = Collection()
+images.add_task(publish.images, default=True)
+images.add_task(publish.prune)
 
 namespace = Collection(
     develop.dev,
@@ -24,4 +28,8 @@ namespace = Collection(
     check.requirements,
     observe.doctor,
     observe.completion,
+    publish.login,
+    publish.build,
+    publish.release,
+    images=images,
 )

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from . import process
+from . import credentials, process
+from .errors import REFUSED, Failed
 
 if TYPE_CHECKING:
     from invoke import Context
@@ -64,6 +69,86 @@ def compose(
         compose_project_name=project,
         compose_project_directory=files[0].parent,
     )
+
+
+@contextmanager
+def logged_in(ctx: Context, login: credentials.Login | None) -> Iterator[dict[str, str]]:
+    """Give docker a login for a while; yields the variables to call it with.
+
+    A login that docker has stored itself is used as it is. Any other goes into a private
+    configuration folder, with all else that the user's own has, and is gone afterwards.
+    """
+    if login is None or login.stored:
+        yield {}
+        return
+    with TemporaryDirectory(prefix="docker-config-") as name:
+        private, own = Path(name), credentials.folder()
+        for path in own.iterdir() if own.is_dir() else ():
+            if path.name != "config.json":
+                (private / path.name).symlink_to(path.absolute())
+        secret = {"auths", "credsStore", "credHelpers"}
+        kept = {k: v for k, v in credentials.config(own).items() if k not in secret}
+        (private / "config.json").write_text(json.dumps(kept))
+        env = {"DOCKER_CONFIG": name}
+        sign_in(ctx, login, env)
+        yield env
+
+
+def sign_in(ctx: Context, login: credentials.Login, env: Mapping[str, str]) -> None:
+    """Log docker in; the password goes through stdin."""
+    command = [*call(ctx, env), "login", "--password-stdin", "--username", login.user, login.host]
+    done = subprocess.run(command, input=login.password, capture_output=True, text=True)
+    if done.returncode:
+        said = done.stderr.strip().splitlines() or ["it says nothing"]
+        hint = f"correct the login of {login.user} (from {login.origin})"
+        raise Failed(f"docker login {login.host}: {said[-1]}", hint)
+
+
+@dataclass(frozen=True)
+class Build:
+    """What to build: a stage of the Dockerfile in a folder, what to call it, and how."""
+
+    folder: Path
+    target: str
+    tags: Sequence[str]
+    args: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    caches: Sequence[str] = ()
+    platforms: Sequence[str] = ()
+    push: bool = False
+    cache: bool = True
+    pull: bool = False
+
+
+def build(ctx: Context, wanted: Build, env: Mapping[str, str]) -> None:
+    """Build an image and load it into the engine, or push it, with its cache written into it."""
+    from python_on_whales import DockerClient
+    from python_on_whales.exceptions import NoSuchImage
+
+    client = DockerClient(client_call=call(ctx, env))
+    if len(wanted.platforms) > 1 and client.buildx.inspect().driver == "docker":
+        hint = "docker buildx create --use --driver docker-container, then again"
+        raise Failed("this builder makes one platform at a time", hint, REFUSED)
+    try:
+        client.buildx.build(
+            wanted.folder,
+            target=wanted.target,
+            tags=list(wanted.tags),
+            build_args=dict(wanted.args),
+            labels=dict(wanted.labels),
+            cache_from=[{"type": "registry", "ref": ref} for ref in wanted.caches],
+            cache_to={"type": "inline"},
+            platforms=list(wanted.platforms) or None,
+            push=wanted.push,
+            load=not wanted.push,
+            cache=wanted.cache,
+            pull=wanted.pull,
+            provenance=False,
+            progress="auto" if sys.stderr.isatty() else "plain",
+        )
+    except NoSuchImage:
+        if not ctx.config.run.dry:
+            raise
 
 
 def attach(client: DockerClient, *words: str) -> int:

@@ -6,7 +6,7 @@ import difflib
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -22,6 +22,11 @@ FILE = "invoke.yaml"
 INVOKE = {"run", "runners", "sudo", "tasks", "timeouts"}
 
 Port = Annotated[int, Field(ge=1, le=65535)]
+# HOST[:PORT]/PATH. A host is told from a path by a dot, a port, or being localhost.
+IMAGE = (
+    r"^((localhost|[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+)(:[0-9]+)?|[A-Za-z0-9-]+:[0-9]+)"
+    r"(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)+$"
+)
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=40)]
 
 
@@ -55,12 +60,41 @@ class Test(Section):
     floor: Annotated[int, Field(ge=0, le=100)]
 
 
+class Registry(Section):
+    """Where the images are kept."""
+
+    image: Annotated[str, Field(pattern=IMAGE)]
+    main: Annotated[str, Field(min_length=1)]
+    insecure: bool
+    ca: str
+    cache: list[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$")]]
+
+
+class Environment(Section):
+    """A place that the app is deployed to."""
+
+    url: Annotated[str, Field(pattern=r"^https?://\S+$")]
+
+
 class Settings(Section):
     """Everything that invoke.yaml says of the project."""
 
     project: Project
     dev: Dev
     test: Test
+    registry: Registry
+    environments: dict[Name, Environment]
+
+    def environment(self, name: str) -> Environment:
+        """The environment of a name. Raises Failed, with the nearest name, for an unknown one."""
+        if name in self.environments:
+            return self.environments[name]
+        near = difflib.get_close_matches(name, self.environments, n=1, cutoff=0.5)
+        right = (
+            f"did you mean --env={near[0]}?" if near else f"known: {', '.join(self.environments)}"
+        )
+        what = f"unknown environment {name!r}" if name else "which environment?"
+        raise Failed(what, f"{right} ({FILE} names them)", REFUSED)
 
 
 def read(ctx: Context) -> Settings:
@@ -96,7 +130,7 @@ def _keys(node: yaml.Node | None) -> Iterator[str]:
     return (key.value for key, _ in _pairs(node))
 
 
-def _problem(error: Any, nodes: dict[Path, yaml.Node]) -> str:
+def _problem(error: Any, nodes: dict[Path, Any]) -> str:
     """One problem as "file:line: key: what is wrong - what would be right"."""
     path = [str(part) for part in error["loc"]]
     key, where = ".".join(path), _where(path, nodes)
@@ -115,16 +149,18 @@ def _problem(error: Any, nodes: dict[Path, yaml.Node]) -> str:
 
 def _known(path: list[str]) -> list[str]:
     """The keys that may stand under a path of keys."""
-    model: type[BaseModel] = Settings
+    kind: Any = Settings
     for key in path:
-        annotation = model.model_fields[key].annotation
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+        if get_origin(kind) is dict:
+            kind = get_args(kind)[1]
+        elif isinstance(kind, type) and issubclass(kind, BaseModel) and key in kind.model_fields:
+            kind = kind.model_fields[key].annotation
+        else:
             return []
-        model = annotation
-    return list(model.model_fields)
+    return list(getattr(kind, "model_fields", {}))
 
 
-def _where(path: list[str], nodes: dict[Path, yaml.Node]) -> str:
+def _where(path: list[str], nodes: dict[Path, Any]) -> str:
     """Where a key stands, or would: an environment variable, or a file and its line."""
     variable = "INVOKE_" + "_".join(path).upper()
     if variable in os.environ:

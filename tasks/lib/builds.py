@@ -1,0 +1,191 @@
+"""Making the image of a commit: what it is called, built from, and cached by."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from . import console, engine
+from .errors import REFUSED, Failed
+from .image import COMMIT, Reference, as_tag
+from .settings import ROOT
+
+if TYPE_CHECKING:
+    from invoke import Context
+
+    from .registry import Manifest, Registry
+    from .settings import Settings
+    from .source import Source
+
+# The Dockerfile's stage that is released.
+RELEASED = "runtime"
+BRANCH_LABEL = "org.opencontainers.image.ref.name"
+REVISION_LABEL = "org.opencontainers.image.revision"
+# Tags that say something about an image, and that no branch may take: NAME-REST.
+OURS = ("tested", "forced", "cache")
+
+
+@dataclass(frozen=True)
+class Options:
+    """How `build` was asked to build."""
+
+    push: bool = False
+    platforms: Sequence[str] = ()
+    cache: bool = True
+    pull: bool = False
+    dirty: bool = False
+
+
+def reserved(tag: str, environments: Collection[str]) -> bool:
+    """Whether a tag has a meaning of its own: an environment's, a mark, a commit's."""
+    marks = tag.startswith(tuple(f"{mark}-" for mark in OURS))
+    return marks or bool(COMMIT.fullmatch(tag)) or tag.removesuffix("-previous") in environments
+
+
+def tags(source: Source, environments: Collection[str]) -> list[str]:
+    """What the image is called: its revision, and unless it is dirty its branch and git tag.
+
+    A branch or a git tag that is called like an environment gives no tag: that would release it.
+    """
+    if source.dirty:
+        return [source.revision]
+    called = [tag for tag in (source.slug, as_tag(source.tag)) if tag]
+    return [source.revision, *(tag for tag in called if not reserved(tag, environments))]
+
+
+def left_out(source: Source, environments: Collection[str]) -> list[str]:
+    """The names that the image would bear, were they not reserved."""
+    called = [tag for tag in (source.slug, as_tag(source.tag)) if tag]
+    return [tag for tag in called if reserved(tag, environments)]
+
+
+def arguments(source: Source, url: str) -> dict[str, str]:
+    """What the Dockerfile is told about the image that it makes."""
+    return {
+        "REVISION": source.revision,
+        "VERSION": source.tag or source.revision,
+        "CREATED": source.date,
+        "SOURCE": url,
+    }
+
+
+def caches(source: Source, settings: Settings) -> list[str]:
+    """The tags whose layers can be taken over: this branch's, the main one's, the kept stages'."""
+    found = [source.slug, settings.registry.main]
+    found += [f"cache-{stage}" for stage in settings.registry.cache]
+    return [tag for tag in dict.fromkeys(found) if tag]
+
+
+def dotenv(image: Reference, source: Source) -> str:
+    """The image as variables for later jobs, as GitLab's dotenv reports have them."""
+    lines = {"IMAGE": str(image), "IMAGE_DIGEST": image.digest, "IMAGE_COMMIT": source.revision}
+    return "".join(f"{key}={value}\n" for key, value in lines.items())
+
+
+def allow(source: Source, options: Options, files: Sequence[str] = ()) -> None:
+    """Say what is special about the source. Raises Failed for what cannot be done.
+
+    A dirty source is not pushed unasked, and without a push there is no digest to write to files.
+    """
+    if any(files) and not options.push:
+        raise Failed("an image has no digest before it is pushed", "add --push", REFUSED)
+    if not source.dirty:
+        return
+    if options.push and not options.dirty:
+        hint = "commit first, or add --allow-dirty (its tag ends in -dirty)"
+        raise Failed("the files differ from the commit: not pushed", hint, REFUSED)
+    console.warn(f"the files differ from the commit: the image is tagged {source.revision}")
+
+
+def local(ctx: Context, settings: Settings, source: Source, options: Options) -> Reference:
+    """Build into the engine only. Returns the image by its first tag."""
+    image = Reference.parse(settings.registry.image)
+    names = tags(source, settings.environments)
+    engine.build(ctx, _wanted(settings, source, options, names), {})
+    return image.tagged(names[0])
+
+
+def publish(
+    ctx: Context, settings: Settings, source: Source, options: Options, registry: Registry
+) -> Reference:
+    """Build and push the image unless the registry has it, then give it its moving tags.
+
+    Returns the image by its digest. The moving tags are the last to be set: whatever is
+    interrupted before leaves them where they were.
+    """
+    first, *moving = tags(source, settings.environments)
+    for name in left_out(source, settings.environments):
+        console.warn(f"no tag {name}: that name is reserved")
+    made = None if _again(source, options) else registry.find(first)
+    if made:
+        console.say(f"{first} is in the registry already (--no-cache builds it anew)")
+    else:
+        made = _push(ctx, settings, source, options, registry, first)
+    for tag in moving:
+        registry.put(tag, made)
+    return registry.image.at(made.digest)
+
+
+def _again(source: Source, options: Options) -> bool:
+    """Whether to build even what is there: dirty files are never the same, and bases move."""
+    return source.dirty or options.pull or not options.cache
+
+
+def _push(
+    ctx: Context, settings: Settings, source: Source, options: Options, registry: Registry, tag: str
+) -> Manifest:
+    from .registry import Manifest
+
+    there = set(registry.tags())
+    known = [registry.image.tagged(each) for each in caches(source, settings) if each in there]
+    wanted = _wanted(settings, source, options, [tag], [str(each) for each in known])
+    with engine.logged_in(ctx, registry.login) as env:
+        _keep_stages(ctx, wanted, settings.registry.cache, env)
+        engine.build(ctx, wanted, env)
+    if ctx.config.run.dry:
+        return registry.find(tag) or Manifest(b"{}", "")
+    return registry.manifest(tag)
+
+
+def _keep_stages(
+    ctx: Context, wanted: engine.Build, stages: Sequence[str], env: Mapping[str, str]
+) -> None:
+    """Push the stages that the settings want kept; what did not change is not sent again."""
+    from dataclasses import replace
+
+    name = wanted.tags[0].rpartition(":")[0]
+    for stage in stages:
+        tag = f"{name}:cache-{stage}"
+        engine.build(ctx, replace(wanted, target=stage, tags=[tag], args={}, labels={}), env)
+
+
+def _wanted(
+    settings: Settings,
+    source: Source,
+    options: Options,
+    names: Sequence[str],
+    known: Sequence[str] = (),
+) -> engine.Build:
+    image = Reference.parse(settings.registry.image)
+    return engine.Build(
+        folder=ROOT,
+        target=RELEASED,
+        tags=[str(image.tagged(name)) for name in names],
+        args=arguments(source, settings.project.source),
+        labels={BRANCH_LABEL: source.slug} if source.slug else {},
+        caches=known,
+        platforms=options.platforms,
+        push=options.push,
+        cache=options.cache,
+        pull=options.pull,
+    )
+
+
+def write(files: Mapping[str, str]) -> None:
+    """Write files for later jobs; an empty name is none."""
+    for name, text in files.items():
+        if name:
+            Path(name).parent.mkdir(parents=True, exist_ok=True)
+            Path(name).write_text(text)

@@ -1,0 +1,123 @@
+"""From a commit to an environment: build the image, push it, release it; one digest all the way."""
+
+from __future__ import annotations
+
+from invoke import Context, task
+
+
+@task
+def login(ctx: Context) -> None:
+    """Check the login to the registry, and tell where it is from.
+
+    The tasks that need one log in by themselves.
+
+    Example: inv login
+    """
+    from .lib import console, engine, registry, settings
+
+    place = registry.connect(ctx, settings.read(ctx))
+    place.check()
+    with engine.logged_in(ctx, place.login):
+        who = (
+            f"as {place.login.user} (from {place.login.origin})" if place.login else "with no login"
+        )
+        console.say(f"{place.image.host} lets you in {who}")
+
+
+@task(
+    help={
+        "push": "push it to the registry, where its digest is its identity",
+        "platform": "for these platforms, such as linux/amd64,linux/arm64 (default: this one)",
+        "no-cache": "build every layer anew, even when the commit's image is there",
+        "pull": "take the newest base images, even when the commit's image is there",
+        "digest-file": "write the digest to this file (with --push)",
+        "dotenv": "write IMAGE, IMAGE_DIGEST and IMAGE_COMMIT to this file (with --push)",
+        "allow-dirty": "push though the files differ from the commit; the tag says so",
+    }
+)
+def build(
+    ctx: Context,
+    push: bool = False,
+    platform: str = "",
+    no_cache: bool = False,
+    pull: bool = False,
+    digest_file: str = "",
+    dotenv: str = "",
+    allow_dirty: bool = False,
+) -> None:
+    """Build the image of this commit, and push it if asked.
+
+    Example: inv build --push --digest-file reports/digest
+    """
+    from .lib import builds, registry, settings, source
+
+    facts = settings.read(ctx)
+    origin = source.read(settings.ROOT)
+    platforms = [each.strip() for each in platform.split(",") if each.strip()]
+    options = builds.Options(push, platforms, not no_cache, pull, allow_dirty)
+    builds.allow(origin, options, [digest_file, dotenv])
+    if not push:
+        print(builds.local(ctx, facts, origin, options))
+        return
+    image = builds.publish(ctx, facts, origin, options, registry.connect(ctx, facts))
+    builds.write({digest_file: f"{image.digest}\n", dotenv: builds.dotenv(image, origin)})
+    print(image)
+
+
+@task(
+    help={
+        "env": "the environment, as invoke.yaml names it",
+        "ref": "a commit, tag, branch, digest or environment (default: the commit that is here)",
+        "force": "release an untested image, for this reason, which is recorded",
+    }
+)
+def release(ctx: Context, env: str = "", ref: str = "", force: str = "") -> None:
+    """Make a tested image the current one of an environment.
+
+    Example: inv release --env=staging --ref=main
+    """
+    from .lib import console, registry, release, settings, source
+
+    facts = settings.read(ctx)
+    facts.environment(env)
+    place = registry.connect(ctx, facts)
+    image = release.resolve(place, ref or source.read(settings.ROOT).commit)
+    release.admit(place, image, force)
+    moved = release.move(place, env, image)
+    for line in release.story(env, moved, image):
+        console.say(line)
+    print(place.image.at(image.manifest.digest))
+
+
+@task(name="list")
+def images(ctx: Context) -> None:
+    """List the images in the registry, the newest first.
+
+    Example: inv images
+    """
+    from .lib import inventory, registry, settings
+
+    facts = settings.read(ctx)
+    print(inventory.table(inventory.read(registry.connect(ctx, facts)), facts.environments))
+
+
+@task(help={"keep": "how many of the newest images stay anyway", "yes": "do not ask"})
+def prune(ctx: Context, keep: int = 20, yes: bool = False) -> None:
+    """Delete old images that no environment or git tag uses.
+
+    Example: inv images.prune --keep 20
+    """
+    from .lib import console, errors, inventory, registry, settings
+
+    facts = settings.read(ctx)
+    place = registry.connect(ctx, facts)
+    old = inventory.prunable(inventory.read(place), keep, facts.environments)
+    if not old:
+        console.say("nothing to delete")
+        return
+    print(inventory.table(old, facts.environments))
+    if not yes and not console.confirm(f"Delete these {len(old)}?"):
+        raise errors.Failed("nothing was deleted", "answer y, or add --yes", errors.REFUSED)
+    for each in old:
+        place.delete(each.digest)
+    console.say(f"deleted {len(old)}; the registry's garbage collection frees the space")
