@@ -68,7 +68,7 @@ def main() -> int:
     except RuntimeError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 2
-    table.keep(rows)
+    table.keep(rows, whole=not asked.names)
     print(table.markdown(rows))
     return 0 if all(row.held for row in rows) else 1
 

@@ -117,7 +117,7 @@ def end(child: subprocess.Popen[str]) -> None:
 
 
 def sweep(mark: str) -> None:
-    """Remove every container, network, volume, image and cache mount that bears the mark."""
+    """Remove every container, network, volume, image and cache record that bears the mark."""
     kinds = {
         "container": (["ls", "--all", "--format={{.Names}}"], ["rm", "--force", "--volumes"]),
         "network": (["ls", "--format={{.Name}}"], ["rm"]),
@@ -128,14 +128,26 @@ def sweep(mark: str) -> None:
         names = [name for name in _docker(kind, *listing).split() if mark in name]
         if names:
             _docker(kind, *removal, *names)
-    for identity in cache_mounts(mark, _docker("buildx", "du", "--verbose")):
+    for identity in cache_records(mark, _docker("buildx", "du", "--verbose")):
         _docker("builder", "prune", "--force", "--all", "--filter", f"id={identity}")
 
 
-def cache_mounts(mark: str, listing: str) -> list[str]:
-    """The ids of cache records that bear the mark, from what `buildx du --verbose` prints."""
-    records = [record for record in listing.split("\n\n") if mark in record]
-    return [found[1] for found in map(re.compile(r"ID:\s+(\w+)").search, records) if found]
+def cache_records(mark: str, listing: str) -> list[str]:
+    """The ids of build cache records that bear the mark or build on one that does; youngest first.
+
+    Args:
+        listing: what `docker buildx du --verbose` prints.
+    """
+    parents: dict[str, str] = {}
+    ours: list[str] = []
+    for record in listing.split("\n\n"):
+        if found := re.search(r"^ID:\s+(\w+)", record, re.MULTILINE):
+            parents[found[1]] = " ".join(re.findall(r"^Parents?:\s+(.+)", record, re.MULTILINE))
+            if mark in record:
+                ours.append(found[1])
+    for identity in ours:
+        ours += [child for child, of in parents.items() if identity in of and child not in ours]
+    return ours[::-1]
 
 
 def _docker(*words: str) -> str:

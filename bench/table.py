@@ -83,15 +83,16 @@ def machine() -> dict[str, object]:
     }
 
 
-def keep(rows: list[Row]) -> None:
+def keep(rows: list[Row], whole: bool) -> None:
     """Write results.json, and the table into README.md between its marks.
 
-    A run of some measures replaces theirs and leaves the others' figures with their own date.
+    Args:
+        whole: forget what was kept. Else the other measures' figures stay, with their own date.
     """
     now = machine()
-    fresh = {row.what: {"row": asdict(row), **now} for row in rows}
-    kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    kept |= fresh
+    kept = json.loads(RESULTS.read_text()) if RESULTS.exists() and not whole else {}
+    for row in rows:
+        kept[row.what] = {"row": asdict(row), "value": row.value, "held": row.held, **now}
     RESULTS.write_text(json.dumps(kept, indent=2) + "\n")
     text = README.read_text()
     head, rest = text.split(BEGIN)
