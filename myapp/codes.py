@@ -9,10 +9,13 @@ from django.core.exceptions import ValidationError
 ALPHABET = "23456789bcdfghjkmnpqrstvwxyz"
 LENGTH = 7
 LONGEST = 32
-RESERVED = frozenset(
-    "about admin api app assets favicon health healthz help livez login logout media metrics "
-    "new readyz robots signup static status www".split()
-)
+# fmt: off
+RESERVED = frozenset({
+    "about", "admin", "api", "app", "assets", "favicon", "health", "healthz", "help", "livez",
+    "login", "logout", "media", "metrics", "new", "readyz", "robots", "signup", "static", "status",
+    "www",
+})
+# fmt: on
 
 
 def random_code() -> str:

@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from ipaddress import ip_address
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -14,23 +14,23 @@ from django.utils.encoding import iri_to_uri
 from .settings.env import host_of
 
 LONGEST = 2000
-is_web_address = URLValidator(schemes=["http", "https"])
+NO_ADDRESS = "This is not a web address."
+is_web_address = URLValidator(schemes=["http", "https"], message=NO_ADDRESS)
 
 
 def clean_target(value: str) -> str:
     """Returns an address in the one form that is stored; refuses what must not be redirected to."""
-    if any(char.isspace() or not char.isprintable() or char == "\\" for char in value):
-        raise ValidationError("An address has no spaces, backslashes or invisible characters.")
-    # A name before a colon is a scheme, unless a port follows it: localhost:8000.
-    if not re.match(r"[a-z][a-z0-9+.-]*:(?!\d)", value, re.IGNORECASE):
-        value = f"https://{value}"
     try:
-        parts = urlsplit(value)
+        parts = _split(value)
         host, port = _looked_up(parts.hostname or ""), parts.port
     except ValueError as error:
-        raise ValidationError("This is not a web address.") from error
+        raise ValidationError(NO_ADDRESS) from error
     if parts.scheme not in ("http", "https"):
-        raise ValidationError("Only addresses that begin with http:// or https:// can be shortened.")
+        raise ValidationError(
+            "Only addresses that begin with http:// or https:// can be shortened."
+        )
+    if not host:
+        raise ValidationError(NO_ADDRESS)
     if "@" in parts.netloc:
         raise ValidationError("An address with a user name or a password cannot be shortened.")
     if validate_host(host, _own_hosts()):
@@ -41,6 +41,15 @@ def clean_target(value: str) -> str:
         raise ValidationError(f"An address can have at most {LONGEST} characters.")
     is_web_address(address)
     return address
+
+
+def _split(value: str) -> SplitResult:
+    """Takes an address apart, where programs agree on its parts; without a scheme it gets https."""
+    if any(char.isspace() or not char.isprintable() or char == "\\" for char in value):
+        raise ValidationError("An address has no spaces, backslashes or invisible characters.")
+    # A name before a colon is a scheme, unless a port follows it: localhost:8000.
+    has_scheme = re.match(r"[a-z][a-z0-9+.-]*:(?!\d)", value, re.IGNORECASE)
+    return urlsplit(value if has_scheme else f"https://{value}")
 
 
 def _own_hosts() -> list[str]:

@@ -19,7 +19,7 @@ from .models import Link
 @require_http_methods(["GET", "HEAD", "POST"])
 def home(request: HttpRequest) -> HttpResponse:
     """Shows the form and the links; makes a link."""
-    form = LinkForm(request.POST if request.method == "POST" else None)
+    form = LinkForm(request.POST if request.method == "POST" else None, label_suffix="")
     if form.is_valid() and (link := form.save_if_free()):
         return redirect(f"{reverse('home')}?{urlencode({'created': link.code})}")
     pages = Paginator(Link.objects.all(), settings.LINKS_PER_PAGE)
@@ -27,9 +27,9 @@ def home(request: HttpRequest) -> HttpResponse:
         "form": form,
         "created": Link.objects.filter(code=request.GET.get("created", "")).first(),
         "page": pages.get_page(request.GET.get("page")),
-        "site": f"{settings.SITE_URL or request.build_absolute_uri('/').rstrip('/')}",
+        "site": settings.SITE_URL or f"{request.scheme}://{request.get_host()}",
     }
-    return render(request, "home.html", context, status=422 if form.errors else 200)
+    return render(request, "home.html", context)
 
 
 @never_cache

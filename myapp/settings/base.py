@@ -124,8 +124,10 @@ CACHES = {"default": cache(REDIS_URL)}
 CELERY_BROKER_URL = REDIS_URL or "memory://"
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 # A request that publishes a job must not hang on a broker that is down.
-CELERY_BROKER_TRANSPORT_OPTIONS = {
+CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = {
     "max_retries": 1,
+    "interval_start": 0,
+    "interval_step": 0,
     "socket_connect_timeout": 1,
     "socket_timeout": 5,
 }

@@ -4,7 +4,7 @@ import os
 
 from . import env as variables
 from .base import *  # noqa: F403
-from .base import CACHES, LOGGING, database
+from .base import CACHES, CELERY_BROKER_TRANSPORT_OPTIONS, LOGGING, database
 from .env import env
 
 SECRET_KEY = "only-for-development-and-tests"  # noqa: S105
@@ -16,11 +16,13 @@ DATABASES = {"default": database(env.optional(variables.DATABASE_URL, SQLITE))}
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 # Jobs run where they are called: no test depends on a worker, even when Redis is there.
 CELERY_TASK_ALWAYS_EAGER = True
+CELERY_TASK_DEFAULT_QUEUE = f"myapp-test-{os.getpid()}"
+CELERY_BROKER_TRANSPORT_OPTIONS["polling_interval"] = 0.01
 CLICK_FLUSH_SECONDS = 0
 # Nothing is collected for tests; files are served from where they are.
 WHITENOISE_AUTOREFRESH = True
 WHITENOISE_USE_FINDERS = True
-LOGGING["root"] = {"handlers": [], "level": "DEBUG"}
+LOGGING["handlers"]["stdout"] = {"class": "logging.NullHandler"}
 
 
 def key_of_this_process(key: str, prefix: str, version: int) -> str:

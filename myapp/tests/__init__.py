@@ -1,0 +1,1 @@
+"""The app's tests: `manage.py test` and pytest both run them."""

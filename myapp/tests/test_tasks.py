@@ -1,0 +1,52 @@
+"""Jobs: what a request publishes, and what a worker does with it."""
+
+import logging
+
+from celery.worker.request import Request
+from django.test import TestCase
+from django_guid.log_filters import CorrelationId
+
+from myapp.celery import app
+from myapp.models import Link
+
+from .support import CleanCache, published
+
+
+class Lines(logging.Handler):
+    """Keeps log records."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: list[logging.LogRecord] = []
+        self.addFilter(CorrelationId("request_id"))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keeps a record."""
+        self.records.append(record)
+
+
+class AJob(CleanCache, TestCase):
+    def test_that_a_click_asks_for_writes_it_and_logs_the_id_of_its_request(self) -> None:
+        link = Link.objects.create(code="known", target="https://example.org/")
+        with published(), app.connection_for_read() as connection:
+            answer = self.client.get("/known")
+            self.client.get("/known")
+            with connection.SimpleQueue(app.conf.task_default_queue) as queue:
+                message = queue.get(timeout=5)
+                message.ack()
+                self.assertEqual(0, queue.qsize(), "the second click must not ask again")
+        self.assertEqual("myapp.tasks.flush_clicks", message.headers["task"])
+
+        logger, lines = logging.getLogger("myapp.tasks"), Lines()
+        logger.addHandler(lines)
+        self.addCleanup(logger.removeHandler, lines)
+        Request(message, app=app).execute()
+        link.refresh_from_db()
+        self.assertEqual(2, link.clicks)
+        (line,) = lines.records
+        self.assertEqual("Clicks of 1 links written", line.getMessage())
+        self.assertEqual(answer["X-Request-ID"], vars(line)["request_id"])
+
+    def test_that_beat_asks_for_exists(self) -> None:
+        for entry in app.conf.beat_schedule.values():
+            self.assertIn(entry["task"], app.tasks)
