@@ -72,7 +72,7 @@ def read(root: Path = Path(), env: Mapping[str, str] = os.environ) -> Source:
 def _from_ci(env: Mapping[str, str]) -> tuple[str, str]:
     """The branch and the tag that CI's variables name: GitLab's, else GitHub's."""
     tag = env.get("CI_COMMIT_TAG", "")
-    if "CI_COMMIT_SHA" in env:
+    if env.get("CI_COMMIT_SHA"):
         name = env.get("CI_COMMIT_REF_NAME") or env.get("CI_COMMIT_REF_SLUG", "")
         return ("" if tag else env.get("CI_COMMIT_BRANCH") or name), tag
     if env.get("GITHUB_REF_TYPE") == "tag":

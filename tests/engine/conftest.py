@@ -1,0 +1,186 @@
+"""A real registry with a login, and repositories with a small image to publish in it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import time
+import urllib.request
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import bcrypt
+import pytest
+
+from tasks.lib.credentials import Login
+from tasks.lib.image import Reference
+from tasks.lib.registry import Registry
+
+USER, PASSWORD = "robot", "a $ecret: with signs"
+DOCKERFILE = """\
+FROM scratch AS deps
+COPY pyproject.toml /deps
+
+FROM scratch AS runtime
+COPY --from=deps /deps /deps
+COPY manage.py /
+CMD ["/manage.py"]
+ARG REVISION=dev VERSION=dev CREATED= SOURCE=
+LABEL org.opencontainers.image.source=$SOURCE \\
+      org.opencontainers.image.revision=$REVISION \\
+      org.opencontainers.image.version=$VERSION \\
+      org.opencontainers.image.created=$CREATED
+"""
+
+
+def docker(*words: str) -> str:
+    done = subprocess.run(["docker", *words], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def git(root: Path, *words: str) -> str:
+    who = ["-c", "user.name=t", "-c", "user.email=t@example.com"]
+    done = subprocess.run(["git", *who, *words], cwd=root, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def until(condition: Callable[[], bool], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        time.sleep(0.05)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@dataclass
+class Server:
+    """A registry in a container, at a port of this machine that stays its own."""
+
+    container: str
+    port: int
+    scheme: str = "http"
+    ca: str = ""
+
+    @property
+    def host(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def stop(self) -> None:
+        docker("stop", "--time", "0", self.container)
+
+    def start(self) -> None:
+        docker("start", self.container)
+        until(self.answers)
+
+    def answers(self) -> bool:
+        with socket.socket() as probe:
+            probe.settimeout(1)
+            if probe.connect_ex(("127.0.0.1", self.port)):
+                return False
+        if self.scheme == "https":
+            return True
+        try:
+            urllib.request.urlopen(f"http://{self.host}/", timeout=2).close()
+        except OSError:
+            return False
+        return True
+
+
+def serve(folder: Path, *options: str, scheme: str = "http") -> Iterator[Server]:
+    """Run a registry whose configuration files are in a folder, mounted at /conf."""
+    server = Server(f"test-registry-{uuid.uuid4().hex[:8]}", free_port(), scheme)
+    docker(
+        "run", "--detach", "--name", server.container, "--publish", f"{server.host}:5000",
+        "--volume", f"{folder}:/conf:ro", "--env", "REGISTRY_STORAGE_DELETE_ENABLED=true",
+        *options, "registry:2",
+    )  # fmt: skip
+    try:
+        until(server.answers)
+        yield server
+    finally:
+        docker("rm", "--force", "--volumes", server.container)
+
+
+def htpasswd(folder: Path) -> list[str]:
+    """What makes a registry ask for USER and PASSWORD."""
+    mark = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(5)).decode()
+    (folder / "htpasswd").write_text(f"{USER}:{mark}\n")
+    settings = {"": "htpasswd", "_HTPASSWD_REALM": "test", "_HTPASSWD_PATH": "/conf/htpasswd"}
+    return [f"--env=REGISTRY_AUTH{key}={value}" for key, value in settings.items()]
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A registry that wants a login."""
+    folder = tmp_path_factory.mktemp("registry")
+    yield from serve(folder, *htpasswd(folder))
+
+
+@dataclass
+class Repository:
+    """A clone with a small image, its place in a registry, and `./inv` in it."""
+
+    root: Path
+    image: str
+    run: Callable[..., subprocess.CompletedProcess[str]]
+    env: dict[str, str] = field(default_factory=dict)
+
+    def inv(self, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
+        return self.run(*words, root=self.root, **{**self.env, **env})
+
+    def must(self, *words: str, **env: str) -> str:
+        """Run a task that succeeds; returns what it printed to stdout."""
+        done = self.inv(*words, **env)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    def commit(self, text: str) -> str:
+        """Change what the image has, and commit; returns the commit."""
+        with (self.root / "manage.py").open("a") as file:
+            file.write(f"# {text}\n")
+        git(self.root, "commit", "--all", "--message", text)
+        return git(self.root, "rev-parse", "HEAD")
+
+    def build(self, *words: str, **env: str) -> str:
+        """Build and push; returns the digest."""
+        return self.must("build", "--push", *words, **env).rpartition("@")[2]
+
+    @property
+    def registry(self) -> Registry:
+        """Their registry, asked by the test itself."""
+        image = Reference.parse(self.image)
+        return Registry(image, Login(image.host, USER, PASSWORD, "the test"), insecure=True)
+
+
+@pytest.fixture
+def repository(server: Server, clone: Path, inv, tmp_path, monkeypatch) -> Iterator[Repository]:
+    """A repository on the branch main, whose login comes from CI's variables."""
+    for name in list(os.environ):
+        if name.startswith(("CI_", "GITHUB_")):
+            monkeypatch.delenv(name)
+    (clone / "Dockerfile").write_text(DOCKERFILE)
+    git(clone, "commit", "--all", "--message", "a small image")
+    image = f"{server.host}/group/sub-{uuid.uuid4().hex[:8]}/app"
+    env = {
+        "INVOKE_REGISTRY_IMAGE": image,
+        "CI_REGISTRY": server.host,
+        "CI_REGISTRY_USER": USER,
+        "CI_REGISTRY_PASSWORD": PASSWORD,
+        "DOCKER_CONFIG": str(tmp_path / "docker-config"),
+    }
+    yield Repository(clone, image, inv, env)
+    listed = subprocess.run(
+        ["docker", "images", "--quiet", "--no-trunc", image], capture_output=True, text=True
+    )
+    if listed.stdout.split():
+        docker("rmi", "--force", *set(listed.stdout.split()))
