@@ -1,0 +1,15 @@
+# A server of the lab: a machine with sshd, a `deploy` user and a Docker engine of its own.
+#
+# Run it with its own engine's rights (see node-entrypoint.sh), AUTHORIZED_KEYS in the environment,
+# and a volume on /var/lib/docker. Arguments go to dockerd, for example --insecure-registry ADDRESS.
+FROM debian:trixie-slim
+# hadolint ignore=DL3008
+RUN apt-get update \
+ && apt-get install --yes --no-install-recommends docker.io docker-cli iptables openssh-server tini \
+ && rm -rf /var/lib/apt/lists/* /etc/ssh/ssh_host_* \
+ && useradd --create-home --shell /bin/bash --groups docker --password '*' deploy
+COPY node-sshd.conf /etc/ssh/sshd_config.d/node.conf
+COPY node-entrypoint.sh /usr/local/bin/node
+VOLUME /var/lib/docker
+EXPOSE 22
+ENTRYPOINT ["tini", "--", "node"]
