@@ -1,5 +1,6 @@
 """The page, and the redirect."""
 
+import re
 from urllib.parse import urlencode
 
 from django.conf import settings
@@ -11,6 +12,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
 from . import clicks
+from .codes import CodeConverter
 from .forms import LinkForm
 from .models import Link
 
@@ -25,11 +27,18 @@ def home(request: HttpRequest) -> HttpResponse:
     pages = Paginator(Link.objects.all(), settings.LINKS_PER_PAGE)
     context = {
         "form": form,
-        "created": Link.objects.filter(code=request.GET.get("created", "")).first(),
+        "created": _created(request.GET.get("created", "")),
         "page": pages.get_page(request.GET.get("page")),
         "site": settings.SITE_URL or f"{request.scheme}://{request.get_host()}",
     }
     return render(request, "home.html", context)
+
+
+def _created(code: str) -> Link | None:
+    """Returns the link that was just made; what cannot be a code is not looked up."""
+    if re.fullmatch(CodeConverter.regex, code):
+        return Link.objects.filter(code=code).first()
+    return None
 
 
 @never_cache

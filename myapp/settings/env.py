@@ -100,7 +100,7 @@ def _database(text: str) -> dict[str, Any]:
 def _redis(text: str) -> str:
     """Returns the URL of a Redis server."""
     url = urlsplit(text)
-    if url.scheme not in ("redis", "rediss", "unix") or url.port == 0:
+    if url.scheme not in ("redis", "rediss") or not url.hostname or url.port == 0:
         raise ValueError
     return text
 

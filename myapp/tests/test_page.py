@@ -101,6 +101,11 @@ class ListingLinks(TestCase):
         for asked, shown in (("99", 2), ("x", 1), ("-1", 2)):
             self.assertEqual(shown, self.client.get("/", {"page": asked}).context["page"].number)
 
+    def test_shows_nothing_new_for_a_code_that_does_not_exist(self) -> None:
+        for code in ("unknown", "", "\x00", "a" * 100, "<b>"):
+            page = self.client.get("/", {"created": code})
+            self.assertNotContains(page, "Your short link is ready")
+
     def test_escapes_what_people_typed(self) -> None:
         Link.objects.create(code="bad", target='https://a.example/"><script>alert(1)</script>')
         self.assertNotContains(self.client.get("/?created=bad"), "<script>")

@@ -1,10 +1,15 @@
 """Liveness and readiness."""
 
+import io
 import time
+from wsgiref.handlers import SimpleHandler
+from wsgiref.util import setup_testing_defaults
 
 from django.db import connection
 from django.db.migrations.recorder import MigrationRecorder
 from django.test import SimpleTestCase, TestCase, override_settings
+
+from myapp.wsgi import application
 
 from .support import CleanCache, cache_that_is_down, database_that_is_down
 
@@ -36,6 +41,12 @@ class Readyz(CleanCache, TestCase):
         self.assertEqual(
             (200, "ok", checks), (answer.status_code, *map(answer.json().get, ("status", "checks")))
         )
+
+    def test_answers_through_the_door_that_the_server_uses(self) -> None:
+        environ, out = {"PATH_INFO": "/readyz"}, io.BytesIO()
+        setup_testing_defaults(environ)
+        SimpleHandler(io.BytesIO(), out, io.StringIO(), environ).run(application)
+        self.assertIn(b"200 OK", out.getvalue())
 
     def test_names_a_cache_that_is_down(self) -> None:
         with override_settings(CACHES=cache_that_is_down()):

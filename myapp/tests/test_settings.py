@@ -69,7 +69,7 @@ class WhatIsSaidOfAWrongVariable(SimpleTestCase):
             "postgres://u:hunter2@h",
             "hunter2",
         ],
-        "REDIS_URL": ["http://redis", "redis://redis:port"],
+        "REDIS_URL": ["http://redis", "redis://redis:port", "redis:///0"],
         "LOG_LEVEL": ["loud"],
     }
 
@@ -124,6 +124,9 @@ class WhatEachPlaceSets(SimpleTestCase):
         self.assertFalse(hasattr(prod, "SECURE_SSL_REDIRECT"))
         self.assertEqual(["lab.local"], prod.ALLOWED_HOSTS)
         self.assertEqual(["http://lab.local:8080"], prod.CSRF_TRUSTED_ORIGINS)
+
+    def test_the_log_level_can_be_written_in_any_case(self) -> None:
+        self.assertEqual("DEBUG", load_settings("prod", **PRODUCTION, LOG_LEVEL="debug").LOG_LEVEL)
 
     def test_more_hosts_can_be_allowed(self) -> None:
         prod = load_settings("prod", **PRODUCTION, ALLOWED_HOSTS="a.example, b.example,")
