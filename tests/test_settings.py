@@ -76,3 +76,12 @@ def test_a_file_of_the_users_overrides(inv, tmp_path):
     mine = tmp_path / "mine.yaml"
     mine.write_text("dev:\n  port: 64999\n")
     assert "port 64999" in inv("-f", str(mine), "doctor").stdout
+
+
+def test_an_environment_s_unknown_key_and_a_registry_without_a_host_are_told(inv, write):
+    write("    url: https://staging", "    ulr: https://staging")
+    root = write("  image: registry.example.com/", "  image: ")
+    done = inv("doctor", root=root)
+    assert 'environments.staging.ulr: unknown key - did you mean "url"?' in done.stderr
+    assert "environments.staging.url: missing" in done.stderr
+    assert "registry.image: " in done.stderr

@@ -11,6 +11,13 @@ HUB = "docker.io"
 COMMIT = re.compile(r"[0-9a-f]{40}(-dirty)?")
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
+# The host is told from the path by a dot, a port, or being localhost.
+NAME = re.compile(
+    r"((?P<host>localhost|[\w-]+(\.[\w-]+)+|[\w-]+(?=:\d+/))(?P<port>:\d+)?/)?"
+    r"(?P<path>[a-z0-9]+([._/-]+[a-z0-9]+)*)"
+    rf"(:(?P<tag>{TAG.pattern}))?(@(?P<digest>{DIGEST.pattern}))?",
+    re.ASCII,
+)
 
 
 @dataclass(frozen=True)
@@ -25,16 +32,13 @@ class Reference:
     @classmethod
     def parse(cls, text: str) -> Reference:
         """Read a name as Docker does. Raises Failed for what is none."""
-        name, _, digest = text.partition("@")
-        head, slash, last = name.rpartition("/")
-        last, _, tag = last.partition(":")
-        host, _, path = f"{head}{slash}{last}".partition("/")
-        if not path or not (set(".:") & set(host) or host == "localhost"):
-            host, path = HUB, f"{head}{slash}{last}" if head else f"library/{last}"
-        right = re.fullmatch(r"[a-z0-9._/-]+", path) and (not tag or TAG.fullmatch(tag))
-        if not right or (("@" in text) and not DIGEST.fullmatch(digest)):
+        found = NAME.fullmatch(text)
+        if not found:
             raise Failed(f"no image's name: {text!r}", "HOST/PATH:TAG or HOST/PATH@DIGEST", REFUSED)
-        return cls(host, path, tag, digest)
+        host, path = found["host"], found["path"]
+        if not host:
+            host, path = HUB, path if "/" in path else f"library/{path}"
+        return cls(host + (found["port"] or ""), path, found["tag"] or "", found["digest"] or "")
 
     @property
     def name(self) -> str:

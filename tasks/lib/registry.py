@@ -120,7 +120,15 @@ class Registry:
         from requests.adapters import HTTPAdapter
         from urllib3.util import Retry
 
-        again = Retry(
+        class Again(Retry):
+            """Says that it tries again."""
+
+            def sleep(self, response: Any = None) -> None:
+                console.say(f"{host} is not there or busy; trying again ({len(self.history)})")
+                super().sleep(response)
+
+        host = self.image.host
+        again = Again(
             RETRIES, other=0, status_forcelist=(429, 500, 502, 503, 504), backoff_factor=0.5,
             allowed_methods=None, raise_on_status=False,
         )  # fmt: skip

@@ -1,0 +1,92 @@
+"""Names of images, and which tags an image of a commit bears."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tasks.lib import builds
+from tasks.lib.errors import Failed
+from tasks.lib.image import Reference, as_tag
+from tasks.lib.source import Source
+
+DIGEST = f"sha256:{'a' * 64}"
+COMMIT = "0123456789" * 4
+SOURCE = Source(COMMIT, "Feature/X", "", False, "2026-01-01T00:00:00+00:00")
+ENVIRONMENTS = ("staging", "production")
+
+
+@pytest.mark.parametrize(
+    ("text", "host", "path", "tag", "digest"),
+    [
+        ("r.example.com/app", "r.example.com", "app", "", ""),
+        ("r.example.com:5000/group/sub/app:v1", "r.example.com:5000", "group/sub/app", "v1", ""),
+        (f"localhost/app@{DIGEST}", "localhost", "app", "", DIGEST),
+        (f"127.0.0.1:5000/a/app:main@{DIGEST}", "127.0.0.1:5000", "a/app", "main", DIGEST),
+        ("myname/app:1", "docker.io", "myname/app", "1", ""),
+    ],
+)
+def test_a_name_is_read_as_docker_does_and_written_back(text, host, path, tag, digest):
+    found = Reference.parse(text)
+    assert found == Reference(host, path, tag, digest)
+    assert str(found).removeprefix("docker.io/") == text
+
+
+def test_a_bare_name_is_docker_hubs_library():
+    assert str(Reference.parse("python:3.13")) == "docker.io/library/python:3.13"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "UPPER/case", "r.example.com/app:", "r.io/app@sha256:1", "r.io/a b"]
+)
+def test_what_is_no_name_is_refused(text):
+    with pytest.raises(Failed, match="no image's name"):
+        Reference.parse(text)
+
+
+def test_a_tag_and_a_digest_replace_each_other():
+    image = Reference.parse("r.example.com/app:main")
+    assert str(image.at(DIGEST)) == f"r.example.com/app@{DIGEST}"
+    assert str(image.at(DIGEST).tagged("x")) == "r.example.com/app:x"
+
+
+@pytest.mark.parametrize(
+    ("tag", "expected"),
+    [
+        ("v1.0.0", "v1.0.0"),
+        ("release/1.0+rc1", "release-1.0-rc1"),
+        (".x", "x"),
+        ("y" * 200, "y" * 128),
+    ],
+)
+def test_any_git_tag_gives_a_tag(tag, expected):
+    assert as_tag(tag) == expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, [COMMIT, "feature-x"]),
+        ({"tag": "v1.0.0"}, [COMMIT, "feature-x", "v1.0.0"]),
+        ({"branch": "", "tag": "v1.0.0"}, [COMMIT, "v1.0.0"]),
+        ({"branch": ""}, [COMMIT]),
+        ({"dirty": True, "tag": "v1.0.0"}, [f"{COMMIT}-dirty"]),
+        ({"branch": "staging"}, [COMMIT]),
+        ({"branch": "Staging/previous"}, [COMMIT]),
+        ({"branch": f"tested/{COMMIT}"}, [COMMIT]),
+        ({"branch": "cache-deps"}, [COMMIT]),
+        ({"tag": "production"}, [COMMIT, "feature-x"]),
+        ({"branch": "f" * 40}, [COMMIT]),
+    ],
+)
+def test_an_image_bears_its_commit_branch_and_git_tag_unless_they_are_reserved(changes, expected):
+    assert builds.tags(replace(SOURCE, **changes), ENVIRONMENTS) == expected
+
+
+def test_dirty_files_are_pushed_only_when_allowed(capsys):
+    dirty = replace(SOURCE, dirty=True)
+    with pytest.raises(Failed, match="commit first, or add --allow-dirty"):
+        builds.allow(dirty, builds.Options(push=True))
+    builds.allow(dirty, builds.Options(push=True, dirty=True))
+    assert f"tagged {COMMIT}-dirty" in capsys.readouterr().err
