@@ -1,5 +1,5 @@
 # The base images: the real ones of Docker Hub or, where it does not answer, stand-ins. Read by ../engine,
-# which also says what `say`, `fail`, `step`, `apt_install`, `debian` and `mirror` are.
+# which defines what `say`, `fail`, `step`, `apt_install`, `debian` and `mirror` do.
 # shellcheck shell=sh disable=SC2154  # `here` is this checkout's lab/
 
 base=debian:trixie-slim
@@ -52,7 +52,8 @@ make_stand_ins() {
 
 make_base() {
     command -v mmdebstrap >/dev/null || apt_install mmdebstrap
-    step 300 'Debian 13 file system' "$here/images/debian.sh" "$(mirror)" "$work/base.tar"
+    address=$(mirror)
+    step 300 'Debian 13 file system' "$here/images/debian.sh" "$address" "$work/base.tar"
     step 120 "stand-in $base" docker import \
         --change "LABEL standin=$(fingerprint "$base")" \
         --change "ENV PIP_CERT=$bundle SSL_CERT_FILE=$bundle REQUESTS_CA_BUNDLE=$bundle" \
