@@ -7,7 +7,7 @@ from wsgiref.util import setup_testing_defaults
 
 from django.db import connection
 from django.db.migrations.recorder import MigrationRecorder
-from django.test import SimpleTestCase, TestCase, override_settings
+from django.test import SimpleTestCase, TestCase, TransactionTestCase, override_settings
 
 from myapp.wsgi import application
 
@@ -42,12 +42,6 @@ class Readyz(CleanCache, TestCase):
             (200, "ok", checks), (answer.status_code, *map(answer.json().get, ("status", "checks")))
         )
 
-    def test_answers_through_the_door_that_the_server_uses(self) -> None:
-        environ, out = {"PATH_INFO": "/readyz"}, io.BytesIO()
-        setup_testing_defaults(environ)
-        SimpleHandler(io.BytesIO(), out, io.StringIO(), environ).run(application)
-        self.assertIn(b"200 OK", out.getvalue())
-
     def test_names_a_cache_that_is_down(self) -> None:
         with override_settings(CACHES=cache_that_is_down()):
             answer = self.client.get("/readyz")
@@ -80,3 +74,13 @@ class ReadyzWithoutADatabase(CleanCache):
         self.assertEqual(
             "Not ready (database OperationalError, migrations unknown)", answer.reason_phrase
         )
+
+
+class TheWholeServer(CleanCache, TransactionTestCase):
+    """Not in a transaction: a real request closes connections, the test client's does not."""
+
+    def test_answers_a_probe_through_wsgi(self) -> None:
+        environ, out = {"PATH_INFO": "/readyz"}, io.BytesIO()
+        setup_testing_defaults(environ)
+        SimpleHandler(io.BytesIO(), out, io.StringIO(), environ).run(application)
+        self.assertIn(b"200 OK", out.getvalue())

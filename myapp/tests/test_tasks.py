@@ -51,5 +51,6 @@ class AJob(CleanCache, TestCase):
         self.assertEqual(answer["X-Request-ID"], vars(line)["request_id"])
 
     def test_that_beat_asks_for_exists(self) -> None:
+        app.loader.import_default_modules()  # as a worker does when it starts
         for entry in app.conf.beat_schedule.values():
             self.assertIn(entry["task"], app.tasks)
