@@ -264,7 +264,7 @@ class Registry:
         options.setdefault("auth", lambda request: request)  # lest requests look into ~/.netrc
         options.setdefault("verify", self.ca or None)
         try:
-            return self._session.request(method, url, timeout=TIMEOUT, **options)
+            return self._whole(method, url, **options)
         except SSLError:
             hint = "name its authority's file: registry.ca in invoke.yaml"
             raise Failed(f"the certificate of {self.image.host} is not trusted", hint) from None
@@ -273,6 +273,17 @@ class Registry:
             why = " ".join(str(cause).rpartition(": ")[2].split())
             what = f"the registry {self.image.host} does not answer ({why})"
             raise Failed(what, "see that it is up and reachable, then run this again") from None
+
+    def _whole(self, method: str, url: str, **options: Any) -> Response:
+        """Ask, and again when the connection drops amid the answer; others the session retries."""
+        from requests.exceptions import ChunkedEncodingError
+
+        for _ in range(RETRIES):
+            try:
+                return self._session.request(method, url, timeout=TIMEOUT, **options)
+            except ChunkedEncodingError:
+                console.say(f"{self.image.host} was cut off; trying again")
+        return self._session.request(method, url, timeout=TIMEOUT, **options)
 
     def _authorize(self, answer: Response) -> None:
         """Get ready to answer what a 401 asks for: a name and password, or a token."""
