@@ -1,4 +1,4 @@
-# The image. Stages: deps (what the lock files say), static (code and static files, made ready),
+# The image. Stages: deps (what the lock files say), code and static (made ready),
 # runtime (released: web, worker, beat and one-off commands), test (runtime and what tests need), dev.
 
 # What the test stage is built from: the runtime just built, or the digest of a released image.
@@ -31,15 +31,24 @@ RUN --mount=type=cache,target=/root/.cache/pip \
  && pip --python /opt/venv/bin/python install --require-hashes -r /requirements/dev.txt
 
 # The code as it is released: without its tests, readable whatever the umask of the clone, compiled.
-FROM deps AS static
-COPY docker docker
+# And in /assets what collectstatic needs of it: no templates, and of its modules only those that
+# are imported to find the apps. When yours import more at that time, name them too.
+FROM deps AS code
 COPY manage.py ./
+COPY docker docker
 COPY myapp myapp
 RUN rm -rf myapp/tests \
  && chmod -R u=rwX,go=rX . \
- && DJANGO_SETTINGS_MODULE=myapp.settings.prod PYTHONDONTWRITEBYTECODE=1 \
-    python manage.py collectstatic --noinput --verbosity 0 \
- && python -m compileall -q --invalidation-mode checked-hash myapp docker
+ && mkdir /assets \
+ && cp -R manage.py myapp /assets \
+ && find /assets/myapp -type f \( -path '*/templates/*' -or -name '*.py' -not -path '*/settings/*' \
+        -not -name __init__.py -not -name apps.py -not -name celery.py \) -delete \
+ && python -m compileall -q --invalidation-mode checked-hash docker myapp
+
+# Static files, hashed and compressed; a change of code alone does not make them again.
+FROM deps AS static
+COPY --from=code /assets ./
+RUN DJANGO_SETTINGS_MODULE=myapp.settings.prod python manage.py collectstatic --noinput --verbosity 0
 
 FROM base AS runtime
 # hadolint ignore=DL3008
@@ -55,9 +64,7 @@ ENV DJANGO_SETTINGS_MODULE=myapp.settings.prod \
     PYTHONDONTWRITEBYTECODE=1
 COPY --link --from=deps /opt/venv /opt/venv
 COPY --link --from=static /app/static /app/static
-COPY --link --from=static /app/docker /app/docker
-COPY --link --from=static /app/manage.py /app/manage.py
-COPY --link --from=static /app/myapp /app/myapp
+COPY --link --from=code /app /app
 USER 10001:10001
 EXPOSE 8000
 ENTRYPOINT ["tini", "--", "/app/docker/entrypoint"]
@@ -66,11 +73,12 @@ HEALTHCHECK --interval=10s --timeout=5s --retries=3 --start-period=60s --start-i
     CMD ["/app/docker/healthcheck"]
 # Last, since they differ with every commit; the app shows VERSION, by which a deploy knows it.
 ARG REVISION=dev VERSION=dev CREATED= SOURCE=
-ENV VERSION=$REVISION
 LABEL org.opencontainers.image.source=$SOURCE \
       org.opencontainers.image.revision=$REVISION \
       org.opencontainers.image.version=$VERSION \
       org.opencontainers.image.created=$CREATED
+# After the labels: from here on it hides the argument of that name.
+ENV VERSION=$REVISION
 
 FROM $TESTED AS test
 COPY --link --from=test-deps /opt/venv /opt/venv

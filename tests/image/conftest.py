@@ -1,0 +1,93 @@
+"""The image, built once for all tests in this folder, and containers that are removed again."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+
+import pytest
+
+from tests.image.engine import LABELS, ROOT, SETTINGS, Container, docker, until
+
+Start = Callable[..., Container]
+# As base.yml runs the app.
+LOCKED = ["--read-only", "--tmpfs=/tmp", "--cap-drop=ALL", "--security-opt=no-new-privileges"]
+QUICK = ["--health-interval=1s", "--health-timeout=2s", "--health-retries=1"]
+
+
+@pytest.fixture(scope="session")
+def mark() -> Iterator[str]:
+    """A name of this test run's own; what bears it as a label is removed at the end."""
+    name = f"image-test-{uuid.uuid4().hex[:8]}"
+    yield name
+    for kind, remove in (("ps --all", "rm --force --volumes"), ("network ls", "network rm")):
+        left = docker(*kind.split(), "--quiet", f"--filter=label={name}").split()
+        if left:
+            docker(*remove.split(), *left)
+
+
+@pytest.fixture(scope="session")
+def build(mark: str) -> Iterator[Callable[[str], str]]:
+    """Builds a stage of the Dockerfile, with labels, and gives the image's name."""
+    made: set[str] = set()
+
+    def run(stage: str) -> str:
+        tag = f"{mark}:{stage}"
+        arguments = [f"--build-arg={name.upper()}={value}" for name, value in LABELS.items()]
+        docker("build", "--quiet", f"--target={stage}", f"--tag={tag}", *arguments, ROOT)
+        made.add(tag)
+        return tag
+
+    yield run
+    if made:
+        docker("image", "rm", "--force", *sorted(made))
+
+
+@pytest.fixture(scope="session")
+def image(build: Callable[[str], str]) -> str:
+    """The released image."""
+    return build("runtime")
+
+
+def starter(mark: str, image: str) -> Iterator[Start]:
+    """Starts containers with production's settings and locked down; removes them at the end."""
+    started: list[str] = []
+
+    def run(*command: str, options: Sequence[str] = (), **env: str) -> Container:
+        variables = [f"--env={name}={value}" for name, value in {**SETTINGS, **env}.items()]
+        flags = [f"--label={mark}", "--publish=127.0.0.1::8000", *LOCKED, *QUICK]
+        started.append(docker("run", "--detach", *flags, *variables, *options, image, *command))
+        return Container(started[-1])
+
+    yield run
+    if started:
+        docker("rm", "--force", "--volumes", *started)
+
+
+@pytest.fixture
+def start(mark: str, image: str) -> Iterator[Start]:
+    """Starts containers of the released image."""
+    yield from starter(mark, image)
+
+
+@pytest.fixture(scope="session")
+def web(mark: str, image: str) -> Iterator[Container]:
+    """A web server that answers, for tests that do it no harm."""
+    for start in starter(mark, image):
+        container = start()
+        container.serves()
+        yield container
+
+
+@pytest.fixture
+def redis(mark: str) -> Iterator[str]:
+    """A network with a Redis server in it, of the name `redis`; gives the network's name."""
+    network = f"{mark}-{uuid.uuid4().hex[:4]}"
+    docker("network", "create", f"--label={mark}", network)
+    id = docker(
+        "run", "--detach", f"--label={mark}", f"--network={network}", "--network-alias=redis",
+        "--tmpfs=/data", "redis:8-trixie",
+    )  # fmt: skip
+    until(lambda: docker("exec", id, "redis-cli", "ping", check=False) == "PONG")
+    yield network
+    docker("rm", "--force", "--volumes", id)

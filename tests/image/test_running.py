@@ -1,0 +1,80 @@
+"""The released image at work: every role, read-only and without capabilities."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from tests.image.engine import LABELS, SETTINGS, docker, until
+
+pytestmark = pytest.mark.engine
+REDIS = {"REDIS_URL": "redis://redis:6379/0"}
+
+
+def test_the_web_server_serves_on_a_read_only_file_system(web):
+    answer, body = web.get("/livez")
+    assert answer.status == 200
+    assert {"status": "ok", "version": LABELS["revision"]} == json.loads(body)
+
+
+def test_a_probe_may_use_any_host_name(web):
+    assert web.get("/livez", host="10.0.0.7:8000")[0].status == 200
+
+
+def test_static_files_are_served_for_ever(web):
+    name = web.execute("sh", "-c", "ls static/myapp/site.????????????.css")
+    answer, _ = web.get(f"/{name}")
+    assert answer.status == 200
+    assert "immutable" in answer.headers["Cache-Control"]
+
+
+def test_each_answer_says_that_its_connection_closes(web):
+    assert web.get("/livez")[0].headers["Connection"] == "close"
+
+
+def test_the_web_server_is_sized_by_the_environment(start):
+    web = start(WEB_PROCESSES="3", WEB_THREADS="2")
+    web.serves()
+    assert len(re.findall(r"spawned uWSGI worker \d \(pid: \d+, cores: 2\)", web.logs())) == 3
+
+
+def test_an_app_that_cannot_start_ends_the_container_with_its_reason(start):
+    web = start(SECRET_KEY="")
+    until(lambda: not web.state()["Running"])
+    assert web.state()["ExitCode"] != 0
+    assert "SECRET_KEY is missing" in web.logs()
+
+
+def test_a_worker_does_jobs_with_as_many_processes_as_the_environment_says(start, redis):
+    worker = start("worker", options=[f"--network={redis}"], WORKER_CONCURRENCY="1", **REDIS)
+    worker.becomes("healthy")
+    assert "concurrency: 1 (prefork)" in worker.logs()
+    worker.execute("celery", "-A", "myapp", "call", "myapp.tasks.flush_clicks")
+    worker.prints("myapp.tasks.flush_clicks")
+
+
+def test_beat_sends_jobs(start, redis):
+    beat = start("beat", options=[f"--network={redis}"], **REDIS)
+    beat.becomes("healthy")
+    beat.prints("beat: Starting")
+
+
+def test_any_management_command_runs(image):
+    env = [f"--env={name}={value}" for name, value in SETTINGS.items()]
+    printed = docker("run", "--rm", *env, image, "manage", "showmigrations")
+    assert "0001_link" in printed
+
+
+def test_any_other_command_runs_as_it_is(image):
+    assert docker("run", "--rm", image, "echo", "hello") == "hello"
+
+
+def test_orphans_are_reaped(start):
+    box = start("sleep", "60")
+    box.execute("sh", "-c", "sleep 0.5 & exit 0")
+    states = ("sh", "-c", "cat /proc/[0-9]*/stat")
+    assert "(sleep) S 1 " in box.execute(*states)
+    until(lambda: box.execute(*states).count("(sleep)") == 1)
+    assert box.execute("cat", "/proc/1/comm") == "tini"
