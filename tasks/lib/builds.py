@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 RELEASED = "runtime"
 BRANCH_LABEL = "org.opencontainers.image.ref.name"
 REVISION_LABEL = "org.opencontainers.image.revision"
+CACHE_LABEL = "cache.made-of"
 # Tags that say something about an image, and that no branch may take: NAME-REST.
 OURS = ("tested", "forced", "cache")
 
@@ -142,7 +144,7 @@ def _push(
     known = [registry.image.tagged(each) for each in caches(source, settings) if each in there]
     wanted = _wanted(settings, source, options, [tag], [str(each) for each in known])
     with engine.logged_in(ctx, registry.login) as env:
-        _keep_stages(ctx, wanted, settings.registry.cache, env)
+        _keep_stages(ctx, wanted, settings.registry.cache, registry, env)
         engine.build(ctx, wanted, env)
     if ctx.config.run.dry:
         return registry.find(tag) or Manifest(b"{}", "")
@@ -150,15 +152,31 @@ def _push(
 
 
 def _keep_stages(
-    ctx: Context, wanted: engine.Build, stages: Sequence[str], env: Mapping[str, str]
+    ctx: Context,
+    wanted: engine.Build,
+    stages: Mapping[str, Sequence[str]],
+    registry: Registry,
+    env: Mapping[str, str],
 ) -> None:
-    """Push the stages that the settings want kept; what did not change is not sent again."""
-    from dataclasses import replace
+    """Push the stages that the settings want kept, unless what they are made of is the same."""
+    for stage, files in stages.items():
+        tag, made_of = f"cache-{stage}", fingerprint(wanted.folder, files)
+        there = registry.find(tag)
+        if there and registry.labels(there).get(CACHE_LABEL) == made_of and not wanted.pull:
+            continue
+        name, labels = str(registry.image.tagged(tag)), {CACHE_LABEL: made_of}
+        engine.build(ctx, replace(wanted, target=stage, tags=[name], args={}, labels=labels), env)
 
-    name = wanted.tags[0].rpartition(":")[0]
-    for stage in stages:
-        tag = f"{name}:cache-{stage}"
-        engine.build(ctx, replace(wanted, target=stage, tags=[tag], args={}, labels={}), env)
+
+def fingerprint(folder: Path, files: Sequence[str]) -> str:
+    """What the Dockerfile and some files say, in short."""
+    mark = hashlib.sha256()
+    for name in ("Dockerfile", *files):
+        path = folder / name
+        if not path.is_file():
+            raise Failed(f"no such file: {name}", "correct registry.cache in invoke.yaml", REFUSED)
+        mark.update(hashlib.sha256(path.read_bytes()).digest())
+    return mark.hexdigest()
 
 
 def _wanted(

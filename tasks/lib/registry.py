@@ -196,6 +196,10 @@ class Registry:
         """The image's configuration; of several platforms the first one's."""
         return dict(json.loads(self.blob(self.one(manifest).content["config"]["digest"])))
 
+    def labels(self, manifest: Manifest) -> dict[str, str]:
+        """The image's labels."""
+        return dict(self.config(manifest).get("config", {}).get("Labels") or {})
+
     # What is changed in it.
 
     def put(self, tag: str, manifest: Manifest) -> None:

@@ -35,8 +35,7 @@ class Candidate:
 
 def candidate(registry: Registry, manifest: Manifest) -> Candidate:
     """The image of a manifest, with its revision read from its labels."""
-    labels = registry.config(manifest).get("config", {}).get("Labels") or {}
-    return Candidate(manifest, labels.get(REVISION_LABEL, ""))
+    return Candidate(manifest, registry.labels(manifest).get(REVISION_LABEL, ""))
 
 
 def resolve(registry: Registry, ref: str) -> Candidate:

@@ -67,7 +67,7 @@ class Registry(Section):
     main: Annotated[str, Field(min_length=1)]
     insecure: bool
     ca: str
-    cache: list[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$")]]
+    cache: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$")], list[str]]
 
 
 class Environment(Section):

@@ -22,7 +22,7 @@ from tasks.lib.registry import Registry
 USER, PASSWORD = "robot", "a $ecret: with signs"
 DOCKERFILE = """\
 FROM scratch AS deps
-COPY pyproject.toml /deps
+COPY requirements/app.txt /deps
 
 FROM scratch AS runtime
 COPY --from=deps /deps /deps

@@ -329,3 +329,18 @@ def test_a_registry_that_comes_back_in_time_is_waited_for(repository, server):
     back.join()
     assert done.returncode == 0, done.stderr
     assert repository.registry.digest("staging") == repository.registry.digest("main")
+
+
+def test_a_kept_stage_is_sent_again_only_when_what_it_is_made_of_changed(repository):
+    def stage() -> bool:
+        done = repository.inv("--echo", "build", "--push")
+        assert done.returncode == 0, done.stderr
+        return "--target deps" in done.stderr
+
+    assert stage()
+    repository.commit("other code")
+    assert not stage()
+    with (repository.root / "requirements/app.txt").open("a") as file:
+        file.write("# changed\n")
+    git(repository.root, "commit", "--all", "--message", "other requirements")
+    assert stage()
