@@ -15,6 +15,7 @@ from invoke.exceptions import Exit
         "keepdb": "keep the test database for the next run",
         "parallel": "one process per core",
         "cov-html": "write reports/html too",
+        "image": "test this image of the registry (commit, tag, digest), and mark it as tested",
         "all": "the tests of the pipeline in Docker and in a browser as well (needs an engine)",
     },
 )
@@ -26,6 +27,7 @@ def test(
     keepdb: bool = False,
     parallel: bool = False,
     cov_html: bool = False,
+    image: str = "",
     all: bool = False,
 ) -> None:
     """Run the app's tests and the pipeline's own.
@@ -35,8 +37,13 @@ def test(
     from .lib import console, local, settings, suite
 
     facts = settings.read(ctx)
-    place = local.choose(ctx, facts, engine)
     testing = local.Testing(tuple(path), pattern, keepdb, parallel, cov_html)
+    if image:
+        from .lib import tested
+
+        tested.run(ctx, facts, image, testing)
+        return
+    place = local.choose(ctx, facts, engine)
     apps, ours = suite.split(testing.paths, facts.project.package)
     failures = []
     if ours:

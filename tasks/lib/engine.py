@@ -151,6 +151,21 @@ def build(ctx: Context, wanted: Build, env: Mapping[str, str]) -> None:
             raise
 
 
+def layers(ctx: Context, name: str) -> list[str]:
+    """The layers of an image that the engine has, the lowest first."""
+    from python_on_whales import DockerClient
+
+    found = DockerClient(client_call=call(ctx, {})).image.inspect(name).root_fs.layers
+    return list(found or [])
+
+
+def remove(ctx: Context, name: str) -> None:
+    """Take a name away from an image, and the image if it has no other."""
+    from python_on_whales import DockerClient
+
+    DockerClient(client_call=call(ctx, {})).image.remove(name, force=True)
+
+
 def attach(client: DockerClient, *words: str) -> int:
     """Run a Compose command with this terminal, for what python-on-whales captures or lacks.
 

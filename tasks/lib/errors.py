@@ -64,6 +64,8 @@ def explain(error: BaseException) -> str:
     if isinstance(error, FileNotFoundError) and error.filename:
         return f"{error.filename} is not there - {error.strerror}"
     text = " ".join(str(error).split())
+    if text.startswith("invalid literal for int()"):
+        return f"{text.rpartition(': ')[2]} is not a number - an option or a variable wants one"
     return f"{kind}: {text} - run it again with inv --debug to see where"
 
 
@@ -114,7 +116,9 @@ def one_line(kind: type[BaseException], error: BaseException, trace: TracebackTy
         sys.__excepthook__(kind, error, trace)
         return
     mark = getattr(error, "problem_mark", None)
-    if mark is not None:
+    if isinstance(error, KeyboardInterrupt):
+        print("inv: interrupted", file=sys.stderr)
+    elif mark is not None:
         where = f"{mark.name}:{mark.line + 1}"
         print(f"inv: {where}: not valid YAML: {error.problem} - mend that line", file=sys.stderr)  # type: ignore[attr-defined]
     else:

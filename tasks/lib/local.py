@@ -99,6 +99,8 @@ def claim(port: int) -> None:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
+        except OverflowError:
+            raise Failed(f"there is no port {port}", "1 to 65535: --port N", REFUSED) from None
         except OSError:
             raise Failed(
                 f"port {port} on 127.0.0.1 is in use",

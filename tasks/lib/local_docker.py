@@ -31,10 +31,11 @@ def project_name(name: str, folder: Path, overlay: str) -> str:
 
 @dataclass(frozen=True)
 class Docker:
-    """The app as containers on the engine that answers."""
+    """The app as containers on the engine that answers; of a given image, if one is named."""
 
     ctx: Context
     settings: Settings
+    image: str = ""
     sqlite: ClassVar[bool] = False
 
     def _compose(self, overlay: str, **env: object) -> DockerClient:
@@ -42,7 +43,9 @@ class Docker:
         files = [ROOT / "compose/base.yml", ROOT / f"compose/{overlay}.yml"]
         ids = {"APP_UID": os.getuid(), "APP_GID": os.getgid()}
         variables = {key: str(value) for key, value in {**ids, **env}.items()}
-        return engine.compose(self.ctx, files, project, {"IMAGE": project, **variables})
+        return engine.compose(
+            self.ctx, files, project, {"IMAGE": self.image or project, **variables}
+        )
 
     def up(self, running: Running, fresh: bool) -> None:
         """Build and start the dev stack; wait until every service is healthy."""
@@ -63,7 +66,9 @@ class Docker:
             "--wait-timeout", str(self.settings.dev.timeout),
         )  # fmt: skip
         if status:
-            raise Failed(*self._why(client))
+            why = self._why(client)
+            client.compose.stop(timeout=5)
+            raise Failed(*why)
 
     def _serves(self, port: int) -> bool:
         """Whether this clone's own app is what holds the port."""
@@ -76,7 +81,10 @@ class Docker:
 
     def _why(self, client: DockerClient) -> tuple[str, str]:
         """What did not start, as a failure and its hint, after its last lines of log."""
-        for container in client.compose.ps(all=True):
+        containers = client.compose.ps(all=True)
+        if not containers:
+            return "the image does not build: see above", "mend the Dockerfile, then inv dev again"
+        for container in containers:
             state = container.state
             sick = state.health is not None and state.health.status != "healthy"
             if state.exit_code or state.status == "exited" or (state.running and sick):
@@ -84,7 +92,7 @@ class Docker:
                 how = "is not healthy" if state.running else f"exited with {state.exit_code}"
                 service = (container.config.labels or {})["com.docker.compose.service"]
                 return f"{service} {how}: its log is above", "mend it and run inv dev again"
-        return "docker compose up failed: its own words are above", "inv doctor tells more"
+        return "docker compose up failed: see above", "mend what it says, then inv dev again"
 
     def follow(self) -> None:
         """Print the log until interrupted."""
@@ -122,7 +130,7 @@ class Docker:
         client = self._compose("test")
         (ROOT / "reports").mkdir(exist_ok=True)
         tty = [] if sys.stdout.isatty() else ["-T"]
-        if engine.attach(client, "build", "--quiet", "app"):
+        if not self.image and engine.attach(client, "build", "--quiet", "app"):
             raise Failed("the image does not build: its log is above", "mend the Dockerfile")
         try:
             return engine.attach(client, "run", "--rm", *tty, "app", "python", *words)

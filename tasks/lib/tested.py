@@ -1,0 +1,60 @@
+"""An image of the registry under the app's tests, on its very layers; marked when it passes."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING
+
+from . import console, engine, registry, release, source, suite
+from .errors import REFUSED, Failed
+from .local_docker import Docker
+from .settings import ROOT
+
+if TYPE_CHECKING:
+    from invoke import Context
+
+    from .local import Testing
+    from .settings import Settings
+
+
+def run(ctx: Context, settings: Settings, ref: str, testing: Testing) -> None:
+    """Run the app's whole suite on an image, and mark its digest as tested in the registry.
+
+    The image that runs is the released one with test dependencies and tests laid on top, which is
+    checked layer by layer. Raises Failed when it has other layers, or when tests fail.
+    """
+    if testing.paths or testing.pattern:
+        raise Failed("an image is tested whole", "leave out --path and --pattern", REFUSED)
+    place = registry.connect(ctx, settings)
+    image = release.resolve(place, ref.rpartition("@")[2])
+    digest = image.manifest.digest
+    console.step(f"the app's tests on {place.image.at(digest)}")
+    _same_source(image.revision)
+    name = f"{settings.project.name}-tested-{uuid.uuid4().hex[:12]}"
+    wanted = engine.Build(ROOT, "test", [name], args={"TESTED": str(place.image.at(digest))})
+    with engine.logged_in(ctx, place.login) as env:
+        engine.build(ctx, wanted, env)
+    try:
+        below = place.config(image.manifest)["rootfs"]["diff_ids"]
+        if not begins(engine.layers(ctx, name), below):
+            raise Failed(f"the tested image is not built on {digest}", "mend the Dockerfile's test")
+        package = settings.project.package
+        failures = suite.app(Docker(ctx, settings, name), [package], testing, settings)
+        suite.conclude(failures, package, counted=True)
+    finally:
+        engine.remove(ctx, name)
+    console.say(f"marked as tested: {release.mark_tested(place, digest)}")
+
+
+def begins(layers: list[str], below: list[str]) -> bool:
+    """Whether an image's layers are those of the one below, with others on top."""
+    return len(layers) > len(below) and layers[: len(below)] == below
+
+
+def _same_source(revision: str) -> None:
+    """Warn when the tests here are not those of the image's commit."""
+    here = source.read(ROOT)
+    if revision != here.commit:
+        console.warn(f"the tests are of {here.commit[:12]}, the image is of {revision[:12]}")
+    elif here.dirty:
+        console.warn("the tests differ from those of the commit")

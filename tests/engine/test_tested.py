@@ -1,0 +1,60 @@
+"""`inv test --image`: the suite on the very layers of an image, which is marked when it passes."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tasks.lib import release
+
+from .conftest import git
+
+DOCKERFILE = Path(__file__).parents[2] / "Dockerfile"
+pytestmark = pytest.mark.engine
+
+
+@pytest.fixture
+def whole(repository):
+    """The repository with the app's real image instead of the small one, built and pushed."""
+    (repository.root / "Dockerfile").write_text(DOCKERFILE.read_text())
+    git(repository.root, "commit", "--all", "--message", "the real image")
+    repository.digest = repository.build()
+    return repository
+
+
+def test_the_digest_that_passes_is_marked_and_can_be_released(whole):
+    refused = whole.inv("release", "--env=staging")
+    assert refused.returncode == 2
+    assert f"inv test --image={whole.image}@{whole.digest}" in refused.stderr
+
+    done = whole.inv("test", f"--image={whole.image}@{whole.digest}")
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert release.is_tested(whole.registry, whole.digest)
+    assert done.stdout.strip().splitlines()[-1].startswith("TOTAL ")
+    assert whole.must("release", "--env=staging") == f"{whole.image}@{whole.digest}"
+    assert whole.registry.digest("staging") == whole.digest
+    left = subprocess.run(["docker", "images", "-q", "myapp-tested-*"], capture_output=True)
+    assert left.stdout == b""
+
+
+def test_an_image_that_fails_is_not_marked(whole):
+    (whole.root / "myapp/tests/test_broken.py").write_text("def test_x():\n    assert 1 == 2\n")
+    done = whole.inv("test", f"--image={whole.digest}")
+    assert done.returncode == 1
+    assert "warning: the tests differ from those of the commit" in done.stderr
+    assert not release.is_tested(whole.registry, whole.digest)
+
+
+def test_a_part_of_the_suite_marks_nothing(repository):
+    done = repository.inv("test", "--image=main", "--pattern=probes")
+    assert done.returncode == 2
+    assert "an image is tested whole - leave out --path and --pattern" in done.stderr
+
+
+def test_an_image_that_is_not_there_is_named(repository):
+    done = repository.inv("test", "--image=nope")
+    assert done.returncode == 2
+    assert "no image for 'nope'" in done.stderr
