@@ -83,7 +83,7 @@ class Docker:
         """What did not start, as a failure and its hint, after its last lines of log."""
         containers = client.compose.ps(all=True)
         if not containers:
-            return "the image does not build: see above", "mend the Dockerfile, then inv dev again"
+            return "the image does not build: see above", "mend what it says, then inv dev again"
         for container in containers:
             state = container.state
             sick = state.health is not None and state.health.status != "healthy"
@@ -131,7 +131,7 @@ class Docker:
         (ROOT / "reports").mkdir(exist_ok=True)
         tty = [] if sys.stdout.isatty() else ["-T"]
         if not self.image and engine.attach(client, "build", "--quiet", "app"):
-            raise Failed("the image does not build: its log is above", "mend the Dockerfile")
+            raise Failed("the image does not build: see above", "mend what it says")
         try:
             return engine.attach(client, "run", "--rm", *tty, "app", "python", *words)
         finally:
