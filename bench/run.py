@@ -44,14 +44,18 @@ def arguments() -> argparse.Namespace:
 
 
 def measure(names: list[str], prune: bool) -> list[table.Row]:
-    """Take the measures that are asked for, on a copy of the work tree that is gone afterwards."""
+    """Take the measures that are asked for, on a copy of the work tree that is gone afterwards.
+
+    Each is kept once it is taken: an interrupted run loses only what it had not measured yet.
+    """
     rows: list[table.Row] = []
     with Scratch(prune) as scratch:
         for name in names or MEASURES:
             print(f"bench: {name} ...", file=sys.stderr, flush=True)
-            for row in MEASURES[name](scratch):
-                print(f"  {row}", file=sys.stderr, flush=True)
-                rows.append(row)
+            taken = MEASURES[name](scratch)
+            rows += taken
+            table.keep(taken)
+            print(*(f"  {row}" for row in taken), sep="\n", file=sys.stderr, flush=True)
     return rows
 
 
@@ -68,7 +72,6 @@ def main() -> int:
     except RuntimeError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 2
-    table.keep(rows, whole=not asked.names)
     print(table.markdown(rows))
     return 0 if all(row.held for row in rows) else 1
 

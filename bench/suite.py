@@ -7,13 +7,14 @@ import re
 import time
 from collections.abc import Callable
 from statistics import median
+from typing import Any
 from xml.etree import ElementTree
 
 from scratch import Scratch
 from sides import alternate
 from table import Row
 
-ROUNDS = 4
+ROUNDS = 3
 PACKAGE = "myapp"
 
 
@@ -79,7 +80,7 @@ def run_django(scratch: Scratch) -> str:
     )
 
 
-def env(scratch: Scratch) -> dict[str, str]:
+def env(scratch: Scratch) -> dict[str, Any]:
     """The variables of their side."""
     return {
         "DJANGO_SETTINGS_MODULE": f"{PACKAGE}.settings.test",

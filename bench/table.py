@@ -77,20 +77,19 @@ def markdown(rows: list[Row]) -> str:
 def machine() -> dict[str, object]:
     """What the figures depend on, and nothing that names the machine."""
     return {
-        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "cores": os.cpu_count(),
         "python": platform.python_version(),
     }
 
 
-def keep(rows: list[Row], whole: bool) -> None:
+def keep(rows: list[Row]) -> None:
     """Write results.json, and the table into README.md between its marks.
 
-    Args:
-        whole: forget what was kept. Else the other measures' figures stay, with their own date.
+    The other measures' figures stay, with their own date.
     """
     now = machine()
-    kept = json.loads(RESULTS.read_text()) if RESULTS.exists() and not whole else {}
+    kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     for row in rows:
         kept[row.what] = {"row": asdict(row), "value": row.value, "held": row.held, **now}
     RESULTS.write_text(json.dumps(kept, indent=2) + "\n")
