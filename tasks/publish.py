@@ -32,6 +32,7 @@ def login(ctx: Context) -> None:
         "pull": "take the newest base images, even when the commit's image is there",
         "digest-file": "write the digest to this file (with --push)",
         "dotenv": "write IMAGE, IMAGE_DIGEST and IMAGE_COMMIT to this file (with --push)",
+        "sbom": "write its Python and Debian packages to this file, as CycloneDX (with --push)",
         "allow-dirty": "push though the files differ from the commit; the tag says so",
     }
 )
@@ -43,6 +44,7 @@ def build(
     pull: bool = False,
     digest_file: str = "",
     dotenv: str = "",
+    sbom: str = "",
     allow_dirty: bool = False,
 ) -> None:
     """Build the image of this commit, and push it if asked.
@@ -55,12 +57,15 @@ def build(
     origin = source.read(settings.ROOT)
     platforms = [each.strip() for each in platform.split(",") if each.strip()]
     options = builds.Options(push, platforms, not no_cache, pull, allow_dirty)
-    builds.allow(origin, options, [digest_file, dotenv])
+    builds.allow(origin, options, [digest_file, dotenv, sbom])
     if not push:
         print(builds.local(ctx, facts, origin, options))
         return
-    image = builds.publish(ctx, facts, origin, options, registry.connect(ctx, facts))
+    place = registry.connect(ctx, facts)
+    image = builds.publish(ctx, facts, origin, options, place)
     builds.write({digest_file: f"{image.digest}\n", dotenv: builds.dotenv(image, origin)})
+    if sbom and not ctx.config.run.dry:
+        builds.write({sbom: builds.bill(ctx, image, place)})
     print(image)
 
 

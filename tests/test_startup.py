@@ -10,7 +10,16 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-HEAVY = {"pydantic", "python_on_whales", "fabric", "paramiko", "rich", "django"}
+HEAVY = {
+    "cyclonedx",
+    "requests",
+    "pydantic",
+    "python_on_whales",
+    "fabric",
+    "paramiko",
+    "rich",
+    "django",
+}
 NOUNS = ROOT / "tasks/lib"
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import console, engine
+from . import console, engine, sbom
 from .errors import REFUSED, Failed
 from .image import COMMIT, Reference, as_tag
 from .settings import ROOT
@@ -199,6 +199,12 @@ def _wanted(
         cache=options.cache,
         pull=options.pull,
     )
+
+
+def bill(ctx: Context, image: Reference, registry: Registry) -> str:
+    """The bill of materials of an image, which is fetched when the engine does not have it."""
+    with engine.logged_in(ctx, registry.login) as env:
+        return sbom.of(image, engine.output(ctx, str(image), sbom.LIST, env))
 
 
 def write(files: Mapping[str, str]) -> None:

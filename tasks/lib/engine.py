@@ -166,6 +166,15 @@ def remove(ctx: Context, name: str) -> None:
     DockerClient(client_call=call(ctx, {})).image.remove(name, force=True)
 
 
+def output(ctx: Context, image: str, script: str, env: Mapping[str, str]) -> str:
+    """What a shell script prints in an image, cut off from any network."""
+    from python_on_whales import DockerClient
+
+    client = DockerClient(client_call=call(ctx, env))
+    done = client.run(image, ["-c", script], entrypoint="sh", remove=True, networks=["none"])
+    return str(done)
+
+
 def attach(client: DockerClient, *words: str) -> int:
     """Run a Compose command with this terminal, for what python-on-whales captures or lacks.
 

@@ -344,3 +344,19 @@ def test_a_kept_stage_is_sent_again_only_when_what_it_is_made_of_changed(reposit
         file.write("# changed\n")
     git(repository.root, "commit", "--all", "--message", "other requirements")
     assert stage()
+
+
+def test_the_bill_of_materials_lists_python_and_debian_packages(repository):
+    dockerfile = repository.root / "Dockerfile"
+    text = dockerfile.read_text().replace(
+        "FROM scratch AS runtime", "FROM python:3.13-slim-trixie AS runtime"
+    )
+    dockerfile.write_text(text + "RUN python -m venv --without-pip /v\n")
+    git(repository.root, "commit", "--all", "--message", "with Python")
+    digest = repository.build("--sbom", "reports/sbom.json")
+    bill = json.loads((repository.root / "reports/sbom.json").read_text())
+    assert bill["bomFormat"] == "CycloneDX"
+    assert bill["metadata"]["component"]["version"] == digest
+    names = [each["purl"] for each in bill["components"]]
+    assert any(name.startswith("pkg:pypi/pip@") for name in names)
+    assert any(name.startswith("pkg:deb/debian/libc6@") for name in names)

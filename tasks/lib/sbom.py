@@ -1,0 +1,52 @@
+"""An image's bill of materials: its Python and Debian packages, as CycloneDX."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .image import Reference
+
+if TYPE_CHECKING:
+    from cyclonedx.model.component import Component
+
+# Run in the image: a line for each package, of tab-separated kind, name, version and architecture.
+LIST = r"""
+set -eu
+if command -v python >/dev/null; then python -I -c '
+import importlib.metadata as m
+for d in m.distributions(): print("pypi", d.metadata["Name"], d.version, "", sep="\t")'
+fi
+if command -v dpkg-query >/dev/null; then
+    . /etc/os-release
+    dpkg-query -W -f="$ID\t\${Package}\t\${Version}\t\${Architecture}\n"
+fi
+"""
+
+
+def of(image: Reference, listed: str) -> str:
+    """The bill of materials (CycloneDX 1.6, JSON) of what LIST printed in an image."""
+    from cyclonedx.model.bom import Bom
+    from cyclonedx.model.component import Component, ComponentType
+    from cyclonedx.output import make_outputter
+    from cyclonedx.schema import OutputFormat, SchemaVersion
+
+    rows = sorted({tuple(line.split("\t")) for line in listed.splitlines() if line})
+    version = image.digest or image.tag
+    root = Component(
+        name=image.name, version=version, type=ComponentType.CONTAINER, bom_ref="image"
+    )
+    bom = Bom(components=[_component(*row) for row in rows])
+    bom.metadata.component = root
+    bom.register_dependency(root, bom.components)
+    return make_outputter(bom, OutputFormat.JSON, SchemaVersion.V1_6).output_as_string(indent=2)
+
+
+def _component(kind: str, name: str, version: str, arch: str) -> Component:
+    from cyclonedx.model.component import Component
+    from packageurl import PackageURL
+
+    if kind == "pypi":
+        purl = PackageURL("pypi", None, name.lower().replace("_", "-"), version)
+    else:
+        purl = PackageURL("deb", kind, name, version, {"arch": arch})
+    return Component(name=name, version=version, purl=purl, bom_ref=str(purl))
