@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tasks.lib import credentials, inventory, registry
+from tasks.lib import credentials, inventory, transport
 from tasks.lib.errors import Failed
 from tasks.lib.inventory import Stored
 
@@ -43,7 +43,7 @@ def docker(tmp_path):
     ],
 )
 def test_http_is_for_this_machine_and_for_what_is_called_insecure(host, insecure, ca, expected):
-    assert registry.plain(host, insecure, ca) == expected
+    assert transport.plain(host, insecure, ca) == expected
 
 
 def auth(user: str, password: str) -> str:

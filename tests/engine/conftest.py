@@ -18,6 +18,7 @@ import pytest
 from tasks.lib.credentials import Login
 from tasks.lib.image import Reference
 from tasks.lib.registry import Registry
+from tasks.lib.transport import Transport
 
 USER, PASSWORD = "robot", "a $ecret: with signs"
 DOCKERFILE = """\
@@ -159,7 +160,7 @@ class Repository:
     def registry(self) -> Registry:
         """Their registry, asked by the test itself."""
         image = Reference.parse(self.image)
-        return Registry(image, Login(image.host, USER, PASSWORD, "the test"), insecure=True)
+        return Registry(image, Transport(image.host, Login(image.host, USER, PASSWORD, "the test")))
 
 
 @pytest.fixture

@@ -27,6 +27,7 @@ from tasks.lib import release
 from tasks.lib.credentials import Login
 from tasks.lib.image import Reference
 from tasks.lib.registry import Registry
+from tasks.lib.transport import Transport
 
 from .conftest import PASSWORD, USER, git, htpasswd, serve, until
 
@@ -195,9 +196,8 @@ def test_a_private_ca_is_trusted_when_it_is_named_and_only_then(repository, priv
     repository.must("login", **env, INVOKE_REGISTRY_CA=ca)
     digest = repository.build(**env, INVOKE_REGISTRY_CA=ca)
     assert "main" in repository.must("images", **env, INVOKE_REGISTRY_CA=ca)
-    registry = Registry(
-        Reference.parse(env["INVOKE_REGISTRY_IMAGE"]), Login(host, USER, PASSWORD, ""), ca=ca
-    )
+    image, login = Reference.parse(env["INVOKE_REGISTRY_IMAGE"]), Login(host, USER, PASSWORD, "")
+    registry = Registry(image, Transport(host, login, ca=ca))
     release.mark_tested(registry, digest)
     repository.must("release", "--env=staging", **env, INVOKE_REGISTRY_CA=ca)
 
@@ -281,7 +281,7 @@ def test_a_registry_with_a_token_service_is_logged_in_to(repository, tokens):
     env = through(repository, host)
     digest = repository.build(**env)
     image = Reference.parse(env["INVOKE_REGISTRY_IMAGE"])
-    registry = Registry(image, Login(host, USER, PASSWORD, "the test"), insecure=True)
+    registry = Registry(image, Transport(host, Login(host, USER, PASSWORD, "the test")))
     release.mark_tested(registry, digest)
     repository.must("release", "--env=staging", **env)
     assert registry.digest("staging") == digest
