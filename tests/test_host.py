@@ -59,6 +59,24 @@ def test_dev_runs_the_app_says_on_what_and_down_stops_it(app, inv, port):
     assert _servers(app) == []
 
 
+def test_a_debugger_can_attach(app, inv, port):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        debugport = probe.getsockname()[1]
+    env = {**NOWHERE, "INVOKE_DEV_DEBUGPORT": str(debugport)}
+    up = inv("dev", "--detach", "--debugger", "--port", str(port), root=app, **env)
+    assert up.returncode == 0, up.stderr
+    assert "Short links" in get(port)
+    socket.create_connection(("127.0.0.1", debugport), timeout=5).close()
+
+
+def test_a_port_that_cannot_be_is_one_line(app, inv):
+    done = inv("dev", "--port", "99999", root=app, **NOWHERE)
+    assert done.returncode == 2
+    assert "there is no port 99999 - 1 to 65535: --port N" in done.stderr
+    assert "'abc' is not a number" in inv("dev", "--port", "abc", root=app, **NOWHERE).stderr
+
+
 def test_a_port_in_use_is_one_line(app, inv):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
