@@ -180,8 +180,8 @@ def repository(server: Server, clone: Path, inv, tmp_path, monkeypatch) -> Itera
         "DOCKER_CONFIG": str(tmp_path / "docker-config"),
     }
     yield Repository(clone, image, inv, env)
-    listed = subprocess.run(
-        ["docker", "images", "--quiet", "--no-trunc", image], capture_output=True, text=True
-    )
-    if listed.stdout.split():
-        docker("rmi", "--force", *set(listed.stdout.split()))
+    # By name, whatever address it was reached at: another repository's image may be the very same one.
+    mine = f"reference=*/{image.partition('/')[2]}"
+    names = docker("images", "--format", "{{.Repository}}:{{.Tag}}", "--filter", mine).split()
+    if names:
+        docker("rmi", *names)
