@@ -180,7 +180,7 @@ def repository(server: Server, clone: Path, inv, tmp_path, monkeypatch) -> Itera
         "DOCKER_CONFIG": str(tmp_path / "docker-config"),
     }
     yield Repository(clone, image, inv, env)
-    # By name, whatever address it was reached at: another repository's image may be the very same one.
+    # By name, at whatever address: another repository may have the very same image.
     mine = f"reference=*/{image.partition('/')[2]}"
     names = docker("images", "--format", "{{.Repository}}:{{.Tag}}", "--filter", mine).split()
     if names:
