@@ -182,6 +182,9 @@ def repository(server: Server, clone: Path, inv, tmp_path, monkeypatch) -> Itera
     yield Repository(clone, image, inv, env)
     # By name, at whatever address: another repository may have the very same image.
     mine = f"reference=*/{image.partition('/')[2]}"
-    names = docker("images", "--format", "{{.Repository}}:{{.Tag}}", "--filter", mine).split()
+    shown = "{{.Repository}}:{{.Tag}} {{.Repository}}@{{.Digest}}"
+    lines = docker("images", "--digests", "--format", shown, "--filter", mine).splitlines()
+    pairs = [line.split(" ") for line in lines]
+    names = {digest if tag.endswith(":<none>") else tag for tag, digest in pairs}
     if names:
         docker("rmi", *names)
