@@ -129,4 +129,4 @@ def test_reports_for_ci_are_written(app, inv):
     done = inv("test", "--path", "myapp/tests/test_small.py", "--cov-html", root=app, **NOWHERE)
     assert done.returncode == 0, done.stdout + done.stderr
     names = {path.name for path in (app / "reports").iterdir()}
-    assert {"app.xml", "coverage.xml", "coverage.json", "html"} <= names
+    assert {"app.xml", "coverage.xml", "html"} <= names
