@@ -6,7 +6,9 @@ from typing import Any
 
 
 def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
-    """Sleep, then say so."""
-    time.sleep(float(environ["QUERY_STRING"] or 0))
+    """Print a line, sleep, then answer."""
+    if seconds := float(environ["QUERY_STRING"] or 0):
+        print("the request begins", flush=True)
+        time.sleep(seconds)
     start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "4")])
     return [b"done"]

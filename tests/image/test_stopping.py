@@ -21,11 +21,16 @@ def slow_web(start, **env):
     return web
 
 
+def begun(web, requests):
+    """Wait until the app works at so many requests."""
+    until(lambda: web.logs().count("the request begins") == requests)
+
+
 def test_a_request_in_flight_is_answered(start):
     web = slow_web(start)
     with ThreadPoolExecutor() as pool:
         request = pool.submit(web.get, "/?2")
-        until(lambda: busy(web) == 1)
+        begun(web, 1)
         assert web.stop() < 5
         answer, body = request.result()
     assert (answer.status, body) == (200, b"done")
@@ -36,9 +41,10 @@ def test_requests_in_flight_on_every_thread_are_answered(start):
     web = slow_web(start, WEB_PROCESSES="2", WEB_THREADS="2")
     with ThreadPoolExecutor() as pool:
         requests = [pool.submit(web.get, "/?2") for _ in range(4)]
-        until(lambda: busy(web) == 4)
+        begun(web, 4)
         assert web.stop() < 5
-        assert [request.result()[1] for request in requests] == [b"done"] * 4
+    assert [request.exception() for request in requests] == [None] * 4, web.logs()
+    assert [request.result()[1] for request in requests] == [b"done"] * 4
 
 
 def test_a_new_request_is_refused_at_once_while_an_old_one_is_finished(start):
@@ -46,7 +52,7 @@ def test_a_new_request_is_refused_at_once_while_an_old_one_is_finished(start):
     ask = "import socket; socket.create_connection(('127.0.0.1', 8000), 1)"
     with ThreadPoolExecutor() as pool:
         request = pool.submit(web.get, "/?3")
-        until(lambda: busy(web) == 1)
+        begun(web, 1)
         stopping = pool.submit(web.stop)
         web.prints("shutting down all sockets")
         with pytest.raises(RuntimeError, match="ConnectionRefusedError"):
@@ -87,10 +93,3 @@ def test_beat_stops_at_once(start, redis):
     beat.becomes("healthy")
     assert beat.stop() < 3
     assert beat.state()["ExitCode"] == 0
-
-
-def busy(web):
-    """How many connections to port 8000 are open, seen from inside."""
-    table = web.execute("cat", "/proc/net/tcp").splitlines()[1:]
-    rows = [row.split() for row in table]
-    return sum(row[1].endswith(":1F40") and row[3] == "01" for row in rows)
