@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -56,3 +57,11 @@ def clone(tmp_path: Path) -> Iterator[Path]:
     for words in (["init", "-q", "-b", "main"], ["add", "-A"], ["commit", "-qm", "a clone"]):
         subprocess.run([*git, *words], cwd=folder, check=True)
     yield folder
+
+
+@pytest.fixture
+def port() -> int:
+    """A port that is free now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+
 import pytest
 from python_on_whales import DockerException
 
@@ -23,6 +25,10 @@ def docker(stderr: str, *words: str) -> DockerException:
         ),
         (docker("write: no space left on device", "build"), "docker system prune"),
         (docker("", "compose", "run"), "exit status 17 - its own output is above"),
+        (
+            subprocess.CalledProcessError(2, ["/x/.venv/bin/uv", "pip"]),
+            "uv failed with status 2 - see above",
+        ),
         (FileNotFoundError(2, "No such file", "x.yml"), "x.yml is not there"),
         (ValueError("two\nlines"), "ValueError: two lines - run it again with inv --debug"),
     ],

@@ -17,14 +17,6 @@ NOWHERE = {"DOCKER_HOST": "unix:///nowhere.sock"}
 
 
 @pytest.fixture
-def port() -> int:
-    """A port that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-@pytest.fixture
 def app(clone: Path, inv) -> Iterator[Path]:
     """A clone whose app is stopped afterwards."""
     yield clone

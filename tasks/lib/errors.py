@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 import sys
+from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, NoReturn
 
 import invoke
-from invoke.exceptions import Exit, Failure, ParseError, UnexpectedExit
+from invoke.exceptions import Exit, ParseError, UnexpectedExit
 
 REFUSED = 2
 
@@ -59,8 +61,8 @@ def explain(error: BaseException) -> str:
         return "docker is not installed - install Docker, or add --engine=host"
     if hasattr(error, "docker_command"):
         return _docker(error)
-    if isinstance(error, Failure):
-        return f"{error.result.command} failed: {_last_line(error.result.stderr)}"
+    if isinstance(error, subprocess.CalledProcessError):
+        return f"{Path(error.cmd[0]).name} failed with status {error.returncode} - see above"
     if isinstance(error, FileNotFoundError) and error.filename:
         return f"{error.filename} is not there - {error.strerror}"
     text = " ".join(str(error).split())
@@ -75,11 +77,7 @@ ADVICE = {
     "error during connect": "start Docker; `inv doctor` tells more",
     "permission denied while trying to connect": "join the docker group and log in again",
     "no space left on device": "free some: docker system prune",
-    "port is already allocated": "choose another port: --port N",
-    "address already in use": "choose another port: --port N",
     "pull access denied": "check the image's name, and log in to its registry",
-    "is unhealthy": "its log is above; `inv logs` shows all of it",
-    "dockerfile parse error": "mend the Dockerfile where it says",
 }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from .local import Place, Testing
     from .settings import Settings
 
-REPORTS = ROOT / "reports"
+COVERAGE = ROOT / "reports/coverage.xml"
 # pytest's exit statuses: https://docs.pytest.org/en/stable/reference/exit-codes.html
 NO_TESTS = 5
 
@@ -68,6 +67,8 @@ def pipeline(ctx: Context, paths: list[str], testing: Testing, everything: bool)
 def app(place: Place, paths: list[str], testing: Testing, settings: Settings) -> list[str]:
     """Run the app's tests where the app runs. Returns what failed."""
     package = settings.project.package
+    # The figure of an earlier run is not told as this one's.
+    COVERAGE.unlink(missing_ok=True)
     words = ["-m", "pytest", *paths, *options(testing), "--junitxml=reports/app.xml"]
     words += coverage(testing, package, settings.test.floor)
     words += ["--reuse-db"] if testing.keepdb else []
@@ -82,9 +83,8 @@ def _judge(what: str, status: int, testing: Testing) -> list[str]:
 
 def conclude(failures: list[str], package: str, counted: bool) -> None:
     """Print the coverage as the last line. Raises Failed, naming them, when tests failed."""
-    report = REPORTS / "coverage.xml"
-    if counted and report.is_file():
-        covered = percent(report.read_text())
+    if counted and COVERAGE.is_file():
+        covered = percent(COVERAGE.read_text())
         print(f"TOTAL coverage of {package}, branches counted: {covered}%", flush=True)
     if failures:
         raise Failed(f"failed: {' and '.join(failures)}", "see above")
@@ -116,4 +116,6 @@ def install_browser_tests(ctx: Context) -> None:
     try:
         process.run(ctx, checked + python, env={"UV_COMPILE_BYTECODE": "1"}, check=True)
     except subprocess.CalledProcessError:
-        raise Failed("could not install the browser tests", f"see above; {os.getcwd()}") from None
+        raise Failed(
+            "could not install the browser tests", "check the network, then run it again"
+        ) from None
