@@ -14,7 +14,7 @@ from tasks.lib.source import Source
 DIGEST = f"sha256:{'a' * 64}"
 COMMIT = "0123456789" * 4
 SOURCE = Source(COMMIT, "Feature/X", "", False, "2026-01-01T00:00:00+00:00")
-ENVIRONMENTS = ("staging", "production")
+ENVIRONMENTS = ("staging", "prod")
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_any_git_tag_gives_a_tag(tag, expected):
         ({"branch": "Staging/previous"}, [COMMIT]),
         ({"branch": f"tested/{COMMIT}"}, [COMMIT]),
         ({"branch": "cache-deps"}, [COMMIT]),
-        ({"tag": "production"}, [COMMIT, "feature-x"]),
+        ({"tag": "prod"}, [COMMIT, "feature-x"]),
         ({"branch": "f" * 40}, [COMMIT]),
     ],
 )

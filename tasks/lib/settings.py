@@ -28,6 +28,9 @@ IMAGE = (
     r"(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)+$"
 )
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=40)]
+HOST = r"^([A-Za-z_][A-Za-z0-9_.-]*@)?[A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]+)?$"
+Variable = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")]
+Seconds = Annotated[int, Field(ge=1, le=86400)]
 
 
 class Section(BaseModel):
@@ -70,10 +73,22 @@ class Registry(Section):
     cache: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$")], list[str]]
 
 
+class Deploy(Section):
+    """How the app is put on servers, whatever the environment."""
+
+    path: Annotated[str, Field(pattern=r"^[A-Za-z0-9_./-]+$")]
+    timeout: Seconds
+    soak: Annotated[int, Field(ge=0, le=3600)]
+    keep: Annotated[int, Field(ge=2, le=1000)]
+    secrets: list[Variable]
+
+
 class Environment(Section):
     """A place that the app is deployed to."""
 
     url: Annotated[str, Field(pattern=r"^https?://\S+$")]
+    hosts: Annotated[list[Annotated[str, Field(pattern=HOST)]], Field(min_length=1)]
+    values: dict[Variable, str | int]
 
 
 class Settings(Section):
@@ -83,6 +98,7 @@ class Settings(Section):
     dev: Dev
     test: Test
     registry: Registry
+    deploy: Deploy
     environments: dict[Name, Environment]
 
     def environment(self, name: str) -> Environment:

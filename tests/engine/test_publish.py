@@ -76,7 +76,7 @@ def test_a_release_is_named_by_digest_commit_branch_or_environment(repository):
     digest = repository.build()
     commit = release.mark_tested(registry, digest).removeprefix("tested-")
     for ref in (digest, commit, commit[:8], "main", "staging"):
-        env = "production" if ref == "staging" else "staging"
+        env = "prod" if ref == "staging" else "staging"
         assert repository.must("release", f"--env={env}", f"--ref={ref}").endswith(digest), ref
 
 
@@ -112,7 +112,7 @@ def test_a_mark_is_of_one_digest_and_not_of_its_commit(repository):
     ("words", "expected"),
     [
         (["--env=stagin"], "unknown environment 'stagin' - did you mean --env=staging?"),
-        ([], "which environment? - known: staging, production"),
+        ([], "which environment? - known: staging, prod"),
         (["--env=staging", "--ref=nowhere"], "no image for 'nowhere' in"),
         (["--env=staging"], "inv build --push"),
     ],
@@ -194,11 +194,11 @@ def test_any_branch_gives_a_tag(repository, branch, tag):
 
 
 def test_a_branch_called_like_an_environment_releases_nothing(repository):
-    git(repository.root, "checkout", "-b", "production")
+    git(repository.root, "checkout", "-b", "prod")
     done = repository.inv("build", "--push")
     assert done.returncode == 0
-    assert "warning: no tag production: that name is reserved" in done.stderr
-    assert repository.registry.digest("production") == ""
+    assert "warning: no tag prod: that name is reserved" in done.stderr
+    assert repository.registry.digest("prod") == ""
 
 
 def test_a_git_tag_tags_the_image_too_and_nothing_is_built_again(repository):
