@@ -1,17 +1,20 @@
-"""The locked requirements: every *.in compiled to a *.txt with hashes, by uv."""
+"""The locked requirements: every *.in compiled to a *.txt with hashes, and installed, by uv."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 from . import process
+from .errors import Failed
 from .settings import ROOT
 
 if TYPE_CHECKING:
     from invoke import Context
 
 # In this order: each may constrain itself by the locks before it.
-NAMES = ("app", "test", "dev", "tasks", "browser")
+NAMES = ("app", "test", "dev", "tasks", "browser", "checks")
 
 
 def compile(ctx: Context, upgrade: bool) -> list[str]:
@@ -31,3 +34,17 @@ def compile(ctx: Context, upgrade: bool) -> list[str]:
         if lock.read_bytes() != before:
             changed.append(f"requirements/{name}.txt")
     return changed
+
+
+def install(ctx: Context, name: str, what: str) -> None:
+    """Add what a lock file names to this environment, unless it is there.
+
+    Args:
+        what: what it is for, should it fail.
+    """
+    checked = [process.tool("uv"), "pip", "install", "--require-hashes", "--quiet"]
+    where = ["--python", sys.executable, "-r", f"requirements/{name}.txt"]
+    try:
+        process.run(ctx, checked + where, env={"UV_COMPILE_BYTECODE": "1"}, check=True)
+    except subprocess.CalledProcessError:
+        raise Failed(f"could not install {what}", "check the network, then run it again") from None

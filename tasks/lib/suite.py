@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from . import process
+from . import lock, process
 from .errors import Failed
 from .settings import ROOT
 
@@ -57,7 +56,7 @@ def coverage(testing: Testing, package: str, floor: int) -> list[str]:
 def pipeline(ctx: Context, paths: list[str], testing: Testing, everything: bool) -> list[str]:
     """Run the pipeline's tests here. Returns what failed."""
     if everything:
-        install_browser_tests(ctx)
+        lock.install(ctx, "browser", "the browser tests")
     words = ["-m", "pytest", *paths, *options(testing), "--junitxml=reports/pipeline.xml"]
     words += ["-p", "no:django", "-W", "ignore::pytest.PytestConfigWarning"]
     words += [] if everything else ["-m", "not engine and not browser"]
@@ -106,16 +105,3 @@ def percent(report: str) -> int:
     if covered in (0, valid):
         return 100 if covered == valid else 0
     return min(max(round(100 * covered / valid), 1), 99)
-
-
-def install_browser_tests(ctx: Context) -> None:
-    """Add what the tests in a real browser need to this environment, unless it is there."""
-    lock = "requirements/browser.txt"
-    checked = [process.tool("uv"), "pip", "install", "--require-hashes", "--quiet", "-r", lock]
-    python = ["--python", sys.executable]
-    try:
-        process.run(ctx, checked + python, env={"UV_COMPILE_BYTECODE": "1"}, check=True)
-    except subprocess.CalledProcessError:
-        raise Failed(
-            "could not install the browser tests", "check the network, then run it again"
-        ) from None
