@@ -4,7 +4,7 @@ import sys
 
 from invoke import Collection
 
-from . import check, develop, observe, publish
+from . import check, develop, observe, publish, rehearse
 from .lib import errors
 
 sys.excepthook = errors.one_line
@@ -12,6 +12,11 @@ sys.excepthook = errors.one_line
 images = Collection()
 images.add_task(publish.images, default=True)
 images.add_task(publish.prune)
+
+lab = Collection()
+lab.add_task(rehearse.up)
+lab.add_task(rehearse.down)
+lab.add_task(rehearse.status)
 
 namespace = Collection(
     develop.dev,
@@ -32,4 +37,5 @@ namespace = Collection(
     publish.build,
     publish.release,
     images=images,
+    lab=lab,
 )

@@ -23,6 +23,10 @@ echo "${AUTHORIZED_KEYS:-}" >/home/deploy/.ssh/authorized_keys
 mkdir -p /run/sshd
 /usr/sbin/sshd -E /var/log/sshd.log
 
+for forward in ${FORWARD:-}; do
+    socat "TCP-LISTEN:${forward%%=*},bind=127.0.0.1,fork,reuseaddr" "TCP:${forward#*=}" &
+done
+
 # After a restart, the process ids of before may belong to others.
 rm -f /run/docker.pid /run/docker/containerd/containerd.pid
 exec dockerd --storage-driver overlay2 --cgroup-parent "$cgroup/docker" "$@"

@@ -2,10 +2,11 @@
 #
 # Run it with its own engine's rights (see node-entrypoint.sh), AUTHORIZED_KEYS in the environment,
 # and a volume on /var/lib/docker. Arguments go to dockerd, for example --insecure-registry ADDRESS.
-FROM debian:trixie-slim
+# FORWARD="5001=registry:5000 ..." lets port 5001 of the server's own localhost lead to another machine.
+FROM debian:trixie-slim AS node
 # hadolint ignore=DL3008
 RUN apt-get update \
- && apt-get install --yes --no-install-recommends docker.io docker-cli iptables openssh-server tini \
+ && apt-get install --yes --no-install-recommends docker.io docker-cli iptables openssh-server socat tini \
  && rm -rf /var/lib/apt/lists/* /etc/ssh/ssh_host_* \
  && useradd --create-home --shell /bin/bash --groups docker --password '*' deploy
 COPY node-sshd.conf /etc/ssh/sshd_config.d/node.conf

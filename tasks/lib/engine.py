@@ -106,11 +106,12 @@ def sign_in(ctx: Context, login: credentials.Login, env: Mapping[str, str]) -> N
 
 @dataclass(frozen=True)
 class Build:
-    """What to build: a stage of the Dockerfile in a folder, what to call it, and how."""
+    """What to build: a stage of a Dockerfile in a folder, what to call it, and how."""
 
     folder: Path
     target: str
     tags: Sequence[str]
+    file: str = "Dockerfile"
     args: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
     caches: Sequence[str] = ()
@@ -132,6 +133,7 @@ def build(ctx: Context, wanted: Build, env: Mapping[str, str]) -> None:
     try:
         client.buildx.build(
             wanted.folder,
+            file=wanted.folder / wanted.file,
             target=wanted.target,
             tags=list(wanted.tags),
             build_args=dict(wanted.args),
@@ -164,6 +166,27 @@ def remove(ctx: Context, name: str) -> None:
     from python_on_whales import DockerClient
 
     DockerClient(client_call=call(ctx, {})).image.remove(name, force=True)
+
+
+def has(ctx: Context, name: str) -> bool:
+    """Whether the engine has an image."""
+    from python_on_whales import DockerClient
+
+    return DockerClient(client_call=call(ctx, {})).image.exists(name)
+
+
+def pull(ctx: Context, name: str) -> None:
+    """Pull an image. Raises Failed when it cannot."""
+    from python_on_whales import DockerClient
+    from python_on_whales.exceptions import DockerException
+
+    client = DockerClient(client_call=call(ctx, {}))
+    try:
+        client.image.pull(name, quiet=True)
+    except DockerException as error:
+        said = (error.stderr or "it says nothing").strip().splitlines()[-1]
+        hint = "lab/engine up makes a stand-in where Docker Hub does not answer"
+        raise Failed(f"docker pull {name}: {said}", hint) from None
 
 
 def output(ctx: Context, image: str, script: str, env: Mapping[str, str]) -> str:
