@@ -30,6 +30,7 @@ namespace = Collection(
     check.format,
     check.types,
     check.migrations,
+    check.quality,
     check.requirements,
     observe.doctor,
     observe.completion,

@@ -118,3 +118,23 @@ def requirements(ctx: Context, upgrade: bool = False) -> None:
     changed = lock.compile(ctx, upgrade)
     console.say(f"changed: {', '.join(changed)}" if changed else "nothing changed")
     raise Exit(code=0)
+
+
+@task(auto_shortflags=False, help={"html": "write reports/codequality.html too"})
+def quality(ctx: Context, html: bool = False) -> None:
+    """Report style, complexity, duplicates and insecure code.
+
+    Writes reports/codequality.json as GitLab reads it. Fails when a finding is major or worse; the
+    others are shown. The rules are those of pyproject.toml. What must stay is marked where it
+    stands: "# noqa: RULE", or "jscpd:ignore-start" and "jscpd:ignore-end" around a duplicate.
+
+    Example: inv quality --html
+    """
+    from .lib import findings, lock, quality, quality_page
+
+    lock.install(ctx, "checks", "the checkers")
+    found = quality.inspect(ctx)
+    findings.write(ctx, "codequality.json", findings.gitlab(found))
+    if html:
+        findings.write(ctx, "codequality.html", quality_page.page(found))
+    findings.conclude(found)

@@ -45,6 +45,13 @@ def run(
     return status
 
 
+def look(ctx: Context, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    """Run a command that changes nothing, also under --dry, and return what came of it."""
+    if ctx.config.run.echo or ctx.config.run.dry:
+        say(colour(shlex.join(command), 1))
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
 def wait(child: subprocess.Popen[bytes]) -> int:
     """Wait for a child; when interrupted, interrupt it too and see it gone within GRACE seconds."""
     try:

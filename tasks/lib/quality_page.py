@@ -1,0 +1,49 @@
+"""The findings as a page to read, in one file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from itertools import groupby
+
+from .findings import Finding, count
+
+STYLE = """
+:root { color-scheme: light dark; font: 100%/1.5 system-ui, sans-serif; }
+body { max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
+article { border-left: .3rem solid #8886; padding-left: 1rem; margin: 1.5rem 0; }
+article.blocker, article.critical { border-color: #d33; }
+article.major { border-color: #e80; }
+h3, p { margin: .25rem 0; overflow-wrap: anywhere; }
+h3, code { font-family: ui-monospace, monospace; font-size: .9rem; }
+pre { overflow-x: auto; background: #8882; padding: .5rem; }
+"""
+
+
+def page(findings: Sequence[Finding]) -> str:
+    """All findings by severity, each with its place and its code.
+
+    Args:
+        findings: the worst first.
+    """
+    groups = groupby(findings, key=lambda each: each.severity)
+    parts = [f"<h2>{name}</h2>\n{''.join(map(_article, group))}" for name, group in groups]
+    return f"""<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Code quality</title>
+<style>{STYLE}</style>
+<h1>Code quality</h1>
+<p>Findings: {count(findings)}.</p>
+{"".join(parts)}</html>
+"""
+
+
+def _article(each: Finding) -> str:
+    code = f'<pre tabindex="0">{escape(each.code)}</pre>\n' if each.code else ""
+    return f"""<article class="{each.severity}">
+<h3>{escape(each.place)}</h3>
+<p>{escape(each.text)} ({each.kind}, <code>{escape(each.check)}</code>)</p>
+{code}</article>
+"""
