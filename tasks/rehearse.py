@@ -46,9 +46,9 @@ def status(ctx: Context, name: str = "lab") -> None:
 
     Example: inv lab.status
     """
-    from .lib import errors, lab, settings
+    from .lib import errors, lab, lab_report, settings
 
-    report = lab.Lab(ctx, settings.read(ctx), name).look()
+    report = lab_report.look(lab.Lab(ctx, settings.read(ctx), name))
     print(report.text)
     if report.wrong:
-        raise errors.Failed(f"not well: {', '.join(report.wrong)}", "inv lab.up")
+        raise errors.Failed(f"not well: {', '.join(report.wrong)}", f"inv lab.up --name {name}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -187,6 +187,16 @@ def pull(ctx: Context, name: str) -> None:
         said = (error.stderr or "it says nothing").strip().splitlines()[-1]
         hint = "lab/engine up makes a stand-in where Docker Hub does not answer"
         raise Failed(f"docker pull {name}: {said}", hint) from None
+
+
+def attempt(action: Callable[[], object]) -> str | None:
+    """What an action of docker's prints; None when it fails."""
+    from python_on_whales.exceptions import DockerException
+
+    try:
+        return str(action())
+    except DockerException:
+        return None
 
 
 def output(ctx: Context, image: str, script: str, env: Mapping[str, str]) -> str:

@@ -6,16 +6,13 @@ import hashlib
 import re
 import shutil
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 import yaml
 
-from . import console, engine, lab_plan
-from .credentials import Login
+from . import console, engine, lab_files, lab_plan, lab_swarm
 from .errors import REFUSED, Failed
 from .image import HUB, Reference
 from .lab_plan import Plan
@@ -31,18 +28,9 @@ if TYPE_CHECKING:
     from .settings import Settings
 
 IMAGES = ROOT / "lab/images"
-NODES = 3
+NODES, MOST = 3, 20
 # Seconds until every server must be ready.
 TIMEOUT = 90
-MANAGERS = 3
-
-
-@dataclass(frozen=True)
-class Report:
-    """How a lab is: a table, and the names of what is not well."""
-
-    text: str
-    wrong: list[str]
 
 
 class Lab:
@@ -55,9 +43,13 @@ class Lab:
     def __init__(self, ctx: Context, settings: Settings, name: str) -> None:
         if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name) or len(name) > 30:
             raise Failed(f"no name for a lab: {name!r}", "use a-z, 0-9 and hyphens", REFUSED)
+        if not engine.version():
+            raise Failed("no Docker engine answers", "start Docker, or lab/engine up", REFUSED)
         self.ctx, self.settings, self.name = ctx, settings, name
+        self.dry = ctx.config.run.dry
         self.folder = ROOT / ".lab" / name
         self.project = project_name(settings.project.name, ROOT, f"lab-{name}")
+        self.environments = ["lab", *(each for each in settings.environments if each != "lab")]
 
     @cached_property
     def client(self) -> DockerClient:
@@ -67,48 +59,55 @@ class Lab:
     # Up.
 
     def up(self, nodes: int) -> str:
-        """Start what is missing, and wait until it is ready; returns lines for the shell."""
+        """Start what is missing, and wait until it is ready; returns lines for the shell.
+
+        Args:
+            nodes: how many servers; 0 for as many as it has, or NODES.
+        """
         begun = time.monotonic()
         plan = self._plan(nodes)
         images = hub_images()
         self._supply(images)
         console.step(f"lab {self.name}: starting {len(plan.nodes)} servers and a registry")
-        self.client.compose.up(detach=True, remove_orphans=True, quiet=True)
-        if self.ctx.config.run.dry:
+        self.client.compose.up(detach=True, remove_orphans=True, quiet=not self.dry)
+        if self.dry:
             return ""
         with ThreadPoolExecutor() as pool:
-            seeding = pool.submit(self._seed, plan, images)
-            self.client.compose.up(detach=True, wait=True, wait_timeout=TIMEOUT, quiet=True)
-            swarm(lambda node, words: self._run(plan.nodes[node], "docker", *words), plan)
-            hosts = self._meet(plan)
-            seeding.result()
+            seeds = [pool.submit(self._seed, plan, image) for image in images]
+            self._wait()
+            addresses = {node: plan.address(node) for node in plan.nodes}
+            lab_swarm.form(self.docker, self.ask, addresses)
+            for seed in seeds:
+                seed.result()
+        lines = self._meet(plan)
         console.step(f"lab {self.name}: ready after {time.monotonic() - begun:.0f} s")
-        return lab_plan.exports(plan, self.folder / "invoke.yaml", hosts)
+        return lines
 
     def _plan(self, nodes: int) -> Plan:
         """The facts of this lab, new ones when there are none, and its Compose file."""
-        if not engine.version():
-            raise Failed("no Docker engine answers", "start Docker, or lab/engine up", REFUSED)
         plan = lab_plan.load(self.folder)
+        if not 0 <= nodes <= MOST:
+            raise Failed(f"a lab of {nodes} servers", f"1 to {MOST}", REFUSED)
         if plan and nodes not in (0, len(plan.nodes)):
-            raise Failed(f"it has {len(plan.nodes)} servers", "inv lab.down, then again", REFUSED)
+            what = f"lab {self.name} has {len(plan.nodes)} servers, not {nodes}"
+            raise Failed(what, f"inv lab.down --name {self.name}, then again", REFUSED)
         if not plan:
+            # What is there without its folder has nobody who knows its keys.
             self.down()
-            names = self.settings.deploy.secrets
-            environments = len(self.environments)
-            plan = lab_plan.draw(self._subnet(), nodes or NODES, environments, names)
-        lab_plan.save(self.folder, plan)
-        content = lab_plan.compose(plan, node_image())
-        lab_plan.write(self.folder / "compose.yaml", yaml.safe_dump(content, sort_keys=False))
+            names, places = self.settings.deploy.secrets, len(self.environments)
+            plan = lab_plan.draw(self._subnet(), nodes or NODES, places, names)
+        if not self.dry:
+            lab_plan.save(self.folder, plan)
+            self._write("compose.yaml", lab_files.compose(plan, self.project, node_image()))
         return plan
 
-    @property
-    def environments(self) -> list[str]:
-        """The environments in the lab: its own, and every one of the project."""
-        return ["lab", *(name for name in self.settings.environments if name != "lab")]
+    def _write(self, name: str, content: object) -> None:
+        lab_plan.write(self.folder / name, yaml.safe_dump(content, sort_keys=False))
 
     def _subnet(self) -> str:
-        """Addresses that the engine has not given to another network."""
+        """Addresses that the engine has given to no other network."""
+        if self.dry:
+            return "192.0.2.0/24"
         network = self.client.network.create(f"{self.project}-probe")
         try:
             return str((network.ipam.config or [])[0]["Subnet"])
@@ -126,36 +125,55 @@ class Lab:
             wanted = engine.Build(IMAGES, "node", [node_image()], file="node.Dockerfile")
             engine.build(self.ctx, wanted, {})
 
-    def _seed(self, plan: Plan, images: list[str]) -> None:
-        """Give the mirror the images that the servers would ask Docker Hub for."""
-        for name in images:
-            source = Reference.parse(name)
-            target = Reference(f"localhost:{plan.mirror}", source.path, source.tag)
-            if Registry(target, Transport(target.host)).digest(target.tag):
-                continue
-            self.client.image.tag(name, str(target))
+    def _wait(self) -> None:
+        """Wait until all are healthy. Raises Failed, after its log, for one that is not."""
+        up = partial(self.client.compose.up, detach=True, wait=True, quiet=True)
+        if engine.attempt(partial(up, wait_timeout=TIMEOUT)) is not None:
+            return
+        for container in self.client.compose.ps(all=True):
+            health = container.state.health
+            if health is None or health.status != "healthy":
+                console.say(str(self.client.container.logs(container, tail=20)))
+                raise Failed(f"{container.name} is not healthy: its log is above", "inv lab.up")
+
+    def _seed(self, plan: Plan, image: str) -> None:
+        """Give the mirror an image that the servers would ask Docker Hub for."""
+        source = Reference.parse(image)
+        target = Reference(f"localhost:{plan.mirror}", source.path, source.tag)
+        if Registry(target, Transport(target.host)).digest(target.tag):
+            return
+        self.client.image.tag(image, str(target))
+        try:
             self.client.image.push(str(target), quiet=True)
+        finally:
             self.client.image.remove(str(target))
 
-    def _run(self, node: str, *words: str) -> str:
-        """Run a command on a server; returns what it prints."""
-        return str(self.client.compose.execute(node, list(words), tty=False))
-
     def _meet(self, plan: Plan) -> str:
-        """Write what the tasks and ssh must know of the servers; returns the known hosts."""
-        keys = [self._run(node, "cat", lab_plan.HOSTKEY) for node in plan.nodes]
-        hosts = lab_plan.known_hosts(plan, keys)
-        content = lab_plan.overlay(plan, self.settings.project.name, self.environments)
-        lab_plan.write(self.folder / "invoke.yaml", yaml.safe_dump(content, sort_keys=False))
+        """Write what the tasks and ssh must know of the servers; returns lines for the shell."""
+        keys = [self._run(node, "cat", lab_files.HOSTKEY) for node in plan.nodes]
+        hosts = lab_files.known_hosts(plan, keys)
+        settings = self.folder / "invoke.yaml"
+        name = self.settings.project.name
+        self._write(settings.name, lab_files.overlay(plan, name, self.environments))
         lab_plan.write(self.folder / "known_hosts", hosts)
         lab_plan.write(self.folder / "key", plan.private)
-        return hosts
+        return lab_files.exports(plan, settings, hosts)
+
+    def _run(self, node: str, *words: str) -> str:
+        return str(self.client.container.execute(f"{self.project}-{node}", list(words)))
+
+    def docker(self, node: str, *words: str) -> str:
+        """What a docker command prints on a server."""
+        return self._run(node, "docker", *words)
+
+    def ask(self, node: str, *words: str) -> str:
+        """The same; empty when it fails, or takes as long as a Swarm without a leader does."""
+        return engine.attempt(partial(self._run, node, "timeout", "5", "docker", *words)) or ""
 
     # Down.
 
     def down(self) -> bool:
         """Remove everything; returns whether there was anything."""
-        file = self.folder / "compose.yaml"
         label = f"com.docker.compose.project={self.project}"
         containers = self.client.container.list(all=True, filters=[("label", label)])
         networks = self.client.network.list(filters={"label": label})
@@ -163,54 +181,10 @@ class Lab:
             self.client.container.remove(containers, force=True, volumes=True)
         for network in networks:
             network.remove()
-        there = bool(containers or networks or file.exists())
-        if not self.ctx.config.run.dry:
+        there = bool(containers or networks or self.folder.exists())
+        if not self.dry:
             shutil.rmtree(self.folder, ignore_errors=True)
         return there
-
-    # What is there.
-
-    def look(self) -> Report:
-        """How everything is. Raises Failed when there is no lab."""
-        plan = lab_plan.load(self.folder)
-        if plan is None:
-            raise Failed(f"there is no lab {self.name!r}", "inv lab.up")
-        members = self._members(plan)
-        rows = [self._registry(plan), *(self._node(plan, node, members) for node in plan.nodes)]
-        wrong = [row[0] for row in rows if row[1] != "ok"]
-        urls = lab_plan.overlay(plan, self.settings.project.name, self.environments)["environments"]
-        rows += [(name, "", place["url"], "") for name, place in urls.items()]
-        return Report(console.table(rows), wrong)
-
-    def _members(self, plan: Plan) -> dict[str, str]:
-        """What the Swarm says of each server, as the first that answers tells it."""
-        words = ["docker", "node", "ls", "--format", "{{.Hostname}} {{.Status}} {{.ManagerStatus}}"]
-        for node in plan.nodes:
-            if told := self._try(node, *words):
-                return dict(line.split(" ", 1) for line in told.splitlines())
-        return {}
-
-    def _try(self, node: str, *words: str) -> str:
-        """Run a command on a server; empty when it fails."""
-        try:
-            return self._run(node, *words)
-        except Exception:
-            return ""
-
-    def _registry(self, plan: Plan) -> tuple[str, str, str, str]:
-        login = Login(plan.host, lab_plan.USER, plan.password, "the lab")
-        try:
-            Transport(plan.host, login).ask("GET", "/v2/")
-        except Failed as error:
-            return "registry", "wrong", plan.host, str(error)
-        return "registry", "ok", plan.host, f"lets {login.user} in"
-
-    def _node(self, plan: Plan, node: str, members: dict[str, str]) -> tuple[str, str, str, str]:
-        engine = self._try(node, "docker", "version", "--format", "{{.Server.Version}}")
-        member = members.get(node, "in no Swarm")
-        state = "ok" if engine and member.startswith("Ready") else "wrong"
-        ssh = f"deploy@127.0.0.1:{plan.ssh[plan.nodes.index(node)]}"
-        return node, state, ssh, f"docker {engine or 'does not answer'}, {member.strip()}"
 
 
 def node_image() -> str:
@@ -225,24 +199,3 @@ def hub_images() -> list[str]:
     lines = (re.findall(r"^ +image: *([^\s$]+)$", file.read_text("utf-8"), re.M) for file in files)
     found = {name for names in lines for name in names}
     return sorted(name for name in found if Reference.parse(name).host == HUB)
-
-
-def swarm(run: Callable[[int, list[str]], str], plan: Plan) -> None:
-    """Make one Swarm of the servers: the first three manage it, if there are as many.
-
-    Args:
-        run: runs a docker command on the server of an index; returns what it prints.
-    """
-    pool = ["--default-addr-pool", "172.31.0.0/16"] if plan.subnet.startswith("10.") else []
-    managers = MANAGERS if len(plan.nodes) >= MANAGERS else 1
-    for index, node in enumerate(plan.nodes):
-        if run(index, ["info", "--format", "{{.Swarm.LocalNodeState}}"]) != "inactive":
-            continue
-        address = ["--advertise-addr", plan.address(node)]
-        if index == 0:
-            run(0, ["swarm", "init", *address, *pool])
-            continue
-        role = "manager" if index < managers else "worker"
-        token = run(0, ["swarm", "join-token", "--quiet", role])
-        first = plan.address(plan.nodes[0])
-        run(index, ["swarm", "join", *address, "--token", token, f"{first}:2377"])

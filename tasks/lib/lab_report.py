@@ -1,0 +1,54 @@
+"""How a lab is: its registry, its servers, and where its environments are found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from . import console, lab_files, lab_plan, lab_swarm
+from .credentials import Login
+from .errors import Failed
+from .lab import Lab
+from .lab_plan import Plan
+from .transport import Transport
+
+HEADS = ("WHAT", "STATE", "WHERE", "MORE")
+Row = tuple[str, str, str, str]
+
+
+@dataclass(frozen=True)
+class Report:
+    """A table, and the names of what is not well."""
+
+    text: str
+    wrong: list[str]
+
+
+def look(lab: Lab) -> Report:
+    """Look at everything. Raises Failed when there is no such lab."""
+    plan = lab_plan.load(lab.folder)
+    if plan is None:
+        raise Failed(f"there is no lab {lab.name}", "inv lab.up")
+    members = lab_swarm.members(lab.ask, plan.nodes)
+    rows = [_registry(plan), *(_node(lab, plan, node, members) for node in plan.nodes)]
+    wrong = [row[0] for row in rows if row[1] != "ok"]
+    places = lab_files.overlay(plan, lab.settings.project.name, lab.environments)["environments"]
+    rows += [(name, "", place["url"], "an environment") for name, place in places.items()]
+    return Report(console.table(rows, HEADS), wrong)
+
+
+def _registry(plan: Plan) -> Row:
+    login = Login(plan.host, lab_plan.USER, plan.password, "the lab")
+    try:
+        Transport(plan.host, login).ask("GET", "/v2/")
+    except Failed as error:
+        return "registry", "wrong", plan.host, str(error)
+    return "registry", "ok", plan.host, f"lets {login.user} in"
+
+
+def _node(lab: Lab, plan: Plan, node: str, members: Mapping[str, str]) -> Row:
+    answer = lab.ask(node, "version", "--format", "{{.Server.Version}}")
+    member = members.get(node, "in no Swarm").strip() if members else "a Swarm without a leader"
+    state = "ok" if answer and member.startswith("Ready") else "wrong"
+    ssh = f"deploy@127.0.0.1:{plan.ssh[plan.nodes.index(node)]}"
+    return node, state, ssh, f"docker {answer or 'does not answer'}, {member}"
