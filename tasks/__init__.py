@@ -4,7 +4,7 @@ import sys
 
 from invoke import Collection
 
-from . import check, develop, observe, publish, rehearse
+from . import check, develop, observe, operate, publish, rehearse, ship
 from .lib import errors
 
 sys.excepthook = errors.one_line
@@ -17,6 +17,13 @@ lab = Collection()
 lab.add_task(rehearse.up)
 lab.add_task(rehearse.down)
 lab.add_task(rehearse.status)
+
+server = Collection()
+server.add_task(operate.setup)
+
+secrets = Collection()
+secrets.add_task(operate.set_secret)
+secrets.add_task(operate.list_secrets)
 
 namespace = Collection(
     develop.dev,
@@ -31,12 +38,19 @@ namespace = Collection(
     check.types,
     check.migrations,
     check.quality,
+    check.audit,
     check.requirements,
     observe.doctor,
     observe.completion,
     publish.login,
     publish.build,
     publish.release,
+    ship.preflight,
+    ship.deploy,
+    ship.rollback,
+    operate.unlock,
     images=images,
     lab=lab,
+    secrets=secrets,
+    server=server,
 )

@@ -43,3 +43,21 @@ def table(rows: Sequence[Sequence[str]], heads: Sequence[str] = ()) -> str:
         for row in everything
     )
     return "\n".join(line.rstrip() for line in lines)
+
+
+class Board:
+    """Rows of name and state: redrawn in place on a terminal, else a line for each change."""
+
+    def __init__(self) -> None:
+        self._shown: dict[str, str] = {}
+        self._live = sys.stderr.isatty()
+
+    def show(self, rows: Sequence[tuple[str, str]]) -> None:
+        """Show how it stands now."""
+        if self._live and self._shown:
+            sys.stderr.write(f"\033[{len(self._shown)}A\033[J")
+        width = max((len(name) for name, _ in rows), default=0)
+        for name, state in rows:
+            if self._live or self._shown.get(name) != state:
+                say(f"  {name.ljust(width)}  {state}")
+        self._shown = dict(rows)

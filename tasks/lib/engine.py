@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import subprocess
 import sys
@@ -41,18 +42,46 @@ def plugin(name: str) -> str:
     return done.stdout.strip().splitlines()[0] if done.returncode == 0 else ""
 
 
-def call(ctx: Context, env: Mapping[str, str]) -> list[str]:
-    """The words that run docker, with variables for it, and printed under --echo and --dry."""
+def call(ctx: Context, env: Mapping[str, str | None]) -> list[str]:
+    """The words that run docker, with variables for it, and printed under --echo and --dry.
+
+    Args:
+        env: variables; one that is None is unset.
+    """
     words = ["docker"]
     if env:
-        words = ["env", *(f"{key}={value}" for key, value in env.items()), *words]
+        unset = [word for key, value in env.items() if value is None for word in ("-u", key)]
+        words = ["env", *unset, *(f"{k}={v}" for k, v in env.items() if v is not None), *words]
     if ctx.config.run.dry or ctx.config.run.echo:
         words = [sys.executable, str(ECHO), "dry" if ctx.config.run.dry else "echo", *words]
     return words
 
 
+def ask(ctx: Context, env: Mapping[str, str | None], *words: str, text: str = "") -> str:
+    """What a command of docker's prints, for what python-on-whales has no words.
+
+    Args:
+        env: variables for docker, such as DOCKER_HOST.
+        text: what it reads.
+    Raises python-on-whales' DockerException when it fails.
+    """
+    from python_on_whales import DockerClient
+    from python_on_whales.utils import run
+
+    client = DockerClient(client_call=call(ctx, env))
+    return str(run([*client.docker_cmd, *words], input=text.encode()))
+
+
+def both(command: Sequence[str]) -> list[str]:
+    """The lines that a command of docker's writes on stdout and stderr; it may fail."""
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+    )
+    return done.stdout.splitlines()
+
+
 def compose(
-    ctx: Context, files: Sequence[Path], project: str, env: Mapping[str, str]
+    ctx: Context, files: Sequence[Path], project: str, env: Mapping[str, str | None]
 ) -> DockerClient:
     """A client for one Compose project.
 
@@ -92,6 +121,22 @@ def logged_in(ctx: Context, login: credentials.Login | None) -> Iterator[dict[st
         env = {"DOCKER_CONFIG": name}
         sign_in(ctx, login, env)
         yield env
+
+
+@contextmanager
+def lent(login: credentials.Login | None) -> Iterator[dict[str, str]]:
+    """A login for docker to pass on to a Swarm, for a while, without asking any engine here.
+
+    Yields the variables to call docker with. One that docker has stored itself is used as it is.
+    """
+    if login is None or login.stored:
+        yield {}
+        return
+    with TemporaryDirectory(prefix="docker-config-") as name:
+        pair = base64.b64encode(f"{login.user}:{login.password}".encode()).decode()
+        auths = {"auths": {login.host: {"auth": pair}}}
+        (Path(name) / "config.json").write_text(json.dumps(auths))
+        yield {"DOCKER_CONFIG": name}
 
 
 def sign_in(ctx: Context, login: credentials.Login, env: Mapping[str, str]) -> None:
@@ -189,6 +234,17 @@ def pull(ctx: Context, name: str) -> None:
         raise Failed(f"docker pull {name}: {said}", hint) from None
 
 
+def forget(ctx: Context, host: str) -> None:
+    """Take away all names of images that begin with a registry's."""
+    from python_on_whales import DockerClient
+
+    client = DockerClient(client_call=call(ctx, {}))
+    for image in client.image.list():
+        names = [*image.repo_tags, *image.repo_digests]
+        if mine := [name for name in names if name.startswith(f"{host}/")]:
+            client.image.remove(mine, force=True)
+
+
 def attempt(action: Callable[[], object]) -> str | None:
     """What an action of docker's prints; None when it fails."""
     from python_on_whales.exceptions import DockerException
@@ -206,6 +262,11 @@ def output(ctx: Context, image: str, script: str, env: Mapping[str, str]) -> str
     client = DockerClient(client_call=call(ctx, env))
     done = client.run(image, ["-c", script], entrypoint="sh", remove=True, networks=["none"])
     return str(done)
+
+
+def begin(client: DockerClient, *words: str) -> subprocess.Popen[bytes]:
+    """Start a command of docker's, and go on; only what is wrong is shown."""
+    return subprocess.Popen([*map(str, client.docker_cmd), *words], stdout=subprocess.DEVNULL)
 
 
 def attach(client: DockerClient, *words: str) -> int:

@@ -66,20 +66,32 @@ def _names(registry: Registry, ref: str) -> list[str]:
 
 def mark_tested(registry: Registry, digest: str) -> str:
     """Mark a digest as tested. Returns the tag that says so."""
-    tested = candidate(registry, registry.manifest(digest))
-    tag = _mark("tested", tested)
-    registry.put(tag, tested.manifest)
+    image = candidate(registry, registry.manifest(digest))
+    tag = _mark("tested", image)
+    registry.put(tag, image.manifest)
     return tag
 
 
 def is_tested(registry: Registry, digest: str) -> bool:
     """Whether this very digest has passed the tests."""
     found = registry.find(digest)
-    return found is not None and _is_tested(registry, candidate(registry, found))
+    return found is not None and tested(registry, candidate(registry, found))
 
 
-def _is_tested(registry: Registry, image: Candidate) -> bool:
+def tested(registry: Registry, image: Candidate) -> bool:
+    """Whether an image has passed the tests, by its mark."""
     return registry.digest(_mark("tested", image)) == image.manifest.digest
+
+
+def admitted(registry: Registry, image: Candidate) -> bool:
+    """Whether an image may be deployed: it was tested, or somebody gave a reason to force it."""
+    if tested(registry, image):
+        return True
+    note = registry.find(_mark("forced", image))
+    return (
+        note is not None
+        and note.content.get("annotations", {}).get("digest") == image.manifest.digest
+    )
 
 
 def _mark(what: str, image: Candidate) -> str:
@@ -91,7 +103,7 @@ def admit(registry: Registry, image: Candidate, reason: str) -> None:
 
     The reason goes into the registry, with who gave it and when.
     """
-    if _is_tested(registry, image):
+    if tested(registry, image):
         return
     digest = image.manifest.digest
     if not reason:

@@ -1,0 +1,250 @@
+"""A server over SSH, through Fabric: the one door to it."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from io import StringIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from . import console
+from .errors import REFUSED, Failed
+from .relay import Relay
+
+if TYPE_CHECKING:
+    from invoke import Context
+    from paramiko import Channel, PKey
+
+# Seconds for a connection and its greeting, and for a command on the server.
+CONNECT, COMMAND = 10, 60
+KEEPALIVE = 15
+
+
+class Host:
+    """One server, and one SSH connection to it, that is opened again should it break.
+
+    The server's key must be known: from SSH_KNOWN_HOSTS (a text, or a file's path) or else from the
+    user's own files. The user's key is that of SSH_PRIVATE_KEY, or comes from the agent or a file,
+    as ~/.ssh/config says; so do jump hosts, names and ports.
+
+    Args:
+        name: USER@HOST or USER@HOST:PORT.
+    """
+
+    def __init__(self, ctx: Context, name: str, env: Mapping[str, str] = os.environ) -> None:
+        self.name, self._ctx, self._env = name, ctx, env
+        self._connection: Any = None
+
+    def open(self) -> None:
+        """Connect. Raises Failed, with what to do, when that does not work."""
+        self.close()
+        self._connection = _connection(self.name, self._env)
+        with explained(self.name):
+            self._connection.open()
+        self._connection.transport.set_keepalive(KEEPALIVE)
+
+    def close(self) -> None:
+        """End the connection, and its way there."""
+        connection, self._connection = self._connection, None
+        while connection is not None:
+            connection.close()
+            gateway = connection.gateway
+            connection = gateway if hasattr(gateway, "close") else None
+
+    def session(self) -> Channel:
+        """A channel for one command; a connection that broke is opened once more."""
+        transport = self._connection.transport if self._connection else None
+        if transport is None or not transport.is_active():
+            self.open()
+        with explained(self.name):
+            return self._connection.transport.open_session(timeout=CONNECT)
+
+    def run(self, script: str, *arguments: str, text: str = "", changes: bool = True) -> str:
+        """What a shell script prints on the server.
+
+        Args:
+            arguments: its $1, $2 and so on.
+            text: what it reads.
+            changes: False for one that only looks: it runs under --dry too, and is not printed.
+        Raises CommandFailed when it exits with another status than 0.
+        """
+        run = self._ctx.config.run
+        if changes and (run.echo or run.dry):
+            words = shlex.join(arguments)
+            console.say(console.colour(f"ssh {self.name} {script.strip()} {words}", 1))
+        if changes and run.dry:
+            return ""
+        channel = self.session()
+        with explained(self.name):
+            channel.settimeout(COMMAND)
+            channel.exec_command(shlex.join(["sh", "-c", script, "inv", *arguments]))
+            channel.sendall(text.encode())
+            channel.shutdown_write()
+            output = channel.makefile("rb").read().decode(errors="replace")
+            said = channel.makefile_stderr("rb").read().decode(errors="replace").strip()
+            status = channel.recv_exit_status()
+        if status:
+            raise CommandFailed(self.name, status, said or output.strip())
+        return output
+
+    @contextmanager
+    def docker(self) -> Iterator[dict[str, str]]:
+        """The variables that let a docker here speak to the engine there, while it lasts."""
+        with Relay(lambda: self.session()) as address:
+            yield {"DOCKER_HOST": address}
+
+
+class CommandFailed(Failed):
+    """A command on a server failed.
+
+    Args:
+        said: what it wrote on stderr, else on stdout.
+    """
+
+    def __init__(self, host: str, status: int, said: str) -> None:
+        last = said.splitlines()[-1] if said else "it says nothing"
+        super().__init__(f"{host}: {last} (status {status})", "see to that server, then try again")
+        self.status, self.said = status, said
+
+
+class Silent(Failed):
+    """A server does not answer."""
+
+
+@contextmanager
+def connected(ctx: Context, names: Sequence[str]) -> Iterator[list[Host]]:
+    """Connections to servers, all at once. One that does not answer is left out, with a warning.
+
+    Raises Failed, with every problem a line, when the first does not answer, or one of them is not
+    who it was or refuses us.
+    """
+    hosts = [Host(ctx, name) for name in names]
+    with ExitStack() as stack:
+        for each in hosts:
+            stack.callback(each.close)
+        with ThreadPoolExecutor(len(hosts)) as pool:
+            problems = list(pool.map(_try_open, hosts))
+        grave = [
+            each
+            for number, each in enumerate(problems)
+            if each and (number == 0 or not isinstance(each, Silent))
+        ]
+        if grave:
+            raise Failed("\ninv: ".join(map(str, grave)), code=REFUSED)
+        for problem in filter(None, problems):
+            console.warn(str(problem))
+        yield [host for host, problem in zip(hosts, problems, strict=True) if not problem]
+
+
+def _try_open(host: Host) -> Failed | None:
+    try:
+        host.open()
+    except Failed as error:
+        return error
+    return None
+
+
+def _connection(name: str, env: Mapping[str, str]) -> Any:
+    """A connection of Fabric's, as strict about host keys as OpenSSH: on every hop."""
+    from fabric import Config, Connection
+
+    options: dict[str, Any] = {"banner_timeout": CONNECT, "auth_timeout": 20}
+    if env.get("SSH_PRIVATE_KEY"):
+        options |= {"pkey": _key(env), "allow_agent": False, "look_for_keys": False}
+    made = Connection(name, config=Config(), connect_timeout=CONNECT, connect_kwargs=options)
+    hop = made
+    while hop is not None and hasattr(hop, "client"):
+        _be_strict(hop, env)
+        hop = hop.gateway
+    return made
+
+
+def _be_strict(connection: Any, env: Mapping[str, str]) -> None:
+    """Let a connection know the keys that are known, and refuse every other."""
+    from paramiko import MissingHostKeyPolicy
+    from paramiko.hostkeys import HostKeyEntry
+
+    class Refuse(MissingHostKeyPolicy):
+        def missing_host_key(self, client: Any, hostname: str, key: PKey) -> NoReturn:
+            what = f"the key of {hostname} is not known: {key.get_name()} {key.fingerprint}"
+            raise Failed(what, _known_hint(env), REFUSED)
+
+    client = connection.client
+    client.set_missing_host_key_policy(Refuse())
+    told = env.get("SSH_KNOWN_HOSTS", "")
+    if told and "\n" not in told.strip() and Path(told.strip()).is_file():
+        told = Path(told.strip()).read_text("utf-8")
+    if told:
+        keys = client.get_host_keys()
+        for number, line in enumerate(told.splitlines(), 1):
+            entry = HostKeyEntry.from_line(line.strip(), number)
+            for name in entry.hostnames if entry and entry.key else ():
+                keys.add(name, entry.key.get_name(), entry.key)
+        return
+    user = connection.ssh_config.get("userknownhostsfile", "~/.ssh/known_hosts")
+    for file in (*user.split(), "/etc/ssh/ssh_known_hosts"):
+        path = Path(file).expanduser()
+        if path.is_file():
+            client.load_system_host_keys(str(path))
+
+
+def _known_hint(env: Mapping[str, str]) -> str:
+    """Where a host's key is to be made known."""
+    if env.get("SSH_KNOWN_HOSTS"):
+        return "compare it on the server, then add its line to SSH_KNOWN_HOSTS"
+    return "compare it on the server, then log in once with ssh, or set SSH_KNOWN_HOSTS"
+
+
+def _key(env: Mapping[str, str]) -> PKey:
+    """The key of SSH_PRIVATE_KEY: a text, or a file's path. Raises Failed for what is none."""
+    from paramiko import ECDSAKey, Ed25519Key, PasswordRequiredException, RSAKey, SSHException
+
+    text = env["SSH_PRIVATE_KEY"]
+    if "\n" not in text.strip() and Path(text.strip()).is_file():
+        text = Path(text.strip()).read_text("utf-8")
+    for kind in (Ed25519Key, RSAKey, ECDSAKey):
+        try:
+            return kind.from_private_key(StringIO(text.strip() + "\n"))
+        except PasswordRequiredException:
+            raise Failed("SSH_PRIVATE_KEY has a passphrase", "use the agent", REFUSED) from None
+        except (SSHException, ValueError, IndexError):
+            continue
+    hint = "the whole file of a key in OpenSSH's format, its first and last line too"
+    raise Failed("SSH_PRIVATE_KEY is no private key", hint, REFUSED)
+
+
+@contextmanager
+def explained(name: str) -> Iterator[None]:
+    """What goes wrong between here and a server, as Failed."""
+    import socket
+
+    import paramiko
+    from paramiko.ssh_exception import NoValidConnectionsError
+
+    def fail(what: str, hint: str, kind: type[Failed] = Failed) -> NoReturn:
+        raise kind(f"{name}: {what}", hint, REFUSED) from None
+
+    try:
+        yield
+    except paramiko.BadHostKeyException as error:
+        what = f"its key is not the known one: {error.key.get_name()} {error.key.fingerprint}"
+        fail(what, "somebody may listen in; compare it on the server before you change known_hosts")
+    except paramiko.AuthenticationException:
+        fail("it refuses the login", "give a key that it knows: SSH_PRIVATE_KEY, agent or file")
+    except socket.gaierror:
+        fail("no such host", "correct hosts in invoke.yaml")
+    except (TimeoutError, NoValidConnectionsError, ConnectionError, EOFError) as error:
+        hint = "see that it is up, or take it out of hosts in invoke.yaml"
+        fail(f"no answer over SSH ({_why(error)})", hint, Silent)
+    except paramiko.SSHException as error:
+        if "authentication methods" in str(error):
+            fail("no key to log in with", "set SSH_PRIVATE_KEY, or add a key to the agent")
+        fail(f"SSH failed ({_why(error)})", "see that it is up, then run this again", Silent)
+
+
+def _why(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

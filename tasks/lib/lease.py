@@ -1,0 +1,135 @@
+"""The lock of an environment, on its first server: one deploy at a time, none blocked for ever."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import socket
+import threading
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from . import console
+from .errors import Failed
+
+if TYPE_CHECKING:
+    from .host import Host
+
+LOCKED = 4
+# Seconds that the lock holds without being renewed, and between two renewals.
+LEASE, RENEWAL = 45, 10
+
+# Only the server's own clock is looked at. flock makes looking and taking one step.
+TAKE = """
+set -eu; mkdir -p "$1"; cd "$1"; exec 9>guard; flock -w 10 9
+if [ -e lock ]; then
+    age=$(($(date +%s) - $(stat -c %Y lock)))
+    if [ "$age" -lt "$2" ]; then cat lock; exit 9; fi
+    echo "stale: $(cat lock)"
+fi
+cat >lock
+"""
+RENEW = 'cd "$1"; exec 9>guard; flock -w 10 9; grep -q "$2" lock && touch lock'
+LEAVE = 'cd "$1"; exec 9>guard; flock -w 10 9; if grep -q "$2" lock; then rm lock; fi'
+LOOK = 'cat "$1/lock" 2>/dev/null || true'
+BREAK = 'rm -f "$1/lock"'
+
+
+class Lease:
+    """A lock that was taken; renewed by a thread until it is left."""
+
+    def __init__(self, host: Host, path: str, token: str) -> None:
+        self._host, self._path, self._token = host, path, token
+        self._end, self._lost = threading.Event(), ""
+        self._thread = threading.Thread(target=self._renew, daemon=True)
+
+    def check(self) -> None:
+        """Raises Failed when somebody else has taken the lock over meanwhile."""
+        if self._lost:
+            what = f"the lock was lost: {self._lost}"
+            raise Failed(what, "see inv status; then run this again", 3)
+
+    def _renew(self) -> None:
+        from .host import CommandFailed
+
+        while not self._end.wait(RENEWAL):
+            try:
+                self._host.run(RENEW, self._path, self._token, changes=False)
+            except CommandFailed:
+                self._lost = "it was not renewed in time, and somebody took it over"
+            except Failed as error:
+                console.warn(f"the lock cannot be renewed now: {error}")
+
+    def __enter__(self) -> Lease:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end.set()
+        self._thread.join(2)
+        with suppress(Failed):
+            self._host.run(LEAVE, self._path, self._token, changes=False)
+
+
+def owner(env: Mapping[str, str] = os.environ) -> str:
+    """Who is at work here: a CI job's user and address, or a person on a machine."""
+    if env.get("CI_JOB_URL"):
+        return f"{env.get('GITLAB_USER_LOGIN') or 'ci'} ({env['CI_JOB_URL']})"
+    if env.get("GITHUB_RUN_ID"):
+        run = f"{env.get('GITHUB_SERVER_URL')}/{env.get('GITHUB_REPOSITORY')}/actions/runs"
+        return f"{env.get('GITHUB_ACTOR')} ({run}/{env['GITHUB_RUN_ID']})"
+    return f"{getpass.getuser()}@{socket.gethostname()}"
+
+
+@contextmanager
+def hold(host: Host, path: str, doing: str) -> Iterator[Lease]:
+    """Have an environment for oneself.
+
+    Args:
+        path: the environment's folder on the server.
+        doing: what for, told to others who want it.
+    Raises Failed with exit status 4 when somebody else has it; a dead owner's lock is taken over.
+    """
+    from .host import CommandFailed
+
+    token = uuid.uuid4().hex
+    since = datetime.now(UTC).isoformat(timespec="seconds")
+    note = {"by": owner(), "doing": doing, "since": since, "token": token}
+    try:
+        said = host.run(TAKE, path, str(LEASE), text=json.dumps(note), changes=False)
+    except CommandFailed as error:
+        if error.status != 9:
+            raise
+        raise _locked(error.said) from None
+    if said.startswith("stale: "):
+        console.warn(f"took over the lock of {_tell(said.removeprefix('stale: '))}, long silent")
+    with Lease(host, path, token) as lease:
+        yield lease
+
+
+def _locked(note: str) -> Failed:
+    hint = f"wait for it; if its owner is dead, the lock ends after {LEASE} s by itself"
+    return Failed(f"locked by {_tell(note)}", hint, LOCKED)
+
+
+def _tell(note: str) -> str:
+    try:
+        known: dict[str, Any] = json.loads(note)
+        return f"{known['by']}, {known['doing']} since {known['since']}"
+    except (ValueError, KeyError):
+        return "somebody unknown"
+
+
+def look(host: Host, path: str) -> str:
+    """Who has the environment and what for; empty when nobody has."""
+    note = host.run(LOOK, path, changes=False).strip()
+    return _tell(note) if note else ""
+
+
+def unlock(host: Host, path: str) -> None:
+    """Take the lock away, whoever has it."""
+    host.run(BREAK, path)

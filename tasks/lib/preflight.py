@@ -1,0 +1,146 @@
+"""What must hold before a deploy, looked at all at once; nothing is changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from . import engine, release, stack
+from .console import table
+from .errors import REFUSED, Failed
+from .settings import ROOT
+from .swarm import Swarm
+
+if TYPE_CHECKING:
+    from .host import Host
+    from .release import Candidate
+    from .stack import Stack
+    from .target import Target
+
+# Of Docker: the first with the jobs, health checks and capabilities that the stack uses.
+ENGINE = (25, 0)
+# Gigabytes that an image's roll may need on a server.
+DISK = 2
+FILES = ("compose/base.yml", "compose/server.yml")
+FREE = 'df -Pk "$1" 2>/dev/null | tail -n 1 || df -Pk / | tail -n 1'
+
+
+def find(there: Target, ref: str) -> Candidate:
+    """The image to deploy: of a ref, else what is released for the environment.
+
+    Raises Failed when there is none.
+    """
+    if ref:
+        return release.resolve(there.registry, ref)
+    found = there.registry.find(there.name)
+    if found is None:
+        hint = f"inv release --env={there.name}, or add --ref=COMMIT"
+        raise Failed(f"nothing is released for {there.name}", hint, REFUSED)
+    return release.candidate(there.registry, found)
+
+
+def render(there: Target, image: Candidate) -> Stack:
+    """The stack of an image for an environment, complete and pinned by digest."""
+    name = str(there.registry.image.at(image.manifest.digest))
+    url = there.environment.url.rstrip("/")
+    values = {key: str(value) for key, value in there.environment.values.items()}
+    # What base.yml takes from the shell must not come from this one.
+    hidden: dict[str, str | None] = dict.fromkeys(there.settings.deploy.secrets)
+    env = hidden | values | {
+        "IMAGE": name,
+        "STACK": there.stack,
+        "SITE_URL": url,
+        "SITE_ADDRESS": address(url),
+    }  # fmt: skip
+    versions = {key: names[0] for key, names in there.swarm.secrets(there.stack).items()}
+    known = {key: versions.get(key, "") for key in there.settings.deploy.secrets}
+    client = engine.compose(there.ctx, [ROOT / file for file in FILES], there.stack, env)
+    config: Any = client.compose.config(return_json=True)
+    return stack.render(config, there.stack, name, known)
+
+
+def address(url: str) -> str:
+    """What the proxy answers to: a host's name for HTTPS, or port 80 whatever the name."""
+    return url.removeprefix("https://") if url.startswith("https://") else ":80"
+
+
+def problems(there: Target, image: Candidate | None, force: str = "") -> list[str]:
+    """Everything that would make a deploy fail, as far as looking can tell."""
+    found = [problem for each in there.hosts for problem in _host(there, each)]
+    found += _secrets(there)
+    if image and not force and not release.admitted(there.registry, image):
+        digest = there.registry.image.at(image.manifest.digest)
+        found.append(f'{image} is not tested - inv test --image={digest}, or --force "reason"')
+    return found
+
+
+def see(there: Target, image: Candidate | None, force: str = "") -> None:
+    """Raises Failed, with every problem a line, when a deploy cannot go well."""
+    found = problems(there, image, force)
+    if found:
+        raise Failed("\ninv: ".join(found), code=REFUSED)
+
+
+def _host(there: Target, host: Host) -> list[str]:
+    with host.docker() as env:
+        try:
+            info = Swarm(there.ctx, env).info()
+        except Exception as error:
+            said = str(getattr(error, "stderr", "") or error).strip().splitlines()
+            return [f"{host.name}: its Docker engine does not answer ({said[-1]}) - start it there"]
+    found = _engine(host.name, info)
+    if host is there.first:
+        found += _manager(there, host.name, info)
+    free = int(host.run(FREE, info["DockerRootDir"], changes=False).split()[3]) / 10**6
+    if free < DISK:
+        found.append(f"{host.name}: {free:.1f} GB free, {DISK} wanted - docker system prune there")
+    return found
+
+
+def _engine(name: str, info: Mapping[str, Any]) -> list[str]:
+    version = tuple(int(part) for part in info["ServerVersion"].split(".")[:2])
+    if version >= ENGINE:
+        return []
+    wanted = ".".join(map(str, ENGINE))
+    return [f"{name}: Docker {info['ServerVersion']} is too old - install {wanted} or later"]
+
+
+def _manager(there: Target, name: str, info: Mapping[str, Any]) -> list[str]:
+    setup = f"inv server.setup --env={there.name}"
+    if not info.get("Swarm", {}).get("ControlAvailable"):
+        state = info.get("Swarm", {}).get("LocalNodeState", "inactive")
+        return [f"{name}: it manages no Swarm ({state}) - {setup}"]
+    nodes = there.swarm.nodes()
+    found = []
+    homes = [each for each in nodes if each["Spec"].get("Labels", {}).get(there.stack) == "home"]
+    if not homes:
+        found.append(f"no node is labelled {there.stack}=home - {setup}")
+    elif not any(_ready(each) for each in homes):
+        where = homes[0]["Description"]["Hostname"]
+        found.append(f"{where}, where the proxy and the database live, is not ready - start it")
+    return found
+
+
+def _ready(node: Mapping[str, Any]) -> bool:
+    return node["Status"]["State"] == "ready" and node["Spec"]["Availability"] == "active"
+
+
+def _secrets(there: Target) -> list[str]:
+    try:
+        known = there.swarm.secrets(there.stack)
+    except Exception:
+        # Without a Swarm there are none, and that is told already.
+        return []
+    return [
+        f"secret {name} is not there - inv secrets.set --env={there.name} --name={name}"
+        for name in there.settings.deploy.secrets
+        if name not in known
+    ]
+
+
+def report(there: Target, image: Candidate | None) -> str:
+    """What was looked at, when nothing is wrong."""
+    rows = [("servers", ", ".join(each.name for each in there.hosts))]
+    rows += [("image", str(image) if image else "none is released yet")]
+    rows += [("secrets", ", ".join(there.settings.deploy.secrets))]
+    return table(rows)

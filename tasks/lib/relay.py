@@ -1,0 +1,78 @@
+"""A server's Docker engine behind a socket of this machine, over the SSH connection there is."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from paramiko import Channel
+
+CHUNK = 32768
+
+
+class Relay:
+    """Listens on a private unix socket while in use, and joins each caller to the engine.
+
+    On the server it is `docker system dial-stdio` that speaks to the engine, as with docker's own
+    ssh:// addresses; those would need a connection and a host key check of their own for each call.
+
+    Args:
+        session: opens a channel for a command on the server.
+    """
+
+    def __init__(self, session: Callable[[], Channel]) -> None:
+        self._session = session
+        self._folder = TemporaryDirectory(prefix="docker-relay-")
+        self._server = socket.socket(socket.AF_UNIX)
+
+    def __enter__(self) -> str:
+        path = Path(self._folder.name) / "docker.sock"
+        self._server.bind(str(path))
+        self._server.listen(16)
+        threading.Thread(target=self._accept, daemon=True).start()
+        return f"unix://{path}"
+
+    def __exit__(self, *_: object) -> None:
+        self._server.close()
+        self._folder.cleanup()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                caller, _ = self._server.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._join, args=(caller,), daemon=True).start()
+
+    def _join(self, caller: socket.socket) -> None:
+        """Pass bytes both ways until both sides have ended."""
+        with caller:
+            try:
+                channel = self._session()
+                channel.exec_command("docker system dial-stdio")
+            except Exception:
+                # The docker that called sees its connection closed, and says so.
+                return
+            up = threading.Thread(target=_upstream, args=(caller, channel), daemon=True)
+            up.start()
+            try:
+                while chunk := channel.recv(CHUNK):
+                    caller.sendall(chunk)
+                caller.shutdown(socket.SHUT_WR)
+            except OSError:
+                pass
+            channel.close()
+
+
+def _upstream(caller: socket.socket, channel: Channel) -> None:
+    try:
+        while chunk := caller.recv(CHUNK):
+            channel.sendall(chunk)
+        channel.shutdown_write()
+    except OSError:
+        channel.close()

@@ -1,0 +1,220 @@
+"""The rollout: give a stack to the Swarm, watch it, and see that the app answers as it should."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from . import console
+from .errors import Failed
+from .swarm import Swarm
+
+if TYPE_CHECKING:
+    from .lease import Lease
+    from .stack import Stack
+    from .target import Target
+
+POLL = 0.3
+ENDED_BADLY = {"failed", "rejected"}
+# Nanoseconds that Swarm gives a container to stop, when nothing else is said.
+GRACE = 10 * 10**9
+# States of an update in which Swarm has given it up.
+GIVEN_UP = {"paused", "rollback_started", "rollback_paused", "rollback_completed"}
+
+
+class Broken(Failed):
+    """A rollout failed.
+
+    Args:
+        task: the task that shows why, as docker inspects it.
+    """
+
+    def __init__(self, what: str, task: Mapping[str, Any] | None = None) -> None:
+        super().__init__(what)
+        self.task = task
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What there was before: the tasks' IDs, and how each service's last update stood."""
+
+    tasks: frozenset[str]
+    updates: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a service is.
+
+    Args:
+        wanted, healthy, starting, old: replicas.
+        failed: a new task that ended badly.
+        given_up: Swarm's word that it gave the update up.
+    """
+
+    service: str
+    wanted: int
+    healthy: int
+    starting: int
+    old: int
+    failed: Mapping[str, Any] | None
+    given_up: str
+
+    @property
+    def done(self) -> bool:
+        """Whether all replicas are new and healthy, and no other is meant to run."""
+        return self.healthy == self.wanted and not self.old
+
+    def __str__(self) -> str:
+        parts = [f"{self.healthy}/{self.wanted} healthy"]
+        parts += [f"{self.starting} starting"] if self.starting else []
+        parts += [f"{self.old} old"] if self.old else []
+        return ", ".join(parts)
+
+
+def snapshot(swarm: Swarm, stack: str) -> Snapshot:
+    """What there is now."""
+    services = swarm.services(stack)
+    tasks = swarm.tasks(services.values())
+    updates = {name: each.get("UpdateStatus") for name, each in services.items()}
+    return Snapshot(frozenset(each["ID"] for each in tasks), updates)
+
+
+def judge(
+    name: str, service: Mapping[str, Any], tasks: Iterable[Mapping[str, Any]], before: Snapshot
+) -> Progress:
+    """How far a service is, from what docker says of it and of its tasks."""
+    template = service["Spec"]["TaskTemplate"]
+    mine = [each for each in tasks if each["ServiceID"] == service["ID"]]
+    meant = [each for each in mine if each["DesiredState"] in {"running", "ready"}]
+    new = [each for each in meant if same(each["Spec"], template)]
+    healthy = [each for each in new if each["Status"]["State"] == "running"]
+    failed = (
+        each
+        for each in mine
+        if each["Status"]["State"] in ENDED_BADLY and each["ID"] not in before.tasks
+    )
+    update = service.get("UpdateStatus") or {}
+    fresh = update != (before.updates.get(name) or {})
+    state = update.get("State", "") if fresh else ""
+    return Progress(
+        name,
+        wanted=service["Spec"]["Mode"].get("Replicated", {}).get("Replicas", len(meant)),
+        healthy=len(healthy),
+        starting=len(new) - len(healthy),
+        old=len(meant) - len(new),
+        failed=next(failed, None),
+        given_up=update.get("Message") or state if state in GIVEN_UP else "",
+    )
+
+
+def same(task: Mapping[str, Any], template: Mapping[str, Any]) -> bool:
+    """Whether a task was made from a service's template as it is now."""
+    keys = ("ContainerSpec", "Resources", "Placement", "ForceUpdate")
+    return all(_given(task.get(key)) == _given(template.get(key)) for key in keys)
+
+
+def _given(part: Any) -> Any:
+    """A part of a template without what a service's has and a task's has not: the defaults."""
+    if not isinstance(part, dict):
+        return part or None
+    given = {key: each for key, each in part.items() if each}
+    if given.get("StopGracePeriod") == GRACE:
+        del given["StopGracePeriod"]
+    return given or None
+
+
+def watch(there: Target, stack: Stack, before: Snapshot, soak: float, lease: Lease) -> None:
+    """Wait until every service is new and healthy, and for `soak` seconds stays so.
+
+    Raises Broken as soon as a replica fails or Swarm gives up, or when the time is over.
+    """
+    limit = there.settings.deploy.timeout
+    began = time.monotonic()
+    good_since: float | None = None
+    board = console.Board()
+    while True:
+        lease.check()
+        services = there.swarm.services(stack.name)
+        tasks = there.swarm.tasks(services.values())
+        found = [judge(name, each, tasks, before) for name, each in sorted(services.items())]
+        board.show([(each.service, str(each)) for each in found])
+        for each in found:
+            if each.failed or each.given_up:
+                _broken(each)
+        now = time.monotonic()
+        good_since = (good_since or now) if all(each.done for each in found) else None
+        if good_since is not None and now - good_since >= soak:
+            return
+        if now - began > limit:
+            late = "; ".join(f"{each.service} {each}" for each in found if not each.done)
+            raise Broken(f"not healthy within {limit} s: {late}", _stuck(tasks, before))
+        time.sleep(POLL)
+
+
+def _broken(progress: Progress) -> None:
+    if progress.failed:
+        raise Broken(f"{progress.service}: {describe(progress.failed)}", progress.failed)
+    raise Broken(f"{progress.service}: {progress.given_up}")
+
+
+def _stuck(tasks: Iterable[Mapping[str, Any]], before: Snapshot) -> Mapping[str, Any] | None:
+    """A new task that does not come up."""
+    waiting = (
+        each
+        for each in tasks
+        if each["ID"] not in before.tasks and each["Status"]["State"] != "running"
+    )
+    return next(waiting, None)
+
+
+def describe(task: Mapping[str, Any]) -> str:
+    """How a task stands or ended, in Swarm's words, with its exit code."""
+    status = task["Status"]
+    why = status.get("Err") or status.get("Message") or status["State"]
+    code = (status.get("ContainerStatus") or {}).get("ExitCode")
+    known = f"exit code {code}" if code and f"({code})" not in why else ""
+    slot = f"replica {task['Slot']} " if task.get("Slot") else ""
+    return f"{slot}{status['State']}: {why}" + (f" ({known})" if known else "")
+
+
+def verify(url: str, revision: str, times: int, timeout: float = 20) -> None:
+    """See that the app answers at its address, with the wanted version, several times in a row.
+
+    Args:
+        revision: what /livez must say; empty: any.
+        times: how often in a row.
+        timeout: seconds that it may take.
+    Raises Broken with the last answer otherwise.
+    """
+    good, deadline, said = 0, time.monotonic() + timeout, ""
+    while good < times:
+        said = _probe(f"{url}/livez", revision) or _probe(f"{url}/", "")
+        good = 0 if said else good + 1
+        if said and time.monotonic() > deadline:
+            raise Broken(said)
+        if said:
+            time.sleep(POLL)
+
+
+def _probe(url: str, revision: str) -> str:
+    """What is wrong with the answer of an address; empty when nothing is."""
+    import requests
+
+    try:
+        answer = requests.get(url, timeout=10, allow_redirects=True)
+    except requests.RequestException as error:
+        cause = getattr(error.args[0] if error.args else error, "reason", error)
+        return f"{url} does not answer: {' '.join(str(cause).split())[:200]}"
+    if not answer.ok:
+        return f"{url} answers {answer.status_code}"
+    if revision:
+        try:
+            runs = answer.json()["version"]
+        except (ValueError, KeyError, TypeError):
+            return f"{url} answers {answer.status_code}, but tells no version"
+        if runs != revision:
+            return f"{url} answers with version {str(runs)[:12]}, not {revision[:12]}"
+    return ""

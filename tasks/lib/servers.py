@@ -1,0 +1,68 @@
+"""Servers made ready: one Swarm of them all, the first with what is kept on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from .errors import Failed
+from .swarm import Swarm
+
+if TYPE_CHECKING:
+    from .host import Host
+    from .target import Target
+
+# The address by which we reached the server: the others reach it there, too.
+ADDRESS = "echo \"$SSH_CONNECTION\" | cut -d' ' -f3"
+FOLDER = 'if [ -d "$1" ]; then echo there; else mkdir -p "$1"; fi'
+
+
+def setup(there: Target) -> Iterator[str]:
+    """Make an environment's servers ready; yields what was changed, a line each.
+
+    Run again, it changes nothing. Raises Failed for a server that is in another Swarm.
+    """
+    yield from _first(there)
+    for index, host in enumerate(there.hosts[1:], 1):
+        yield from _join(there, host, managers=index < wanted_managers(len(there.hosts)))
+    node = there.swarm.info()["Swarm"]["NodeID"]
+    nodes = there.swarm.nodes()
+    if not any(each["Spec"].get("Labels", {}).get(there.stack) == "home" for each in nodes):
+        there.swarm.ask("node", "update", "--label-add", f"{there.stack}=home", node)
+        yield f"{there.first.name}: home of {there.stack}: its proxy, its database"
+    if not there.first.run(FOLDER, there.path):
+        yield f"{there.first.name}: folder {there.path}"
+
+
+def wanted_managers(hosts: int) -> int:
+    """How many of the servers manage the Swarm: an odd number, so that a majority is clear.
+
+    https://docs.docker.com/engine/swarm/admin_guide/#add-manager-nodes-for-fault-tolerance
+    """
+    return min(5, hosts - 1 + hosts % 2)
+
+
+def _first(there: Target) -> Iterator[str]:
+    if there.swarm.info()["Swarm"]["LocalNodeState"] == "inactive":
+        address = there.first.run(ADDRESS, changes=False).strip()
+        there.swarm.ask("swarm", "init", "--advertise-addr", address)
+        yield f"{there.first.name}: a new Swarm, at {address}"
+
+
+def _join(there: Target, host: Host, managers: bool) -> Iterator[str]:
+    with host.docker() as env:
+        swarm = Swarm(there.ctx, env)
+        info, home = swarm.info()["Swarm"], there.swarm.info()["Swarm"]
+        if info["LocalNodeState"] != "inactive":
+            if info["NodeID"] in {each["ID"] for each in there.swarm.nodes()}:
+                return
+            hint = "docker swarm leave there, or take it out of hosts"
+            raise Failed(f"{host.name} is in another Swarm", hint)
+        role = "manager" if managers else "worker"
+        token = there.swarm.ask("swarm", "join-token", "--quiet", role).strip()
+        try:
+            swarm.ask("swarm", "join", "--token", token, f"{home['NodeAddr']}:2377")
+        finally:
+            # It was in an argument, which others on this machine may have seen.
+            there.swarm.ask("swarm", "join-token", "--quiet", "--rotate", role)
+    yield f"{host.name}: joined as {role}"

@@ -1,0 +1,219 @@
+"""The stack: Compose's files as Swarm takes them, pinned and complete. It asks nobody."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from .errors import REFUSED, Failed
+from .image import DIGEST
+
+# The label of a service that says of which release it is.
+RELEASE = "deploy.release"
+# What `docker stack deploy` does not take or would only warn of. Its reference:
+# https://docs.docker.com/reference/cli/docker/stack/deploy/
+DROPPED = {
+    "build",
+    "container_name",
+    "depends_on",
+    "develop",
+    "links",
+    "platform",
+    "privileged",
+} | {
+    "profiles",
+    "pull_policy",
+    "restart",
+    "scale",
+    "security_opt",
+    "tmpfs",
+}
+REFUSED_KEYS = {"cpus", "mem_limit", "mem_reservation", "pids_limit"}
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A rendered stack.
+
+    Args:
+        name: what its services, networks and volumes begin with.
+        image: the app's image, by its digest.
+        content: what is given to Swarm.
+        configs: the content of each config, by the name it has in the Swarm.
+    """
+
+    name: str
+    image: str
+    content: dict[str, Any]
+    configs: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def ours(self) -> list[str]:
+        """The services that run the app's image."""
+        services = self.content["services"]
+        return [name for name, each in services.items() if each["image"] == self.image]
+
+    def labelled(self, release: int) -> Stack:
+        """The stack with a release's number on every service."""
+        content = copy.deepcopy(self.content)
+        for service in content["services"].values():
+            service["deploy"].setdefault("labels", {})[RELEASE] = str(release)
+        return Stack(self.name, self.image, content, self.configs)
+
+    def only(self, services: Sequence[str]) -> Stack:
+        """The stack with these services alone."""
+        content = copy.deepcopy(self.content)
+        content["services"] = {name: content["services"][name] for name in services}
+        return Stack(self.name, self.image, content, self.configs)
+
+    def job(self, name: str, command: Sequence[str], every: bool = False, **more: Any) -> Stack:
+        """A stack of one job: the app's image, with what the app has, run once to its end.
+
+        Args:
+            every: once on every node.
+            more: keys of the service that are others than the app's.
+        """
+        service = copy.deepcopy(self.content["services"][self.ours[0]]) | more
+        service |= {"command": [word.replace("$", "$$") for word in command]}
+        service["healthcheck"] = {"disable": True}
+        service["networks"] = {"default": None}
+        deploy = {key: service["deploy"][key] for key in ("resources",) if key in service["deploy"]}
+        service["deploy"] = more.get("deploy", deploy) | {
+            "mode": "global-job" if every else "replicated-job",
+            "restart_policy": {"condition": "none"},
+            "endpoint_mode": "dnsrr",
+        }
+        used = {key: _used(service, key, self.content) for key in ("secrets", "configs", "volumes")}
+        network = {"external": True, "name": self.content["networks"]["default"]["name"]}
+        content = {"version": "3.13", "services": {name: service}, "networks": {"default": network}}
+        return Stack(f"{self.name}-{name}", self.image, content | used, {})
+
+    def text(self) -> str:
+        """The stack as a file for `docker stack deploy`."""
+        return json.dumps(self.content, indent=1)
+
+
+def _used(service: Mapping[str, Any], key: str, content: Mapping[str, Any]) -> dict[str, Any]:
+    names = {each["source"] for each in service.get(key, []) if each.get("source")}
+    found = {name: each for name, each in content.get(key, {}).items() if name in names}
+    if key == "volumes":
+        return {name: {"external": True, "name": each["name"]} for name, each in found.items()}
+    return found
+
+
+def render(config: Mapping[str, Any], name: str, image: str, secrets: Mapping[str, str]) -> Stack:
+    """Compose's own rendering (`docker compose config`) as a stack.
+
+    Args:
+        image: the app's image; it must be given by its digest.
+        secrets: for each secret the name of its version in the Swarm.
+    Raises Failed, with every problem a line, for what cannot be deployed.
+    """
+    problems = [*_problems(config, secrets)]
+    if not DIGEST.fullmatch(image.rpartition("@")[2]):
+        problems.append(f"image {image}: a tag may move; give a digest")
+    if problems:
+        raise Failed("\ninv: ".join(problems), "mend compose/server.yml", REFUSED)
+    configs, known = {}, {}
+    for key, each in config.get("configs", {}).items():
+        text = Path(each["file"]).read_text("utf-8")
+        version = f"{name}_{key}_{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+        configs[version], known[key] = text, {"external": True, "name": version}
+    content = {
+        "version": "3.13",
+        "services": {key: _service(each) for key, each in config["services"].items()},
+        "networks": {
+            key: {k: v for k, v in (each or {}).items() if v}
+            for key, each in config.get("networks", {}).items()
+        },
+        "volumes": config.get("volumes", {}),
+        "configs": known,
+        "secrets": {
+            key: {"external": True, "name": secrets[key]} for key in config.get("secrets", {})
+        },
+    }
+    return Stack(name, image, content, configs)
+
+
+def _problems(config: Mapping[str, Any], secrets: Mapping[str, str]) -> list[str]:
+    """What of a Compose project a Swarm cannot do as it is written."""
+    found = []
+    for name, service in config["services"].items():
+        where = f"services.{name}"
+        found += [
+            f"{where}.{key}: say it under deploy.resources" for key in REFUSED_KEYS & {*service}
+        ]
+        found += [
+            f"{where}.ports: {each['target']} needs mode: host"
+            for each in service.get("ports", [])
+            if each.get("mode") != "host"
+        ]
+        if service.get("deploy", {}).get("endpoint_mode") != "dnsrr":
+            found.append(f"{where}.deploy.endpoint_mode: must be dnsrr")
+        found += [
+            f"{where}.volumes: {each.get('source')} is a folder of the server; use a named volume"
+            for each in service.get("volumes", [])
+            if each["type"] == "bind"
+        ]
+    found += [
+        f"configs.{key}: needs a file"
+        for key, each in config.get("configs", {}).items()
+        if not each.get("file")
+    ]
+    missing = sorted(set(config.get("secrets", {})) - set(secrets))
+    return found + [f"secrets.{key}: not in deploy.secrets of invoke.yaml" for key in missing]
+
+
+def _service(service: Mapping[str, Any]) -> dict[str, Any]:
+    made = {k: v for k, v in service.items() if k not in DROPPED and v is not None}
+    # Unset and empty mean the same to everything here, and Swarm knows no null.
+    environment = {k: _text(v) for k, v in service.get("environment", {}).items()}
+    made["environment"] = {k: v for k, v in environment.items() if v != ""}
+    tmpfs = [{"type": "tmpfs", "target": each} for each in service.get("tmpfs") or []]
+    made["volumes"] = [*(service.get("volumes") or []), *tmpfs]
+    if made.get("ports"):
+        made["ports"] = [{**each, "published": int(each["published"])} for each in made["ports"]]
+    made["deploy"] = copy.deepcopy(dict(service.get("deploy") or {}))
+    for part in made["deploy"].get("resources", {}).values():
+        if "cpus" in part:
+            part["cpus"] = str(part["cpus"])
+    return made
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def load(name: str, image: str, text: str) -> Stack:
+    """A stack that was recorded."""
+    return Stack(name, image, json.loads(text), {})
+
+
+def difference(old: Stack | None, new: Stack) -> list[str]:
+    """What changes from a stack to another, as lines of a diff; empty when nothing does."""
+    before, after = (_lines(each) if each else [] for each in (old, new))
+    return [
+        line
+        for line in difflib.unified_diff(before, after, "runs", "wanted", lineterm="", n=2)
+        if not line.startswith(("---", "+++"))
+    ]
+
+
+def _lines(stack: Stack) -> list[str]:
+    """A stack as people read it, without the release's number, which always differs."""
+    content = copy.deepcopy(stack.content)
+    for service in content["services"].values():
+        service.get("deploy", {}).get("labels", {}).pop(RELEASE, None)
+        if not service.get("deploy", {}).get("labels", True):
+            del service["deploy"]["labels"]
+    return yaml.safe_dump(content, sort_keys=True, width=200).splitlines()

@@ -1,0 +1,165 @@
+"""A Swarm as one of its managers shows it: services, tasks, secrets, configs."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from . import engine
+from .errors import REFUSED, Failed
+
+if TYPE_CHECKING:
+    from invoke import Context
+
+    from .stack import Stack
+
+T = TypeVar("T")
+STACK = "com.docker.stack.namespace"
+# Tries of what only looks, with a pause in seconds before each, when the connection breaks.
+RETRIES = (0.2, 0.5, 1, 2, 4)
+
+
+class Swarm:
+    """Asks and changes a Swarm.
+
+    Args:
+        env: the variables that let docker speak to a manager, and log in to the registry.
+    """
+
+    def __init__(self, ctx: Context, env: Mapping[str, str]) -> None:
+        self._ctx, self.env = ctx, dict(env)
+
+    def ask(self, *words: str, text: str = "") -> str:
+        """What a docker command prints."""
+        return engine.ask(self._ctx, self.env, *words, text=text)
+
+    def look(self, *words: str) -> str:
+        """What a docker command prints that changes nothing; tried again when it fails."""
+        return again(lambda: self.ask(*words))
+
+    def inspect(self, kind: str, names: Iterable[str]) -> list[dict[str, Any]]:
+        """What docker knows of some things of a kind; of none, nothing."""
+        wanted = list(names)
+        return json.loads(self.look("inspect", "--type", kind, *wanted)) if wanted else []
+
+    # What is there.
+
+    def info(self) -> dict[str, Any]:
+        """The engine, and its part in the Swarm."""
+        return dict(json.loads(self.look("info", "--format", "{{json .}}")))
+
+    def nodes(self) -> list[dict[str, Any]]:
+        """The nodes."""
+        return self.inspect("node", self.look("node", "ls", "--quiet").split())
+
+    def services(self, stack: str) -> dict[str, dict[str, Any]]:
+        """The services of a stack, by their names in it."""
+        names = self.look("service", "ls", "--quiet", "--filter", f"label={STACK}={stack}").split()
+        found = self.inspect("service", names)
+        return {each["Spec"]["Name"].removeprefix(f"{stack}_"): each for each in found}
+
+    def tasks(self, services: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """The tasks of some services, also those that have ended not long ago."""
+        names = [each["ID"] for each in services]
+        if not names:
+            return []
+        found = self.look("service", "ps", "--quiet", "--no-trunc", *names).split()
+        try:
+            return self.inspect("task", found)
+        except Exception:
+            # One was forgotten in between.
+            found = self.look("service", "ps", "--quiet", "--no-trunc", *names).split()
+            return self.inspect("task", found)
+
+    def logs(self, name: str, lines: int = 20) -> list[str]:
+        """The last lines that a service or one of its tasks logged."""
+        words = ("service", "logs", "--raw", "--tail", str(lines), name)
+        command = [*engine.call(self._ctx, self.env), *words]
+        return engine.both(command)
+
+    # Secrets: never changed, only followed by another version.
+
+    def secrets(self, stack: str) -> dict[str, list[str]]:
+        """The versions of each secret of a stack, the newest first."""
+        found: dict[str, list[tuple[int, str]]] = defaultdict(list)
+        names = self.look("secret", "ls", "--format", "{{.Name}}").split()
+        for name in names:
+            key, _, version = name.removeprefix(f"{stack}_").rpartition("_v")
+            if name.startswith(f"{stack}_") and key and version.isdigit():
+                found[key].append((int(version), name))
+        return {key: [name for _, name in sorted(each)[::-1]] for key, each in found.items()}
+
+    def set_secret(self, stack: str, name: str, value: str) -> str:
+        """Store a secret's next version. Returns what it is called."""
+        newest = self.secrets(stack).get(name, [f"{stack}_{name}_v0"])[0]
+        made = f"{stack}_{name}_v{int(newest.rpartition('_v')[2]) + 1}"
+        self.ask("secret", "create", "--label", f"{STACK}={stack}", made, "-", text=value)
+        return made
+
+    # What is changed.
+
+    def apply(self, stack: Stack, prune: bool = False) -> None:
+        """Give a stack to the Swarm; it goes to work on it."""
+        known = set(self.look("config", "ls", "--format", "{{.Name}}").split())
+        for name, text in stack.configs.items():
+            if name not in known:
+                self.ask(
+                    "config", "create", "--label", f"{STACK}={stack.name}", name, "-", text=text
+                )
+        with TemporaryDirectory(prefix="stack-") as folder:
+            file = Path(folder) / "stack.json"
+            file.write_text(stack.text(), "utf-8")
+            options = ["--resolve-image", "never", "--with-registry-auth", "--detach"]
+            options += ["--prune"] if prune else []
+            self.ask("stack", "deploy", *options, "--compose-file", str(file), stack.name)
+
+    def remove_services(self, names: Sequence[str]) -> None:
+        """End some services, by their full names."""
+        if names:
+            self.ask("service", "rm", *names)
+
+    def forget(self, stack: str, used: Iterable[str]) -> None:
+        """Delete the stack's secrets and configs that are in no use: neither here nor there.
+
+        Args:
+            used: names that are kept; the newest version of every secret is, too.
+        """
+        kept = set(used)
+        for each in self.secrets(stack).values():
+            kept.add(each[0])
+        for kind in ("secret", "config"):
+            listed = self.look(
+                kind, "ls", "--format", "{{.Name}}", "--filter", f"label={STACK}={stack}"
+            ).split()
+            for name in set(listed) - kept:
+                self.ask(kind, "rm", name)
+
+
+def again(work: Callable[[], T]) -> T:
+    """Do what only looks, and again when it fails, lest a broken line ends a deploy."""
+    for pause in RETRIES:
+        try:
+            return work()
+        except Exception as error:
+            if not _is_line(error):
+                raise
+            time.sleep(pause)
+    return work()
+
+
+def _is_line(error: Exception) -> bool:
+    """Whether docker could not speak to the engine, rather than got a no."""
+    said = str(getattr(error, "stderr", "") or "").lower()
+    return any(sign in said for sign in ("error during connect", "cannot connect", "eof"))
+
+
+def manager(info: Mapping[str, Any], host: str) -> None:
+    """See that an engine manages a Swarm. Raises Failed otherwise."""
+    if not info.get("Swarm", {}).get("ControlAvailable"):
+        state = info.get("Swarm", {}).get("LocalNodeState", "inactive")
+        raise Failed(f"{host} manages no Swarm ({state})", "inv server.setup --env=...", REFUSED)

@@ -1,0 +1,42 @@
+"""The values of secrets: where they come from on their way to the servers."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import secrets
+import sys
+from typing import TYPE_CHECKING
+
+from .errors import REFUSED, Failed
+
+if TYPE_CHECKING:
+    from .settings import Settings
+
+
+def known(settings: Settings, name: str) -> None:
+    """See that a secret is one of the project's. Raises Failed otherwise."""
+    if name not in settings.deploy.secrets:
+        what = f"no secret is called {name!r}" if name else "which secret?"
+        hint = f"known: {', '.join(settings.deploy.secrets)} (deploy.secrets in invoke.yaml)"
+        raise Failed(what, hint, REFUSED)
+
+
+def read(name: str) -> str:
+    """A secret's value: the variable of its name, else what is typed unseen, else stdin.
+
+    Raises Failed for an empty one.
+    """
+    value = os.environ.get(name, "")
+    if not value:
+        typed = sys.stdin.isatty()
+        value = getpass.getpass(f"{name}: ") if typed else sys.stdin.read().rstrip("\n")
+    if not value:
+        hint = f"set the variable {name}, or pipe the value in, or add --random"
+        raise Failed(f"{name} is empty", hint, REFUSED)
+    return value
+
+
+def random() -> str:
+    """A value that nobody can guess, long enough for Django's key."""
+    return secrets.token_urlsafe(48)

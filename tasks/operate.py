@@ -1,0 +1,92 @@
+"""What an environment needs around its deploys: servers, secrets, the lock."""
+
+from __future__ import annotations
+
+from invoke import Context, task
+
+ENV = "the environment, as invoke.yaml names it"
+
+
+@task(help={"env": ENV})
+def setup(ctx: Context, env: str = "") -> None:
+    """Make an environment's servers ready, and tell what was changed.
+
+    They need Docker, and a user of its group whom your SSH key lets in.
+
+    Example: inv server.setup --env=staging
+    """
+    from .lib import console, servers, settings, target
+
+    facts = settings.read(ctx)
+    with target.reach(ctx, facts, env) as there:
+        changes = 0
+        for line in servers.setup(there):
+            console.say(line)
+            changes += 1
+        console.say(f"{env}: ready" + ("" if changes else ", nothing to do"))
+
+
+@task(
+    name="set",
+    help={
+        "env": ENV,
+        "name": "the secret, one of deploy.secrets in invoke.yaml",
+        "random": "make one up",
+    },
+)
+def set_secret(ctx: Context, env: str = "", name: str = "", random: bool = False) -> None:
+    """Store a secret's next version; the next deploy uses it.
+
+    Its value is the variable of that name, else what you type or pipe in.
+
+    Example: inv secrets.set --env=staging --name=SECRET_KEY --random
+    """
+    from .lib import console, lease, settings, target, vault
+
+    facts = settings.read(ctx)
+    facts.environment(env)
+    vault.known(facts, name)
+    with (
+        target.reach(ctx, facts, env) as there,
+        lease.hold(there.first, there.path, "sets secrets"),
+    ):
+        value = vault.random() if random else vault.read(name)
+        console.say(f"stored as {there.swarm.set_secret(there.stack, name, value)}")
+
+
+@task(name="list", help={"env": ENV})
+def list_secrets(ctx: Context, env: str = "") -> None:
+    """List an environment's secrets and how many versions they have.
+
+    Example: inv secrets.list --env=staging
+    """
+    from .lib import console, settings, target
+
+    facts = settings.read(ctx)
+    with target.reach(ctx, facts, env) as there:
+        known = there.swarm.secrets(there.stack)
+        names = sorted({*facts.deploy.secrets, *known})
+        rows = [(name, (known.get(name) or ["missing"])[0]) for name in names]
+        print(console.table(rows, ("secret", "newest version")))
+
+
+@task(help={"env": ENV, "yes": "do not ask"})
+def unlock(ctx: Context, env: str = "", yes: bool = False) -> None:
+    """Take an environment's lock away from whoever has it.
+
+    Rarely needed: the lock of a deploy that died ends by itself within a minute.
+
+    Example: inv unlock --env=staging
+    """
+    from .lib import console, errors, lease, settings, target
+
+    facts = settings.read(ctx)
+    with target.reach(ctx, facts, env) as there:
+        holder = lease.look(there.first, there.path)
+        if not holder:
+            console.say(f"{env} is not locked")
+            return
+        if not yes and not console.confirm(f"{env} is locked by {holder}. Take it away?"):
+            raise errors.Failed(f"locked by {holder}", "answer y, or add --yes", errors.REFUSED)
+        lease.unlock(there.first, there.path)
+        console.say(f"took the lock of {holder} away")

@@ -1,0 +1,107 @@
+"""From the registry to the servers, and back."""
+
+from __future__ import annotations
+
+from invoke import Context, task
+
+
+@task(
+    help={
+        "env": "the environment, as invoke.yaml names it",
+        "ref": "a commit, tag, branch or digest (default: what is released for it)",
+    }
+)
+def preflight(ctx: Context, env: str = "", ref: str = "") -> None:
+    """Tell everything that would make a deploy fail.
+
+    Example: inv preflight --env=staging
+    """
+    from .lib import errors, preflight, settings, target
+
+    facts = settings.read(ctx)
+    facts.environment(env)
+    with target.reach(ctx, facts, env) as there:
+        try:
+            image = preflight.find(there, ref)
+        except errors.Failed:
+            if ref:
+                raise
+            image = None
+        preflight.see(there, image)
+        if image:
+            preflight.render(there, image)
+        print(preflight.report(there, image))
+
+
+@task(
+    help={
+        "env": "the environment, as invoke.yaml names it",
+        "ref": "release this commit, tag, branch or digest (default: what is released)",
+        "plan": "show what would change, and stop",
+        "force": "deploy an untested image, for this reason, which is recorded",
+    }
+)
+def deploy(ctx: Context, env: str = "", ref: str = "", plan: bool = False, force: str = "") -> None:
+    """Put an environment's image on its servers; nothing drops.
+
+    Exit status: 1 failed and undone, 2 refused, 3 a person is needed, 4 locked.
+
+    Example: inv deploy --env=staging --ref=main
+    """
+    from .lib import console, lease, preflight, release, releases, settings, shipping, target
+
+    facts = settings.read(ctx)
+    with target.reach(ctx, facts, env) as there:
+        image = preflight.find(there, ref)
+        preflight.see(there, image, force)
+        wanted = preflight.render(there, image)
+        if plan or ctx.config.run.dry:
+            shipping.plan(shipping.previous(there, there.releases.read()), wanted)
+            return
+        with lease.hold(there.first, there.path, "deploys") as held:
+            history = there.releases.read()
+            now, old = releases.current(history), shipping.previous(there, history)
+            shipping.plan(old, wanted)
+            if now and shipping.runs(there, now, old, wanted):
+                console.say(f"release {now.number} runs already: nothing to do")
+                return
+            if force:
+                release.admit(there.registry, image, force)
+            made = releases.new(history, wanted.image, image.revision, force)
+            shipping.deploy(there, wanted, made, old, held)
+            if ref:
+                release.move(there.registry, env, image)
+            shipping.tidy(there, wanted)
+
+
+@task(
+    help={
+        "env": "the environment, as invoke.yaml names it",
+        "to": "the number of a release, as inv releases shows it (default: the one before)",
+        "force": "go back across a migration that cannot be reversed, for this reason",
+    }
+)
+def rollback(ctx: Context, env: str = "", to: str = "", force: str = "") -> None:
+    """Go back to a release: its image, stack, configs and secrets.
+
+    The database stays as it is.
+
+    Example: inv rollback --env=prod
+    """
+    from .lib import errors, lease, releases, settings, shipping, target
+
+    facts = settings.read(ctx)
+    with (
+        target.reach(ctx, facts, env) as there,
+        lease.hold(there.first, there.path, "rolls back") as held,
+    ):
+        history = there.releases.read()
+        goal = releases.before(history, to)
+        across = releases.across(history, goal)
+        if across and not force:
+            what = f"{', '.join(across)} cannot be reversed since release {goal.number}"
+            raise errors.Failed(what, 'restore a backup, or --force "reason"', errors.REFUSED)
+        wanted, old = there.releases.stack(goal, there.stack), shipping.previous(there, history)
+        shipping.plan(old, wanted)
+        made = releases.back(history, goal, force)
+        shipping.deploy(there, wanted, made, old, held)
