@@ -38,7 +38,6 @@ namespace = Collection(
     check.types,
     check.migrations,
     check.quality,
-    check.audit,
     check.requirements,
     observe.doctor,
     observe.completion,

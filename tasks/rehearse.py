@@ -24,7 +24,7 @@ def up(ctx: Context, name: str = "lab", nodes: int = 0) -> None:
     exports = place.up(nodes)
     if sys.stdout.isatty():
         console.say(f'type this to work with it: eval "$(./inv lab.up --name {name})"')
-    else:
+    elif exports:
         print(exports)
 
 

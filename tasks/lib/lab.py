@@ -6,13 +6,14 @@ import hashlib
 import re
 import shutil
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 import yaml
 
-from . import console, engine, lab_files, lab_plan, lab_swarm
+from . import console, engine, lab_files, lab_plan, lab_swarm, process
 from .errors import REFUSED, Failed
 from .image import HUB, Reference
 from .lab_plan import Plan
@@ -72,13 +73,10 @@ class Lab:
         self.client.compose.up(detach=True, remove_orphans=True, quiet=not self.dry)
         if self.dry:
             return ""
-        with ThreadPoolExecutor() as pool:
-            seeds = [pool.submit(self._seed, plan, image) for image in images]
+        with self._seeding(plan, images):
             self._wait()
             addresses = {node: plan.address(node) for node in plan.nodes}
             lab_swarm.form(self.docker, self.ask, addresses)
-            for seed in seeds:
-                seed.result()
         lines = self._meet(plan)
         console.step(f"lab {self.name}: ready after {time.monotonic() - begun:.0f} s")
         return lines
@@ -136,17 +134,25 @@ class Lab:
                 console.say(str(self.client.container.logs(container, tail=20)))
                 raise Failed(f"{container.name} is not healthy: its log is above", "inv lab.up")
 
-    def _seed(self, plan: Plan, image: str) -> None:
-        """Give the mirror an image that the servers would ask Docker Hub for."""
-        source = Reference.parse(image)
-        target = Reference(f"localhost:{plan.mirror}", source.path, source.tag)
-        if Registry(target, Transport(target.host)).digest(target.tag):
-            return
-        self.client.image.tag(image, str(target))
+    @contextmanager
+    def _seeding(self, plan: Plan, images: list[str]) -> Iterator[None]:
+        """Give the mirror, meanwhile, the images that the servers would ask Docker Hub for."""
+        pushes = {}
         try:
-            self.client.image.push(str(target), quiet=True)
+            for image in images:
+                source = Reference.parse(image)
+                target = Reference(f"localhost:{plan.mirror}", source.path, source.tag)
+                if not Registry(target, Transport(target.host)).digest(target.tag):
+                    self.client.image.tag(image, str(target))
+                    pushes[str(target)] = engine.begin(self.client, "push", "--quiet", str(target))
+            yield
+            for name, push in pushes.items():
+                if process.wait(push):
+                    raise Failed(f"docker push {name}: see above", "inv lab.up")
         finally:
-            self.client.image.remove(str(target))
+            for name, push in pushes.items():
+                process.end(push)
+                self.client.image.remove(name)
 
     def _meet(self, plan: Plan) -> str:
         """Write what the tasks and ssh must know of the servers; returns lines for the shell."""
@@ -181,6 +187,8 @@ class Lab:
             self.client.container.remove(containers, force=True, volumes=True)
         for network in networks:
             network.remove()
+        if plan := lab_plan.load(self.folder):
+            engine.forget(self.ctx, plan.host)
         there = bool(containers or networks or self.folder.exists())
         if not self.dry:
             shutil.rmtree(self.folder, ignore_errors=True)

@@ -64,6 +64,7 @@ def _node(plan: Plan, name: str, image: str) -> dict[str, Any]:
         "cgroup": "host",
         "device_cgroup_rules": ["a *:* rwm"],
         "security_opt": [f"{what}=unconfined" for what in ("seccomp", "apparmor", "systempaths")],
+        "depends_on": {name: {"condition": "service_healthy"} for name in ("registry", "mirror")},
         "healthcheck": _health(f"docker version >/dev/null && test -s {HOSTKEY}"),
     }
 

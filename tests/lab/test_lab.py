@@ -1,0 +1,242 @@
+"""`inv lab.up`, `lab.status`, `lab.down`: a registry with a login and a Swarm of real servers."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from io import StringIO
+from pathlib import Path
+
+import paramiko
+import pytest
+import yaml
+
+from tasks.lib.image import Reference
+from tasks.lib.registry import Registry
+from tasks.lib.transport import Transport
+
+from .conftest import ROOT, Exports, inv, must, new_name, variables
+
+pytestmark = pytest.mark.engine
+
+
+def docker(*words: str, text: str = "", env: Exports | None = None) -> str:
+    """What docker prints, here."""
+    done = subprocess.run(
+        ["docker", *words], input=text, env={**os.environ, **(env or {})},
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def hosts(lab: Exports) -> list[str]:
+    """The servers, as the settings of the lab name them."""
+    settings = yaml.safe_load(Path(lab["INVOKE_RUNTIME_CONFIG"]).read_text())
+    return settings["environments"]["lab"]["hosts"]
+
+
+def ssh(lab: Exports, host: str, command: str, text: str = "") -> tuple[int, str]:
+    """Run a command on a server whose key must be known; its status, and all that it prints."""
+    user, _, place = host.partition("@")
+    name, _, port = place.partition(":")
+    with paramiko.SSHClient() as client:
+        client.set_missing_host_key_policy(paramiko.RejectPolicy())
+        for line in lab["SSH_KNOWN_HOSTS"].splitlines():
+            entry = paramiko.hostkeys.HostKeyEntry.from_line(line)
+            client.get_host_keys().add(entry.hostnames[0], entry.key.get_name(), entry.key)
+        key = paramiko.Ed25519Key.from_private_key(StringIO(lab["SSH_PRIVATE_KEY"]))
+        client.connect(name, int(port), user, pkey=key, allow_agent=False, look_for_keys=False)
+        stdin, stdout, _ = client.exec_command(f"exec 2>&1; {command}")
+        stdin.write(text)
+        stdin.channel.shutdown_write()
+        return stdout.channel.recv_exit_status(), stdout.read().decode().strip()
+
+
+def containers(name: str) -> dict[str, str]:
+    """The containers of a lab: their names' last parts, and whole."""
+    shown = docker("ps", "--all", "--format", "{{.Names}}", "--filter", f"name=-lab-{name}-")
+    return {whole.rpartition("-")[2]: whole for whole in shown.splitlines()}
+
+
+def until(condition, seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def name() -> Iterator[str]:
+    """A name for a lab of the test's own, which is gone afterwards."""
+    fresh = new_name()
+    yield fresh
+    must("lab.down", "--name", fresh)
+
+
+def test_the_servers_are_one_swarm_and_let_the_user_deploy_in_by_known_keys(lab):
+    seen = [ssh(lab, host, "id -un; docker info -f '{{.Name}}'")[1] for host in hosts(lab)]
+    assert seen == ["deploy\nnode1", "deploy\nnode2", "deploy\nnode3"]
+    shown = ssh(lab, hosts(lab)[0], "docker node ls -f role=manager --format '{{.Status}}'")
+    assert shown == (0, "Ready\nReady\nReady")
+
+
+def test_a_server_with_another_key_is_not_let_in(lab):
+    first, second = hosts(lab)[:2]
+    lines = lab["SSH_KNOWN_HOSTS"].splitlines()
+    swapped = f"{lines[0].split()[0]} {lines[1].split(' ', 1)[1]}\n"
+    with pytest.raises(paramiko.BadHostKeyException):
+        ssh({**lab, "SSH_KNOWN_HOSTS": swapped}, first, "true")
+    with pytest.raises(paramiko.SSHException, match="not found in known_hosts"):
+        ssh({**lab, "SSH_KNOWN_HOSTS": swapped}, second, "true")
+
+
+def test_an_image_pushed_here_is_pulled_by_the_same_name_on_every_server(lab):
+    image = f"{lab['CI_REGISTRY']}/group/thing:1"
+    login = ["login", "--username", lab["CI_REGISTRY_USER"], "--password-stdin"]
+    docker(*login, lab["CI_REGISTRY"], text=lab["CI_REGISTRY_PASSWORD"], env=lab)
+    docker("tag", "redis:8-trixie", image)
+    docker("push", "--quiet", image, env=lab)
+    docker("restart", "--time", "0", containers(lab["LAB_NAME"])["registry"])
+    until(lambda: inv("login", env=lab).returncode == 0)
+
+    refused = ssh(lab, hosts(lab)[0], f"docker pull --quiet {image}")
+    assert refused[0] != 0 and "no basic auth credentials" in refused[1]
+    pull = f"docker {' '.join(login)} {lab['CI_REGISTRY']} && docker pull --quiet {image}"
+    pull += f"; status=$?; docker logout {lab['CI_REGISTRY']}; exit $status"
+    with ThreadPoolExecutor() as pool:
+        done = list(
+            pool.map(lambda host: ssh(lab, host, pull, lab["CI_REGISTRY_PASSWORD"]), hosts(lab))
+        )
+    assert [status for status, _ in done] == [0, 0, 0], done
+    assert all(image in said for _, said in done)
+
+
+def test_a_wrong_password_is_refused(lab):
+    done = inv("login", env={**lab, "CI_REGISTRY_PASSWORD": "wrong"})
+    assert done.returncode == 1
+    assert must("login", env=lab) == ""
+
+
+def test_the_servers_get_images_of_docker_hub_from_the_mirror(lab):
+    facts = json.loads((ROOT / ".lab" / lab["LAB_NAME"] / "lab.json").read_text())
+    image = Reference(f"localhost:{facts['mirror']}", "library/redis", "8-trixie")
+    digest = Registry(image, Transport(image.host)).digest(image.tag)
+    command = "docker pull -q redis:8-trixie && docker inspect -f '{{.RepoDigests}}' redis:8-trixie"
+    status, said = ssh(lab, hosts(lab)[1], command)
+    assert status == 0
+    assert f"redis@{digest}" in said
+
+
+def test_every_environment_of_the_project_is_in_the_lab(lab):
+    settings = yaml.safe_load(Path(lab["INVOKE_RUNTIME_CONFIG"]).read_text())
+    own = yaml.safe_load((ROOT / "invoke.yaml").read_text())["environments"]
+    assert set(settings["environments"]) == {"lab", *own}
+    ports = [each["values"]["HTTP_PORT"] for each in settings["environments"].values()]
+    assert ports == list(range(80, 80 + len(ports)))
+    node = containers(lab["LAB_NAME"])["node1"]
+    for port, each in zip(ports, settings["environments"].values(), strict=True):
+        assert each["url"] == f"http://{docker('port', node, str(port))}"
+
+
+def test_servers_that_stopped_are_started_by_up_which_prints_the_same_again(lab):
+    here = containers(lab["LAB_NAME"])
+    assert "wrong" not in must("lab.status", "--name", lab["LAB_NAME"])
+    # Started in this order, each would get the other's address, were it not its own.
+    docker("stop", "--time", "0", here["node1"], here["node2"])
+    docker("start", here["node2"])
+    sick = inv("lab.status", "--name", lab["LAB_NAME"])
+    assert sick.returncode == 1
+    assert "inv: not well: node1" in sick.stderr
+
+    again = variables(must("lab.up", "--name", lab["LAB_NAME"]))
+
+    assert again == {key: lab[key] for key in again}
+    assert "wrong" not in must("lab.status", "--name", lab["LAB_NAME"])
+
+
+def test_a_server_that_was_removed_is_made_anew_and_takes_its_place(lab):
+    docker("rm", "--force", "--volumes", containers(lab["LAB_NAME"])["node1"])
+    lab.update(variables(must("lab.up", "--name", lab["LAB_NAME"])))
+    shown = ssh(lab, hosts(lab)[0], "docker node ls --format '{{.Hostname}} {{.Status}}'")
+    assert shown[1].splitlines() == ["node1 Ready", "node2 Ready", "node3 Ready"]
+
+
+def test_a_terminal_is_told_what_to_type_and_no_secret(lab):
+    ours, theirs = pty.openpty()
+    command = ["./inv", "lab.up", "--name", lab["LAB_NAME"]]
+    done = subprocess.run(command, cwd=ROOT, stdout=theirs, stderr=subprocess.PIPE, text=True)
+    os.close(theirs)
+    try:
+        printed = os.read(ours, 65536)
+    except OSError:
+        printed = b""
+    os.close(ours)
+    assert f'eval "$(./inv lab.up --name {lab["LAB_NAME"]})"' in done.stderr
+    assert printed == b""
+
+
+def test_another_number_of_servers_is_refused(lab):
+    done = inv("lab.up", "--name", lab["LAB_NAME"], "--nodes", "2")
+    assert done.returncode == 2
+    assert "has 3 servers, not 2 - inv lab.down" in done.stderr
+
+
+def test_two_labs_are_side_by_side_and_down_leaves_nothing_of_one(lab, name):
+    other = variables(must("lab.up", "--name", name, "--nodes", "1"))
+    assert ssh(other, hosts(other)[0], "docker node ls --format '{{.Hostname}}'") == (0, "node1")
+    assert "wrong" not in must("lab.status", "--name", name)
+    docker("tag", "redis:8-trixie", f"{other['CI_REGISTRY']}/thing:1")
+    here = containers(name).values()
+    shown = "{{range .Mounts}}{{if .Name}}{{.Name}} {{end}}{{end}}"
+    volumes = set(docker("inspect", "--format", shown, *here).split())
+    assert len(here) == len(volumes) == 3
+
+    assert f"lab {name}: removed" in inv("lab.down", "--name", name).stderr
+
+    assert containers(name) == {}
+    assert volumes & set(docker("volume", "ls", "--quiet").split()) == set()
+    assert docker("network", "ls", "--quiet", "--filter", f"name=-lab-{name}") == ""
+    assert docker("images", "--quiet", f"{other['CI_REGISTRY']}/thing") == ""
+    assert not (ROOT / ".lab" / name).exists()
+    assert f"lab {name}: there is none" in inv("lab.down", "--name", name).stderr
+    assert inv("lab.status", "--name", name).returncode == 1
+    assert "wrong" not in must("lab.status", "--name", lab["LAB_NAME"])
+
+
+def test_an_interrupted_lab_is_removed_even_without_its_folder(name):
+    command = ["./inv", "lab.up", "--name", name, "--nodes", "1"]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as up:
+        until(lambda: "node1" in containers(name), 120)
+        up.send_signal(signal.SIGINT)
+        said = up.communicate(timeout=30)[1]
+    assert up.returncode == 130
+    assert said.splitlines()[-1] == "inv: interrupted"
+    shutil.rmtree(ROOT / ".lab" / name)
+    assert f"lab {name}: removed" in inv("lab.down", "--name", name).stderr
+    assert containers(name) == {}
+
+
+def test_dry_starts_nothing(name):
+    done = inv("--dry", "lab.up", "--name", name)
+    assert done.returncode == 0, done.stderr
+    assert "up --detach" in done.stderr
+    assert done.stdout.strip() == ""
+    assert containers(name) == {}
+    assert not (ROOT / ".lab" / name).exists()
+
+
+@pytest.mark.parametrize("words", [["--name", "A b"], ["--nodes", "-1"], ["--nodes", "21"]])
+def test_what_cannot_be_is_refused_before_anything_is_made(words):
+    done = inv("lab.up", *words)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
