@@ -42,7 +42,7 @@ def plan(old: Stack | None, new: Stack) -> None:
         f"the stack {new.name}: " + ("changes" if lines and old else "new" if lines else "same")
     )
     for line in lines if old else [f"+ {name}" for name in new.content["services"]]:
-        console.say(console.colour(line, {"+": 32, "-": 31}.get(line[:1], 0)))
+        console.say(console.colour(f"  {line}", {"+": 32, "-": 31}.get(line[:1], 33)))
 
 
 def runs(there: Target, old: Release | None, before: Stack | None, new: Stack) -> bool:

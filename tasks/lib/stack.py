@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import copy
-import difflib
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from .errors import REFUSED, Failed
 from .image import DIGEST
@@ -200,20 +197,28 @@ def load(name: str, image: str, text: str) -> Stack:
 
 
 def difference(old: Stack | None, new: Stack) -> list[str]:
-    """What changes from a stack to another, as lines of a diff; empty when nothing does."""
-    before, after = (_lines(each) if each else [] for each in (old, new))
-    return [
-        line
-        for line in difflib.unified_diff(before, after, "runs", "wanted", lineterm="", n=2)
-        if not line.startswith(("---", "+++"))
-    ]
+    """What changes from a stack to another, a line for each value; empty when nothing does."""
+    before, after = (_values(each) if each else {} for each in (old, new))
+    lines = [f"- {key}: {value}" for key, value in before.items() if key not in after]
+    for key, value in after.items():
+        if key not in before:
+            lines.append(f"+ {key}: {value}")
+        elif before[key] != value:
+            lines.append(f"~ {key}: {before[key]} -> {value}")
+    return lines
 
 
-def _lines(stack: Stack) -> list[str]:
-    """A stack as people read it, without the release's number, which always differs."""
-    content = copy.deepcopy(stack.content)
-    for service in content["services"].values():
-        service.get("deploy", {}).get("labels", {}).pop(RELEASE, None)
-        if not service.get("deploy", {}).get("labels", True):
-            del service["deploy"]["labels"]
-    return yaml.safe_dump(content, sort_keys=True, width=200).splitlines()
+def _values(stack: Stack) -> dict[str, str]:
+    """Every value of a stack by its path, but for the release's number, which always differs."""
+    return {key: value for key, value in _walk(stack.content, "") if not key.endswith(RELEASE)}
+
+
+def _walk(part: Any, path: str) -> Iterator[tuple[str, str]]:
+    if isinstance(part, dict) and part:
+        for key, each in part.items():
+            yield from _walk(each, f"{path}.{key}" if path else key)
+    elif isinstance(part, list) and part and any(isinstance(each, dict) for each in part):
+        for number, each in enumerate(part):
+            yield from _walk(each, f"{path}[{number}]")
+    else:
+        yield path, json.dumps(part) if isinstance(part, list | dict) else str(part)
