@@ -6,7 +6,7 @@ import secrets
 from django.core.exceptions import ValidationError
 
 # No vowels, so no words; none of 0 o 1 l i, so none is mistaken for another.
-ALPHABET = "23456789bcdfghjkmnpqrstvwxyz"
+ALPHABET = "23456789bcdfghjkmnpqrstvwxyz"  # pragma: allowlist secret
 LENGTH = 7
 LONGEST = 32
 # fmt: off

@@ -38,6 +38,7 @@ namespace = Collection(
     check.types,
     check.migrations,
     check.quality,
+    check.audit,
     check.requirements,
     observe.doctor,
     observe.completion,

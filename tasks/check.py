@@ -138,3 +138,21 @@ def quality(ctx: Context, html: bool = False) -> None:
     if html:
         findings.write(ctx, "codequality.html", quality_page.page(found))
     findings.conclude(found)
+
+
+@task(auto_shortflags=False, help={"offline": "do not ask for known vulnerabilities"})
+def audit(ctx: Context, offline: bool = False) -> None:
+    """Look for known vulnerabilities, licences not allowed, secrets.
+
+    Vulnerabilities of all locked packages, licences of those that ship, secrets in every file. It
+    fails, too, when the database of vulnerabilities does not answer; --offline leaves them out.
+    What is accepted stands in invoke.yaml; a line that only looks like a secret bears the comment
+    "pragma: allowlist secret".
+
+    Example: inv audit
+    """
+    from .lib import audit, lock, settings
+
+    rules = settings.read(ctx).audit
+    lock.install(ctx, "checks", "the checkers")
+    audit.conclude(audit.run(ctx, rules, offline))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.lib import findings, quality
+from tasks.lib import duplicates, findings, quality
 from tasks.lib.findings import Finding
 
 # jscpd:ignore-start
@@ -196,7 +196,7 @@ def pair(one: str, other: str, fragment: str = "a\nb\n") -> dict:
 
 
 def test_three_equal_places_are_three_findings():
-    found = quality.duplicates([pair("a.py", "b.py"), pair("a.py", "c.py")])
+    found = duplicates.pairs([pair("a.py", "b.py"), pair("a.py", "c.py")])
     assert [(each.path, each.text) for each in found] == [
         ("a.py", "2 lines that are also at b.py:4, c.py:4"),
         ("b.py", "2 lines that are also at a.py:4"),

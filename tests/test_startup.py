@@ -12,6 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 HEAVY = {
     "cyclonedx",
+    "detect_secrets",
     "requests",
     "pydantic",
     "python_on_whales",

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import process
@@ -15,6 +18,33 @@ if TYPE_CHECKING:
 
 # In this order: each may constrain itself by the locks before it.
 NAMES = ("app", "test", "dev", "tasks", "browser", "checks")
+
+PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;]+)(?: ; (.+?))? \\?$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Pin:
+    """A locked package.
+
+    Args:
+        marker: where it is installed at all, as `sys_platform == "win32"`; empty for everywhere.
+        file: the lock file.
+    """
+
+    name: str
+    version: str
+    marker: str
+    file: str
+
+
+def pins(*names: str) -> list[Pin]:
+    """The packages that lock files name; without any name, all lock files."""
+    files = [Path("requirements", f"{name}.txt") for name in names or NAMES]
+    return [
+        Pin(name, version, marker, file.as_posix())
+        for file in files
+        for name, version, marker in PIN.findall(file.read_text("utf-8"))
+    ]
 
 
 def compile(ctx: Context, upgrade: bool) -> list[str]:

@@ -1,20 +1,16 @@
-"""A look at the code: style, complexity and security by ruff, duplicates by jscpd."""
+"""A look at the code: style, complexity and security by ruff, and duplicates."""
 
 from __future__ import annotations
 
 import json
-import tempfile
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import process, source
+from . import duplicates, process
 from .errors import Failed
 from .findings import Finding, ordered
 
 if TYPE_CHECKING:
-    from subprocess import CompletedProcess
-
     from invoke import Context
 
 # How bad it is to break a rule of ruff's; the longest beginning of its code counts, else minor.
@@ -43,14 +39,11 @@ RULES = {
     "W": "info",
 }
 KINDS = {"C901": "complexity", "PLR09": "complexity", "S": "security"}
-# What people write; migrations are generated, and locks and texts repeat themselves.
-WRITTEN = {".py", ".html", ".css", ".js", ".ts", ".sh"}
-TOKENS = 50
 
 
 def inspect(ctx: Context) -> list[Finding]:
     """Everything that is found in the source, the worst first."""
-    return ordered([*_ruff(ctx), *_jscpd(ctx)])
+    return ordered([*_ruff(ctx), *duplicates.find(ctx)])
 
 
 def severity(rule: str) -> str:
@@ -78,7 +71,8 @@ def _ruff(ctx: Context) -> list[Finding]:
     command = [process.tool("ruff"), "check", "--output-format=json", "--exit-zero", "--quiet", "."]
     done = process.look(ctx, command)
     if done.returncode:
-        raise Failed(f"ruff cannot check: {_said(done)}", "see pyproject.toml, [tool.ruff]")
+        said = " ".join(done.stderr.split())
+        raise Failed(f"ruff cannot check: {said}", "see pyproject.toml, [tool.ruff]")
     return [_broken(each) for each in json.loads(done.stdout)]
 
 
@@ -90,40 +84,3 @@ def _broken(said: dict[str, Any]) -> Finding:
     name = path.relative_to(Path.cwd()).as_posix()
     code = "\n".join(lines)
     return Finding(kind(rule), rule, severity(rule), name, first["row"], said["message"], code)
-
-
-def _jscpd(ctx: Context) -> list[Finding]:
-    files = [path for path in source.files() if _written(path)]
-    with tempfile.TemporaryDirectory() as folder:
-        words = ["--reporters=json", f"--output={folder}", "--no-tips", f"--min-tokens={TOKENS}"]
-        done = process.look(ctx, [process.tool("jscpd"), *words, "--", *map(str, files)])
-        report = Path(folder, "jscpd-report.json")
-        if done.returncode or not report.is_file():
-            raise Failed(f"jscpd cannot check: {_said(done)}", "see .jscpd.json, if any")
-        return duplicates(json.loads(report.read_text("utf-8"))["duplicates"])
-
-
-def _said(done: CompletedProcess[str]) -> str:
-    return " ".join(done.stderr.split())
-
-
-def _written(path: Path) -> bool:
-    return (path.suffix in WRITTEN or source.is_shell(path)) and "migrations" not in path.parts
-
-
-def duplicates(pairs: Iterable[dict[str, Any]]) -> list[Finding]:
-    """A finding for each place of jscpd's pairs of equal code, which tells the other places."""
-    others: dict[tuple[str, int, str], set[str]] = {}
-    for pair in pairs:
-        sides = pair["firstFile"], pair["secondFile"]
-        for one, other in (sides, sides[::-1]):
-            place = one["name"], one["start"], pair["fragment"]
-            others.setdefault(place, set()).add(f"{other['name']}:{other['start']}")
-    return [
-        Finding("duplication", "duplicate", "major", path, line, _also(code, places), code)
-        for (path, line, code), places in others.items()
-    ]
-
-
-def _also(code: str, places: set[str]) -> str:
-    return f"{len(code.splitlines())} lines that are also at {', '.join(sorted(places))}"

@@ -73,6 +73,14 @@ class Registry(Section):
     cache: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$")], list[str]]
 
 
+class Audit(Section):
+    """What inv audit takes for good."""
+
+    database: Annotated[str, Field(pattern=r"^https?://\S+$")]
+    licences: list[str]
+    accepted: dict[str, Annotated[str, Field(min_length=1)]]
+
+
 class Deploy(Section):
     """How the app is put on servers, whatever the environment."""
 
@@ -97,6 +105,7 @@ class Settings(Section):
     project: Project
     dev: Dev
     test: Test
+    audit: Audit
     registry: Registry
     deploy: Deploy
     environments: dict[Name, Environment]
