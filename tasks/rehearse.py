@@ -20,7 +20,7 @@ def up(ctx: Context, name: str = "lab", nodes: int = 0) -> None:
     """
     from .lib import console, lab, settings
 
-    place = lab.Lab(ctx, settings.read(ctx), name)
+    place = lab.Lab(ctx, settings.read(ctx, missing_ok=True), name)
     exports = place.up(nodes)
     if sys.stdout.isatty():
         console.say(f'type this to work with it: eval "$(./inv lab.up --name {name})"')
@@ -36,8 +36,9 @@ def down(ctx: Context, name: str = "lab") -> None:
     """
     from .lib import console, lab, settings
 
-    gone = lab.Lab(ctx, settings.read(ctx), name).down()
-    console.say(f"lab {name}: removed" if gone else f"lab {name}: there is none")
+    was = lab.Lab(ctx, settings.read(ctx, missing_ok=True), name).down()
+    if not ctx.config.run.dry:
+        console.say(f"lab {name}: {'removed' if was else 'there is none'}")
 
 
 @task(help={"name": NAME})
@@ -48,7 +49,7 @@ def status(ctx: Context, name: str = "lab") -> None:
     """
     from .lib import errors, lab, lab_report, settings
 
-    report = lab_report.look(lab.Lab(ctx, settings.read(ctx), name))
+    report = lab_report.look(lab.Lab(ctx, settings.read(ctx, missing_ok=True), name))
     print(report.text)
     if report.wrong:
         raise errors.Failed(f"not well: {', '.join(report.wrong)}", f"inv lab.up --name {name}")

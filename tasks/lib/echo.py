@@ -1,16 +1,17 @@
-"""Stands in for `docker` under --echo and --dry: prints each command, then runs it, or does not.
+"""Stands in for `docker` under --echo and --dry: runs a command that was printed, or does not.
 
 A script, called as `python echo.py echo|dry docker ...`. Under dry, commands that only look still
-run, since what comes next depends on what they find.
+run, since what comes next depends on what they find. Who calls it prints: what a command writes
+itself may be captured.
 """
 
 from __future__ import annotations
 
 import os
-import shlex
 import sys
+from collections.abc import Sequence
 
-LOOKING = {"config", "images", "info", "inspect", "logs", "ls", "port", "ps", "version"}
+LOOKING = {"config", "images", "info", "inspect", "list", "logs", "ls", "port", "ps"} | {"version"}
 # Options of docker, compose and buildx that come before the verb and take a value.
 VALUED = {"--config", "--context", "--host", "-H", "--file", "-f", "--profile", "--env-file"} | {
     "--project-name",
@@ -43,14 +44,12 @@ def only_looks(words: list[str]) -> bool:
     return False
 
 
-def main(mode: str, command: list[str]) -> None:
-    """Print the command; then become it, unless mode is dry and it would change something."""
-    text = shlex.join(command)
-    print(f"\033[1;37m{text}\033[0m" if sys.stderr.isatty() else text, file=sys.stderr, flush=True)
-    words = command[command.index("docker") + 1 :]
-    if mode == "echo" or only_looks(words):
-        os.execvp(command[0], command)  # noqa: S606
+def runs(mode: str, command: Sequence[str]) -> bool:
+    """Whether a command is run: under dry, only one that looks is."""
+    return mode == "echo" or only_looks([*command][command.index("docker") + 1 :])
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2:])
+    mode, *command = sys.argv[1:]
+    if runs(mode, command):
+        os.execvp(command[0], command)  # noqa: S606

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from . import credentials, process
+from . import console, credentials, echo, process
 from .errors import REFUSED, Failed
 
 if TYPE_CHECKING:
@@ -54,7 +56,33 @@ def call(ctx: Context, env: Mapping[str, str | None]) -> list[str]:
         words = ["env", *unset, *(f"{k}={v}" for k, v in env.items() if v is not None), *words]
     if ctx.config.run.dry or ctx.config.run.echo:
         words = [sys.executable, str(ECHO), "dry" if ctx.config.run.dry else "echo", *words]
+        _listen()
     return words
+
+
+def told(command: Sequence[str]) -> list[str]:
+    """A command of docker's, printed if it is to be: see echo.py."""
+    words = [str(word) for word in command]
+    if words[:2] == [sys.executable, str(ECHO)]:
+        mode, *said = words[2:]
+        if mode == "echo" or not echo.runs(mode, said):
+            console.say(console.colour(shlex.join(said), 1))
+    return words
+
+
+class Listener(logging.Handler):
+    """Prints what python-on-whales runs."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a command, as its log has it."""
+        told(shlex.split(str(record.args[0] if isinstance(record.args, tuple) else "")))
+
+
+def _listen() -> None:
+    log = logging.getLogger("python_on_whales.utils")
+    if not any(isinstance(each, Listener) for each in log.handlers):
+        log.addHandler(Listener())
+        log.setLevel(logging.DEBUG)
 
 
 def ask(ctx: Context, env: Mapping[str, str | None], *words: str, text: str = "") -> str:
@@ -75,7 +103,7 @@ def ask(ctx: Context, env: Mapping[str, str | None], *words: str, text: str = ""
 def both(command: Sequence[str]) -> list[str]:
     """The lines that a command of docker's writes on stdout and stderr; it may fail."""
     done = subprocess.run(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+        told(command), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
     )
     return done.stdout.splitlines()
 
@@ -142,7 +170,7 @@ def lent(login: credentials.Login | None) -> Iterator[dict[str, str]]:
 def sign_in(ctx: Context, login: credentials.Login, env: Mapping[str, str]) -> None:
     """Log docker in; the password goes through stdin."""
     command = [*call(ctx, env), "login", "--password-stdin", "--username", login.user, login.host]
-    done = subprocess.run(command, input=login.password, capture_output=True, text=True)
+    done = subprocess.run(told(command), input=login.password, capture_output=True, text=True)
     if done.returncode:
         said = done.stderr.strip().splitlines() or ["it says nothing"]
         hint = f"correct the login of {login.user} (from {login.origin})"
@@ -266,7 +294,8 @@ def output(ctx: Context, image: str, script: str, env: Mapping[str, str]) -> str
 
 def begin(client: DockerClient, *words: str) -> subprocess.Popen[bytes]:
     """Start a command of docker's, and go on; only what is wrong is shown."""
-    return subprocess.Popen([*map(str, client.docker_cmd), *words], stdout=subprocess.DEVNULL)
+    command = told([*client.docker_cmd, *words])
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL)
 
 
 def attach(client: DockerClient, *words: str) -> int:
@@ -274,5 +303,5 @@ def attach(client: DockerClient, *words: str) -> int:
 
     Returns its exit status. Ctrl-C ends it, and is raised again.
     """
-    command = [str(word) for word in client.client_config.docker_compose_cmd + list(words)]
+    command = told([*client.client_config.docker_compose_cmd, *words])
     return process.wait(subprocess.Popen(command))

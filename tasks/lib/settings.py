@@ -122,12 +122,18 @@ class Settings(Section):
         raise Failed(what, f"{right} ({FILE} names them)", REFUSED)
 
 
-def read(ctx: Context) -> Settings:
+def read(ctx: Context, missing_ok: bool = False) -> Settings:
     """The settings of this run: invoke.yaml under Invoke's own overrides (environment, -f file).
 
+    Args:
+        missing_ok: go on without a file that -f or INVOKE_RUNTIME_CONFIG names, as Invoke does.
     Raises Failed, with every problem a line, when a key is unknown or missing or a value is wrong.
     """
     files = [Path(path) for path in (_runtime_file(ctx), ROOT / FILE) if path]
+    if not missing_ok and not files[0].is_file():
+        # Else what was meant for a lab that is gone would be done to the real thing.
+        hint = "inv lab.up, if it was a lab's; else correct -f, or unset INVOKE_RUNTIME_CONFIG"
+        raise Failed(f"{files[0]} is not there", hint, REFUSED)
     nodes = {path: yaml.compose(path.read_text("utf-8")) for path in files if path.is_file()}
     tops = {key for node in nodes.values() for key in _keys(node)} | set(Settings.model_fields)
     values = {key: _plain(ctx.config[key]) for key in tops - INVOKE if key in ctx.config}

@@ -226,6 +226,20 @@ def test_an_interrupted_lab_is_removed_even_without_its_folder(name):
     assert containers(name) == {}
 
 
+def test_dry_removes_nothing_and_says_what_it_would(lab):
+    here = containers(lab["LAB_NAME"])
+    done = inv("--dry", "lab.down", "--name", lab["LAB_NAME"])
+    assert done.returncode == 0, done.stderr
+    assert "docker container rm --force --volumes" in done.stderr
+    assert containers(lab["LAB_NAME"]) == here
+    assert "wrong" not in must("lab.status", "--name", lab["LAB_NAME"])
+
+
+def test_echo_says_what_it_does(lab):
+    done = inv("--echo", "lab.status", "--name", lab["LAB_NAME"])
+    assert f"docker exec {containers(lab['LAB_NAME'])['node1']} " in done.stderr
+
+
 def test_dry_starts_nothing(name):
     done = inv("--dry", "lab.up", "--name", name)
     assert done.returncode == 0, done.stderr
