@@ -24,6 +24,7 @@ server.add_task(operate.setup)
 secrets = Collection()
 secrets.add_task(operate.set_secret)
 secrets.add_task(operate.list_secrets)
+secrets.add_task(operate.remove_secret)
 
 namespace = Collection(
     develop.dev,
@@ -41,6 +42,8 @@ namespace = Collection(
     check.audit,
     check.requirements,
     observe.doctor,
+    observe.status,
+    observe.releases,
     observe.completion,
     publish.login,
     publish.build,

@@ -68,28 +68,53 @@ def down(ctx: Context, engine: str = "", volumes: bool = False, yes: bool = Fals
 @task(
     help={
         "engine": ENGINE,
+        "env": "of an environment, as invoke.yaml names it (default: of the app here)",
+        "service": "of an environment's one service, such as app (default: all that run the image)",
+        "since": "what an environment logged since then, such as 10m or 2026-01-31T12:00:00",
         "follow": "go on until Ctrl-C",
         "tail": "how many of the last lines to begin with",
     }
 )
-def logs(ctx: Context, engine: str = "", follow: bool = False, tail: int = 100) -> None:
-    """Show what the app logged.
+def logs(
+    ctx: Context,
+    engine: str = "",
+    env: str = "",
+    service: str = "",
+    since: str = "",
+    follow: bool = False,
+    tail: int = 100,
+) -> None:
+    """Show what the app logged, here or in an environment.
 
-    Example: inv logs --follow
+    Example: inv logs --env=prod --service=app --since=10m --follow
     """
-    from .lib import local, settings
+    from .lib import local, remote, settings, target
 
+    if env:
+        with target.reach(ctx, settings.read(ctx), env) as there:
+            remote.logs(there, service, remote.Lines(follow, tail, since))
+        return
     local.choose(ctx, settings.read(ctx), engine).logs(follow, tail)
 
 
-@task(help={"command": "the command with its arguments, in quotes", "engine": ENGINE})
-def manage(ctx: Context, command: str, engine: str = "") -> None:
-    """Run a manage.py command.
+@task(
+    help={
+        "command": "the command with its arguments, in quotes",
+        "engine": ENGINE,
+        "env": "in an environment: a one-off of the image that runs there; it asks nothing",
+    }
+)
+def manage(ctx: Context, command: str, engine: str = "", env: str = "") -> None:
+    """Run a manage.py command, here or in an environment.
 
     Example: inv manage "migrate --plan"
     """
-    from .lib import errors, local, settings
+    from .lib import errors, local, remote, settings, target
 
+    if env:
+        with target.reach(ctx, settings.read(ctx), env) as there:
+            remote.manage(there, shlex.split(command))
+        return
     status = local.choose(ctx, settings.read(ctx), engine).manage(shlex.split(command))
     if status:
         raise errors.Failed(f"manage.py {command} ended with {status}", code=status)

@@ -19,6 +19,34 @@ def doctor(ctx: Context) -> None:
     raise Exit(code=int(any(each.state == "wrong" for each in findings)))
 
 
+@task(help={"env": "the environment, as invoke.yaml names it"})
+def status(ctx: Context, env: str = "") -> None:
+    """Tell how an environment is (exit 1: not well).
+
+    Example: inv status --env=prod
+    """
+    from .lib import errors, overview, settings, target
+
+    with target.reach(ctx, settings.read(ctx), env) as there:
+        text, wrong = overview.status(there)
+        print(text)
+        if wrong:
+            raise errors.Failed("; ".join(wrong), f"inv logs --env={env} tells more")
+
+
+@task(help={"env": "the environment, as invoke.yaml names it"})
+def releases(ctx: Context, env: str = "") -> None:
+    """List an environment's releases, the newest first.
+
+    Example: inv releases --env=prod
+    """
+    from .lib import lease, overview, settings, target
+
+    with target.reach(ctx, settings.read(ctx), env) as there:
+        locked = bool(lease.look(there.first, there.path))
+        print(overview.history(there.releases.read(), locked))
+
+
 @task(help={"shell": "bash, zsh or fish"})
 def completion(ctx: Context, shell: str = "bash") -> None:
     """Print completion for a shell.

@@ -70,6 +70,32 @@ def list_secrets(ctx: Context, env: str = "") -> None:
         print(console.table(rows, ("secret", "newest version")))
 
 
+@task(
+    name="remove",
+    help={"env": ENV, "name": "the secret, with all its versions", "yes": "do not ask"},
+)
+def remove_secret(ctx: Context, env: str = "", name: str = "", yes: bool = False) -> None:
+    """Delete a secret that no service uses, with all its versions.
+
+    Example: inv secrets.remove --env=staging --name=OLD_TOKEN
+    """
+    from .lib import console, errors, lease, settings, target
+
+    facts = settings.read(ctx)
+    with (
+        target.reach(ctx, facts, env) as there,
+        lease.hold(there.first, there.path, "sets secrets"),
+    ):
+        versions = there.swarm.secrets(there.stack).get(name)
+        if not versions:
+            hint = f"inv secrets.list --env={env}"
+            raise errors.Failed(f"{env} has no secret {name!r}", hint, errors.REFUSED)
+        if not yes and not console.confirm(f"Delete {', '.join(versions)}?"):
+            raise errors.Failed("nothing was deleted", "answer y, or add --yes", errors.REFUSED)
+        there.swarm.ask("secret", "rm", *versions)
+        console.say(f"deleted {', '.join(versions)}")
+
+
 @task(help={"env": ENV, "yes": "do not ask"})
 def unlock(ctx: Context, env: str = "", yes: bool = False) -> None:
     """Take an environment's lock away from whoever has it.

@@ -191,7 +191,7 @@ def verify(url: str, revision: str, times: int, timeout: float = 20) -> None:
     """
     good, deadline, said = 0, time.monotonic() + timeout, ""
     while good < times:
-        said = _probe(f"{url}/livez", revision) or _probe(f"{url}/", "")
+        said = probe(f"{url}/livez", revision) or probe(f"{url}/", "")
         good = 0 if said else good + 1
         if said and time.monotonic() > deadline:
             raise Broken(said)
@@ -199,7 +199,7 @@ def verify(url: str, revision: str, times: int, timeout: float = 20) -> None:
             time.sleep(POLL)
 
 
-def _probe(url: str, revision: str) -> str:
+def probe(url: str, revision: str) -> str:
     """What is wrong with the answer of an address; empty when nothing is."""
     import requests
 
@@ -218,3 +218,13 @@ def _probe(url: str, revision: str) -> str:
         if runs != revision:
             return f"{url} answers with version {str(runs)[:12]}, not {revision[:12]}"
     return ""
+
+
+def version(url: str) -> str:
+    """The version that the app tells at its address; empty when it tells none."""
+    import requests
+
+    try:
+        return str(requests.get(f"{url}/livez", timeout=10).json().get("version", ""))
+    except (requests.RequestException, ValueError, AttributeError):
+        return ""

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import console, jobs, releases, rollout, stack
-from .errors import Failed
+from . import autopsy, console, hooks, prepare, releases, rollout, stack
+from .errors import Failed, explain
 from .image import short
 from .releases import FAILED, GOOD, UNDONE, Release
 
@@ -21,12 +19,6 @@ if TYPE_CHECKING:
     from .target import Target
 
 PERSON = 3
-PENDING = Path(__file__).with_name("pending.py")
-CHECK = 'python manage.py check --deploy --fail-level WARNING >&2 && exec python -c "$0"'
-BACKUP = (
-    "PGPASSWORD=$(cat /run/secrets/POSTGRES_PASSWORD) exec pg_dump --host=db --format=custom "
-    '--username="$POSTGRES_USER" --file="/backups/$0.dump" "$POSTGRES_DB"'
-)
 
 
 def previous(there: Target, history: list[Release]) -> Stack | None:
@@ -66,16 +58,18 @@ def deploy(there: Target, wanted: Stack, release: Release, old: Stack | None, he
 
     Raises Failed: exit status 1 when what ran before runs again, 3 when a person is needed.
     """
-    began = time.monotonic()
+    began, limit = time.monotonic(), there.settings.deploy.timeout
+    hooks.run(hooks.PRE, hooks.facts(there, release), limit)
     release = there.releases.begin(release, wanted.labelled(release.number))
     new = wanted.labelled(release.number)
     with recorded(there, release, began) as note:
         if release.kind == "deploy":
-            _prepare(there, new, note, held)
+            prepare.all_but_the_roll(there, new, note, held)
         with undone(there, new, old, note, held):
             console.step(f"rolling out release {release.number}")
             soak = there.settings.deploy.soak if release.kind == "deploy" else 0
             roll(there, new, release.revision, soak, held)
+    hooks.attempt(hooks.POST, hooks.facts(there, release), limit)
     console.say(f"release {release.number} runs: {there.environment.url}")
 
 
@@ -86,59 +80,14 @@ def recorded(there: Target, release: Release, began: float) -> Iterator[dict[str
     try:
         yield note
     except BaseException as error:
-        note["why"] = str(error) or "interrupted"
+        note["why"] = "interrupted" if isinstance(error, KeyboardInterrupt) else explain(error)
         if note["state"] == GOOD:
             note["state"] = FAILED
+        told = hooks.facts(there, release, note["why"])
+        hooks.attempt(hooks.FAILURE, told, there.settings.deploy.timeout)
         raise
     finally:
         there.releases.write(replace(release, seconds=round(time.monotonic() - began), **note))
-
-
-def _prepare(there: Target, new: Stack, note: dict[str, Any], held: Lease) -> None:
-    """All that comes before the first of the app's replicas is touched."""
-    backing = [name for name in new.content["services"] if name not in new.ours]
-    inner = [name for name in backing if not new.content["services"][name].get("ports")]
-    limit = there.settings.deploy.timeout
-    if set(inner) - set(there.swarm.services(new.name)):
-        console.step(f"starting {', '.join(inner)}")
-        before = rollout.snapshot(there.swarm, new.name)
-        there.swarm.apply(new.only(inner))
-        rollout.watch(there, new.only(inner), before, 0, held)
-    console.step("checking the image on the servers")
-    command = ["sh", "-c", CHECK, PENDING.read_text("utf-8")]
-    share = {"volumes": [{"type": "volume", "source": "static", "target": "/srv/static"}]}
-    static = new.job("static", ["static", "/srv/static"], every=True, user="0:0", **share)
-    said = jobs.run(there.swarm, [new.job("check", command), static], limit, held, quiet=True)
-    found = json.loads(said[-1])
-    if found["pending"]:
-        _migrate(there, new, note, found, held)
-
-
-def _migrate(
-    there: Target, new: Stack, note: dict[str, Any], found: dict[str, Any], held: Lease
-) -> None:
-    """Migrate the database, with a backup before."""
-    names, limit = found["pending"], there.settings.deploy.timeout
-    if "db" in new.content["services"]:
-        console.step("backing up the database")
-        note["backup"] = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-        jobs.run(there.swarm, [backup(new, note["backup"])], limit, held)
-    console.step(f"migrating: {', '.join(names)}")
-    for name in found["final"]:
-        console.warn(f"{name} cannot be reversed")
-    note |= {"migrations": names, "final": found["final"]}
-    jobs.run(there.swarm, [new.job("migrate", ["manage", "migrate", "--noinput"])], limit, held)
-
-
-def backup(new: Stack, name: str) -> Stack:
-    """A job that writes the database to a file of the volume of backups, beside the database."""
-    db = new.content["services"]["db"]
-    volume = {"type": "volume", "source": "backups", "target": "/backups"}
-    deploy = {"placement": db["deploy"].get("placement", {})}
-    more = {"image": db["image"], "environment": db["environment"], "secrets": db["secrets"]}
-    more |= {"user": "0:0", "volumes": [volume], "deploy": deploy, "read_only": False}
-    more |= {"cap_drop": db.get("cap_drop", []), "cap_add": db.get("cap_add", [])}
-    return new.job("backup", ["sh", "-c", BACKUP, name], **more)
 
 
 def roll(there: Target, new: Stack, revision: str, soak: float, held: Lease) -> None:
@@ -158,9 +107,9 @@ def undone(
     try:
         yield
     except (Exception, KeyboardInterrupt) as error:
-        why = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
+        why = "interrupted" if isinstance(error, KeyboardInterrupt) else explain(error)
         console.warn(f"{why}: undoing it")
-        explain(there, error)
+        autopsy.tell(there, error)
         try:
             state = _undo(there, new, old, held)
         except (Exception, KeyboardInterrupt) as second:
@@ -182,38 +131,6 @@ def _undo(there: Target, new: Stack, old: Stack | None, held: Lease) -> str:
     number = next(iter(old.content["services"].values()))["deploy"]["labels"][stack.RELEASE]
     rollout.verify(there.environment.url.rstrip("/"), "", 2)
     return f"undone: release {number} ({short(old.image.rpartition('@')[2])}) runs as before"
-
-
-def explain(there: Target, error: BaseException) -> None:
-    """Show what the failed replica says of itself: its last lines, and its health check's."""
-    task = getattr(error, "task", None)
-    if not task:
-        return
-    node, host = there.places.get(task.get("NodeID", ""), ("an unknown node", None))
-    console.say(f"  on {node}; its last lines:")
-    for line in there.swarm.logs(task["ID"], 15):
-        console.say(f"    {line}")
-    container = (task["Status"].get("ContainerStatus") or {}).get("ContainerID")
-    if not host or not container:
-        return
-    with host.docker() as env:
-        said = _health(there, env, container)
-    for line in said:
-        console.say(f"  health check: {line}")
-
-
-def _health(there: Target, env: dict[str, str], container: str) -> list[str]:
-    """The last words of a container's health check, if it is still there."""
-    from .swarm import Swarm
-
-    try:
-        found = Swarm(there.ctx, env).ask(
-            "inspect", "--format", "{{json .State.Health}}", container
-        )
-    except Exception:
-        return []
-    log = (json.loads(found) or {}).get("Log") or []
-    return [log[-1]["Output"].strip()] if log and log[-1]["ExitCode"] else []
 
 
 def tidy(there: Target, wanted: Stack) -> None:

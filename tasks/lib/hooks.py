@@ -1,0 +1,63 @@
+"""The project's own steps around a deploy: executables in hooks/, run here."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from . import console, process
+from .errors import REFUSED, Failed
+from .settings import ROOT
+
+if TYPE_CHECKING:
+    from .releases import Release
+    from .target import Target
+
+PRE, POST, FAILURE = "pre-deploy", "post-deploy", "on-failure"
+
+
+def facts(there: Target, release: Release, why: str = "") -> dict[str, str]:
+    """What a hook is told, in its environment."""
+    return {
+        "DEPLOY_ENVIRONMENT": there.name,
+        "DEPLOY_URL": there.environment.url,
+        "DEPLOY_RELEASE": str(release.number),
+        "DEPLOY_KIND": release.kind,
+        "DEPLOY_IMAGE": release.image,
+        "DEPLOY_COMMIT": release.revision,
+        "DEPLOY_BY": release.by,
+        "DEPLOY_ERROR": why,
+    }
+
+
+def run(name: str, told: Mapping[str, str], timeout: float) -> None:
+    """Run a hook, if there is one. Raises Failed (refused) when it fails or takes too long.
+
+    Args:
+        timeout: seconds that it may take.
+    """
+    hook = ROOT / "hooks" / name
+    if not os.access(hook, os.X_OK):
+        return
+    console.step(f"hooks/{name}")
+    child = subprocess.Popen([str(hook)], cwd=ROOT, env={**os.environ, **told})
+    try:
+        status = child.wait(timeout)
+    except subprocess.TimeoutExpired:
+        raise Failed(
+            f"hooks/{name} did not end within {timeout:.0f} s", "mend it", REFUSED
+        ) from None
+    finally:
+        process.end(child)
+    if status:
+        raise Failed(f"hooks/{name} ended with {status}", "what it says is above", REFUSED)
+
+
+def attempt(name: str, told: Mapping[str, str], timeout: float) -> None:
+    """Run a hook whose failure only deserves a warning."""
+    try:
+        run(name, told, timeout)
+    except Failed as error:
+        console.warn(str(error))

@@ -1,0 +1,69 @@
+"""Before the app's replicas are touched: backing services, checks, backup, migrations."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from . import console, jobs, rollout
+
+if TYPE_CHECKING:
+    from .lease import Lease
+    from .stack import Stack
+    from .target import Target
+
+PENDING = Path(__file__).with_name("pending.py")
+CHECK = 'python manage.py check --deploy --fail-level WARNING >&2 && exec python -c "$0"'
+BACKUP = (
+    "PGPASSWORD=$(cat /run/secrets/POSTGRES_PASSWORD) exec pg_dump --host=db --format=custom "
+    '--username="$POSTGRES_USER" --file="/backups/$0.dump" "$POSTGRES_DB"'
+)
+
+
+def all_but_the_roll(there: Target, new: Stack, note: dict[str, Any], held: Lease) -> None:
+    """All that comes before the first of the app's replicas is touched."""
+    backing = [name for name in new.content["services"] if name not in new.ours]
+    inner = [name for name in backing if not new.content["services"][name].get("ports")]
+    limit = there.settings.deploy.timeout
+    if set(inner) - set(there.swarm.services(new.name)):
+        console.step(f"starting {', '.join(inner)}")
+        before = rollout.snapshot(there.swarm, new.name)
+        there.swarm.apply(new.only(inner))
+        rollout.watch(there, new.only(inner), before, 0, held)
+    console.step("checking the image on the servers")
+    command = ["sh", "-c", CHECK, PENDING.read_text("utf-8")]
+    share = {"volumes": [{"type": "volume", "source": "static", "target": "/srv/static"}]}
+    static = new.job("static", ["static", "/srv/static"], every=True, user="0:0", **share)
+    said = jobs.run(there.swarm, [new.job("check", command), static], limit, held, quiet=True)
+    found = json.loads(said[-1])
+    if found["pending"]:
+        _migrate(there, new, note, found, held)
+
+
+def _migrate(
+    there: Target, new: Stack, note: dict[str, Any], found: dict[str, Any], held: Lease
+) -> None:
+    """Migrate the database, with a backup before."""
+    names, limit = found["pending"], there.settings.deploy.timeout
+    if "db" in new.content["services"]:
+        console.step("backing up the database")
+        note["backup"] = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+        jobs.run(there.swarm, [backup(new, note["backup"])], limit, held)
+    console.step(f"migrating: {', '.join(names)}")
+    for name in found["final"]:
+        console.warn(f"{name} cannot be reversed")
+    note |= {"migrations": names, "final": found["final"]}
+    jobs.run(there.swarm, [new.job("migrate", ["manage", "migrate", "--noinput"])], limit, held)
+
+
+def backup(new: Stack, name: str) -> Stack:
+    """A job that writes the database to a file of the volume of backups, beside the database."""
+    db = new.content["services"]["db"]
+    volume = {"type": "volume", "source": "backups", "target": "/backups"}
+    deploy = {"placement": db["deploy"].get("placement", {})}
+    more = {"image": db["image"], "environment": db["environment"], "secrets": db["secrets"]}
+    more |= {"user": "0:0", "volumes": [volume], "deploy": deploy, "read_only": False}
+    more |= {"cap_drop": db.get("cap_drop", []), "cap_add": db.get("cap_add", [])}
+    return new.job("backup", ["sh", "-c", BACKUP, name], **more)

@@ -1,0 +1,64 @@
+"""What a person does with the app that runs in an environment: read its logs, give it a command."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from . import engine, jobs, lease, process, releases
+from .errors import REFUSED, Failed
+
+if TYPE_CHECKING:
+    from .target import Target
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Which lines of a log: whether to go on, how many of the last, since when."""
+
+    follow: bool
+    tail: int
+    since: str
+
+
+def logs(there: Target, service: str, wanted: Lines) -> None:
+    """Show what the replicas of a service logged, or of all with the app's image, interleaved.
+
+    Raises Failed for a service that is not there.
+    """
+    known = there.swarm.services(there.stack)
+    names = [service] if service else _ours(there, list(known))
+    if not names or set(names) - set(known):
+        what = f"{there.name} has no service {service!r}" if service else "nothing runs yet"
+        raise Failed(what, f"there are: {', '.join(sorted(known)) or 'none'}", REFUSED)
+    options = ["--follow"] if wanted.follow else []
+    options += ["--tail", str(wanted.tail)] + (["--since", wanted.since] if wanted.since else [])
+    call = engine.call(there.ctx, there.swarm.env)
+    children = [
+        subprocess.Popen([*call, "service", "logs", *options, f"{there.stack}_{name}"])
+        for name in names
+    ]
+    try:
+        status = max([process.wait(child) for child in children])
+    finally:
+        for child in children:
+            process.end(child)
+    if status:
+        raise Failed("the logs could not be read", "the lines above say why")
+
+
+def _ours(there: Target, known: list[str]) -> list[str]:
+    now = releases.current(there.releases.read())
+    return there.releases.stack(now, there.stack).ours if now else known
+
+
+def manage(there: Target, command: list[str]) -> None:
+    """Run a manage.py command as a one-off of the image that runs. Raises Failed when it fails."""
+    now = releases.current(there.releases.read())
+    if now is None:
+        raise Failed("nothing runs yet", f"inv deploy --env={there.name}", REFUSED)
+    stack = there.releases.stack(now, there.stack)
+    with lease.hold(there.first, there.path, f"runs manage.py {command[0]}") as held:
+        job = stack.job("manage", ["manage", *command])
+        jobs.run(there.swarm, [job], there.settings.deploy.timeout, held)
