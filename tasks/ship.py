@@ -20,13 +20,9 @@ def preflight(ctx: Context, env: str = "", ref: str = "") -> None:
 
     facts = settings.read(ctx)
     facts.environment(env)
-    with target.reach(ctx, facts, env) as there:
-        try:
-            image = preflight.find(there, ref)
-        except errors.Failed:
-            if ref:
-                raise
-            image = None
+    with target.reach(ctx, facts, env) as there, errors.refusing():
+        released = ref or there.registry.digest(env)
+        image = preflight.find(there, ref) if released else None
         preflight.see(there, image)
         if image:
             preflight.render(there, image)
@@ -48,13 +44,24 @@ def deploy(ctx: Context, env: str = "", ref: str = "", plan: bool = False, force
 
     Example: inv deploy --env=staging --ref=main
     """
-    from .lib import console, lease, preflight, release, releases, settings, shipping, target
+    from .lib import (
+        console,
+        errors,
+        lease,
+        preflight,
+        release,
+        releases,
+        settings,
+        shipping,
+        target,
+    )
 
     facts = settings.read(ctx)
     with target.reach(ctx, facts, env) as there:
-        image = preflight.find(there, ref)
-        preflight.see(there, image, force)
-        wanted = preflight.render(there, image)
+        with errors.refusing():
+            image = preflight.find(there, ref)
+            preflight.see(there, image, force)
+            wanted = preflight.render(there, image)
         if plan or ctx.config.run.dry:
             shipping.plan(shipping.previous(there, there.releases.read()), wanted)
             return
@@ -71,7 +78,6 @@ def deploy(ctx: Context, env: str = "", ref: str = "", plan: bool = False, force
             shipping.deploy(there, wanted, made, old, held)
             if ref:
                 release.move(there.registry, env, image)
-            shipping.tidy(there, wanted)
 
 
 @task(
@@ -88,7 +94,7 @@ def rollback(ctx: Context, env: str = "", to: str = "", force: str = "") -> None
 
     Example: inv rollback --env=prod
     """
-    from .lib import errors, lease, releases, settings, shipping, target
+    from .lib import errors, lease, preflight, releases, settings, shipping, target
 
     facts = settings.read(ctx)
     with (
@@ -101,7 +107,8 @@ def rollback(ctx: Context, env: str = "", to: str = "", force: str = "") -> None
         if across and not force:
             what = f"{', '.join(across)} cannot be reversed since release {goal.number}"
             raise errors.Failed(what, 'restore a backup, or --force "reason"', errors.REFUSED)
-        wanted, old = there.releases.stack(goal, there.stack), shipping.previous(there, history)
+        with errors.refusing():
+            wanted, old = preflight.recorded(there, goal), shipping.previous(there, history)
         shipping.plan(old, wanted)
         made = releases.back(history, goal, force)
         shipping.deploy(there, wanted, made, old, held)

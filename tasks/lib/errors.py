@@ -5,6 +5,8 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, NoReturn
@@ -27,6 +29,18 @@ class Failed(Exception):
     def __init__(self, what: str, hint: str = "", code: int = 1) -> None:
         super().__init__(f"{what} - {hint}" if hint else what)
         self.code = code
+
+
+@contextmanager
+def refusing() -> Iterator[None]:
+    """What fails here fails before anything was changed: its exit status is 2."""
+    try:
+        yield
+    except Failed as error:
+        error.code = REFUSED if error.code == 1 else error.code
+        raise
+    except Exception as error:
+        raise Failed(explain(error), code=REFUSED) from error
 
 
 class Executor(invoke.Executor):

@@ -54,7 +54,7 @@ def run(
     jobs = [Job(each, quiet) for each in stacks]
     try:
         for job in jobs:
-            swarm.remove_services(_leftover(swarm, job))
+            clear(swarm, job.stack.name)
             swarm.apply(job.stack)
         deadline = time.monotonic() + timeout
         while not all(job.ended for job in jobs):
@@ -68,11 +68,13 @@ def run(
         return list(jobs[0].lines)
     finally:
         for job in jobs:
-            swarm.remove_services(_leftover(swarm, job))
+            clear(swarm, job.stack.name)
 
 
-def _leftover(swarm: Swarm, job: Job) -> list[str]:
-    return [each["Spec"]["Name"] for each in swarm.services(job.stack.name).values()]
+def clear(swarm: Swarm, stack: str) -> None:
+    """Remove a job, whether it runs or has ended."""
+    services = swarm.services(stack).values()
+    swarm.remove_services([each["Spec"]["Name"] for each in services])
 
 
 def _look(swarm: Swarm, job: Job) -> None:

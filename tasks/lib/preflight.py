@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from . import engine, release, stack
@@ -14,6 +15,7 @@ from .swarm import Swarm
 if TYPE_CHECKING:
     from .host import Host
     from .release import Candidate
+    from .releases import Release
     from .stack import Stack
     from .target import Target
 
@@ -66,12 +68,29 @@ def address(url: str) -> str:
 
 def problems(there: Target, image: Candidate | None, force: str = "") -> list[str]:
     """Everything that would make a deploy fail, as far as looking can tell."""
-    found = [problem for each in there.hosts for problem in _host(there, each)]
+    with ThreadPoolExecutor(len(there.hosts)) as pool:
+        hosts = pool.map(lambda each: _host(there, each), there.hosts)
+        found = [problem for each in hosts for problem in each]
     found += _secrets(there)
     if image and not force and not release.admitted(there.registry, image):
         digest = there.registry.image.at(image.manifest.digest)
         found.append(f'{image} is not tested - inv test --image={digest}, or --force "reason"')
     return found
+
+
+def recorded(there: Target, goal: Release) -> Stack:
+    """The stack of a release, when all that it needs is still there. Raises Failed otherwise."""
+    wanted = there.releases.stack(goal, there.stack)
+    found = problems(there, None)
+    if not there.registry.digest(goal.digest):
+        found.append(f"the image of release {goal.number} is gone: {goal.image}")
+    for kind in ("secret", "config"):
+        known = set(there.swarm.look(kind, "ls", "--format", "{{.Name}}").split())
+        names = {each["name"] for each in wanted.content.get(f"{kind}s", {}).values()}
+        found += [f"{kind} {name} of release {goal.number} is gone" for name in names - known]
+    if found:
+        raise Failed("\ninv: ".join(found), code=REFUSED)
+    return wanted
 
 
 def see(there: Target, image: Candidate | None, force: str = "") -> None:

@@ -14,9 +14,11 @@ if TYPE_CHECKING:
     from .stack import Stack
     from .target import Target
 
+# The jobs.
+CHECK, STATIC, BACKUP, MIGRATE = "check", "static", "backup", "migrate"
 PENDING = Path(__file__).with_name("pending.py")
-CHECK = 'python manage.py check --deploy --fail-level WARNING >&2 && exec python -c "$0"'
-BACKUP = (
+CHECKING = 'python manage.py check --deploy --fail-level WARNING >&2 && exec python -c "$0"'
+DUMP = (
     "PGPASSWORD=$(cat /run/secrets/POSTGRES_PASSWORD) exec pg_dump --host=db --format=custom "
     '--username="$POSTGRES_USER" --file="/backups/$0.dump" "$POSTGRES_DB"'
 )
@@ -33,10 +35,10 @@ def all_but_the_roll(there: Target, new: Stack, note: dict[str, Any], held: Leas
         there.swarm.apply(new.only(inner))
         rollout.watch(there, new.only(inner), before, 0, held)
     console.step("checking the image on the servers")
-    command = ["sh", "-c", CHECK, PENDING.read_text("utf-8")]
+    command = ["sh", "-c", CHECKING, PENDING.read_text("utf-8")]
     share = {"volumes": [{"type": "volume", "source": "static", "target": "/srv/static"}]}
-    static = new.job("static", ["static", "/srv/static"], every=True, user="0:0", **share)
-    said = jobs.run(there.swarm, [new.job("check", command), static], limit, held, quiet=True)
+    static = new.job(STATIC, ["static", "/srv/static"], every=True, user="0:0", **share)
+    said = jobs.run(there.swarm, [new.job(CHECK, command), static], limit, held, quiet=True)
     found = json.loads(said[-1])
     if found["pending"]:
         _migrate(there, new, note, found, held)
@@ -55,7 +57,7 @@ def _migrate(
     for name in found["final"]:
         console.warn(f"{name} cannot be reversed")
     note |= {"migrations": names, "final": found["final"]}
-    jobs.run(there.swarm, [new.job("migrate", ["manage", "migrate", "--noinput"])], limit, held)
+    jobs.run(there.swarm, [new.job(MIGRATE, ["manage", "migrate", "--noinput"])], limit, held)
 
 
 def backup(new: Stack, name: str) -> Stack:
@@ -66,4 +68,4 @@ def backup(new: Stack, name: str) -> Stack:
     more = {"image": db["image"], "environment": db["environment"], "secrets": db["secrets"]}
     more |= {"user": "0:0", "volumes": [volume], "deploy": deploy, "read_only": False}
     more |= {"cap_drop": db.get("cap_drop", []), "cap_add": db.get("cap_add", [])}
-    return new.job("backup", ["sh", "-c", BACKUP, name], **more)
+    return new.job(BACKUP, ["sh", "-c", DUMP, name], **more)

@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from . import autopsy, console, hooks, prepare, releases, rollout, stack
+from . import autopsy, console, hooks, jobs, prepare, releases, rollout, stack
 from .errors import Failed, explain
 from .image import short
-from .releases import FAILED, GOOD, UNDONE, Release
+from .releases import FAILED, GOOD, RUNNING, UNDONE, Release
 
 if TYPE_CHECKING:
     from .lease import Lease
@@ -58,6 +58,7 @@ def deploy(there: Target, wanted: Stack, release: Release, old: Stack | None, he
 
     Raises Failed: exit status 1 when what ran before runs again, 3 when a person is needed.
     """
+    _sweep(there)
     began, limit = time.monotonic(), there.settings.deploy.timeout
     hooks.run(hooks.PRE, hooks.facts(there, release), limit)
     release = there.releases.begin(release, wanted.labelled(release.number))
@@ -69,6 +70,7 @@ def deploy(there: Target, wanted: Stack, release: Release, old: Stack | None, he
             console.step(f"rolling out release {release.number}")
             soak = there.settings.deploy.soak if release.kind == "deploy" else 0
             roll(there, new, release.revision, soak, held)
+    _tidy(there, new)
     hooks.attempt(hooks.POST, hooks.facts(there, release), limit)
     console.say(f"release {release.number} runs: {there.environment.url}")
 
@@ -85,9 +87,28 @@ def recorded(there: Target, release: Release, began: float) -> Iterator[dict[str
             note["state"] = FAILED
         told = hooks.facts(there, release, note["why"])
         hooks.attempt(hooks.FAILURE, told, there.settings.deploy.timeout)
-        raise
+        code = PERSON if getattr(error, "code", 1) == PERSON else 1
+        raise Failed(note["why"], code=code) from error
     finally:
-        there.releases.write(replace(release, seconds=round(time.monotonic() - began), **note))
+        _record(there, replace(release, seconds=round(time.monotonic() - began), **note))
+
+
+def _record(there: Target, release: Release) -> None:
+    """Record how a release ended; that the server cannot be told hides no other failure."""
+    try:
+        there.releases.write(release)
+    except Failed as error:
+        console.warn(f"not recorded: release {release.number} {release.state} ({error})")
+
+
+def _sweep(there: Target) -> None:
+    """Put away what a deploy that was cut off has left."""
+    for name in (prepare.CHECK, prepare.STATIC, prepare.BACKUP, prepare.MIGRATE):
+        jobs.clear(there.swarm, f"{there.stack}-{name}")
+    for each in there.releases.read():
+        if each.state == RUNNING:
+            console.warn(f"release {each.number}, by {each.by}, was cut off")
+            there.releases.write(replace(each, state=FAILED, why="cut off"))
 
 
 def roll(there: Target, new: Stack, revision: str, soak: float, held: Lease) -> None:
@@ -133,8 +154,15 @@ def _undo(there: Target, new: Stack, old: Stack | None, held: Lease) -> str:
     return f"undone: release {number} ({short(old.image.rpartition('@')[2])}) runs as before"
 
 
-def tidy(there: Target, wanted: Stack) -> None:
+def _tidy(there: Target, wanted: Stack) -> None:
     """Forget old releases, and the secrets and configs that only they used."""
+    try:
+        _forget(there, wanted)
+    except Exception as error:
+        console.warn(f"old releases could not be put away: {explain(error)}")
+
+
+def _forget(there: Target, wanted: Stack) -> None:
     history = there.releases.read()
     old = releases.forgettable(history, there.settings.deploy.keep)
     there.releases.forget(old)

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from . import engine, host, registry
+from .errors import refusing
 from .releases import Releases
 from .settings import Environment, Settings
 from .swarm import Swarm
@@ -70,10 +71,11 @@ class Target:
 def reach(ctx: Context, settings: Settings, name: str) -> Iterator[Target]:
     """Connect to an environment. Raises Failed, before anything is changed, when that fails."""
     environment = settings.environment(name)
-    place = registry.connect(ctx, settings)
     with ExitStack() as stack:
-        hosts = stack.enter_context(host.connected(ctx, environment.hosts))
-        login = stack.enter_context(engine.lent(place.login))
-        there = stack.enter_context(hosts[0].docker())
+        with refusing():
+            place = registry.connect(ctx, settings)
+            hosts = stack.enter_context(host.connected(ctx, environment.hosts))
+            login = stack.enter_context(engine.lent(place.login))
+            there = stack.enter_context(hosts[0].docker())
         swarm = Swarm(ctx, {**there, **login})
         yield Target(ctx, settings, name, environment, hosts, swarm, place)

@@ -1,0 +1,100 @@
+"""How far a rollout is, and when it has failed, from what docker says of services and tasks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tasks.lib import jobs, rollout
+
+NEW = {"Image": "app@sha256:new", "StopGracePeriod": rollout.GRACE, "DNSConfig": {}}
+OLD = {"Image": "app@sha256:old"}
+NOTHING = rollout.Snapshot(frozenset(), {})
+
+
+def service(replicas: int = 2, **update: str) -> dict[str, Any]:
+    spec = {"Mode": {"Replicated": {"Replicas": replicas}}, "TaskTemplate": {"ContainerSpec": NEW}}
+    return {"ID": "s", "Spec": spec, "UpdateStatus": update or None}
+
+
+def task(
+    ident: str, image: str = "new", state: str = "running", desired: str = "running", **status: Any
+) -> dict[str, Any]:
+    return {
+        "ID": ident,
+        "ServiceID": "s",
+        "Slot": 1,
+        "DesiredState": desired,
+        "Spec": {"ContainerSpec": {"Image": f"app@sha256:{image}"}},
+        "Status": {"State": state, **status},
+    }
+
+
+def judge(*tasks: dict[str, Any], before: rollout.Snapshot = NOTHING, **update: str):
+    return rollout.judge("app", service(**update), tasks, before)
+
+
+def test_it_is_done_when_every_replica_is_new_and_healthy():
+    assert judge(task("1"), task("2")).done
+
+
+def test_it_is_not_done_while_one_starts():
+    found = judge(task("1"), task("2", state="starting"))
+    assert not found.done
+    assert str(found) == "1/2 healthy, 1 starting"
+
+
+def test_it_is_not_done_while_an_old_one_is_meant_to_run():
+    found = judge(task("1"), task("2"), task("0", image="old"))
+    assert not found.done
+    assert str(found) == "2/2 healthy, 1 old"
+
+
+def test_an_old_one_that_is_shutting_down_does_not_hold_it_up():
+    gone = task("0", image="old", desired="shutdown")
+    assert judge(task("1"), task("2"), gone).done
+
+
+def test_a_new_task_that_failed_fails_it():
+    bad = task("3", state="failed", desired="shutdown", Err="task: non-zero exit (7)")
+    found = judge(task("1"), bad)
+    assert found.failed == bad
+    assert rollout.describe(bad) == "replica 1 failed: task: non-zero exit (7)"
+
+
+def test_a_task_that_had_failed_before_does_not():
+    bad = task("3", state="failed", desired="shutdown")
+    assert judge(task("1"), bad, before=rollout.Snapshot(frozenset({"3"}), {})).failed is None
+
+
+@pytest.mark.parametrize("state", ["paused", "rollback_started", "rollback_completed"])
+def test_swarm_giving_up_fails_it(state):
+    assert judge(task("1"), State=state).given_up == state
+
+
+def test_swarm_having_given_up_an_earlier_update_does_not():
+    status = {"State": "rollback_completed", "StartedAt": "1"}
+    before = rollout.Snapshot(frozenset(), {"app": status})
+    assert judge(task("1"), before=before, **status).given_up == ""
+
+
+def test_the_exit_code_is_told_when_the_words_lack_it():
+    status = {"ContainerStatus": {"ExitCode": 137}, "Err": "task: unhealthy container"}
+    bad = task("1", state="failed", **status)
+    assert rollout.describe(bad).endswith("unhealthy container (exit code 137)")
+
+
+def test_a_job_has_ended_when_every_task_is_complete():
+    spec = {"Spec": {"Mode": {"GlobalJob": {}}}}
+    done = [task("1", state="complete"), task("2", state="complete")]
+    assert jobs.verdict(spec, done) == (True, "")
+    assert jobs.verdict(spec, [done[0], task("2")]) == (False, "")
+    assert jobs.verdict(spec, []) == (False, "")
+
+
+def test_a_job_has_failed_when_one_task_has():
+    bad = task("1", state="failed", Err="task: non-zero exit (3)")
+    ended, why = jobs.verdict({"Spec": {"Mode": {"ReplicatedJob": {}}}}, [bad])
+    assert ended
+    assert "(3)" in why

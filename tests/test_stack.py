@@ -1,0 +1,140 @@
+"""What Compose renders becomes a stack that Swarm takes; what it cannot take is told."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks.lib import stack
+from tasks.lib.errors import Failed
+
+IMAGE = "registry.example.com/app@sha256:" + "a" * 64
+SECRETS = {"KEY": "site_KEY_v3"}
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> dict[str, Any]:
+    """What `docker compose config` gives for a small project."""
+    file = tmp_path / "proxy.conf"
+    file.write_text("one")
+    dnsrr = {"endpoint_mode": "dnsrr"}
+    return {
+        "name": "site",
+        "services": {
+            "app": {
+                "image": IMAGE,
+                "command": None,
+                "depends_on": {"db": {"condition": "service_healthy"}},
+                "environment": {"A": "x", "DEBUG": True, "EMPTY": "", "UNSET": None},
+                "security_opt": ["no-new-privileges:true"],
+                "tmpfs": ["/tmp"],
+                "secrets": [{"source": "KEY", "target": "KEY"}],
+                "volumes": [{"type": "volume", "source": "files", "target": "/files"}],
+                "deploy": {**dnsrr, "resources": {"limits": {"cpus": 1.5, "memory": "1000"}}},
+            },
+            "proxy": {
+                "image": "proxy:1",
+                "configs": [{"source": "conf", "target": "/conf"}],
+                "ports": [{"mode": "host", "target": 80, "published": "8080"}],
+                "deploy": dict(dnsrr),
+            },
+        },
+        "networks": {"default": {"name": "site_default", "driver": "overlay", "ipam": {}}},
+        "volumes": {"files": {"name": "site_files"}},
+        "configs": {"conf": {"name": "site_conf", "file": str(file)}},
+        "secrets": {"KEY": {"name": "KEY", "external": True}},
+    }
+
+
+def render(config: dict[str, Any]) -> stack.Stack:
+    return stack.render(config, "site", IMAGE, SECRETS)
+
+
+def test_what_swarm_does_not_take_is_translated_or_left_out(config):
+    app = render(config).content["services"]["app"]
+    assert not {"depends_on", "security_opt", "tmpfs", "command"} & set(app)
+    assert app["environment"] == {"A": "x", "DEBUG": "true"}
+    assert {"type": "tmpfs", "target": "/tmp"} in app["volumes"]
+    assert app["deploy"]["resources"]["limits"]["cpus"] == "1.5"
+
+
+def test_a_published_port_is_a_number(config):
+    assert render(config).content["services"]["proxy"]["ports"][0]["published"] == 8080
+
+
+def test_secrets_are_the_versions_that_the_swarm_has(config):
+    assert render(config).content["secrets"]["KEY"] == {"external": True, "name": "site_KEY_v3"}
+
+
+def test_a_config_is_called_by_its_content(config):
+    before = render(config).content["configs"]["conf"]["name"]
+    assert render(config).content["configs"]["conf"]["name"] == before
+    Path(config["configs"]["conf"]["file"]).write_text("two")
+    after = render(config)
+    assert after.content["configs"]["conf"]["name"] != before
+    assert after.configs == {after.content["configs"]["conf"]["name"]: "two"}
+
+
+def test_a_tag_is_never_deployed(config):
+    with pytest.raises(Failed, match="give a digest"):
+        stack.render(config, "site", "registry.example.com/app:main", SECRETS)
+
+
+def test_everything_that_cannot_be_deployed_is_told_at_once(config):
+    app, proxy = config["services"]["app"], config["services"]["proxy"]
+    app["volumes"].append({"type": "bind", "source": "/home/me", "target": "/x"})
+    app["mem_limit"] = "1g"
+    proxy["ports"][0]["mode"] = "ingress"
+    del proxy["deploy"]["endpoint_mode"]
+    config["secrets"]["OTHER"] = {}
+    with pytest.raises(Failed) as caught:
+        render(config)
+    for part in ("/home/me", "mem_limit", "mode: host", "dnsrr", "secrets.OTHER"):
+        assert part in str(caught.value)
+    assert caught.value.code == 2
+
+
+def test_a_job_has_what_the_app_has_and_runs_once(config):
+    job = render(config).job("check", ["sh", "-c", "echo $HOME"])
+    service = job.content["services"]["check"]
+    assert service["image"] == IMAGE
+    assert service["command"] == ["sh", "-c", "echo $$HOME"]
+    assert service["deploy"]["mode"] == "replicated-job"
+    assert service["deploy"]["restart_policy"] == {"condition": "none"}
+    assert job.content["networks"]["default"] == {"external": True, "name": "site_default"}
+    assert job.content["secrets"] == {"KEY": {"external": True, "name": "site_KEY_v3"}}
+    assert job.content["volumes"] == {"files": {"external": True, "name": "site_files"}}
+
+
+def test_the_number_of_a_release_is_no_difference(config):
+    made = render(config)
+    assert stack.difference(made.labelled(1), made.labelled(2)) == []
+    assert made.content == render(config).content
+
+
+def test_a_difference_names_each_value_by_its_path(config):
+    old = render(config)
+    other = copy.deepcopy(config)
+    other["services"]["app"]["environment"]["A"] = "y"
+    del other["services"]["app"]["environment"]["DEBUG"]
+    other["services"]["proxy"]["image"] = "proxy:2"
+    assert stack.difference(old, render(other)) == [
+        "- services.app.environment.DEBUG: true",
+        "~ services.app.environment.A: x -> y",
+        "~ services.proxy.image: proxy:1 -> proxy:2",
+    ]
+
+
+def test_a_recorded_stack_is_the_same_again(config):
+    made = render(config).labelled(7)
+    assert stack.load("site", IMAGE, made.text()).content == made.content
+
+
+def test_only_some_services_leave_the_rest_as_it_is(config):
+    made = render(config)
+    assert list(made.only(["proxy"]).content["services"]) == ["proxy"]
+    assert list(made.content["services"]) == ["app", "proxy"]
+    assert made.ours == ["app"]
