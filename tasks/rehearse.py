@@ -21,7 +21,8 @@ def up(ctx: Context, name: str = "lab", nodes: int = 0) -> None:
     from .lib import console, lab, settings
 
     place = lab.Lab(ctx, settings.read(ctx, missing_ok=True), name)
-    exports = place.up(nodes)
+    with place.alone():
+        exports = place.up(nodes)
     if sys.stdout.isatty():
         console.say(f'type this to work with it: eval "$(./inv lab.up --name {name})"')
     elif exports:
@@ -36,7 +37,9 @@ def down(ctx: Context, name: str = "lab") -> None:
     """
     from .lib import console, lab, settings
 
-    was = lab.Lab(ctx, settings.read(ctx, missing_ok=True), name).down()
+    place = lab.Lab(ctx, settings.read(ctx, missing_ok=True), name)
+    with place.alone():
+        was = place.down()
     if not ctx.config.run.dry:
         console.say(f"lab {name}: {'removed' if was else 'there is none'}")
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
+import os
 import re
-import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
     from .settings import Settings
 
+# What Compose marks all that is a project's with.
+PROJECT = "com.docker.compose.project"
 IMAGES = ROOT / "lab/images"
 NODES, MOST = 3, 20
 # Seconds until every server must be ready.
@@ -56,6 +59,26 @@ class Lab:
     def client(self) -> DockerClient:
         """Docker, for this lab's Compose project."""
         return engine.compose(self.ctx, [self.folder / "compose.yaml"], self.project, {})
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Hold the lab while it is changed. Raises Failed when another task holds it."""
+        if self.dry:
+            yield
+            return
+        self.folder.mkdir(0o700, parents=True, exist_ok=True)
+        handle = os.open(self.folder, os.O_RDONLY)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield
+        except BlockingIOError:
+            what = f"another task is at work on lab {self.name}"
+            raise Failed(what, "wait until it has ended", REFUSED) from None
+        finally:
+            with suppress(OSError):
+                # Nothing was begun, or nothing is left.
+                self.folder.rmdir()
+            os.close(handle)
 
     # Up.
 
@@ -91,7 +114,7 @@ class Lab:
             raise Failed(what, f"inv lab.down --name {self.name}, then again", REFUSED)
         if not plan:
             # What is there without its folder has nobody who knows its keys.
-            self.down()
+            self._clear()
             names, places = self.settings.deploy.secrets, len(self.environments)
             plan = lab_plan.draw(self._subnet(), nodes or NODES, places, names)
         if not self.dry:
@@ -106,7 +129,8 @@ class Lab:
         """Addresses that the engine has given to no other network."""
         if self.dry:
             return "192.0.2.0/24"
-        network = self.client.network.create(f"{self.project}-probe")
+        name, mark = f"{self.project}-probe", {PROJECT: self.project}
+        network = self.client.network.create(name, labels=mark)
         try:
             return str((network.ipam.config or [])[0]["Subnet"])
         finally:
@@ -180,19 +204,24 @@ class Lab:
 
     def down(self) -> bool:
         """Remove everything; returns whether there was anything."""
-        label = f"com.docker.compose.project={self.project}"
+        there = self._clear()
+        if plan := lab_plan.load(self.folder):
+            engine.forget(self.ctx, plan.host)
+        if not self.dry:
+            for file in self.folder.glob("*"):
+                file.unlink()
+        return there or plan is not None
+
+    def _clear(self) -> bool:
+        """Remove containers, networks and volumes, with or without a folder that tells of them."""
+        label = f"{PROJECT}={self.project}"
         containers = self.client.container.list(all=True, filters=[("label", label)])
         networks = self.client.network.list(filters={"label": label})
         if containers:
             self.client.container.remove(containers, force=True, volumes=True)
         for network in networks:
             network.remove()
-        if plan := lab_plan.load(self.folder):
-            engine.forget(self.ctx, plan.host)
-        there = bool(containers or networks or self.folder.exists())
-        if not self.dry:
-            shutil.rmtree(self.folder, ignore_errors=True)
-        return there
+        return bool(containers or networks)
 
 
 def node_image() -> str:

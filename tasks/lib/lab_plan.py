@@ -108,8 +108,7 @@ def load(folder: Path) -> Plan | None:
 
 def save(folder: Path, plan: Plan) -> None:
     """Keep the facts, for nobody else to read."""
-    folder.mkdir(parents=True, exist_ok=True)
-    folder.chmod(0o700)
+    folder.mkdir(0o700, parents=True, exist_ok=True)
     write(folder / "lab.json", json.dumps(asdict(plan), indent=1))
 
 

@@ -211,14 +211,17 @@ def test_two_labs_are_side_by_side_and_down_leaves_nothing_of_one(lab, name):
     assert "wrong" not in must("lab.status", "--name", lab["LAB_NAME"])
 
 
-def test_an_interrupted_lab_is_removed_even_without_its_folder(name):
+def test_a_lab_being_made_is_left_alone_and_an_interrupted_one_is_removed(name):
     command = ["./inv", "lab.up", "--name", name, "--nodes", "1"]
     with subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     ) as up:
         until(lambda: "node1" in containers(name), 120)
+        second = inv("lab.up", "--name", name)
         up.send_signal(signal.SIGINT)
         said = up.communicate(timeout=30)[1]
+    assert second.returncode == 2
+    assert f"another task is at work on lab {name}" in second.stderr
     assert up.returncode == 130
     assert said.splitlines()[-1] == "inv: interrupted"
     shutil.rmtree(ROOT / ".lab" / name)
@@ -249,8 +252,15 @@ def test_dry_starts_nothing(name):
     assert not (ROOT / ".lab" / name).exists()
 
 
-@pytest.mark.parametrize("words", [["--name", "A b"], ["--nodes", "-1"], ["--nodes", "21"]])
-def test_what_cannot_be_is_refused_before_anything_is_made(words):
-    done = inv("lab.up", *words)
+@pytest.mark.parametrize("nodes", ["-1", "21"])
+def test_a_number_of_servers_that_cannot_be_is_refused_before_anything_is_made(nodes, name):
+    done = inv("lab.up", "--name", name, "--nodes", nodes)
     assert done.returncode == 2
-    assert "Traceback" not in done.stderr
+    assert f"inv: a lab of {nodes} servers - 1 to 20" in done.stderr
+    assert not (ROOT / ".lab" / name).exists()
+
+
+def test_a_name_that_cannot_be_is_refused():
+    done = inv("lab.up", "--name", "../up")
+    assert done.returncode == 2
+    assert "inv: no name for a lab: '../up' - use a-z, 0-9 and hyphens" in done.stderr
