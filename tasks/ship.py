@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from invoke import Context, task
 
+DOTENV = "write DEPLOY_URL and DEPLOY_IMAGE to this file"
+
 
 @task(
     help={
@@ -35,9 +37,17 @@ def preflight(ctx: Context, env: str = "", ref: str = "") -> None:
         "ref": "release this commit, tag, branch or digest (default: what is released)",
         "plan": "show what would change, and stop",
         "force": "deploy an untested image, for this reason, which is recorded",
+        "dotenv": DOTENV,
     }
 )
-def deploy(ctx: Context, env: str = "", ref: str = "", plan: bool = False, force: str = "") -> None:
+def deploy(
+    ctx: Context,
+    env: str = "",
+    ref: str = "",
+    plan: bool = False,
+    force: str = "",
+    dotenv: str = "",
+) -> None:
     """Put an environment's image on its servers; nothing drops.
 
     Exit status: 1 failed and undone, 2 refused, 3 a person is needed, 4 locked.
@@ -45,6 +55,7 @@ def deploy(ctx: Context, env: str = "", ref: str = "", plan: bool = False, force
     Example: inv deploy --env=staging --ref=main
     """
     from .lib import (
+        builds,
         console,
         errors,
         lease,
@@ -71,13 +82,15 @@ def deploy(ctx: Context, env: str = "", ref: str = "", plan: bool = False, force
             shipping.plan(old, wanted)
             if now and shipping.runs(there, now, old, wanted):
                 console.say(f"release {now.number} runs already: nothing to do")
-                return
-            if force:
-                release.admit(there.registry, image, force)
-            made = releases.new(history, wanted.image, image.revision, force)
-            shipping.deploy(there, wanted, made, old, held)
+            else:
+                if force:
+                    release.admit(there.registry, image, force)
+                made = releases.new(history, wanted.image, image.revision, force)
+                shipping.deploy(there, wanted, made, old, held)
             if ref:
                 release.move(there.registry, env, image)
+        builds.write({dotenv: shipping.dotenv(there, wanted)})
+        print(wanted.image)
 
 
 @task(
@@ -85,16 +98,17 @@ def deploy(ctx: Context, env: str = "", ref: str = "", plan: bool = False, force
         "env": "the environment, as invoke.yaml names it",
         "to": "the number of a release, as inv releases shows it (default: the one before)",
         "force": "go back across a migration that cannot be reversed, for this reason",
+        "dotenv": DOTENV,
     }
 )
-def rollback(ctx: Context, env: str = "", to: str = "", force: str = "") -> None:
+def rollback(ctx: Context, env: str = "", to: str = "", force: str = "", dotenv: str = "") -> None:
     """Go back to a release: its image, stack, configs and secrets.
 
     The database stays as it is.
 
     Example: inv rollback --env=prod
     """
-    from .lib import errors, lease, preflight, releases, settings, shipping, target
+    from .lib import builds, errors, lease, preflight, releases, settings, shipping, target
 
     facts = settings.read(ctx)
     with (
@@ -112,3 +126,5 @@ def rollback(ctx: Context, env: str = "", to: str = "", force: str = "") -> None
         shipping.plan(old, wanted)
         made = releases.back(history, goal, force)
         shipping.deploy(there, wanted, made, old, held)
+        builds.write({dotenv: shipping.dotenv(there, wanted)})
+        print(wanted.image)

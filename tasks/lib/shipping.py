@@ -37,6 +37,11 @@ def plan(old: Stack | None, new: Stack) -> None:
         console.say(console.colour(f"  {line}", {"+": 32, "-": 31}.get(line[:1], 33)))
 
 
+def dotenv(there: Target, stack: Stack) -> str:
+    """Where a stack answers and which image it runs, as GitLab's dotenv reports have variables."""
+    return f"DEPLOY_URL={there.environment.url}\nDEPLOY_IMAGE={stack.image}\n"
+
+
 def runs(there: Target, old: Release | None, before: Stack | None, new: Stack) -> bool:
     """Whether a stack is what runs already, and is well."""
     if old is None or before is None or stack.difference(before, new):
