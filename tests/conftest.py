@@ -6,7 +6,7 @@ import os
 import shutil
 import socket
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -36,27 +36,36 @@ def inv() -> Inv:
     return run
 
 
+@pytest.fixture(scope="session")
+def make_clone() -> Callable[[Path], Path]:
+    """Copies the work tree, its new files too, into a repository of its own, with this .venv."""
+
+    def make(folder: Path) -> Path:
+        listed = subprocess.run(
+            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+            cwd=ROOT, capture_output=True, text=True, check=True,
+        ).stdout  # fmt: skip
+        for name in filter(None, listed.split("\0")):
+            if (ROOT / name).is_file():
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(ROOT / name, folder / name)
+        (folder / ".venv").mkdir(parents=True)
+        for name in ("bin", "lib", "pyvenv.cfg"):
+            (folder / ".venv" / name).symlink_to(ROOT / ".venv" / name)
+        stamp = (ROOT / ".venv/.requirements").read_text().replace(str(ROOT), str(folder), 1)
+        (folder / ".venv/.requirements").write_text(stamp)
+        git = ["git", "-c", "user.name=t", "-c", "user.email=t@example.com"]
+        for words in (["init", "-q", "-b", "main"], ["add", "-A"], ["commit", "-qm", "a clone"]):
+            subprocess.run([*git, *words], cwd=folder, check=True)
+        return folder
+
+    return make
+
+
 @pytest.fixture
-def clone(tmp_path: Path) -> Iterator[Path]:
-    """A copy of the work tree's tracked and new files in a folder of its own, with this .venv."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT, capture_output=True, text=True, check=True,
-    ).stdout  # fmt: skip
-    folder = tmp_path / "clone"
-    for name in filter(None, listed.split("\0")):
-        if (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, folder / name)
-    (folder / ".venv").mkdir(parents=True)
-    for name in ("bin", "lib", "pyvenv.cfg"):
-        (folder / ".venv" / name).symlink_to(ROOT / ".venv" / name)
-    stamp = (ROOT / ".venv/.requirements").read_text().replace(str(ROOT), str(folder), 1)
-    (folder / ".venv/.requirements").write_text(stamp)
-    git = ["git", "-c", "user.name=t", "-c", "user.email=t@example.com"]
-    for words in (["init", "-q", "-b", "main"], ["add", "-A"], ["commit", "-qm", "a clone"]):
-        subprocess.run([*git, *words], cwd=folder, check=True)
-    yield folder
+def clone(tmp_path: Path, make_clone: Callable[[Path], Path]) -> Path:
+    """A copy of the work tree in a folder of its own."""
+    return make_clone(tmp_path / "clone")
 
 
 @pytest.fixture

@@ -6,13 +6,16 @@ import os
 import shlex
 import subprocess
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from . import faults
+from .support import SLOW, Exports, Run, Site
+
 ROOT = Path(__file__).resolve().parents[2]
-Exports = dict[str, str]
 
 
 def inv(*words: str, env: Exports | None = None) -> subprocess.CompletedProcess[str]:
@@ -44,16 +47,73 @@ def new_name() -> str:
     return f"test-{uuid.uuid4().hex[:8]}"
 
 
-@pytest.fixture(scope="session")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exports]:
+@contextmanager
+def started(login: Path, name: str = "") -> Iterator[Exports]:
     """A lab of three servers, as the variables with which tasks work with it.
 
     LAB_NAME is its name, for lab.status and the like.
+
+    Args:
+        login: a folder for what docker remembers of the login to its registry.
+        name: a lab that is there, or is to stay.
     """
-    name = new_name()
+    mine = name or new_name()
     try:
-        exports = variables(must("lab.up", "--name", name))
-        login = str(tmp_path_factory.mktemp("docker-config"))
-        yield {**exports, "LAB_NAME": name, "DOCKER_CONFIG": login}
+        exports = variables(must("lab.up", "--name", mine))
+        yield {**exports, "LAB_NAME": mine, "DOCKER_CONFIG": str(login)}
     finally:
-        must("lab.down", "--name", name)
+        if not name:
+            must("lab.down", "--name", mine)
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exports]:
+    """A lab of three servers; see started."""
+    with started(tmp_path_factory.mktemp("docker-config")) as exports:
+        yield exports
+
+
+@pytest.fixture(scope="session")
+def site(
+    tmp_path_factory: pytest.TempPathFactory, make_clone: Callable[[Path], Path]
+) -> Iterator[Site]:
+    """The app, deployed from a clone, in a lab of its own: only its tests touch those servers.
+
+    site.first is the first deploy, site.good the commit that it brought. A test that deploys leaves
+    a version that works. LAB=NAME takes the lab of that name, and leaves it for the next run.
+    """
+    folder = tmp_path_factory.mktemp("site")
+    with started(folder / "docker-config", os.environ.get("LAB", "")) as exports:
+        made = Site(make_clone(folder / "clone"), exports)
+        made.wipe()
+        made.set_up()
+        made.write("myapp/urls.py", SLOW, add=True)
+        made.good = made.build("the site")
+        made.first = made.must("deploy", f"--ref={made.good}")
+        yield made
+
+
+@pytest.fixture
+def fault(request: pytest.FixtureRequest, site: Site) -> Callable[..., None]:
+    """Sees how a task ended that met a fault, and what serves afterwards; see faults.py.
+
+    The fault's name is that of the test's mark: @pytest.mark.fault("a host is down").
+    """
+
+    def judge(run: Run, status: int, serves: str, where: Site | None = None) -> None:
+        place = where or site
+        assert run.status == status, run.text
+        assert run.verdict.startswith("inv: ") or not status, run.text
+        assert "Traceback" not in run.text
+        assert place.versions() == {serves}, run.text
+        assert place.lock == ""
+        mark = request.node.get_closest_marker("fault")
+        faults.record(mark.args[0], run, faults.served(serves, site.good))
+
+    return judge
+
+
+def pytest_sessionfinish() -> None:
+    """Write the table of faults, where FAULTS names a file for it."""
+    if file := os.environ.get("FAULTS"):
+        faults.write(Path(file))

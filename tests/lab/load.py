@@ -161,7 +161,5 @@ def _form(fields: dict[str, str]) -> bytes:
     """A form's body, with a file."""
     parts = [f'name="{key}"\r\n\r\n{value}' for key, value in fields.items()]
     parts.append(f'name="file"; filename="a.txt"\r\nContent-Type: text/plain\r\n\r\n{"a" * SIZE}')
-    lines = "".join(
-        f"--{BOUNDARY}\r\nContent-Disposition: form-data; {each}\r\n" for each in parts
-    )
+    lines = "".join(f"--{BOUNDARY}\r\nContent-Disposition: form-data; {each}\r\n" for each in parts)
     return f"{lines}--{BOUNDARY}--\r\n".encode()

@@ -10,8 +10,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -123,7 +122,7 @@ class Run:
 
     @property
     def verdict(self) -> str:
-        """What it says of its failure: from the first line of `inv: ` on; empty when all is well."""
+        """What it says of its failure, from its first line on; empty when all is well."""
         lines = [line for _, line in self.lines]
         start = next((n for n, line in enumerate(lines) if line.startswith("inv: ")), len(lines))
         return "\n".join(lines[start:])
@@ -138,12 +137,16 @@ class Site:
         lab: the variables with which tasks work with the lab.
         env: the environment.
         more: variables on top, for every task.
+        good: the commit that was deployed first, without a fault.
+        first: that deploy.
     """
 
     root: Path
     lab: Exports
     env: str = "lab"
     more: Exports = field(default_factory=dict)
+    good: str = ""
+    first: Run | None = None
 
     # Tasks.
 
@@ -240,13 +243,17 @@ class Site:
     def versions(self, times: int = 6) -> set[str]:
         """The commits that answer, of several requests; "nothing" stands for no answer."""
         answers = [self.get("/livez") for _ in range(times)]
-        return {json.loads(body)["version"] if code == 200 else "nothing" for code, _, body in answers}
+        return {
+            json.loads(body)["version"] if code == 200 else "nothing" for code, _, body in answers
+        }
 
     @property
     def nodes(self) -> dict[str, str]:
         """The servers' containers by name: node1 and so on."""
         name = self.lab["LAB_NAME"]
-        shown = docker("ps", "--all", "--format", "{{.Names}}", "--filter", f"name=-lab-{name}-node")
+        shown = docker(
+            "ps", "--all", "--format", "{{.Names}}", "--filter", f"name=-lab-{name}-node"
+        )
         return {whole.rpartition("-")[2]: whole for whole in sorted(shown.split())}
 
     def on(self, node: str, script: str, text: str = "") -> str:
@@ -305,11 +312,3 @@ class Site:
             left = f"docker ps -aq -f name={self.stack}_"
             until(lambda node=node, left=left: not self.on(node, left), 60)
             self.on(node, volumes)
-
-
-@contextmanager
-def timed(limit: float) -> Iterator[None]:
-    """See that something takes no longer than this many seconds."""
-    began = time.monotonic()
-    yield
-    assert time.monotonic() - began <= limit

@@ -1,0 +1,46 @@
+"""The table of faults, docs/faults.md: what the tests saw of each, when FAULTS names that file.
+
+FAULTS=docs/faults.md ./inv test --path tests/lab --all --slow
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from .support import Run
+
+HEAD = """\
+# What goes wrong, and what you see then
+
+Written by the tests in `tests/lab`, which do all of this to a real Swarm:
+`FAULTS=docs/faults.md ./inv test --path tests/lab --all --slow`. After each of them nobody has the
+lock, and the next deploy works.
+
+| Fault | Exit status, and what is said | Serves then | Seconds |
+| --- | --- | --- | --- |
+"""
+_rows: dict[str, str] = {}
+
+
+def served(commit: str, good: str) -> str:
+    """What serves, in the table's words."""
+    return {"nothing": "nothing, as before", good: "the version before"}.get(
+        commit, "the new version"
+    )
+
+
+def record(fault: str, run: Run, serves: str) -> None:
+    """Keep a row for the table."""
+    said = (run.verdict.splitlines() or [run.lines[-1][1]])[0]
+    # What differs from run to run.
+    said = re.sub(r"\b(sha256:)?[0-9a-f]{12,}\b", "...", said)
+    said = re.sub(r"127\.0\.0\.1:\d+", "HOST", said).replace("|", "\\|")
+    _rows[fault] = f"| {fault} | {run.status}: `{said}` | {serves} | {run.seconds:.0f} |"
+
+
+def write(file: Path) -> None:
+    """Write the table; rows of faults that were not tried this time stay."""
+    old = file.read_text().split("| --- |\n")[-1].splitlines() if file.is_file() else []
+    rows = {line.split(" | ")[0].removeprefix("| "): line for line in old} | _rows
+    file.write_text(HEAD + "".join(f"{line}\n" for line in rows.values()))
