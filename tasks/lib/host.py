@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
@@ -119,13 +120,15 @@ class Silent(Failed):
 
 
 @contextmanager
-def connected(ctx: Context, names: Sequence[str]) -> Iterator[list[Host]]:
+def connected(
+    ctx: Context, names: Sequence[str], env: Mapping[str, str] = os.environ
+) -> Iterator[list[Host]]:
     """Connections to servers, all at once. One that does not answer is left out, with a warning.
 
     Raises Failed, with every problem a line, when the first does not answer, or one of them is not
     who it was or refuses us.
     """
-    hosts = [Host(ctx, name) for name in names]
+    hosts = [Host(ctx, name, env) for name in names]
     with ExitStack() as stack:
         for each in hosts:
             stack.callback(each.close)
@@ -155,6 +158,8 @@ def _connection(name: str, env: Mapping[str, str]) -> Any:
     """A connection of Fabric's, as strict about host keys as OpenSSH: on every hop."""
     from fabric import Config, Connection
 
+    # What goes wrong reaches the user as an exception; else it would be told twice.
+    logging.getLogger("paramiko").addHandler(logging.NullHandler())
     options: dict[str, Any] = {"banner_timeout": CONNECT, "auth_timeout": 20}
     if env.get("SSH_PRIVATE_KEY"):
         options |= {"pkey": _key(env), "allow_agent": False, "look_for_keys": False}

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from . import console, engine, lab_files, lab_plan, lab_swarm, process
+from . import console, engine, lab_files, lab_plan, lab_sites, lab_swarm, process
 from .errors import REFUSED, Failed
 from .image import HUB, Reference
 from .lab_plan import Plan
@@ -187,7 +187,9 @@ class Lab:
         self._write(settings.name, lab_files.overlay(plan, name, self.environments))
         lab_plan.write(self.folder / "known_hosts", hosts)
         lab_plan.write(self.folder / "key", plan.private)
-        return lab_files.exports(plan, settings, hosts)
+        told = lab_files.variables(plan, settings, hosts)
+        lab_sites.prepare(self.ctx, self.settings, settings, told)
+        return lab_files.exports(told)
 
     def _run(self, node: str, *words: str) -> str:
         return str(self.client.container.execute(f"{self.project}-{node}", list(words)))

@@ -76,7 +76,7 @@ def overlay(plan: Plan, project: str, environments: Iterable[str]) -> dict[str, 
         name: {
             "url": f"http://127.0.0.1:{port}",
             "hosts": [f"deploy@127.0.0.1:{each}" for each in plan.ssh],
-            "values": {"REPLICAS": 2, "HTTP_PORT": 80 + number},
+            "values": {"REPLICAS": 2, "HTTP_PORT": 80 + number, "HTTPS_PORT": 443 + number},
         }
         for number, (name, port) in enumerate(zip(environments, plan.http, strict=False))
     }
@@ -89,9 +89,9 @@ def known_hosts(plan: Plan, keys: Iterable[str]) -> str:
     return "".join(f"[127.0.0.1]:{port} {' '.join(key.split()[:2])}\n" for port, key in lines)
 
 
-def exports(plan: Plan, settings: Path, hosts: str) -> str:
-    """Lines for the shell, after which the tasks work with the lab."""
-    variables = {
+def variables(plan: Plan, settings: Path, hosts: str) -> dict[str, str]:
+    """What lets the tasks work with the lab."""
+    return {
         "INVOKE_RUNTIME_CONFIG": str(settings),
         "CI_REGISTRY": plan.host,
         "CI_REGISTRY_USER": USER,
@@ -100,4 +100,8 @@ def exports(plan: Plan, settings: Path, hosts: str) -> str:
         "SSH_KNOWN_HOSTS": hosts,
         **plan.variables,
     }
+
+
+def exports(variables: Mapping[str, str]) -> str:
+    """Variables as lines for the shell."""
     return "\n".join(f"export {key}={shlex.quote(value)}" for key, value in variables.items())

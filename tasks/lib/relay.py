@@ -64,7 +64,7 @@ class Relay:
                 while chunk := channel.recv(CHUNK):
                     caller.sendall(chunk)
                 caller.shutdown(socket.SHUT_WR)
-            except OSError:
+            except (OSError, EOFError):
                 pass
             channel.close()
 
@@ -74,5 +74,5 @@ def _upstream(caller: socket.socket, channel: Channel) -> None:
         while chunk := caller.recv(CHUNK):
             channel.sendall(chunk)
         channel.shutdown_write()
-    except OSError:
+    except (OSError, EOFError):
         channel.close()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -68,13 +69,15 @@ class Target:
 
 
 @contextmanager
-def reach(ctx: Context, settings: Settings, name: str) -> Iterator[Target]:
+def reach(
+    ctx: Context, settings: Settings, name: str, env: Mapping[str, str] = os.environ
+) -> Iterator[Target]:
     """Connect to an environment. Raises Failed, before anything is changed, when that fails."""
     environment = settings.environment(name)
     with ExitStack() as stack:
         with refusing():
             place = registry.connect(ctx, settings)
-            hosts = stack.enter_context(host.connected(ctx, environment.hosts))
+            hosts = stack.enter_context(host.connected(ctx, environment.hosts, env))
             login = stack.enter_context(engine.lent(place.login))
             there = stack.enter_context(hosts[0].docker())
         swarm = Swarm(ctx, {**there, **login})
