@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import yaml
 
 from . import faults
 from .support import SLOW, Exports, Run, Site
@@ -73,6 +74,15 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exports]:
         yield exports
 
 
+def quick(settings: Path, mine: Path) -> str:
+    """Write a lab's settings with less patience for replicas; returns the file."""
+    content = yaml.safe_load(settings.read_text())
+    for place in content["environments"].values():
+        place["values"] |= {"START_PERIOD": "10s", "HEALTH_INTERVAL": "2s"}
+    mine.write_text(yaml.safe_dump(content))
+    return str(mine)
+
+
 @pytest.fixture(scope="session")
 def site(
     tmp_path_factory: pytest.TempPathFactory, make_clone: Callable[[Path], Path]
@@ -84,7 +94,8 @@ def site(
     """
     folder = tmp_path_factory.mktemp("site")
     with started(folder / "docker-config", os.environ.get("LAB", "")) as exports:
-        made = Site(make_clone(folder / "clone"), exports)
+        settings = quick(Path(exports["INVOKE_RUNTIME_CONFIG"]), folder / "invoke.yaml")
+        made = Site(make_clone(folder / "clone"), {**exports, "INVOKE_RUNTIME_CONFIG": settings})
         made.wipe()
         made.set_up()
         made.write("myapp/urls.py", SLOW, add=True)
