@@ -1,0 +1,39 @@
+"""README's four commands, typed as they stand there, lead to a running deploy."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.engine
+
+
+def test_four_commands_lead_to_a_running_deploy(clone: Path, inv):
+    text = (clone / "README.md").read_text()
+    block = re.search(r"## A deploy in four commands.*?```sh\n(.*?)```", text, re.S)
+    assert block
+    commands = block[1].strip().splitlines()
+    assert len(commands) == 4
+    env = {k: v for k, v in os.environ.items() if k != "CI" and not k.startswith("INVOKE_")}
+    try:
+        done = subprocess.run(
+            ["bash", "-ec", "\n".join(commands)],
+            cwd=clone, env=env, capture_output=True, text=True, timeout=600,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        url = re.search(r"^release 1 runs: (http://\S+)$", done.stderr, re.M)
+        assert url, done.stderr
+        with urllib.request.urlopen(f"{url[1]}/livez", timeout=10) as answer:
+            runs = json.load(answer)["version"]
+        head = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=clone, capture_output=True, text=True, check=True
+        ).stdout
+        assert runs == head.strip()
+    finally:
+        inv("lab.down", root=clone)
