@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 POLL = 0.3
 ENDED_BADLY = {"failed", "rejected"}
+# A replica is to go on for ever. One that is stopped for being unhealthy may say that all is well.
+ENDED = ENDED_BADLY | {"complete"}
 # Nanoseconds that Swarm gives a container to stop, when nothing else is said.
 GRACE = 10 * 10**9
 # States of an update in which Swarm has given it up.
@@ -92,9 +94,7 @@ def judge(
     new = [each for each in meant if same(each["Spec"], template)]
     healthy = [each for each in new if each["Status"]["State"] == "running"]
     failed = (
-        each
-        for each in mine
-        if each["Status"]["State"] in ENDED_BADLY and each["ID"] not in before.tasks
+        each for each in mine if each["Status"]["State"] in ENDED and each["ID"] not in before.tasks
     )
     update = service.get("UpdateStatus") or {}
     fresh = update != (before.updates.get(name) or {})
@@ -177,6 +177,8 @@ def describe(task: Mapping[str, Any]) -> str:
     code = (status.get("ContainerStatus") or {}).get("ExitCode")
     known = f"exit code {code}" if code and f"({code})" not in why else ""
     slot = f"replica {task['Slot']} " if task.get("Slot") else ""
+    if status["State"] == "complete":
+        return f"{slot}ended (exit code 0)"
     return f"{slot}{status['State']}: {why}" + (f" ({known})" if known else "")
 
 

@@ -134,8 +134,7 @@ def undone(
         yield
     except (Exception, KeyboardInterrupt) as error:
         why = "interrupted" if isinstance(error, KeyboardInterrupt) else explain(error)
-        console.warn(f"{why}: undoing it")
-        autopsy.tell(there, error)
+        why = autopsy.tell(there, error, why)
         try:
             state = _undo(there, new, old, held)
         except (Exception, KeyboardInterrupt) as second:
