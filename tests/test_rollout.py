@@ -79,6 +79,17 @@ def test_swarm_having_given_up_an_earlier_update_does_not():
     assert judge(task("1"), before=before, **status).given_up == ""
 
 
+def test_going_back_forgives_what_the_version_that_goes_does():
+    before = rollout.Snapshot(frozenset(), {}, going_back=True)
+    bad = task("3", image="old", state="failed", desired="shutdown")
+    found = judge(task("1"), task("2"), bad, before=before, State="rollback_completed")
+    assert found.failed is None
+    assert found.given_up == ""
+    assert found.done
+    worse = task("4", state="failed", desired="shutdown")
+    assert judge(task("1"), worse, before=before).failed == worse
+
+
 def test_the_exit_code_is_told_when_the_words_lack_it():
     status = {"ContainerStatus": {"ExitCode": 137}, "Err": "task: unhealthy container"}
     bad = task("1", state="failed", **status)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from .target import Target
 
 POLL = 0.3
+# What the app itself answers when it fails, and how often in a row makes that sure.
+ERROR, SURE = 500, 4
 ENDED_BADLY = {"failed", "rejected"}
 # A replica is to go on for ever. One that is stopped for being unhealthy may say that all is well.
 ENDED = ENDED_BADLY | {"complete"}
@@ -40,10 +42,16 @@ class Broken(Failed):
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What there was before: the tasks' IDs, and how each service's last update stood."""
+    """What there was before: the tasks' IDs, and how each service's last update stood.
+
+    Args:
+        going_back: what fails now may be of the version that goes, and Swarm may be rolling back to
+            the one that is wanted: neither is a failure.
+    """
 
     tasks: frozenset[str]
     updates: Mapping[str, Any]
+    going_back: bool = False
 
 
 @dataclass(frozen=True)
@@ -76,12 +84,12 @@ class Progress:
         return ", ".join(parts)
 
 
-def snapshot(swarm: Swarm, stack: str) -> Snapshot:
+def snapshot(swarm: Swarm, stack: str, going_back: bool = False) -> Snapshot:
     """What there is now."""
     services = swarm.services(stack)
     tasks = swarm.tasks(services.values())
     updates = {name: each.get("UpdateStatus") for name, each in services.items()}
-    return Snapshot(frozenset(each["ID"] for each in tasks), updates)
+    return Snapshot(frozenset(each["ID"] for each in tasks), updates, going_back)
 
 
 def judge(
@@ -94,11 +102,15 @@ def judge(
     new = [each for each in meant if same(each["Spec"], template)]
     healthy = [each for each in new if each["Status"]["State"] == "running"]
     failed = (
-        each for each in mine if each["Status"]["State"] in ENDED and each["ID"] not in before.tasks
+        each
+        for each in mine
+        if each["Status"]["State"] in ENDED
+        and each["ID"] not in before.tasks
+        and (not before.going_back or same(each["Spec"], template))
     )
     update = service.get("UpdateStatus") or {}
     fresh = update != (before.updates.get(name) or {})
-    state = update.get("State", "") if fresh else ""
+    state = update.get("State", "") if fresh and not before.going_back else ""
     return Progress(
         name,
         wanted=service["Spec"]["Mode"].get("Replicated", {}).get("Replicas", len(meant)),
@@ -145,7 +157,7 @@ def watch(there: Target, stack: Stack, before: Snapshot, soak: float, lease: Lea
             if each.failed or each.given_up:
                 _broken(each)
         now = time.monotonic()
-        good_since = (good_since or now) if all(each.done for each in found) else None
+        good_since = (good_since or now) if found and all(each.done for each in found) else None
         if good_since is not None and now - good_since >= soak:
             return
         if now - began > limit:
@@ -191,11 +203,12 @@ def verify(url: str, revision: str, times: int, timeout: float = 20) -> None:
         timeout: seconds that it may take.
     Raises Broken with the last answer otherwise.
     """
-    good, deadline, said = 0, time.monotonic() + timeout, ""
+    good, errors, deadline = 0, 0, time.monotonic() + timeout
     while good < times:
         said = probe(f"{url}/livez", revision) or probe(f"{url}/", "")
         good = 0 if said else good + 1
-        if said and time.monotonic() > deadline:
+        errors = errors + 1 if said.endswith(f" answers {ERROR}") else 0
+        if errors == SURE or (said and time.monotonic() > deadline):
             raise Broken(said)
         if said:
             time.sleep(POLL)

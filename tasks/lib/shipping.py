@@ -150,12 +150,14 @@ def _undo(there: Target, new: Stack, old: Stack | None, held: Lease) -> str:
     if old is None:
         there.swarm.remove_services([f"{new.name}_{name}" for name in new.ours])
         return "nothing of the app runs, as before"
-    before = rollout.snapshot(there.swarm, old.name)
+    now = releases.current(there.releases.read())
+    before = rollout.snapshot(there.swarm, old.name, going_back=True)
     there.swarm.apply(old, prune=True)
     rollout.watch(there, old, before, 0, held)
-    number = next(iter(old.content["services"].values()))["deploy"]["labels"][stack.RELEASE]
-    rollout.verify(there.environment.url.rstrip("/"), "", 2)
-    return f"undone: release {number} ({short(old.image.rpartition('@')[2])}) runs as before"
+    if now is None:
+        raise Failed("the server remembers no good release")
+    rollout.verify(there.environment.url.rstrip("/"), now.revision, 2)
+    return f"undone: release {now.number} ({short(now.digest)}) runs as before"
 
 
 def _tidy(there: Target, wanted: Stack) -> None:
