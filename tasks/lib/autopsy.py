@@ -3,40 +3,64 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from . import console
+from .errors import explain
 from .swarm import Swarm
 
 if TYPE_CHECKING:
+    from .host import Host
     from .target import Target
 
 
-def tell(there: Target, error: BaseException) -> None:
-    """Show what the failed replica says of itself: its last lines, and its health check's."""
+def tell(there: Target, error: BaseException, why: str) -> str:
+    """Show why a replica failed, and its last lines. Returns why, with its health check's words.
+
+    Args:
+        error: what may know of the replica.
+        why: what is known without asking it.
+    """
     task = getattr(error, "task", None)
     if not task:
-        return
-    node, host = there.places.get(task.get("NodeID", ""), ("an unknown node", None))
+        console.warn(f"{why}: undoing it")
+        return why
+    node, host = _place(there, task)
+    said = _health(there, host, task) if host else ""
+    why = f"{why}: {said}" if said else why
+    console.warn(f"{why}: undoing it")
     console.say(f"  on {node}; its last lines:")
-    for line in there.swarm.logs(task["ID"], 15):
+    for line in _lines(there, task["ID"]):
         console.say(f"    {line}")
-    container = (task["Status"].get("ContainerStatus") or {}).get("ContainerID")
-    if not host or not container:
-        return
-    with host.docker() as env:
-        said = _health(there, env, container)
-    for line in said:
-        console.say(f"  health check: {line}")
+    return why
 
 
-def _health(there: Target, env: dict[str, str], container: str) -> list[str]:
-    """The last words of a container's health check, if it is still there."""
+# What cannot be learnt must not keep anybody from undoing it.
+def _place(there: Target, task: Mapping[str, Any]) -> tuple[str, Host | None]:
     try:
-        found = Swarm(there.ctx, env).ask(
-            "inspect", "--format", "{{json .State.Health}}", container
-        )
+        return there.places[task["NodeID"]]
     except Exception:
-        return []
-    log = (json.loads(found) or {}).get("Log") or []
-    return [log[-1]["Output"].strip()] if log and log[-1]["ExitCode"] else []
+        return "an unknown node", None
+
+
+def _lines(there: Target, task: str) -> list[str]:
+    try:
+        return there.swarm.logs(task, 15)
+    except Exception as error:
+        return [f"they cannot be read: {explain(error)}"]
+
+
+def _health(there: Target, host: Host, task: Mapping[str, Any]) -> str:
+    """The last words of a replica's failed health check, if its container is still there."""
+    container = (task["Status"].get("ContainerStatus") or {}).get("ContainerID")
+    if not container:
+        return ""
+    words = ("inspect", "--format", "{{json .State.Health}}", container)
+    try:
+        with host.docker() as env:
+            found = json.loads(Swarm(there.ctx, env).ask(*words)) or {}
+    except Exception:
+        return ""
+    log = found.get("Log") or []
+    return " ".join(log[-1]["Output"].split()) if log and log[-1]["ExitCode"] else ""

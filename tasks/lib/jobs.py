@@ -36,9 +36,14 @@ class Job:
     failed: str = ""
 
     @property
+    def name(self) -> str:
+        """What it is called in its stack."""
+        return next(iter(self.stack.content["services"]))
+
+    @property
     def service(self) -> str:
         """The service's full name."""
-        return f"{self.stack.name}_{next(iter(self.stack.content['services']))}"
+        return f"{self.stack.name}_{self.name}"
 
 
 def run(
@@ -63,7 +68,8 @@ def run(
                 _look(swarm, job)
             _fail(jobs)
             if time.monotonic() > deadline:
-                raise Failed(f"{jobs[0].service} did not end within {timeout:.0f} s")
+                late = ", ".join(job.name for job in jobs if not job.ended)
+                raise Failed(f"{late} did not end within {timeout:.0f} s (deploy.timeout)")
             time.sleep(POLL)
         return list(jobs[0].lines)
     finally:
@@ -105,4 +111,5 @@ def verdict(service: Mapping[str, Any], tasks: list[dict[str, Any]]) -> tuple[bo
 def _fail(jobs: list[Job]) -> None:
     for job in jobs:
         if job.failed:
-            raise Failed(f"{job.service}: {job.failed}")
+            last = f": {job.lines[-1].strip()}" if job.lines else ""
+            raise Failed(f"{job.name} {job.failed}{last}")

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 CHECK, STATIC, BACKUP, MIGRATE = "check", "static", "backup", "migrate"
 PENDING = Path(__file__).with_name("pending.py")
 CHECKING = 'python manage.py check --deploy --fail-level WARNING >&2 && exec python -c "$0"'
+MIGRATING = 'python manage.py migrate --noinput && exec python -c "$0" >/dev/null'
+# A migration that waits for a table holds up all that comes after it: not for long. And one whose
+# job has been ended goes on no longer.
+SESSION = "-c lock_timeout=5s -c client_connection_check_interval=1s"
 DUMP = (
     "PGPASSWORD=$(cat /run/secrets/POSTGRES_PASSWORD) exec pg_dump --host=db --format=custom "
     '--username="$POSTGRES_USER" --file="/backups/$0.dump" "$POSTGRES_DB"'
@@ -57,7 +61,14 @@ def _migrate(
     for name in found["final"]:
         console.warn(f"{name} cannot be reversed")
     note |= {"migrations": names, "final": found["final"]}
-    jobs.run(there.swarm, [new.job(MIGRATE, ["manage", "migrate", "--noinput"])], limit, held)
+    jobs.run(there.swarm, [migration(new)], limit, held)
+
+
+def migration(new: Stack) -> Stack:
+    """A job that migrates the database, then sees that the new app works with it."""
+    environment = new.content["services"][new.ours[0]]["environment"] | {"PGOPTIONS": SESSION}
+    command = ["sh", "-c", MIGRATING, PENDING.read_text("utf-8")]
+    return new.job(MIGRATE, command, environment=environment)
 
 
 def backup(new: Stack, name: str) -> Stack:
