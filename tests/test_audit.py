@@ -183,6 +183,14 @@ def test_in_tests_made_up_passwords_pass_and_real_tokens_do_not(tmp_path):
     assert kinds & SECRETS.keys() == {"AWS Access Key", "GitHub Token", "Private Key"}
 
 
+def test_a_text_may_speak_of_passwords_and_hold_none(tmp_path):
+    file = tmp_path / "README.md"
+    file.write_text("`secrets.set`, `secrets.list`\n" + "\n".join(SECRETS.values()))
+    found = {each.kind for each in leaks.find([file])}
+    assert found >= SECRETS.keys() - {"Secret Keyword"}
+    assert "Secret Keyword" not in found
+
+
 def test_all_problems_are_told_at_once(small, inv, nowhere):
     (small / "leaky.py").write_text(SECRETS["AWS Access Key"])
     done = inv("audit", root=small, INVOKE_AUDIT_DATABASE=nowhere)

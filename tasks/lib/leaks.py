@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
 # Detectors that are off in tests, where passwords and hashes are made up: what follows the word
 # password, and what is hexadecimal. A token is found there too, by its form or as it looks random.
 GUESSING = ("BasicAuthDetector", "HexHighEntropyString", "KeywordDetector")
+# Texts may speak of passwords.
+TALKING = ("KeywordDetector",)
+PROSE = {".md", ".rst", ".txt"}
 # A public address is not a secret.
 UNUSED = ("IPPublicDetector",)
 # What stands for a password in an example, and the length that a password has at least.
@@ -40,12 +44,8 @@ def find(files: Iterable[Path]) -> list[Leak]:
     from detect_secrets import SecretsCollection
     from detect_secrets.settings import default_settings
 
-    files = list(files)
     found = SecretsCollection()
-    for paths, off in (
-        ([path for path in files if not is_test(path)], UNUSED),
-        ([path for path in files if is_test(path)], (*UNUSED, *GUESSING)),
-    ):
+    for off, paths in groupby(sorted(files, key=_off), _off):
         with default_settings() as settings:
             settings.disable_plugins(*off).disable_filters(CALLS)
             settings.filters[EXCLUDE] = {"pattern": [PLACEHOLDER]}
@@ -53,6 +53,11 @@ def find(files: Iterable[Path]) -> list[Leak]:
                 found.scan_file(str(path))
     leaks = {Leak(name, each.line_number, each.type) for name, each in found if not _short(each)}
     return sorted(leaks, key=lambda each: (each.path, each.line, each.kind))
+
+
+def _off(path: Path) -> tuple[str, ...]:
+    """The detectors that are off for a file."""
+    return UNUSED + (GUESSING if is_test(path) else TALKING if path.suffix in PROSE else ())
 
 
 def _short(secret: PotentialSecret) -> bool:
