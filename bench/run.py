@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Measure what this repository does side by side with plain tools: time, size, time to reload.
+"""Measure what this repository does side by side with plain tools: time, size, bytes moved.
 
 Prints a table, and keeps it in bench/README.md and bench/results.json. The status is 1 when a
 target is not held. The image and the development server in Docker need an engine that answers.
@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable
 
 import image
+import publish
 import reloading
 import startup
 import suite
@@ -24,6 +25,7 @@ MEASURES: dict[str, Callable[[Scratch], list[table.Row]]] = {
     "suite": suite.measure,
     "reload": reloading.measure,
     "image": image.measure,
+    "publish": publish.measure,
 }
 
 
