@@ -84,13 +84,12 @@ def quick(settings: Path, mine: Path) -> str:
 
 
 @pytest.fixture(scope="session")
-def site(
+def deployed(
     tmp_path_factory: pytest.TempPathFactory, make_clone: Callable[[Path], Path]
 ) -> Iterator[Site]:
-    """The app, deployed from a clone, in a lab of its own: only its tests touch those servers.
+    """The app, deployed from a clone in a lab of its own.
 
-    site.first is the first deploy, site.good the commit that it brought. A test that deploys leaves
-    a version that works. LAB=NAME takes the lab of that name, and leaves it for the next run.
+    LAB=NAME takes the lab of that name, and leaves it for the next run.
     """
     folder = tmp_path_factory.mktemp("site")
     with started(folder / "docker-config", os.environ.get("LAB", "")) as exports:
@@ -102,6 +101,18 @@ def site(
         made.good = made.build("the site")
         made.first = made.must("deploy", f"--ref={made.good}")
         yield made
+
+
+@pytest.fixture
+def site(deployed: Site) -> Site:
+    """The app, deployed in a lab, of which site.good serves; site.first was its first deploy.
+
+    The lab is another than that of the fixture lab: only tests of the site touch its servers.
+    """
+    if deployed.versions() != {deployed.good} or deployed.lock:
+        deployed.must("unlock", "--yes")
+        deployed.must("deploy", f"--ref={deployed.good}")
+    return deployed
 
 
 @pytest.fixture

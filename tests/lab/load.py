@@ -12,30 +12,35 @@ from collections import Counter
 from dataclasses import dataclass, field
 from types import TracebackType
 
-CLIENTS, SLOW, UPLOADS = 8, 2, 2
+CLIENTS, SLOW, UPLOADS, VISITORS = 8, 2, 2, 2
 # Seconds that an upload takes on its way, and bytes that it has.
 UPLOAD, SIZE = 5, 200_000
+# Seconds that a visitor's browser takes to ask for what the page shows; longer than replicas of two
+# versions answer side by side.
+READING = 2
+FOR_EVER = "public, max-age=31536000, immutable"
 BOUNDARY = "----part"
 
 
 @dataclass
 class Load:
-    """Clients that ask without pause while it lasts: half of them keep their connection.
+    """Many clients while it lasts, half of which keep their connection.
 
-    Beside them, requests that the app takes 5 s for (/slow), and uploads that take 5 s to arrive.
+    Beside them, requests that the app takes 5 s for (/slow), uploads that take 5 s to arrive, and
+    visitors who load a page and, a moment later, its static files.
 
     Args:
         url: the site's.
         paths: what the quick ones ask for, in turn; each must be answered with 200.
-        slow: False leaves the slow requests out.
+        pause: seconds between two requests of a client: the machine is also the servers'.
         done: how many requests were answered well, by kind.
         failures: what became of the others, with the second in which it did.
         versions: how many of /livez's answers came from which commit.
     """
 
     url: str
-    paths: tuple[str, ...]
-    slow: bool = True
+    paths: tuple[str, ...] = ("/", "/livez")
+    pause: float = 0.1
     done: Counter[str] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
     versions: Counter[str] = field(default_factory=Counter)
@@ -46,9 +51,9 @@ class Load:
         self._end = threading.Event()
         self._began = time.monotonic()
         work = [lambda n=n: self._quick(keep=bool(n % 2)) for n in range(CLIENTS)]
-        if self.slow:
-            work += [lambda: self._again("slow", self._sleep)] * SLOW
-            work += [lambda: self._again("upload", self._upload)] * UPLOADS
+        work += [lambda: self._again("slow", self._sleep)] * SLOW
+        work += [lambda: self._again("upload", self._upload)] * UPLOADS
+        work += [lambda: self._again("visit", self._visit)] * VISITORS
         self._threads = [threading.Thread(target=each, daemon=True) for each in work]
 
     def __enter__(self) -> Load:
@@ -93,8 +98,7 @@ class Load:
             if not keep:
                 connection.close()
                 connection = None
-            # The machine is also the servers'.
-            time.sleep(0.01)
+            time.sleep(self.pause)
 
     def _count(self, path: str, kind: str, status: int, body: str) -> None:
         if status != 200:
@@ -149,6 +153,26 @@ class Load:
                 time.sleep(0.5)
             answer = sender.recv(4096).decode(errors="replace")
         return "" if answer.startswith("HTTP/1.1 302") else answer[:200]
+
+    def _visit(self) -> str:
+        """Load a page, then what it shows. Returns what was wrong."""
+        status, page = _ask(self._connect(), "/")
+        if status != 200:
+            return f"{status} {page[:200]}"
+        time.sleep(READING)
+        for file in static(page):
+            connection = self._connect()
+            connection.request("GET", file)
+            answer = connection.getresponse()
+            size, kept = len(answer.read()), answer.getheader("Cache-Control")
+            if (answer.status, kept) != (200, FOR_EVER) or not size:
+                return f"{file}: {answer.status} {kept} {size} bytes"
+        return ""
+
+
+def static(page: str) -> list[str]:
+    """The static files that a page shows."""
+    return sorted(set(re.findall(r'"(/static/[^"]+)"', page)))
 
 
 def _ask(connection: http.client.HTTPConnection, path: str) -> tuple[int, str]:

@@ -183,7 +183,7 @@ class Site:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text((file.read_text() if add and file.exists() else "") + text)
 
-    def build(self, what: str, files: dict[str, str] | None = None) -> str:
+    def build(self, what: str, files: dict[str, str] | None = None, tested: bool = True) -> str:
         """Build, push and mark as tested the app with some files changed; returns the commit.
 
         Args:
@@ -197,7 +197,8 @@ class Site:
         git(self.root, "commit", "--allow-empty", "--message", what)
         commit = git(self.root, "rev-parse", "HEAD")
         self.must("build", "--push")
-        self.mark(commit)
+        if tested:
+            self.mark(commit)
         if files:
             git(self.root, "reset", "--hard", "HEAD~1")
         return commit
@@ -284,9 +285,9 @@ class Site:
         inner = f"docker exec -i $(docker ps -q -f name={self.stack}_db.)"
         return self.on("node1", f"{inner} psql -U app -d app -qAtv ON_ERROR_STOP=1", text)
 
-    def load(self, *paths: str) -> Load:
+    def load(self, *paths: str, pause: float = 0.1) -> Load:
         """A load on the site, of many clients, as a context; see Load."""
-        return Load(self.url, paths or ("/", "/livez"))
+        return Load(self.url, paths or ("/", "/livez"), pause)
 
     # Expectations.
 
