@@ -24,6 +24,8 @@ ENGINE = (25, 0)
 # Gigabytes that an image's roll may need on a server.
 DISK = 2
 FILES = ("compose/base.yml", "compose/server.yml")
+# The secret that says the database is elsewhere, and the file that leaves ours out then.
+ELSEWHERE, EXTERNAL = "DATABASE_URL", "compose/external.yml"
 FREE = 'df -Pk "$1" 2>/dev/null | tail -n 1 || df -Pk / | tail -n 1'
 
 
@@ -56,7 +58,8 @@ def render(there: Target, image: Candidate) -> Stack:
     }  # fmt: skip
     versions = {key: names[0] for key, names in there.swarm.secrets(there.stack).items()}
     known = {key: versions.get(key, "") for key in there.settings.deploy.secrets}
-    client = engine.compose(there.ctx, [ROOT / file for file in FILES], there.stack, env)
+    files = [*FILES, *([EXTERNAL] if ELSEWHERE in there.settings.deploy.secrets else [])]
+    client = engine.compose(there.ctx, [ROOT / file for file in files], there.stack, env)
     config: Any = client.compose.config(return_json=True)
     return stack.render(config, there.stack, name, known)
 

@@ -57,6 +57,8 @@ def _migrate(
         console.step("backing up the database")
         note["backup"] = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         jobs.run(there.swarm, [backup(new, note["backup"])], limit, held)
+    else:
+        console.warn("no backup before migrating: the database is not this stack's")
     console.step(f"migrating: {', '.join(names)}")
     for name in found["final"]:
         console.warn(f"{name} cannot be reversed")
