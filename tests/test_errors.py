@@ -74,3 +74,15 @@ def test_a_path_that_is_not_there_is_named(inv):
     done = inv("test", "--engine", "host", "--path", "myapp/nope.py")
     assert done.returncode == 2
     assert "no such test file or folder: myapp/nope.py" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("program", "shown"),
+    [
+        ("/x/invoke/__main__.py", "no lab - ./inv lab.up, or `./inv --debug`; not /bin/inv dev"),
+        ("/x/.venv/bin/inv", "no lab - inv lab.up, or `inv --debug`; not /bin/inv dev"),
+    ],
+)
+def test_commands_are_shown_as_they_are_typed(monkeypatch, program, shown):
+    monkeypatch.setattr("sys.argv", [program])
+    assert errors.as_typed("no lab - inv lab.up, or `inv --debug`; not /bin/inv dev") == shown

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -63,7 +64,15 @@ class Executor(invoke.Executor):
         except Exception as error:
             if self.core and self.core[0].args.debug.value:
                 raise
-            raise Exit(f"inv: {explain(error)}", code=getattr(error, "code", 1)) from error
+            text = f"inv: {as_typed(explain(error))}"
+            raise Exit(text, code=getattr(error, "code", 1)) from error
+
+
+def as_typed(text: str) -> str:
+    """A text with its commands as this user types them: `./inv` where no `inv` is on the path."""
+    if Path(sys.argv[0]).name == "inv":
+        return text
+    return re.sub(r"(?<![\w./-])inv (?=[a-z-])", "./inv ", text)
 
 
 def explain(error: BaseException) -> str:
@@ -134,4 +143,4 @@ def one_line(kind: type[BaseException], error: BaseException, trace: TracebackTy
         where = f"{mark.name}:{mark.line + 1}"
         print(f"inv: {where}: not valid YAML: {error.problem} - mend that line", file=sys.stderr)  # type: ignore[attr-defined]
     else:
-        print(f"inv: {explain(error)}", file=sys.stderr)
+        print(f"inv: {as_typed(explain(error))}", file=sys.stderr)
