@@ -90,6 +90,7 @@ def recorded(there: Target, release: Release, began: float) -> Iterator[dict[str
         note["why"] = "interrupted" if isinstance(error, KeyboardInterrupt) else explain(error)
         if note["state"] == GOOD:
             note["state"] = FAILED
+            note["why"] += "; no replica of the app was touched"
         told = hooks.facts(there, release, note["why"])
         hooks.attempt(hooks.FAILURE, told, there.settings.deploy.timeout)
         code = PERSON if getattr(error, "code", 1) == PERSON else 1
@@ -140,7 +141,10 @@ def undone(
         except (Exception, KeyboardInterrupt) as second:
             note["state"] = FAILED
             what = f"{why}; and what ran before could not be brought back ({second})"
-            raise Failed(what, f"look: inv status --env={there.name}", PERSON) from None
+            hint = f"look: inv status --env={there.name}"
+            if "backup" in note:
+                hint += f"; the database as it was before: backup {note['backup']}"
+            raise Failed(what, hint, PERSON) from None
         note["state"] = UNDONE
         raise Failed(f"{why}; {state}", f"inv logs --env={there.name} tells more") from None
 
