@@ -52,6 +52,7 @@ namespace = Collection(
     ship.deploy,
     ship.rollback,
     operate.unlock,
+    rehearse.rehearse,
     images=images,
     lab=lab,
     secrets=secrets,

@@ -56,3 +56,44 @@ def status(ctx: Context, name: str = "lab") -> None:
     print(report.text)
     if report.wrong:
         raise errors.Failed(f"not well: {', '.join(report.wrong)}", f"inv lab.up --name {name}")
+
+
+@task(
+    iterable=["event"],
+    help={
+        "name": NAME,
+        "event": "only this of branch, main, tag and rollback (again for more)",
+        "keep": "leave the lab as it is afterwards, to look around",
+    },
+)
+def rehearse(ctx: Context, event: list[str], name: str = "rehearsal", keep: bool = False) -> None:
+    """Run this commit's whole GitLab pipeline for real, in a lab.
+
+    In a clean clone: for a merge request, the default branch, a tag, and a rollback after another
+    tag. Shows each job, its time, its digest and where it deployed to; the logs are kept in
+    reports/rehearsal. Fails when a job fails, when something else serves than was deployed, or when
+    a secret is in a log. Needs Node.js with npm, and rsync. A lab that is there already stays.
+
+    Example: inv rehearse --keep
+    """
+    from .lib import (
+        console,
+        errors,
+        gitlab_tool,
+        lab,
+        rehearsal,
+        rehearsal_events,
+        rehearsal_report,
+        settings,
+    )
+
+    events = rehearsal_events.wanted(event)
+    place = lab.Lab(ctx, settings.read(ctx, missing_ok=True), name)
+    gitlab_tool.install(ctx)
+    with place.alone(), rehearsal.staged(ctx, place, keep) as stage:
+        problems = rehearsal_events.perform(stage, events) + rehearsal_report.search(stage)
+        print(rehearsal_report.report(stage))
+    if keep:
+        console.say(f'the lab stays: eval "$(./inv lab.up --name {name})"')
+    if problems:
+        raise errors.Failed("\ninv: ".join(problems), "reports/rehearsal has the logs")

@@ -1,0 +1,79 @@
+"""What GitLab runs the pipeline for, played in a rehearsal one after another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from . import source
+from .errors import REFUSED, Failed
+from .gitlab import Event
+
+if TYPE_CHECKING:
+    from .rehearsal import Act, Stage
+
+BRANCH = "rehearsal/change"
+TAGS = ("v1.0.0-rehearsal", "v1.0.1-rehearsal")
+EVENTS = ("branch", "main", "tag", "rollback")
+
+
+def wanted(names: Sequence[str]) -> list[str]:
+    """The events to rehearse, in their order. Raises Failed for an unknown one."""
+    for name in names:
+        if name not in EVENTS:
+            raise Failed(f"unknown event {name!r}", f"use {', '.join(EVENTS)}", REFUSED)
+    chosen = {*names, *(["tag"] if "rollback" in names else [])}
+    return [name for name in EVENTS if not names or name in chosen]
+
+
+def perform(stage: Stage, events: Sequence[str]) -> list[str]:
+    """Play the events, one after another, until something goes wrong. Returns what did."""
+    try:
+        if "branch" in events:
+            _merge_request(stage)
+        if "main" in events:
+            _default_branch(stage)
+        if "tag" in events:
+            first = _tag(stage, TAGS[0])
+        if "rollback" in events:
+            stage.git("commit", "--quiet", "--allow-empty", "--message", "Another release")
+            _tag(stage, TAGS[1])
+            _rollback(stage, first)
+    except Failed as error:
+        return [str(error)]
+    return []
+
+
+def _merge_request(stage: Stage) -> None:
+    request = {"CI_PIPELINE_SOURCE": "merge_request_event", "CI_MERGE_REQUEST_IID": "1"}
+    stage.play(Event("merge request", _ref(stage, BRANCH) | request))
+
+
+def _default_branch(stage: Stage) -> None:
+    branch = {"CI_COMMIT_BRANCH": stage.main}
+    act = stage.play(Event(stage.main, _ref(stage, stage.main) | branch))
+    stage.verify(act, act)
+
+
+def _tag(stage: Stage, name: str) -> Act:
+    act = stage.play(Event(name, _ref(stage, name) | {"CI_COMMIT_TAG": name}))
+    stage.verify(act, act)
+    return act
+
+
+def _rollback(stage: Stage, before: Act) -> None:
+    """Press the button that goes back, in the last pipeline; what was before must answer."""
+    last = stage.acts[-1]
+    buttons = [job.name for job in last.jobs if job.hand and job.optional]
+    name = next((name for name in buttons if name.startswith("rollback")), "")
+    if not name and not stage.ctx.config.run.dry:
+        raise Failed(f"{last.event.name} has no job to roll back with", "see .gitlab-ci.yml")
+    act = stage.play(replace(last.event, name="rollback", only=name))
+    stage.verify(act, before)
+
+
+def _ref(stage: Stage, name: str) -> dict[str, str]:
+    """What GitLab says of a branch or tag."""
+    slug = {"CI_COMMIT_REF_NAME": name, "CI_COMMIT_REF_SLUG": source.slug(name)}
+    return slug | {"CI_DEFAULT_BRANCH": stage.main}

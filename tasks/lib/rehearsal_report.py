@@ -1,0 +1,64 @@
+"""How a rehearsal went: a row for each job, and what is there afterwards."""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from . import rehearsal_logs
+from .console import colour, table
+from .gitlab import BROKEN, PASSED, WARNED
+from .image import short
+
+if TYPE_CHECKING:
+    from .gitlab import Job
+    from .rehearsal import Act, Stage
+
+HEADS = ("PIPELINE", "JOB", "RESULT", "TIME", "DIGEST", "WHERE")
+COLOURS = {PASSED: 32, WARNED: 33, BROKEN: 31}
+
+
+def report(stage: Stage) -> str:
+    """The table, as people like to see it in a terminal."""
+    rows = [_row(act, job) for act in stage.acts for job in act.jobs]
+    if not rows:
+        return ""
+    shown = table(rows, HEADS)
+    for word, code in COLOURS.items():
+        shown = re.sub(rf" {word}\b", colour(f" {word}", code, sys.stdout), shown)
+    seconds = round(time.monotonic() - stage.began)
+    return f"{shown}\n\n{seconds // 60} min {seconds % 60} s in all"
+
+
+def _row(act: Act, job: Job) -> tuple[str, ...]:
+    result = job.state or ("by hand" if job.hand else "not run")
+    digests = re.findall(r"\S+/\S+@(sha256:[0-9a-f]{64})", "\n".join(job.log))
+    return (
+        act.event.name,
+        job.name,
+        result,
+        f"{job.seconds:.0f} s" if job.state else "",
+        short(digests[-1]) if digests else "",
+        job.handed.get("DEPLOY_URL", ""),
+    )
+
+
+def search(stage: Stage) -> list[str]:
+    """Keep what the jobs wrote, and search it for secrets. Returns what was found, and where."""
+    secrets = rehearsal_logs.forms(stage.variables)
+    logs = {
+        f"{act.event.name} {job.name}": "".join(f"{line}\n" for line in job.log)
+        for act in stage.acts
+        for job in act.jobs
+        if job.state
+    }
+    if logs:
+        rehearsal_logs.keep(logs, secrets)
+    written = logs | rehearsal_logs.artifacts(stage.clone)
+    return [
+        f"the value of {', '.join(names)} is in what {where} wrote"
+        for where, text in written.items()
+        if (names := rehearsal_logs.leaked(text, secrets))
+    ]
