@@ -45,6 +45,18 @@ def test_it_is_not_done_while_one_starts():
     assert str(found) == "1/2 healthy, 1 starting"
 
 
+def test_why_one_is_on_no_server_is_told():
+    found = judge(task("1"), task("2", state="pending", Err="no suitable node (full)"))
+    assert str(found) == "1/2 healthy, 1 starting (no suitable node (full))"
+
+
+def test_a_replica_that_ends_by_itself_fails_it():
+    ended = task("3", state="complete", desired="shutdown", Message="finished")
+    found = judge(task("1"), ended)
+    assert found.failed == ended
+    assert rollout.describe(ended) == "replica 1 ended (exit code 0)"
+
+
 def test_it_is_not_done_while_an_old_one_is_meant_to_run():
     found = judge(task("1"), task("2"), task("0", image="old"))
     assert not found.done

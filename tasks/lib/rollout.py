@@ -62,6 +62,7 @@ class Progress:
         wanted, healthy, starting, old: replicas.
         failed: a new task that ended badly.
         given_up: Swarm's word that it gave the update up.
+        waits: why a new task is on no server yet.
     """
 
     service: str
@@ -71,6 +72,7 @@ class Progress:
     old: int
     failed: Mapping[str, Any] | None
     given_up: str
+    waits: str = ""
 
     @property
     def done(self) -> bool:
@@ -79,7 +81,8 @@ class Progress:
 
     def __str__(self) -> str:
         parts = [f"{self.healthy}/{self.wanted} healthy"]
-        parts += [f"{self.starting} starting"] if self.starting else []
+        why = f" ({self.waits})" if self.waits else ""
+        parts += [f"{self.starting} starting{why}"] if self.starting else []
         parts += [f"{self.old} old"] if self.old else []
         return ", ".join(parts)
 
@@ -119,7 +122,12 @@ def judge(
         old=len(meant) - len(new),
         failed=next(failed, None),
         given_up=update.get("Message") or state if state in GIVEN_UP else "",
+        waits=next((each["Status"]["Err"] for each in new if _waits(each)), ""),
     )
+
+
+def _waits(task: Mapping[str, Any]) -> bool:
+    return task["Status"]["State"] == "pending" and bool(task["Status"].get("Err"))
 
 
 def same(task: Mapping[str, Any], template: Mapping[str, Any]) -> bool:

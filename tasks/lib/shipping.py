@@ -140,7 +140,7 @@ def undone(
             state = _undo(there, new, old, held)
         except (Exception, KeyboardInterrupt) as second:
             note["state"] = FAILED
-            what = f"{why}; and what ran before could not be brought back ({second})"
+            what = f"{why}; and what ran before could not be brought back ({explain(second)})"
             hint = f"look: inv status --env={there.name}"
             if "backup" in note:
                 hint += f"; the database as it was before: backup {note['backup']}"

@@ -116,7 +116,8 @@ class Swarm:
             file.write_text(stack.text(), "utf-8")
             options = ["--resolve-image", "never", "--with-registry-auth", "--detach"]
             options += ["--prune"] if prune else []
-            self.ask("stack", "deploy", *options, "--compose-file", str(file), stack.name)
+            words = ("stack", "deploy", *options, "--compose-file", str(file), stack.name)
+            again(lambda: self.ask(*words), _is_race)
 
     def remove_services(self, names: Sequence[str]) -> None:
         """End some services, by their full names."""
@@ -140,22 +141,31 @@ class Swarm:
                 self.ask(kind, "rm", name)
 
 
-def again(work: Callable[[], T]) -> T:
-    """Do what only looks, and again when it fails, lest a broken line ends a deploy."""
-    for pause in RETRIES:
-        try:
-            return work()
-        except Exception as error:
-            if not _is_line(error):
-                raise
-            time.sleep(pause)
-    return work()
-
-
 def _is_line(error: Exception) -> bool:
     """Whether docker could not speak to the engine, rather than got a no."""
     said = str(getattr(error, "stderr", "") or "").lower()
     return any(sign in said for sign in ("error during connect", "cannot connect", "eof"))
+
+
+def _is_race(error: Exception) -> bool:
+    """Whether a service was changed at the same time, as Swarm does when it rolls one back."""
+    return "update out of sequence" in str(getattr(error, "stderr", "") or "")
+
+
+def again(work: Callable[[], T], passes: Callable[[Exception], bool] = _is_line) -> T:
+    """Do what may be done twice, and again when it fails.
+
+    Args:
+        passes: whether a failure may pass: of what only looks, a broken line, lest it ends a deploy.
+    """
+    for pause in RETRIES:
+        try:
+            return work()
+        except Exception as error:
+            if not passes(error):
+                raise
+            time.sleep(pause)
+    return work()
 
 
 def manager(info: Mapping[str, Any], host: str) -> None:
