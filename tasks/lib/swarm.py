@@ -156,7 +156,7 @@ def again(work: Callable[[], T], passes: Callable[[Exception], bool] = _is_line)
     """Do what may be done twice, and again when it fails.
 
     Args:
-        passes: whether a failure may pass: of what only looks, a broken line, lest it ends a deploy.
+        passes: whether a failure may pass: a broken line, to what only looks.
     """
     for pause in RETRIES:
         try:
