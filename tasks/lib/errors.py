@@ -80,6 +80,8 @@ def explain(error: BaseException) -> str:
     kind = type(error).__name__
     if isinstance(error, Failed):
         return str(error)
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted"
     if kind == "ClientNotFoundError":
         return "docker is not installed - install Docker, or add --engine=host"
     if hasattr(error, "docker_command"):

@@ -87,7 +87,7 @@ def recorded(there: Target, release: Release, began: float) -> Iterator[dict[str
     try:
         yield note
     except BaseException as error:
-        note["why"] = "interrupted" if isinstance(error, KeyboardInterrupt) else explain(error)
+        note["why"] = explain(error)
         if note["state"] == GOOD:
             note["state"] = FAILED
             note["why"] += "; no replica of the app was touched"
@@ -134,14 +134,14 @@ def undone(
     try:
         yield
     except (Exception, KeyboardInterrupt) as error:
-        why = "interrupted" if isinstance(error, KeyboardInterrupt) else explain(error)
-        why = autopsy.tell(there, error, why)
+        why = explain(error)
         try:
+            why = autopsy.tell(there, error, why)
             state = _undo(there, new, old, held)
         except (Exception, KeyboardInterrupt) as second:
             note["state"] = FAILED
             what = f"{why}; and what ran before could not be brought back ({explain(second)})"
-            hint = f"look: inv status --env={there.name}"
+            hint = f"look: inv status --env={there.name}, then inv deploy"
             if "backup" in note:
                 hint += f"; the database as it was before: backup {note['backup']}"
             raise Failed(what, hint, PERSON) from None
