@@ -101,11 +101,16 @@ def ask(ctx: Context, env: Mapping[str, str | None], *words: str, text: str = ""
 
 
 def both(command: Sequence[str]) -> list[str]:
-    """The lines that a command of docker's writes on stdout and stderr; it may fail."""
-    done = subprocess.run(
-        told(command), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
-    )
-    return done.stdout.splitlines()
+    """The lines that a command of docker's writes on stdout and stderr.
+
+    Raises python-on-whales' DockerException, its stderr both outputs, when it fails.
+    """
+    from python_on_whales.exceptions import DockerException
+
+    done = subprocess.run(told(command), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    if done.returncode:
+        raise DockerException(list(command), done.returncode, stderr=done.stdout)
+    return done.stdout.decode(errors="replace").splitlines()
 
 
 def compose(

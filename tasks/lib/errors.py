@@ -121,7 +121,10 @@ def _docker(error: Any) -> str:
     return f"docker {verb}: {said}" + (f" - {advice}" if advice else "")
 
 
-_VERBS = {"build", "up", "down", "run", "exec", "logs", "stop", "ps", "pull", "push", "config"}
+_VERBS = {
+    *("build", "up", "down", "run", "exec", "logs", "stop", "ps", "pull", "push", "config"),
+    *("stack", "service", "secret", "node", "swarm", "info", "inspect"),
+}
 
 
 def _last_line(text: str) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from . import console
 from .errors import Failed
 from .rollout import ENDED_BADLY, describe
+from .swarm import again
 
 if TYPE_CHECKING:
     from .lease import Lease
@@ -79,8 +80,12 @@ def run(
 
 def clear(swarm: Swarm, stack: str) -> None:
     """Remove a job, whether it runs or has ended."""
-    services = swarm.services(stack).values()
-    swarm.remove_services([each["Spec"]["Name"] for each in services])
+
+    def remove() -> None:
+        services = swarm.services(stack).values()
+        swarm.remove_services([each["Spec"]["Name"] for each in services])
+
+    again(remove)
 
 
 def _look(swarm: Swarm, job: Job) -> None:
@@ -91,7 +96,7 @@ def _look(swarm: Swarm, job: Job) -> None:
     tasks = swarm.tasks(services.values())
     job.ended, job.failed = verdict(next(iter(services.values()), {}), tasks)
     if job.ended or not job.quiet:
-        lines = tuple(swarm.logs(job.service, 1000))
+        lines = tuple(swarm.logs(job.service))
         for line in lines[job.shown :] if not job.quiet or job.failed else ():
             console.say(f"  {line}")
         job.lines, job.shown = lines, len(lines)

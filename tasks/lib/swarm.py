@@ -20,8 +20,13 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 STACK = "com.docker.stack.namespace"
-# Tries of what only looks, with a pause in seconds before each, when the connection breaks.
-RETRIES = (0.2, 0.5, 1, 2, 4)
+# What docker says when the connection breaks, when the managers elect a leader, and when Swarm
+# changes a service at the same time; then the pauses in seconds before it is asked again.
+PASSING = (
+    *("error during connect", "cannot connect", "eof"),
+    *("leader", "raft:", "deadline exceeded", "update out of sequence"),
+)
+RETRIES = (0.2, 0.5, 1, 2, 4, 4)
 
 
 class Swarm:
@@ -76,11 +81,14 @@ class Swarm:
             found = self.look("service", "ps", "--quiet", "--no-trunc", *names).split()
             return self.inspect("task", found)
 
-    def logs(self, name: str, lines: int = 20) -> list[str]:
-        """The last lines that a service or one of its tasks logged."""
+    def logs(self, name: str, lines: int | str = "all") -> list[str]:
+        """The last lines that a service or one of its tasks logged; none when they are gone."""
         words = ("service", "logs", "--raw", "--tail", str(lines), name)
         command = [*engine.call(self._ctx, self.env), *words]
-        return engine.both(command)
+        try:
+            return again(lambda: engine.both(command))
+        except Exception as error:
+            return str(getattr(error, "stderr", "") or "").splitlines()
 
     # Secrets: never changed, only followed by another version.
 
@@ -105,6 +113,9 @@ class Swarm:
 
     def apply(self, stack: Stack, prune: bool = False) -> None:
         """Give a stack to the Swarm; it goes to work on it."""
+        again(lambda: self._apply(stack, prune))
+
+    def _apply(self, stack: Stack, prune: bool) -> None:
         known = set(self.look("config", "ls", "--format", "{{.Name}}").split())
         for name, text in stack.configs.items():
             if name not in known:
@@ -117,7 +128,7 @@ class Swarm:
             options = ["--resolve-image", "never", "--with-registry-auth", "--detach"]
             options += ["--prune"] if prune else []
             words = ("stack", "deploy", *options, "--compose-file", str(file), stack.name)
-            again(lambda: self.ask(*words), _is_race)
+            self.ask(*words)
 
     def remove_services(self, names: Sequence[str]) -> None:
         """End some services, by their full names."""
@@ -141,28 +152,14 @@ class Swarm:
                 self.ask(kind, "rm", name)
 
 
-def _is_line(error: Exception) -> bool:
-    """Whether docker could not speak to the engine, rather than got a no."""
-    said = str(getattr(error, "stderr", "") or "").lower()
-    return any(sign in said for sign in ("error during connect", "cannot connect", "eof"))
-
-
-def _is_race(error: Exception) -> bool:
-    """Whether a service was changed at the same time, as Swarm does when it rolls one back."""
-    return "update out of sequence" in str(getattr(error, "stderr", "") or "")
-
-
-def again(work: Callable[[], T], passes: Callable[[Exception], bool] = _is_line) -> T:
-    """Do what may be done twice, and again when it fails.
-
-    Args:
-        passes: whether a failure may pass: a broken line, to what only looks.
-    """
+def again(work: Callable[[], T]) -> T:
+    """Do what may be done twice, and again when it fails for a reason that passes."""
     for pause in RETRIES:
         try:
             return work()
         except Exception as error:
-            if not passes(error):
+            said = str(getattr(error, "stderr", "") or "").lower()
+            if not any(sign in said for sign in PASSING):
                 raise
             time.sleep(pause)
     return work()
