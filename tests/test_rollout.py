@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tasks.lib import jobs, rollout
+from tasks.lib import autopsy, jobs, rollout
 
 NEW = {"Image": "app@sha256:new", "StopGracePeriod": rollout.GRACE, "DNSConfig": {}}
 OLD = {"Image": "app@sha256:old"}
@@ -106,6 +106,13 @@ def test_the_exit_code_is_told_when_the_words_lack_it():
     status = {"ContainerStatus": {"ExitCode": 137}, "Err": "task: unhealthy container"}
     bad = task("1", state="failed", **status)
     assert rollout.describe(bad).endswith("unhealthy container (exit code 137)")
+
+
+def test_what_a_health_check_said_most_since_it_failed_is_told():
+    said = [(1, "refused"), (0, ""), (1, "503 a\nb"), (1, "503 a b"), (1, "refused")]
+    log = [{"ExitCode": code, "Output": text} for code, text in said]
+    assert autopsy.complaint(log) == "503 a b"
+    assert autopsy.complaint(log[:2]) == autopsy.complaint([]) == ""
 
 
 def test_a_job_has_ended_when_every_task_is_complete():

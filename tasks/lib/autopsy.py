@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from . import console
@@ -52,7 +52,7 @@ def _lines(there: Target, task: str) -> list[str]:
 
 
 def _health(there: Target, host: Host, task: Mapping[str, Any]) -> str:
-    """The last words of a replica's failed health check, if its container is still there."""
+    """What a replica's health check said as it failed, if its container is still there."""
     container = (task["Status"].get("ContainerStatus") or {}).get("ContainerID")
     if not container:
         return ""
@@ -62,5 +62,12 @@ def _health(there: Target, host: Host, task: Mapping[str, Any]) -> str:
             found = json.loads(Swarm(there.ctx, env).ask(*words)) or {}
     except Exception:
         return ""
-    log = found.get("Log") or []
-    return " ".join(log[-1]["Output"].split()) if log and log[-1]["ExitCode"] else ""
+    return complaint(found.get("Log") or [])
+
+
+def complaint(log: Sequence[Mapping[str, Any]]) -> str:
+    """What a health check said most since it failed; the last may only say that all is stopping."""
+    failed: list[str] = []
+    for each in log:
+        failed = [*failed, " ".join(each["Output"].split())] if each["ExitCode"] else []
+    return max(failed, key=failed.count, default="")
