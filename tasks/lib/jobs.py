@@ -58,43 +58,51 @@ def run(
     Raises Failed when one fails, with its exit code; none is left behind.
     """
     jobs = [Job(each, quiet) for each in stacks]
+    names = [each.name for each in stacks]
     try:
-        for job in jobs:
-            clear(swarm, job.stack.name)
-            swarm.apply(job.stack)
-        deadline = time.monotonic() + timeout
-        while not all(job.ended for job in jobs):
-            lease.check()
-            for job in jobs:
-                _look(swarm, job)
-            _fail(jobs)
-            if time.monotonic() > deadline:
-                late = ", ".join(job.name for job in jobs if not job.ended)
-                raise Failed(f"{late} did not end within {timeout:.0f} s (deploy.timeout)")
-            time.sleep(POLL)
+        clear(swarm, *names)
+        for each in stacks:
+            swarm.apply(each)
+        _wait(swarm, jobs, timeout, lease)
         return list(jobs[0].lines)
     finally:
-        for job in jobs:
-            clear(swarm, job.stack.name)
+        clear(swarm, *names)
 
 
-def clear(swarm: Swarm, stack: str) -> None:
-    """Remove a job, whether it runs or has ended."""
+def clear(swarm: Swarm, *stacks: str) -> None:
+    """Remove the jobs of some stacks, whether they run or have ended."""
 
     def remove() -> None:
-        services = swarm.services(stack).values()
-        swarm.remove_services([each["Spec"]["Name"] for each in services])
+        known = swarm.look("service", "ls", "--format", "{{.Name}}").split()
+        swarm.remove_services([name for name in known if name.rpartition("_")[0] in stacks])
 
     again(remove)
 
 
-def _look(swarm: Swarm, job: Job) -> None:
+def _wait(swarm: Swarm, jobs: list[Job], timeout: float, lease: Lease) -> None:
+    """Wait until all jobs have ended well. Raises Failed otherwise."""
+    deadline = time.monotonic() + timeout
+    while True:
+        lease.check()
+        waiting = [job for job in jobs if not job.ended]
+        services = swarm.inspect("service", [job.service for job in waiting])
+        tasks = swarm.tasks(services)
+        for job in waiting:
+            mine = next(each for each in services if each["Spec"]["Name"] == job.service)
+            _look(swarm, job, mine, [each for each in tasks if each["ServiceID"] == mine["ID"]])
+        _fail(jobs)
+        late = [job.name for job in jobs if not job.ended]
+        if not late:
+            return
+        if time.monotonic() > deadline:
+            what = f"{', '.join(late)} did not end within {timeout:.0f} s"
+            raise Failed(f"{what} (deploy.timeout)")
+        time.sleep(POLL)
+
+
+def _look(swarm: Swarm, job: Job, service: Mapping[str, Any], tasks: list[dict[str, Any]]) -> None:
     """See how a job stands, and show what it has printed since."""
-    if job.ended:
-        return
-    services = swarm.services(job.stack.name)
-    tasks = swarm.tasks(services.values())
-    job.ended, job.failed = verdict(next(iter(services.values()), {}), tasks)
+    job.ended, job.failed = verdict(service, tasks)
     if job.ended or not job.quiet:
         lines = tuple(swarm.logs(job.service))
         for line in lines[job.shown :] if not job.quiet or job.failed else ():

@@ -71,10 +71,10 @@ def address(url: str) -> str:
 
 def problems(there: Target, image: Candidate | None, force: str = "") -> list[str]:
     """Everything that would make a deploy fail, as far as looking can tell."""
-    with ThreadPoolExecutor(len(there.hosts)) as pool:
-        hosts = pool.map(lambda each: _host(there, each), there.hosts)
-        found = [problem for each in hosts for problem in each]
-    found += _secrets(there)
+    with ThreadPoolExecutor(len(there.hosts) + 1) as pool:
+        looks = [pool.submit(_host, there, each) for each in there.hosts]
+        looks.append(pool.submit(_secrets, there))
+        found = [problem for look in looks for problem in look.result()]
     if image and not force and not release.admitted(there.registry, image):
         digest = there.registry.image.at(image.manifest.digest)
         found.append(f'{image} is not tested - inv test --image={digest}, or --force "reason"')
@@ -84,16 +84,27 @@ def problems(there: Target, image: Candidate | None, force: str = "") -> list[st
 def recorded(there: Target, goal: Release) -> Stack:
     """The stack of a release, when all that it needs is still there. Raises Failed otherwise."""
     wanted = there.releases.stack(goal, there.stack)
-    found = problems(there, None)
+    with ThreadPoolExecutor() as pool:
+        gone = pool.submit(_gone, there, goal, wanted)
+        found = problems(there, None)
+    # A Swarm that is not there cannot tell what is gone from it.
+    if not (found and gone.exception()):
+        found += gone.result()
+    if found:
+        raise Failed("\ninv: ".join(found), code=REFUSED)
+    return wanted
+
+
+def _gone(there: Target, goal: Release, wanted: Stack) -> list[str]:
+    """What a release needs and is not there any more."""
+    found = []
     if not there.registry.digest(goal.digest):
         found.append(f"the image of release {goal.number} is gone: {goal.image}")
     for kind in ("secret", "config"):
         known = set(there.swarm.look(kind, "ls", "--format", "{{.Name}}").split())
         names = {each["name"] for each in wanted.content.get(f"{kind}s", {}).values()}
         found += [f"{kind} {name} of release {goal.number} is gone" for name in names - known]
-    if found:
-        raise Failed("\ninv: ".join(found), code=REFUSED)
-    return wanted
+    return found
 
 
 def see(there: Target, image: Candidate | None, force: str = "") -> None:

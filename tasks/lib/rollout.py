@@ -47,11 +47,13 @@ class Snapshot:
     Args:
         going_back: what fails now may be of the version that goes, and Swarm may be rolling back to
             the one that is wanted: neither is a failure.
+        ended: those of the tasks that were meant to run no more.
     """
 
     tasks: frozenset[str]
     updates: Mapping[str, Any]
     going_back: bool = False
+    ended: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -90,9 +92,10 @@ class Progress:
 def snapshot(swarm: Swarm, stack: str, going_back: bool = False) -> Snapshot:
     """What there is now."""
     services = swarm.services(stack)
-    tasks = swarm.tasks(services.values())
+    tasks = swarm.listed(services.values())
     updates = {name: each.get("UpdateStatus") for name, each in services.items()}
-    return Snapshot(frozenset(each["ID"] for each in tasks), updates, going_back)
+    ended = frozenset(task for task, meant in tasks.items() if meant == "Shutdown")
+    return Snapshot(frozenset(tasks), updates, going_back, ended)
 
 
 def judge(
@@ -157,8 +160,8 @@ def watch(there: Target, stack: Stack, before: Snapshot, soak: float, lease: Lea
     board = console.Board()
     while True:
         lease.check()
-        services = there.swarm.services(stack.name)
-        tasks = there.swarm.tasks(services.values())
+        services = there.swarm.services(stack.name, stack.content["services"])
+        tasks = there.swarm.tasks(services.values(), but=before.ended)
         found = [judge(name, each, tasks, before) for name, each in sorted(services.items())]
         board.show([(each.service, str(each)) for each in found])
         for each in found:

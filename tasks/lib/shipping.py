@@ -109,8 +109,8 @@ def _record(there: Target, release: Release) -> None:
 
 def _sweep(there: Target) -> None:
     """Put away what a deploy that was cut off has left."""
-    for name in (prepare.CHECK, prepare.STATIC, prepare.BACKUP, prepare.MIGRATE):
-        jobs.clear(there.swarm, f"{there.stack}-{name}")
+    names = (prepare.CHECK, prepare.STATIC, prepare.BACKUP, prepare.MIGRATE)
+    jobs.clear(there.swarm, *(f"{there.stack}-{name}" for name in names))
     for each in there.releases.read():
         if each.state == RUNNING:
             console.warn(f"release {each.number}, by {each.by}, was cut off")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -62,24 +62,45 @@ class Swarm:
         """The nodes."""
         return self.inspect("node", self.look("node", "ls", "--quiet").split())
 
-    def services(self, stack: str) -> dict[str, dict[str, Any]]:
-        """The services of a stack, by their names in it."""
-        names = self.look("service", "ls", "--quiet", "--filter", f"label={STACK}={stack}").split()
-        found = self.inspect("service", names)
+    def services(self, stack: str, names: Iterable[str] = ()) -> dict[str, dict[str, Any]]:
+        """The services of a stack, by their names in it.
+
+        Args:
+            names: those that are known to be there; none for all.
+        """
+        wanted = [f"{stack}_{name}" for name in names]
+        if not wanted:
+            only = ("--filter", f"label={STACK}={stack}")
+            wanted = self.look("service", "ls", "--quiet", *only).split()
+        found = self.inspect("service", wanted)
         return {each["Spec"]["Name"].removeprefix(f"{stack}_"): each for each in found}
 
-    def tasks(self, services: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """The tasks of some services, also those that have ended not long ago."""
+    def listed(self, services: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+        """The tasks of some services, also those that have ended not long ago.
+
+        Returns by ID what each is meant to be: Running, Shutdown and so on.
+        """
         names = [each["ID"] for each in services]
         if not names:
-            return []
-        found = self.look("service", "ps", "--quiet", "--no-trunc", *names).split()
+            return {}
+        form = "{{.ID}} {{.DesiredState}}"
+        shown = self.look("service", "ps", "--no-trunc", "--format", form, *names)
+        return dict(line.split(" ", 1) for line in shown.splitlines())
+
+    def tasks(
+        self, services: Iterable[Mapping[str, Any]], but: Iterable[str] = ()
+    ) -> list[dict[str, Any]]:
+        """What docker knows of those tasks.
+
+        Args:
+            but: the IDs of those that need not be asked for.
+        """
+        of, left_out = list(services), set(but)
         try:
-            return self.inspect("task", found)
+            return self.inspect("task", [each for each in self.listed(of) if each not in left_out])
         except Exception:
             # One was forgotten in between.
-            found = self.look("service", "ps", "--quiet", "--no-trunc", *names).split()
-            return self.inspect("task", found)
+            return self.inspect("task", [each for each in self.listed(of) if each not in left_out])
 
     def logs(self, name: str, lines: int | str = "all") -> list[str]:
         """The last lines that a service or one of its tasks logged; none when they are gone."""
@@ -116,9 +137,9 @@ class Swarm:
         again(lambda: self._apply(stack, prune))
 
     def _apply(self, stack: Stack, prune: bool) -> None:
-        known = set(self.look("config", "ls", "--format", "{{.Name}}").split())
+        known = self.look("config", "ls", "--format", "{{.Name}}") if stack.configs else ""
         for name, text in stack.configs.items():
-            if name not in known:
+            if name not in known.split():
                 self.ask(
                     "config", "create", "--label", f"{STACK}={stack.name}", name, "-", text=text
                 )
@@ -135,21 +156,18 @@ class Swarm:
         if names:
             self.ask("service", "rm", *names)
 
-    def forget(self, stack: str, used: Iterable[str]) -> None:
+    def forget(self, stack: str, used: Collection[str]) -> None:
         """Delete the stack's secrets and configs that are in no use: neither here nor there.
 
         Args:
             used: names that are kept; the newest version of every secret is, too.
         """
-        kept = set(used)
-        for each in self.secrets(stack).values():
-            kept.add(each[0])
-        for kind in ("secret", "config"):
-            listed = self.look(
-                kind, "ls", "--format", "{{.Name}}", "--filter", f"label={STACK}={stack}"
-            ).split()
-            for name in set(listed) - kept:
-                self.ask(kind, "rm", name)
+        only = ("--filter", f"label={STACK}={stack}")
+        configs = self.look("config", "ls", "--format", "{{.Name}}", *only).split()
+        older = [name for versions in self.secrets(stack).values() for name in versions[1:]]
+        for kind, names in (("config", configs), ("secret", older)):
+            if old := sorted({*names} - {*used}):
+                self.ask(kind, "rm", *old)
 
 
 def again(work: Callable[[], T]) -> T:
