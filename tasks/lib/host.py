@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shlex
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -41,6 +42,8 @@ class Host:
     def __init__(self, ctx: Context, name: str, env: Mapping[str, str] = os.environ) -> None:
         self.name, self._ctx, self._env = name, ctx, env
         self._connection: Any = None
+        # Several threads may find the connection broken, of which one is to open it again.
+        self._opening = threading.Lock()
 
     def open(self) -> None:
         """Connect. Raises Failed, with what to do, when that does not work."""
@@ -61,11 +64,13 @@ class Host:
 
     def session(self) -> Channel:
         """A channel for one command; a connection that broke is opened once more."""
-        transport = self._connection.transport if self._connection else None
-        if transport is None or not transport.is_active():
-            self.open()
+        with self._opening:
+            transport = self._connection.transport if self._connection else None
+            if transport is None or not transport.is_active():
+                self.open()
+                transport = self._connection.transport
         with explained(self.name):
-            return self._connection.transport.open_session(timeout=CONNECT)
+            return transport.open_session(timeout=CONNECT)
 
     def run(self, script: str, *arguments: str, text: str = "", changes: bool = True) -> str:
         """What a shell script prints on the server.
