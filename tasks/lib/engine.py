@@ -12,10 +12,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from . import console, credentials, echo, process
+from . import console, credentials, echo, process, scratch
 from .errors import REFUSED, Failed
 
 if TYPE_CHECKING:
@@ -143,15 +142,15 @@ def logged_in(ctx: Context, login: credentials.Login | None) -> Iterator[dict[st
     if login is None or login.stored:
         yield {}
         return
-    with TemporaryDirectory(prefix="docker-config-") as name:
-        private, own = Path(name), credentials.folder()
+    with scratch.folder() as private:
+        own = credentials.folder()
         for path in own.iterdir() if own.is_dir() else ():
             if path.name != "config.json":
                 (private / path.name).symlink_to(path.absolute())
         secret = {"auths", "credsStore", "credHelpers"}
         kept = {k: v for k, v in credentials.config(own).items() if k not in secret}
         (private / "config.json").write_text(json.dumps(kept))
-        env = {"DOCKER_CONFIG": name}
+        env = {"DOCKER_CONFIG": str(private)}
         sign_in(ctx, login, env)
         yield env
 
@@ -165,11 +164,11 @@ def lent(login: credentials.Login | None) -> Iterator[dict[str, str]]:
     if login is None or login.stored:
         yield {}
         return
-    with TemporaryDirectory(prefix="docker-config-") as name:
+    with scratch.folder() as private:
         pair = base64.b64encode(f"{login.user}:{login.password}".encode()).decode()
         auths = {"auths": {login.host: {"auth": pair}}}
-        (Path(name) / "config.json").write_text(json.dumps(auths))
-        yield {"DOCKER_CONFIG": name}
+        (private / "config.json").write_text(json.dumps(auths))
+        yield {"DOCKER_CONFIG": str(private)}
 
 
 def sign_in(ctx: Context, login: credentials.Login, env: Mapping[str, str]) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
+
+from . import scratch
 
 if TYPE_CHECKING:
     from paramiko import Channel
@@ -27,11 +27,11 @@ class Relay:
 
     def __init__(self, session: Callable[[], Channel]) -> None:
         self._session = session
-        self._folder = TemporaryDirectory(prefix="docker-relay-")
+        self._folder = scratch.folder()
         self._server = socket.socket(socket.AF_UNIX)
 
     def __enter__(self) -> str:
-        path = Path(self._folder.name) / "docker.sock"
+        path = self._folder.__enter__() / "docker.sock"
         self._server.bind(str(path))
         self._server.listen(16)
         threading.Thread(target=self._accept, daemon=True).start()
@@ -39,7 +39,7 @@ class Relay:
 
     def __exit__(self, *_: object) -> None:
         self._server.close()
-        self._folder.cleanup()
+        self._folder.__exit__(None, None, None)
 
     def _accept(self) -> None:
         while True:

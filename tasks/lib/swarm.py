@@ -6,11 +6,9 @@ import json
 import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from . import engine
+from . import engine, scratch
 from .errors import REFUSED, Failed
 
 if TYPE_CHECKING:
@@ -143,8 +141,8 @@ class Swarm:
                 self.ask(
                     "config", "create", "--label", f"{STACK}={stack.name}", name, "-", text=text
                 )
-        with TemporaryDirectory(prefix="stack-") as folder:
-            file = Path(folder) / "stack.json"
+        with scratch.folder() as folder:
+            file = folder / "stack.json"
             file.write_text(stack.text(), "utf-8")
             options = ["--resolve-image", "never", "--with-registry-auth", "--detach"]
             options += ["--prune"] if prune else []

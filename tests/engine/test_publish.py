@@ -143,7 +143,7 @@ def test_login_tells_whose_and_leaves_nothing_behind(repository, tmp_path):
     done = repository.inv("login", TMPDIR=str(tmp_path / "clone"))
     assert "lets you in as robot (from CI_REGISTRY_PASSWORD)" in last(done)
     assert PASSWORD not in done.stderr + done.stdout
-    assert not list((tmp_path / "clone").glob("docker-config-*"))
+    assert not list((tmp_path / "clone").glob("inv-scratch-*"))
     assert not (tmp_path / "docker-config").exists()
 
 
