@@ -40,7 +40,7 @@ BREAK = 'rm -f "$1/lock"'
 
 
 class Lease:
-    """A lock that was taken; renewed by a thread until it is left."""
+    """A lock; renewed by a thread from when it was taken until it is left."""
 
     def __init__(self, host: Host, path: str, token: str) -> None:
         self._host, self._path, self._token = host, path, token
@@ -64,13 +64,17 @@ class Lease:
             except Failed as error:
                 console.warn(f"the lock cannot be renewed now: {error}")
 
-    def __enter__(self) -> Lease:
+    def keep(self) -> None:
+        """Renew it from now on."""
         self._thread.start()
+
+    def __enter__(self) -> Lease:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._end.set()
-        self._thread.join(2)
+        if self._thread.is_alive():
+            self._thread.join(2)
         with suppress(Failed):
             self._host.run(LEAVE, self._path, self._token, changes=False)
 
@@ -99,15 +103,18 @@ def hold(host: Host, path: str, doing: str) -> Iterator[Lease]:
     token = uuid.uuid4().hex
     since = datetime.now(UTC).isoformat(timespec="seconds")
     note = {"by": owner(), "doing": doing, "since": since, "token": token}
-    try:
-        said = host.run(TAKE, path, str(LEASE), text=json.dumps(note), changes=False)
-    except CommandFailed as error:
-        if error.status != 9:
-            raise
-        raise _locked(error.said) from None
-    if said.startswith("stale: "):
-        console.warn(f"took over the lock of {_tell(said.removeprefix('stale: '))}, long silent")
+    # It is left again even when we are interrupted while the server gives it to us.
     with Lease(host, path, token) as lease:
+        try:
+            said = host.run(TAKE, path, str(LEASE), text=json.dumps(note), changes=False)
+        except CommandFailed as error:
+            if error.status != 9:
+                raise
+            raise _locked(error.said) from None
+        if said.startswith("stale: "):
+            former = _tell(said.removeprefix("stale: "))
+            console.warn(f"took over the lock of {former}, long silent")
+        lease.keep()
         yield lease
 
 
