@@ -77,7 +77,7 @@ def deploy(
             shipping.plan(shipping.previous(there, there.releases.read()), wanted)
             return
         with lease.hold(there.first, there.path, "deploys") as held:
-            history = there.releases.read()
+            history = shipping.history(there)
             now, old = releases.current(history), shipping.previous(there, history)
             shipping.plan(old, wanted)
             if now and shipping.runs(there, now, old, wanted):
@@ -88,7 +88,7 @@ def deploy(
                 made = releases.new(history, wanted.image, image.revision, force)
                 shipping.deploy(there, wanted, made, old, held)
             if ref:
-                release.move(there.registry, env, image)
+                shipping.mark(there, image)
         builds.write({dotenv: shipping.dotenv(there, wanted)})
         print(wanted.image)
 
@@ -115,7 +115,7 @@ def rollback(ctx: Context, env: str = "", to: str = "", force: str = "", dotenv:
         target.reach(ctx, facts, env) as there,
         lease.hold(there.first, there.path, "rolls back") as held,
     ):
-        history = there.releases.read()
+        history = shipping.history(there)
         goal = releases.before(history, to)
         across = releases.across(history, goal)
         if across and not force:

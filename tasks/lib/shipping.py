@@ -11,14 +11,30 @@ from typing import TYPE_CHECKING, Any
 from . import autopsy, console, hooks, jobs, prepare, releases, rollout, stack
 from .errors import Failed, explain
 from .image import short
+from .release import move
 from .releases import FAILED, GOOD, RUNNING, UNDONE, Release
 
 if TYPE_CHECKING:
     from .lease import Lease
+    from .release import Candidate
     from .stack import Stack
     from .target import Target
 
 PERSON = 3
+
+
+def history(there: Target) -> list[Release]:
+    """What was released, after what deploys that were cut off have left is put away."""
+    found = there.releases.read()
+    cut = [each for each in found if each.state == RUNNING]
+    if not cut:
+        return found
+    names = (prepare.CHECK, prepare.STATIC, prepare.BACKUP, prepare.MIGRATE)
+    jobs.clear(there.swarm, *(f"{there.stack}-{name}" for name in names))
+    for each in cut:
+        console.warn(f"release {each.number}, by {each.by}, was cut off")
+        there.releases.write(replace(each, state=FAILED, why="cut off"))
+    return there.releases.read()
 
 
 def previous(there: Target, history: list[Release]) -> Stack | None:
@@ -63,7 +79,6 @@ def deploy(there: Target, wanted: Stack, release: Release, old: Stack | None, he
 
     Raises Failed: exit status 1 when what ran before runs again, 3 when a person is needed.
     """
-    _sweep(there)
     began, limit = time.monotonic(), there.settings.deploy.timeout
     hooks.run(hooks.PRE, hooks.facts(there, release), limit)
     release = there.releases.begin(release, wanted.labelled(release.number))
@@ -105,16 +120,6 @@ def _record(there: Target, release: Release) -> None:
         there.releases.write(release)
     except Failed as error:
         console.warn(f"not recorded: release {release.number} {release.state} ({error})")
-
-
-def _sweep(there: Target) -> None:
-    """Put away what a deploy that was cut off has left."""
-    names = (prepare.CHECK, prepare.STATIC, prepare.BACKUP, prepare.MIGRATE)
-    jobs.clear(there.swarm, *(f"{there.stack}-{name}" for name in names))
-    for each in there.releases.read():
-        if each.state == RUNNING:
-            console.warn(f"release {each.number}, by {each.by}, was cut off")
-            there.releases.write(replace(each, state=FAILED, why="cut off"))
 
 
 def roll(there: Target, new: Stack, revision: str, soak: float, held: Lease) -> None:
@@ -162,6 +167,15 @@ def _undo(there: Target, new: Stack, old: Stack | None, held: Lease) -> str:
         raise Failed("the server remembers no good release")
     rollout.verify(there.environment.url.rstrip("/"), now.revision, 2)
     return f"undone: release {now.number} ({short(now.digest)}) runs as before"
+
+
+def mark(there: Target, image: Candidate) -> None:
+    """Call an image that runs the released one. Raises Failed when the registry does not let us."""
+    try:
+        move(there.registry, there.name, image)
+    except Failed as error:
+        hint = f"then inv release --env={there.name} --ref={image.manifest.digest}"
+        raise Failed(f"{image} runs, but is not what is released: {error}", hint, PERSON) from None
 
 
 def _tidy(there: Target, wanted: Stack) -> None:
