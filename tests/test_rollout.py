@@ -123,6 +123,19 @@ def test_a_job_has_ended_when_every_task_is_complete():
     assert jobs.verdict(spec, []) == (False, "")
 
 
+def test_a_failed_job_says_why_in_its_last_line_but_for_details():
+    lines = [
+        "Traceback:",
+        "Error: null value in column",
+        "DETAIL:  Failing row",
+        "LINE 1: a",
+        " ^",
+        "",
+    ]
+    assert jobs.reason(lines) == "Error: null value in column"
+    assert jobs.reason([]) == ""
+
+
 def test_a_job_has_failed_when_one_task_has():
     bad = task("1", state="failed", Err="task: non-zero exit (3)")
     ended, why = jobs.verdict({"Spec": {"Mode": {"ReplicatedJob": {}}}}, [bad])

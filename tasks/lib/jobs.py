@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from .swarm import Swarm
 
 POLL = 0.3
+MORE = re.compile(r"(DETAIL|HINT|CONTEXT|QUERY|LINE \d+):|\s|$")
 
 
 @dataclass
@@ -124,5 +126,10 @@ def verdict(service: Mapping[str, Any], tasks: list[dict[str, Any]]) -> tuple[bo
 def _fail(jobs: list[Job]) -> None:
     for job in jobs:
         if job.failed:
-            last = f": {job.lines[-1].strip()}" if job.lines else ""
-            raise Failed(f"{job.name} {job.failed}{last}")
+            why = reason(job.lines)
+            raise Failed(f"{job.name} {job.failed}" + (f": {why}" if why else ""))
+
+
+def reason(lines: Sequence[str]) -> str:
+    """The line that says why: the last, but for what PostgreSQL adds to its errors."""
+    return next((line for line in reversed(lines) if not MORE.match(line)), "")

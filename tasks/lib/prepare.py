@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import console, jobs, rollout
+from .errors import explain
 
 if TYPE_CHECKING:
     from .lease import Lease
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 CHECK, STATIC, BACKUP, MIGRATE = "check", "static", "backup", "migrate"
 PENDING = Path(__file__).with_name("pending.py")
 CHECKING = 'python manage.py check --deploy --fail-level WARNING >&2 && exec python -c "$0"'
-MIGRATING = 'python manage.py migrate --noinput && exec python -c "$0" >/dev/null'
+# Into one stream, lest what comes last is told before.
+MIGRATING = 'exec 2>&1; python manage.py migrate --noinput && exec python -c "$0" >/dev/null'
 # A migration that waits for a table holds up all that comes after it: not for long. And one whose
 # job has been ended goes on no longer.
 SESSION = "-c lock_timeout=5s -c client_connection_check_interval=1s"
@@ -63,7 +65,24 @@ def _migrate(
     for name in found["final"]:
         console.warn(f"{name} cannot be reversed")
     note |= {"migrations": names, "final": found["final"]}
-    jobs.run(there.swarm, [migration(new)], limit, held)
+    try:
+        jobs.run(there.swarm, [migration(new)], limit, held)
+    except Exception:
+        left = _pending(there, new, held)
+        for key in ("migrations", "final"):
+            note[key] = [name for name in note[key] if name not in left]
+        raise
+
+
+def _pending(there: Target, new: Stack, held: Lease) -> list[str]:
+    """The migrations that a database lacks, as far as it can tell."""
+    job = new.job(CHECK, ["python", "-c", PENDING.read_text("utf-8")])
+    try:
+        said = jobs.run(there.swarm, [job], there.settings.deploy.timeout, held, quiet=True)
+        return list(json.loads(said[-1])["pending"])
+    except Exception as error:
+        console.warn(f"which migrations were made is not known: {explain(error)}")
+        return []
 
 
 def migration(new: Stack) -> Stack:

@@ -166,7 +166,8 @@ def _origin(good: list[Release]) -> Release:
 
 def across(history: list[Release], target: Release) -> list[str]:
     """The migrations made since a release that cannot be reversed."""
-    return [name for each in history if each.number > target.number for name in each.final]
+    since = [each for each in history if each.number > target.number]
+    return list(dict.fromkeys(name for each in since for name in each.final))
 
 
 def forgettable(history: list[Release], keep: int) -> list[Release]:
