@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 from .errors import Failed
 from .swarm import Swarm
@@ -52,12 +52,16 @@ def _first(there: Target) -> Iterator[str]:
 def _join(there: Target, host: Host, managers: bool) -> Iterator[str]:
     with host.docker() as env:
         swarm = Swarm(there.ctx, env)
-        info, home = swarm.info()["Swarm"], there.swarm.info()["Swarm"]
-        if info["LocalNodeState"] != "inactive":
-            if info["NodeID"] in {each["ID"] for each in there.swarm.nodes()}:
+        engine, home = swarm.info(), there.swarm.info()["Swarm"]
+        nodes = there.swarm.nodes()
+        if engine["Swarm"]["LocalNodeState"] != "inactive":
+            if engine["Swarm"]["NodeID"] in {each["ID"] for each in nodes}:
                 return
             hint = "docker swarm leave there, or take it out of hosts"
             raise Failed(f"{host.name} is in another Swarm", hint)
+        address = host.run(ADDRESS, changes=False).strip()
+        if _forget(there, nodes, engine["Name"], address):
+            yield f"{host.name}: had left; its former place is taken away"
         role = "manager" if managers else "worker"
         token = there.swarm.ask("swarm", "join-token", "--quiet", role).strip()
         try:
@@ -66,3 +70,21 @@ def _join(there: Target, host: Host, managers: bool) -> Iterator[str]:
             # It was in an argument, which others on this machine may have seen.
             there.swarm.ask("swarm", "join-token", "--quiet", "--rotate", role)
     yield f"{host.name}: joined as {role}"
+
+
+def _forget(there: Target, nodes: Iterable[Mapping[str, Any]], name: str, address: str) -> bool:
+    """Take away what a server that left the Swarm still is in it: a manager that is missed.
+
+    Returns whether there was anything.
+    """
+    left = [
+        each
+        for each in nodes
+        if each["Description"]["Hostname"] == name
+        and (each["Status"]["State"] == "down" or each["Status"].get("Addr") == address)
+    ]
+    for each in left:
+        if each.get("ManagerStatus"):
+            there.swarm.ask("node", "demote", each["ID"])
+        there.swarm.ask("node", "rm", "--force", each["ID"])
+    return bool(left)
