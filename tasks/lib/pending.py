@@ -4,6 +4,7 @@ With none, see first that the home page can be made: what fails here has failed 
 """
 
 import json
+import logging
 import os
 import sys
 import traceback
@@ -19,12 +20,15 @@ django.setup()
 
 def see_home(url: str) -> None:
     """End with status 1, and say why, when the home page cannot be made."""
+    # What is told below is not to be told twice.
+    logging.disable()
     client = Client(headers={"host": urlsplit(url).netloc})
     try:
         status = client.get("/", secure=url.startswith("https:")).status_code
     except Exception as error:
-        traceback.print_exc()
-        sys.exit(f"{url}/ would fail: {type(error).__name__}: {error}")
+        traceback.print_exc(limit=-8, chain=False)
+        first = (str(error).splitlines() or [""])[0]
+        sys.exit(f"{url}/ would fail: {type(error).__name__}: {first}")
     if status >= 500:
         sys.exit(f"{url}/ would answer {status}")
 

@@ -196,11 +196,13 @@ class Site:
         git(self.root, "add", "--all")
         git(self.root, "commit", "--allow-empty", "--message", what)
         commit = git(self.root, "rev-parse", "HEAD")
-        self.must("build", "--push")
+        try:
+            self.must("build", "--push")
+        finally:
+            if files:
+                git(self.root, "reset", "--hard", "HEAD~1")
         if tested:
             self.mark(commit)
-        if files:
-            git(self.root, "reset", "--hard", "HEAD~1")
         return commit
 
     @property
