@@ -11,7 +11,6 @@ from sides import alternate
 from table import Row
 
 COLD, WARM = 2, 3
-CHANGED = "myapp/views.py"
 OURS = ["--target=runtime"]
 THEIRS = ["--file=bench/naive.Dockerfile"]
 # After this a step that does nothing bears the mark, so that the build cache tells what is of here.
@@ -66,8 +65,7 @@ class Builds:
         """A build after one more line in the code."""
 
         def take() -> float:
-            with (self.scratch.tree / CHANGED).open("a") as file:
-                file.write(f"# Change {next(self.numbers)}\n")
+            self.scratch.change()
             return self.build(how)
 
         return take

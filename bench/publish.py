@@ -12,9 +12,7 @@ from sides import alternate
 from table import Row
 
 FRESH, RELEASES, AGAIN = 2, 5, 9
-CHANGED = "myapp/views.py"
 ENVIRONMENT = "staging"
-GIT = ["git", "-c", "user.name=bench", "-c", "user.email=bench@example.com"]
 
 
 def measure(scratch: Scratch) -> list[Row]:
@@ -77,16 +75,12 @@ class Publishing:
             "DOCKER_CONFIG": str(scratch.folder / "docker-config"),
         }
         self.ours, self.theirs = Side(self, "ours", self._inv), Side(self, "theirs", self._naive)
-        scratch.run(*GIT, "init", "--quiet", "--initial-branch=main")
-        scratch.run(*GIT, "add", "--all")
         self.commit()
 
     def commit(self) -> str:
         """Add one line to the code, and commit."""
-        with (self.scratch.tree / CHANGED).open("a") as file:
-            file.write(f"# Change {next(self.numbers)}\n")
-        self.scratch.run(*GIT, "commit", "--quiet", "--all", "--message=a change")
-        return self.scratch.run("git", "rev-parse", "HEAD").strip()
+        self.scratch.change()
+        return self.scratch.commit()
 
     def engine(self, name: str, base: bool = True) -> Engine:
         """An engine that nobody used."""

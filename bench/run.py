@@ -2,7 +2,7 @@
 """Measure what this repository does side by side with plain tools: time, size, bytes moved.
 
 Prints a table, and keeps it in bench/README.md and bench/results.json. The status is 1 when a
-target is not held. The image and the development server in Docker need an engine that answers.
+target is not held. All but the first two need a Docker engine that answers.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import signal
 import sys
 from collections.abc import Callable
 
+import deploy
 import image
 import publish
 import reloading
@@ -26,6 +27,7 @@ MEASURES: dict[str, Callable[[Scratch], list[table.Row]]] = {
     "reload": reloading.measure,
     "image": image.measure,
     "publish": publish.measure,
+    "deploy": deploy.measure,
 }
 
 

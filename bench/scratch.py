@@ -11,11 +11,15 @@ import subprocess
 import sys
 import tempfile
 import time
+from itertools import count
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 # Seconds that an interrupted command may take to end.
 GRACE = 15
+# What a change changes, and who commits it.
+CHANGED = "myapp/views.py"
+GIT = ["git", "-c", "user.name=bench", "-c", "user.email=bench@example.com"]
 # What would change what is measured.
 FOREIGN = re.compile(r"CI|INVOKE_.*|COMPOSE_.*|DJANGO_.*|COVERAGE_.*|PYTEST_.*|BUILDKIT_.*")
 
@@ -33,6 +37,7 @@ class Scratch:
     def __init__(self, prune: bool = False) -> None:
         self.mark = f"bench-{secrets.token_hex(4)}"
         self.prune = prune
+        self.numbers = count(1)
         self.folder = Path(tempfile.gettempdir()) / self.mark
         self.tree = self.folder / self.mark
         self.env = {key: v for key, v in os.environ.items() if not FOREIGN.fullmatch(key)}
@@ -77,26 +82,47 @@ class Scratch:
 
     def run(self, *command: str | Path, cwd: Path | None = None, **env: str) -> str:
         """What a command prints, run in the copy. Raises RuntimeError with that if it fails."""
+        status, lines = self.timed(*command, cwd=cwd, **env)
+        output = "".join(line for _, line in lines)
+        if status:
+            words = " ".join(map(str, command))
+            raise RuntimeError(f"{words} ended with {status}:\n{output}")
+        return output
+
+    def timed(
+        self, *command: str | Path, cwd: Path | None = None, **env: str
+    ) -> tuple[int, list[tuple[float, str]]]:
+        """The exit status of a command run in the copy, and each line it prints with its time."""
         child = subprocess.Popen(
             command, cwd=cwd or self.tree, env={**self.env, **env}, text=True,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             start_new_session=True,
         )  # fmt: skip
         try:
-            output, _ = child.communicate()
+            lines = [(time.time(), line) for line in child.stdout or ()]
+            return child.wait(), lines
         except BaseException:
             end(child)
             raise
-        if child.returncode:
-            words = " ".join(map(str, command))
-            raise RuntimeError(f"{words} ended with {child.returncode}:\n{output}")
-        return output
 
     def seconds(self, *command: str | Path, cwd: Path | None = None, **env: str) -> float:
         """How long a command takes."""
         began = time.perf_counter()
         self.run(*command, cwd=cwd, **env)
         return time.perf_counter() - began
+
+    def change(self) -> None:
+        """Add one line to the code."""
+        with (self.tree / CHANGED).open("a") as file:
+            file.write(f"# Change {next(self.numbers)}\n")
+
+    def commit(self) -> str:
+        """Commit what is in the copy, as a repository of its own; returns the commit."""
+        if not (self.tree / ".git").exists():
+            self.run(*GIT, "init", "--quiet", "--initial-branch=main")
+        self.run(*GIT, "add", "--all")
+        self.run(*GIT, "commit", "--quiet", "--message=a change")
+        return self.run("git", "rev-parse", "HEAD").strip()
 
     def docker(self, *words: str) -> str:
         """What a docker command prints."""

@@ -20,7 +20,8 @@ class Row:
 
     Attributes:
         ours: our figure, and `theirs` that of plain tools; None when there is nothing to compare.
-        limit: the most that ours / theirs may be, or ours alone.
+        limit: the most that ours / theirs may be, or ours alone; None for no target.
+        alone: the limit is for ours alone though there is theirs.
         faster: the limit is told as "so many times faster", 1 / limit.
         note: what must be known to read the figures.
     """
@@ -28,30 +29,42 @@ class Row:
     what: str
     ours: float
     theirs: float | None
-    limit: float
+    limit: float | None = None
     unit: str = "s"
     faster: bool = False
+    alone: bool = False
     note: str = ""
+
+    @property
+    def relative(self) -> bool:
+        """Whether the limit is for ours / theirs."""
+        return bool(self.theirs) and not self.alone
 
     @property
     def value(self) -> float:
         """What the limit is for."""
-        return self.ours / self.theirs if self.theirs else self.ours
+        return self.ours / self.theirs if self.theirs and self.relative else self.ours
 
     @property
     def held(self) -> bool:
-        """Whether the target is held."""
-        return self.value <= self.limit
+        """Whether the target is held, if there is one."""
+        return self.limit is None or self.value <= self.limit
+
+    @property
+    def target(self) -> str:
+        """The limit in words."""
+        if self.limit is None:
+            return ""
+        bound = times(self.limit, self.faster) if self.relative else figure(self.limit, self.unit)
+        return f"at {'least' if self.faster else 'most'} {bound}"
 
     def cells(self) -> list[str]:
         """The row as the table shows it."""
-        ratio = "" if self.theirs is None else times(self.value, self.faster)
-        target = times(self.limit, self.faster) if self.theirs else f"{self.limit:g} {self.unit}"
-        bound = "at least" if self.faster else "at most"
+        ratio = times(self.value, self.faster) if self.relative else ""
         theirs = "" if self.theirs is None else figure(self.theirs, self.unit)
         what = f"{self.what} ({self.note})" if self.note else self.what
-        ours = figure(self.ours, self.unit)
-        return [what, ours, theirs, ratio, f"{bound} {target}", "yes" if self.held else "**no**"]
+        held = "" if self.limit is None else "yes" if self.held else "**no**"
+        return [what, figure(self.ours, self.unit), theirs, ratio, self.target, held]
 
     def __str__(self) -> str:
         return " | ".join(self.cells())
@@ -59,7 +72,7 @@ class Row:
 
 def figure(value: float, unit: str) -> str:
     """A figure with three digits that count, and its unit."""
-    return f"{value:.0f} {unit}" if value >= 100 else f"{value:.3g} {unit}"
+    return f"{value:.0f} {unit}".strip() if value >= 100 else f"{value:.3g} {unit}".strip()
 
 
 def times(ratio: float, faster: bool) -> str:
