@@ -266,9 +266,18 @@ def explained(name: str) -> Iterator[None]:
         hint = "see that it is up, or take it out of hosts in invoke.yaml"
         fail(f"no answer over SSH ({_why(error)})", hint, Silent)
     except paramiko.SSHException as error:
-        if "authentication methods" in str(error):
-            fail("no key to log in with", "set SSH_PRIVATE_KEY, or add a key to the agent")
-        fail(f"SSH failed ({_why(error)})", "see that it is up, then run this again", Silent)
+        fail(*_broken(str(error)))
+
+
+def _broken(said: str) -> tuple[str, str, type[Failed]]:
+    """What is wrong, what to do, and the kind of it, from what paramiko says."""
+    if "authentication methods" in said:
+        hint = "set SSH_PRIVATE_KEY, or add a key to the agent"
+        return "no key to log in with", hint, Failed
+    if "banner" in said or "No existing session" in said:
+        hint = "see that it is up, or take it out of hosts in invoke.yaml"
+        return f"no answer over SSH (no greeting within {CONNECT} s)", hint, Silent
+    return f"SSH failed ({said})", "see that it is up, then run this again", Silent
 
 
 def _why(error: BaseException) -> str:
