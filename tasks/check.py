@@ -17,6 +17,7 @@ from invoke.exceptions import Exit
         "cov-html": "write reports/html too",
         "image": "test this image of the registry (commit, tag, digest), and mark it as tested",
         "all": "the tests of the pipeline in Docker and in a browser as well (needs an engine)",
+        "slow": "these, and of deploys that meet a fault all the tests, not only a part",
     },
 )
 def test(
@@ -29,6 +30,7 @@ def test(
     cov_html: bool = False,
     image: str = "",
     all: bool = False,
+    slow: bool = False,
 ) -> None:
     """Run the app's tests and the pipeline's own.
 
@@ -48,7 +50,7 @@ def test(
     failures = []
     if ours:
         console.step("the pipeline's tests")
-        failures += suite.pipeline(ctx, ours, testing, everything=all)
+        failures += suite.pipeline(ctx, ours, testing, all, slow)
     if apps:
         console.step("the app's tests")
         failures += suite.app(place, apps, testing, facts)

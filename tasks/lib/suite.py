@@ -53,13 +53,22 @@ def coverage(testing: Testing, package: str, floor: int) -> list[str]:
     return words
 
 
-def pipeline(ctx: Context, paths: list[str], testing: Testing, everything: bool) -> list[str]:
-    """Run the pipeline's tests here. Returns what failed."""
+def pipeline(
+    ctx: Context, paths: list[str], testing: Testing, everything: bool, slow: bool = False
+) -> list[str]:
+    """Run the pipeline's tests here. Returns what failed.
+
+    Args:
+        everything: those that need an engine or a browser, too.
+        slow: of these also the slow ones.
+    """
+    everything = everything or slow
     if everything:
         lock.install(ctx, "browser", "the browser tests")
     words = ["-m", "pytest", *paths, *options(testing), "--junitxml=reports/pipeline.xml"]
     words += ["-p", "no:django", "-W", "ignore::pytest.PytestConfigWarning"]
-    words += [] if everything else ["-m", "not engine and not browser"]
+    if not slow:
+        words += ["-m", "not slow" if everything else "not engine and not browser"]
     return _judge("the pipeline's tests", process.run(ctx, [sys.executable, *words]), testing)
 
 

@@ -120,9 +120,14 @@ def fault(request: pytest.FixtureRequest, site: Site) -> Callable[..., None]:
     """Sees how a task ended that met a fault, and what serves afterwards; see faults.py.
 
     The fault's name is that of the test's mark: @pytest.mark.fault("a host is down").
+
+    Args:
+        serves: the commit that answers, or "nothing".
+        where: another environment than the site's own.
+        but: what is not as it should be then.
     """
 
-    def judge(run: Run, status: int, serves: str, where: Site | None = None) -> None:
+    def judge(run: Run, status: int, serves: str, where: Site | None = None, but: str = "") -> None:
         place = where or site
         assert run.status == status, run.text
         assert run.verdict.startswith("inv: ") or not status, run.text
@@ -130,7 +135,8 @@ def fault(request: pytest.FixtureRequest, site: Site) -> Callable[..., None]:
         assert place.versions() == {serves}, run.text
         assert place.lock == ""
         mark = request.node.get_closest_marker("fault")
-        faults.record(mark.args[0], run, faults.served(serves, site.good))
+        what = faults.served(serves, site.good)
+        faults.record(mark.args[0], run, f"{what}, but {but}" if but else what)
 
     return judge
 

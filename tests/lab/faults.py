@@ -1,6 +1,6 @@
 """The table of faults, docs/faults.md: what the tests saw of each, when FAULTS names that file.
 
-FAULTS=docs/faults.md ./inv test --path tests/lab --all --slow
+FAULTS=docs/faults.md ./inv test --path tests/lab --slow
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ HEAD = """\
 # What goes wrong, and what you see then
 
 Written by the tests in `tests/lab`, which do all of this to a real Swarm:
-`FAULTS=docs/faults.md ./inv test --path tests/lab --all --slow`. After each of them nobody has the
+`FAULTS=docs/faults.md ./inv test --path tests/lab --slow`. After each of them nobody has the
 lock, and the next deploy works.
 
 | Fault | Exit status, and what is said | Serves then | Seconds |
