@@ -1,0 +1,123 @@
+"""The way to the servers: wrong keys, a server that is down, a connection that is cut."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+from cryptography.hazmat.primitives import serialization as form
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from .support import Site, docker, git, until
+from .trouble import another, cut, logins
+
+pytestmark = pytest.mark.engine
+
+
+def refused(site: Site, fault, says: str, where: Site | None = None, **env: str) -> None:
+    """See that a deploy is refused before anything is changed, and that the next one works."""
+    history = site.history()
+    done = (where or site).inv("deploy", f"--ref={site.good}", **env)
+    fault(done, status=2, serves=site.good)
+    assert says in done.verdict
+    assert site.history() == history
+    assert "nothing to do" in site.must("deploy", f"--ref={site.good}").text
+
+
+@pytest.mark.fault("the environment is unknown")
+def test_an_unknown_environment_is_refused_with_the_nearest_name(site, fault):
+    refused(site, fault, "prod", site.at("prodd"))
+
+
+@pytest.mark.fault("a server has another host key")
+def test_a_server_with_another_host_key_is_refused(site, fault):
+    lines = site.lab["SSH_KNOWN_HOSTS"].splitlines()
+    swapped = [f"{lines[0].split()[0]} {lines[1].split(' ', 1)[1]}", *lines[1:]]
+    known = "\n".join(swapped) + "\n"
+    refused(site, fault, "its key is not the known one", SSH_KNOWN_HOSTS=known)
+
+
+@pytest.mark.fault("a server's host key is not known")
+def test_a_server_whose_host_key_is_not_known_is_refused(site, fault):
+    known = "\n".join(site.lab["SSH_KNOWN_HOSTS"].splitlines()[:-1]) + "\n"
+    refused(site, fault, "is not known: ssh-ed25519 SHA256:", SSH_KNOWN_HOSTS=known)
+
+
+@pytest.mark.fault("the SSH key is a wrong one")
+def test_a_wrong_key_is_refused(site, fault):
+    key = Ed25519PrivateKey.generate()
+    text = key.private_bytes(form.Encoding.PEM, form.PrivateFormat.OpenSSH, form.NoEncryption())
+    refused(site, fault, "it refuses the login", SSH_PRIVATE_KEY=text.decode())
+
+
+@pytest.mark.fault("the first server does not answer")
+def test_a_first_server_that_does_not_answer_is_refused(site, fault):
+    history = site.history()
+    docker("pause", site.nodes["node1"])
+    try:
+        done = site.inv("deploy", f"--ref={site.good}")
+    finally:
+        docker("unpause", site.nodes["node1"])
+    until(lambda: site.versions() == {site.good}, 60)
+    fault(done, status=2, serves=site.good)
+    assert "no answer over SSH" in done.verdict
+    assert site.history() == history
+    site.must("deploy", f"--ref={site.good}")
+
+
+@pytest.mark.fault("a secret is missing")
+def test_a_missing_secret_is_refused(site, fault, tmp_path):
+    settings = {**site.settings, "deploy": {"secrets": ["SECRET_KEY", "API_KEY"]}}
+    file = tmp_path / "invoke.yaml"
+    file.write_text(yaml.safe_dump(settings))
+    says = "secret API_KEY is not there - "
+    refused(site, fault, says, INVOKE_RUNTIME_CONFIG=str(file))
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        pytest.param(
+            "\nnetworks: [\n", "docker config: ",
+            marks=pytest.mark.fault("the Compose file is not YAML"),
+        ),
+        pytest.param(
+            "\nvolumes: {backups: {}}\n", "docker config: ",
+            marks=pytest.mark.fault("the Compose file says a thing twice"),
+        ),
+    ],
+)  # fmt: skip
+def test_a_bad_compose_file_is_refused(site, fault, text, says):
+    history = site.history()
+    site.write("compose/server.yml", text, add=True)
+    try:
+        done = site.inv("deploy", f"--ref={site.good}")
+    finally:
+        git(site.root, "checkout", "compose")
+    fault(done, status=2, serves=site.good)
+    assert says in done.verdict
+    assert site.history() == history
+    assert "nothing to do" in site.must("deploy", f"--ref={site.good}").text
+
+
+@pytest.mark.fault("the connection is cut while it rolls")
+def test_a_connection_that_is_cut_is_opened_again(site, fault):
+    new = another(site)
+    before = logins(site)
+    run = site.begin("deploy", f"--ref={new}")
+    run.until("checking the image")
+    cut(site)
+    run.until("rolling out")
+    cut(site)
+    done = run.wait()
+    fault(done, status=0, serves=new)
+    # One for each server, and one after each cut.
+    assert len(site.nodes) < logins(site) - before <= 10
+    assert site.history()[0]["state"] == "succeeded"
+    site.must("deploy", f"--ref={site.good}")
+    site.serves(site.good)
+
+
+def test_a_deploy_makes_one_connection_to_each_server(site):
+    before = logins(site)
+    site.must("deploy", f"--ref={another(site)}")
+    assert logins(site) - before == len(site.nodes)
