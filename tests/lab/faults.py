@@ -35,7 +35,8 @@ def record(fault: str, run: Run, serves: str) -> None:
     said = (run.verdict.splitlines() or [run.lines[-1][1]])[0]
     # What differs from run to run.
     said = re.sub(r"\b(sha256:)?[0-9a-f]{12,}\b", "...", said)
-    said = re.sub(r"127\.0\.0\.1:\d+", "HOST", said).replace("|", "\\|")
+    said = re.sub(r"127\.0\.0\.1:\d+", "HOST", said)
+    said = re.sub(r"localhost:\d+", "localhost:PORT", said).replace("|", "\\|")
     _rows[fault] = f"| {fault} | {run.status}: `{said}` | {serves} | {run.seconds:.0f} |"
 
 
