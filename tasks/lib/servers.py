@@ -81,10 +81,16 @@ def _forget(there: Target, nodes: Iterable[Mapping[str, Any]], name: str, addres
         each
         for each in nodes
         if each["Description"]["Hostname"] == name
-        and (each["Status"]["State"] == "down" or each["Status"].get("Addr") == address)
+        and (each["Status"]["State"] == "down" or address in _addresses(each))
     ]
     for each in left:
         if each.get("ManagerStatus"):
             there.swarm.ask("node", "demote", each["ID"])
         there.swarm.ask("node", "rm", "--force", each["ID"])
     return bool(left)
+
+
+def _addresses(node: Mapping[str, Any]) -> set[str]:
+    """Where a node is: of a leader only its other address tells."""
+    manager = node.get("ManagerStatus", {}).get("Addr", "")
+    return {node["Status"].get("Addr", ""), manager.rpartition(":")[0]}
