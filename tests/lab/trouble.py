@@ -71,8 +71,3 @@ def logins(site: Site) -> int:
 def forget_slow(site: Site) -> None:
     """Let the database know nothing of the slow migration."""
     site.sql("DELETE FROM django_migrations WHERE name = '9001_slow';")
-
-
-def age(site: Site) -> None:
-    """Let a lock be as old as one that nobody renewed for a minute."""
-    site.on("node1", f"touch -d '1 minute ago' deploy/myapp/{site.env}/lock")
