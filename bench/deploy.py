@@ -22,15 +22,19 @@ TOLD = "undoing it"
 
 
 def measure(scratch: Scratch) -> list[Row]:
-    """Both ways on one server; then ours with more replicas, and on more servers."""
+    """Both ways on one server."""
     with Lab(scratch, 1) as lab:
         bench = Deploying(lab)
-        rows = [*bench.loaded(), *bench.quiet(), *bench.nothing(), bench.back(), bench.death()]
-        bench.theirs.remove()
-        rows += [grown(lab, replicas) for replicas in REPLICAS]
+        return [*bench.loaded(), *bench.quiet(), *bench.nothing(), bench.back(), bench.death()]
+
+
+def grow(scratch: Scratch) -> list[Row]:
+    """Ours with more replicas, and on more servers."""
+    with Lab(scratch, 1) as lab:
+        rows = [grown(lab, replicas) for replicas in REPLICAS]
     for hosts in HOSTS:
         with Lab(scratch, hosts) as lab:
-            rows.append(grown(lab))
+            rows.append(grown(lab, REPLICAS[0]))
     return rows
 
 
@@ -138,10 +142,10 @@ class Deploying:
                    note=note)  # fmt: skip
 
 
-def grown(lab: Lab, replicas: int = 0) -> Row:
+def grown(lab: Lab, replicas: int) -> Row:
     """Time of a deploy, of a new image, after one that made the app so large."""
     ours = Ours(lab, replicas)
     ours.deploy(lab.change())
     taken = ours.deploy(lab.change())
     hosts = f"{lab.nodes} hosts" if lab.nodes > 1 else "1 host"
-    return Row(f"deploy, {hosts}, {replicas or 2} replicas", taken, None)
+    return Row(f"deploy, {hosts}, {replicas} replicas", taken, None)

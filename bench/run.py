@@ -28,6 +28,7 @@ MEASURES: dict[str, Callable[[Scratch], list[table.Row]]] = {
     "image": image.measure,
     "publish": publish.measure,
     "deploy": deploy.measure,
+    "growth": deploy.grow,
 }
 
 

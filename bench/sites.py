@@ -177,10 +177,6 @@ class Theirs:
             + self._ssh(f"set -a && . ./naive.env && {stack} {NAIVE}")
         )
 
-    def remove(self) -> None:
-        """End it."""
-        self._ssh(f"docker stack rm {NAIVE}")
-
     def _scp(self, *files: str) -> float:
         words = ["scp", "-q", *self.options, "-P", self.port, *files, "deploy@127.0.0.1:"]
         return self.lab.scratch.seconds(*words)
