@@ -90,4 +90,4 @@ def test_an_environment_s_unknown_key_and_a_registry_without_a_host_are_told(inv
 def test_a_file_that_is_named_but_not_there_is_not_passed_over(inv):
     done = inv("doctor", INVOKE_RUNTIME_CONFIG=".lab/gone/invoke.yaml")
     assert done.returncode == 2
-    assert "inv: .lab/gone/invoke.yaml is not there - inv lab.up" in done.stderr
+    assert "inv: .lab/gone/invoke.yaml is not there - ./inv lab.up" in done.stderr

@@ -85,7 +85,7 @@ def test_an_untested_image_is_refused_and_a_reason_forces_it(repository):
     digest = repository.build()
     refused = repository.inv("release", "--env=staging")
     assert refused.returncode == 2
-    assert f"is not tested - inv test --image={repository.image}@{digest}" in last(refused)
+    assert f"is not tested - ./inv test --image={repository.image}@{digest}" in last(refused)
     assert registry.digest("staging") == ""
 
     repository.must("release", "--env=staging", "--force", "the fire must be put out")

@@ -131,7 +131,7 @@ def fault(request: pytest.FixtureRequest, site: Site) -> Callable[..., None]:
         place = where or site
         assert run.status == status, run.text
         assert run.verdict.startswith("inv: ") or not status, run.text
-        assert "Traceback" not in run.text
+        assert "Traceback" not in run.verdict
         assert place.versions() == {serves}, run.text
         assert place.lock == ""
         mark = request.node.get_closest_marker("fault")

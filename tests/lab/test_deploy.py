@@ -97,7 +97,7 @@ def test_an_image_that_is_not_tested_is_refused_unless_forced(site, fault):
     history = site.history()
     refused = site.inv("deploy", f"--ref={new}")
     fault(refused, status=2, serves=site.good)
-    assert "is not tested - inv test --image=" in refused.verdict
+    assert "is not tested - ./inv test --image=" in refused.verdict
     assert site.history() == history
     forced = site.must("deploy", f"--ref={new}", "--force=an emergency")
     assert "is not tested, and forced: an emergency" in forced.text

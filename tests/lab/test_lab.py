@@ -186,7 +186,7 @@ def test_a_terminal_is_told_what_to_type_and_no_secret(lab):
 def test_another_number_of_servers_is_refused(lab):
     done = inv("lab.up", "--name", lab["LAB_NAME"], "--nodes", "2")
     assert done.returncode == 2
-    assert "has 3 servers, not 2 - inv lab.down" in done.stderr
+    assert "has 3 servers, not 2 - ./inv lab.down" in done.stderr
 
 
 def test_two_labs_are_side_by_side_and_down_leaves_nothing_of_one(lab, name):
