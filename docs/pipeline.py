@@ -15,7 +15,9 @@ BEGIN, END = "<!-- pipeline -->\n", "<!-- /pipeline -->"
 # Keys at the top that are no jobs: https://docs.gitlab.com/ci/yaml/#global-keywords
 GLOBAL = {"default", "include", "stages", "variables", "workflow"}
 INPUT = re.compile(r"\$\[\[ inputs\.(\w+) \]\]")
-COLOURS = {"": "#e8eef7", "branch": "#e3f4e4", "tag": "#fdf0d5"}
+# What a job's rules speak of, for jobs that are not for everything; and the boxes' colours.
+EVENTS = {"MERGE_REQUEST": "review", "DEFAULT_BRANCH": "branch", "COMMIT_TAG": "tag"}
+COLOURS = {"every": "#e8eef7", "review": "#f3e8f7", "branch": "#e3f4e4", "tag": "#fdf0d5"}
 
 
 def read(text: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -66,14 +68,14 @@ def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
 
 
 def event(job: dict[str, Any]) -> str:
-    """What a job is for: a branch (the default one), a tag, or empty for everything."""
+    """What a job is for: review, branch (the default one) or tag; every for all of them."""
     rules = " ".join(rule.get("if", "") for rule in job.get("rules", []))
-    return "tag" if "CI_COMMIT_TAG" in rules else "branch" if "DEFAULT_BRANCH" in rules else ""
+    return next((kind for sign, kind in EVENTS.items() if sign in rules), "every")
 
 
 def by_hand(job: dict[str, Any]) -> bool:
     """Whether somebody has to start a job."""
-    return any(rule.get("when") == "manual" for rule in job.get("rules", []))
+    return "manual" in [job.get("when"), *(rule.get("when") for rule in job.get("rules", []))]
 
 
 def picture(body: dict[str, Any]) -> str:
@@ -89,8 +91,8 @@ def picture(body: dict[str, Any]) -> str:
         lines += [f"  {_key(need)} -.-> {_key(name)}" for need in job.get("needs", [])]
     for kind, colour in COLOURS.items():
         members = [_key(name) for name, job in found.items() if event(job) == kind]
-        lines.append(f"  classDef {kind or 'every'} fill:{colour},stroke:#888,color:#111")
-        lines.append(f"  class {','.join(members)} {kind or 'every'}")
+        lines.append(f"  classDef {kind} fill:{colour},stroke:#888,color:#111")
+        lines.append(f"  class {','.join(members)} {kind}")
     return "\n".join(lines)
 
 

@@ -51,6 +51,7 @@ namespace = Collection(
     ship.preflight,
     ship.deploy,
     ship.rollback,
+    ship.destroy,
     operate.unlock,
     rehearse.rehearse,
     images=images,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from invoke import Context, task
 
+NAME = "which one, of an environment of many: review/NAME"
 DOTENV = "write DEPLOY_URL and DEPLOY_IMAGE to this file"
 
 
@@ -34,6 +35,7 @@ def preflight(ctx: Context, env: str = "", ref: str = "") -> None:
 @task(
     help={
         "env": "the environment, as invoke.yaml names it",
+        "name": NAME,
         "ref": "release this commit, tag, branch or digest (default: what is released)",
         "plan": "show what would change, and stop",
         "force": "deploy an untested image, for this reason, which is recorded",
@@ -43,6 +45,7 @@ def preflight(ctx: Context, env: str = "", ref: str = "") -> None:
 def deploy(
     ctx: Context,
     env: str = "",
+    name: str = "",
     ref: str = "",
     plan: bool = False,
     force: str = "",
@@ -62,15 +65,19 @@ def deploy(
         preflight,
         release,
         releases,
+        removal,
         settings,
         shipping,
+        sites,
         target,
     )
 
     facts = settings.read(ctx)
-    with target.reach(ctx, facts, env) as there:
+    with target.reach(ctx, facts, sites.named(env, name)) as there:
         with errors.refusing():
             image = preflight.find(there, ref)
+            if sites.comes_and_goes(there.name) and not plan:
+                removal.make_ready(there)
             preflight.see(there, image, force)
             wanted = preflight.render(there, image)
         if plan or ctx.config.run.dry:
@@ -87,7 +94,7 @@ def deploy(
                     release.admit(there.registry, image, force)
                 made = releases.new(history, wanted.image, image.revision, force)
                 shipping.deploy(there, wanted, made, old, held)
-            if ref:
+            if ref and not sites.comes_and_goes(there.name):
                 shipping.mark(there, image)
         builds.write({dotenv: shipping.dotenv(there, wanted)})
         print(wanted.image)
@@ -128,3 +135,32 @@ def rollback(ctx: Context, env: str = "", to: str = "", force: str = "", dotenv:
         shipping.deploy(there, wanted, made, old, held)
         builds.write({dotenv: shipping.dotenv(there, wanted)})
         print(wanted.image)
+
+
+@task(
+    help={
+        "env": "the environment, as invoke.yaml names it",
+        "name": NAME,
+        "volumes": "delete its data and its secrets too",
+        "yes": "do not ask",
+    }
+)
+def destroy(
+    ctx: Context, env: str = "", name: str = "", volumes: bool = False, yes: bool = False
+) -> None:
+    """Remove an environment from its servers.
+
+    Its data and its secrets stay, unless --volumes is given: a deploy brings it back with them.
+
+    Example: inv destroy --env=review --name=my-branch --volumes
+    """
+    from .lib import console, errors, lease, removal, settings, sites, target
+
+    facts = settings.read(ctx)
+    with target.reach(ctx, facts, sites.named(env, name)) as there:
+        what = f"{there.stack}, its data and secrets too" if volumes else there.stack
+        if not yes and not console.confirm(f"Remove {what} from {there.first.name}?"):
+            raise errors.Failed("nothing was removed", "answer y, or add --yes", errors.REFUSED)
+        with lease.hold(there.first, there.path, "removes it"):
+            removal.remove(there, volumes)
+    console.say(f"removed {what}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from . import console, servers, target
-from .settings import Settings
+from .settings import MANY, Settings
 
 if TYPE_CHECKING:
     from invoke import Context
@@ -25,14 +25,15 @@ def prepare(ctx: Context, settings: Settings, overlay: Path, variables: Mapping[
     """
     more = yaml.safe_load(overlay.read_text("utf-8"))
     facts = Settings.model_validate(merge(settings.model_dump(), more))
-    for name in more["environments"]:
+    there_for_good = [name for name in more["environments"] if not name.endswith(MANY)]
+    for name in there_for_good:
         with target.reach(ctx, facts, name, {**os.environ, **variables}) as there:
             for _ in servers.setup(there):
                 pass
             known = there.swarm.secrets(there.stack)
             for secret in set(facts.deploy.secrets) - set(known):
                 there.swarm.set_secret(there.stack, secret, variables[secret])
-    console.say(f"ready to deploy to: {', '.join(more['environments'])}")
+    console.say(f"ready to deploy to: {', '.join(there_for_good)}")
 
 
 def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from . import engine, release, stack
+from . import engine, release, sites, stack
 from .console import table
 from .errors import REFUSED, Failed
 from .settings import ROOT
@@ -36,7 +36,7 @@ def find(there: Target, ref: str) -> Candidate:
     """
     if ref:
         return release.resolve(there.registry, ref)
-    found = there.registry.find(there.name)
+    found = None if sites.comes_and_goes(there.name) else there.registry.find(there.name)
     if found is None:
         hint = f"inv release --env={there.name}, or add --ref=COMMIT"
         raise Failed(f"nothing is released for {there.name}", hint, REFUSED)

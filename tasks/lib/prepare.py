@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .target import Target
 
 # The jobs.
-CHECK, STATIC, BACKUP, MIGRATE = "check", "static", "backup", "migrate"
+JOBS = CHECK, STATIC, BACKUP, MIGRATE = "check", "static", "backup", "migrate"
 PENDING = Path(__file__).with_name("pending.py")
 CHECKING = 'python manage.py check --deploy --fail-level WARNING >&2 && exec python -c "$0"'
 # Into one stream, lest what comes last is told before.

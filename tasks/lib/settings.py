@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
@@ -28,6 +29,10 @@ IMAGE = (
     r"(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)+$"
 )
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=40)]
+# A name that ends in /* stands for as many environments as are wanted: review/* for review/NAME.
+MANY = "/*"
+Place = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*(/\*)?$", max_length=40)]
+SITE = re.compile(r"[a-z0-9]+(-+[a-z0-9]+)*")
 HOST = r"^([A-Za-z_][A-Za-z0-9_.-]*@)?[A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]+)?$"
 Variable = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")]
 Seconds = Annotated[int, Field(ge=1, le=86400)]
@@ -96,7 +101,7 @@ class Environment(Section):
 
     url: Annotated[str, Field(pattern=r"^https?://\S+$")]
     hosts: Annotated[list[Annotated[str, Field(pattern=HOST)]], Field(min_length=1)]
-    values: dict[Variable, str | int]
+    values: dict[Variable, str | int | list[int]]
 
 
 class Settings(Section):
@@ -108,12 +113,15 @@ class Settings(Section):
     audit: Audit
     registry: Registry
     deploy: Deploy
-    environments: dict[Name, Environment]
+    environments: dict[Place, Environment]
 
     def environment(self, name: str) -> Environment:
         """The environment of a name. Raises Failed, with the nearest name, for an unknown one."""
-        if name in self.environments:
+        kind, _, site = name.partition("/")
+        if name in self.environments and not name.endswith(MANY):
             return self.environments[name]
+        if SITE.fullmatch(site) and kind + MANY in self.environments:
+            return self.environments[kind + MANY]
         near = difflib.get_close_matches(name, self.environments, n=1, cutoff=0.5)
         right = (
             f"did you mean --env={near[0]}?" if near else f"known: {', '.join(self.environments)}"

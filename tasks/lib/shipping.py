@@ -29,8 +29,7 @@ def history(there: Target) -> list[Release]:
     cut = [each for each in found if each.state == RUNNING]
     if not cut:
         return found
-    names = (prepare.CHECK, prepare.STATIC, prepare.BACKUP, prepare.MIGRATE)
-    jobs.clear(there.swarm, *(f"{there.stack}-{name}" for name in names))
+    jobs.clear(there.swarm, *(f"{there.stack}-{name}" for name in prepare.JOBS))
     for each in cut:
         console.warn(f"release {each.number}, by {each.by}, was cut off")
         there.releases.write(replace(each, state=FAILED, why="cut off"))
@@ -127,7 +126,7 @@ def roll(there: Target, new: Stack, revision: str, soak: float, held: Lease) -> 
     before = rollout.snapshot(there.swarm, new.name)
     there.swarm.apply(new, prune=True)
     rollout.watch(there, new, before, soak, held)
-    times = 2 * max(int(there.environment.values.get("REPLICAS", 2)), 1)
+    times = 2 * max(int(str(there.environment.values.get("REPLICAS", 2))), 1)
     rollout.verify(there.environment.url.rstrip("/"), revision, times)
 
 

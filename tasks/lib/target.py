@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from . import engine, host, registry
+from . import engine, host, registry, sites
 from .errors import refusing
 from .releases import Releases
 from .settings import Environment, Settings
@@ -40,12 +40,12 @@ class Target:
     @property
     def stack(self) -> str:
         """The stack's name."""
-        return f"{self.settings.project.name}-{self.name}"
+        return f"{self.settings.project.name}-{sites.short(self.name)}"
 
     @property
     def path(self) -> str:
         """The environment's folder on its first server."""
-        return f"{self.settings.deploy.path}/{self.name}"
+        return f"{self.settings.deploy.path}/{sites.short(self.name)}"
 
     @property
     def first(self) -> host.Host:
@@ -81,4 +81,7 @@ def reach(
             login = stack.enter_context(engine.lent(place.login))
             there = stack.enter_context(hosts[0].docker())
         swarm = Swarm(ctx, {**there, **login})
-        yield Target(ctx, settings, name, environment, hosts, swarm, place)
+        made = Target(ctx, settings, name, environment, hosts, swarm, place)
+        with refusing():
+            made.environment = sites.settled(environment, swarm, made.stack)
+        yield made
