@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import time
@@ -130,8 +131,13 @@ class Runner:
         words = [event.only] if event.only else []
         words += [f"--manual={name}" for name in [*pressed, *words]]
         begun: dict[str, float] = {}
+        if not event.only:
+            shutil.rmtree(self.clone / STATE, ignore_errors=True)
         for line in self._lines(self._command(event, *words)):
             self._note(line, found, begun)
+        for job in found.values():
+            # They are there only some time after the job has finished.
+            job.handed = self._handed(job.name) if job.state in (PASSED, WARNED) else {}
         return [job for job in found.values() if event.only in ("", job.name)]
 
     def _note(self, line: str, jobs: Mapping[str, Job], begun: dict[str, float]) -> None:
@@ -145,7 +151,6 @@ class Runner:
         elif told[2].startswith("finished"):
             job.seconds = time.monotonic() - begun[job.name]
             job.state = next((ENDS[word] for word in told[3].split() if word in ENDS), PASSED)
-            job.handed = self._handed(job.name)
             console.say(f"  {job.state:8} {job.name} ({job.seconds:.0f} s)")
         elif told[3] != SILENT:
             job.log.append(told[2].removeprefix("> ") + told[3])

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from . import source
+from . import rollout, source
 from .errors import REFUSED, Failed
 from .gitlab import Event
 
@@ -38,16 +38,27 @@ def perform(stage: Stage, events: Sequence[str]) -> list[str]:
             first = _tag(stage, TAGS[0])
         if "rollback" in events:
             stage.git("commit", "--quiet", "--allow-empty", "--message", "Another release")
-            _tag(stage, TAGS[1])
-            _rollback(stage, first)
+            second = _tag(stage, TAGS[1])
+            stage.verify(_press(stage, second, "rollback"), first)
     except Failed as error:
         return [str(error)]
     return []
 
 
 def _merge_request(stage: Stage) -> None:
+    """The pipeline of a merge request; its own environment, if it has one, is removed again."""
     request = {"CI_PIPELINE_SOURCE": "merge_request_event", "CI_MERGE_REQUEST_IID": "1"}
-    stage.play(Event("merge request", _ref(stage, BRANCH) | request))
+    act = stage.play(Event("merge request", _ref(stage, BRANCH) | request))
+    if not act.deployed:
+        return
+    stage.verify(act, act)
+    _press(stage, act, "stop")
+    for each in act.deployed:
+        try:
+            rollout.verify(each["DEPLOY_URL"], "", times=1, timeout=0)
+        except rollout.Broken:
+            continue
+        raise Failed(f"{each['DEPLOY_URL']} still answers", "see the logs")
 
 
 def _default_branch(stage: Stage) -> None:
@@ -62,15 +73,13 @@ def _tag(stage: Stage, name: str) -> Act:
     return act
 
 
-def _rollback(stage: Stage, before: Act) -> None:
-    """Press the button that goes back, in the last pipeline; what was before must answer."""
-    last = stage.acts[-1]
-    buttons = [job.name for job in last.jobs if job.hand and job.optional]
-    name = next((name for name in buttons if name.startswith("rollback")), "")
+def _press(stage: Stage, act: Act, prefix: str) -> Act:
+    """Start a job that the pipeline goes on without: the one whose name begins so."""
+    buttons = [job.name for job in act.jobs if job.hand and job.optional]
+    name = next((name for name in buttons if name.startswith(prefix)), "")
     if not name and not stage.ctx.config.run.dry:
-        raise Failed(f"{last.event.name} has no job to roll back with", "see .gitlab-ci.yml")
-    act = stage.play(replace(last.event, name="rollback", only=name))
-    stage.verify(act, before)
+        raise Failed(f"{act.event.name} has no job {prefix}...", "see .gitlab-ci.yml")
+    return stage.play(replace(act.event, name=prefix, only=name))
 
 
 def _ref(stage: Stage, name: str) -> dict[str, str]:
