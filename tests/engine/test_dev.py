@@ -123,7 +123,7 @@ def test_a_port_in_use_is_one_line_with_another_port(app, inv):
         number = taken.getsockname()[1]
         done = inv("dev", "--detach", "--port", str(number), root=app)
     assert done.returncode == 2
-    assert f"port {number} on 127.0.0.1 is in use - choose another: inv dev --port" in done.stderr
+    assert f"port {number} on 127.0.0.1 is in use - choose another: ./inv dev --port" in done.stderr
 
 
 def test_a_failing_migration_is_shown_and_named(app, inv, port):

@@ -11,7 +11,7 @@ import pytest
 
 from .support import Site, docker, until
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from tasks.lib.transport import Transport
 
 from .conftest import ROOT, Exports, inv, must, new_name, variables
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
 
 def docker(*words: str, text: str = "", env: Exports | None = None) -> str:

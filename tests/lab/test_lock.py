@@ -10,7 +10,7 @@ import pytest
 from .support import Site
 from .trouble import another, forget_slow, interrupt, slow
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.slow]
 OWNER = f"{getpass.getuser()}@{socket.gethostname()}"
 
 

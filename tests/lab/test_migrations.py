@@ -12,7 +12,7 @@ import pytest
 from .support import Site, until
 from .test_broken import BOOM
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.slow]
 ROOT = Path(__file__).resolve().parents[2]
 NEWEST = max(file.stem for file in (ROOT / "myapp/migrations").glob("0*.py"))
 FILE, NAME = "=myapp/migrations/9000_trial.py", "myapp.9000_trial"

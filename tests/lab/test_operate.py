@@ -10,7 +10,7 @@ import pytest
 from .support import Site, until
 from .trouble import another
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.slow]
 FACTS = '#!/bin/sh\nenv | grep ^DEPLOY_ >"{file}"\n{more}\n'
 
 

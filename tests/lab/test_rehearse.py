@@ -20,7 +20,7 @@ import yaml
 from .conftest import new_name, variables
 from .support import Run, Site, git
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.slow]
 BROKEN_TEST = """
 from django.test import SimpleTestCase
 

@@ -11,7 +11,7 @@ import yaml
 
 from .support import Site
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.slow]
 NAME = "API_KEY"
 
 
