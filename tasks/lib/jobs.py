@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from . import console
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from .swarm import Swarm
 
 POLL = 0.3
+# Seconds after which a quiet job is asked what it waits for, and how a line that tells it begins.
+PATIENCE, WAITS = 3, "waiting for "
 MORE = re.compile(r"(DETAIL|HINT|CONTEXT|QUERY|LINE \d+):|\s|$")
 
 
@@ -27,6 +29,7 @@ class Job:
     """A job that runs, or has ended.
 
     Args:
+        quiet: show only what it waits for, and all of its lines when it fails.
         shown: how many of its lines were shown.
         failed: how it ended, if badly.
     """
@@ -37,6 +40,7 @@ class Job:
     lines: tuple[str, ...] = ()
     ended: bool = False
     failed: str = ""
+    began: float = field(default_factory=time.monotonic)
 
     @property
     def name(self) -> str:
@@ -48,6 +52,10 @@ class Job:
         """The service's full name."""
         return f"{self.stack.name}_{self.name}"
 
+    def tells(self, line: str) -> bool:
+        """Whether a line is to be shown."""
+        return not self.quiet or bool(self.failed) or line.startswith(WAITS)
+
 
 def run(
     swarm: Swarm, stacks: list[Stack], timeout: float, lease: Lease, quiet: bool = False
@@ -56,7 +64,7 @@ def run(
 
     Args:
         timeout: seconds that they may take together.
-        quiet: show their lines only when one fails.
+        quiet: show only what they wait for, and all the lines of one that fails.
     Raises Failed when one fails, with its exit code; none is left behind.
     """
     jobs = [Job(each, quiet) for each in stacks]
@@ -105,11 +113,12 @@ def _wait(swarm: Swarm, jobs: list[Job], timeout: float, lease: Lease) -> None:
 def _look(swarm: Swarm, job: Job, service: Mapping[str, Any], tasks: list[dict[str, Any]]) -> None:
     """See how a job stands, and show what it has printed since."""
     job.ended, job.failed = verdict(service, tasks)
-    if job.ended or not job.quiet:
-        lines = tuple(swarm.logs(job.service))
-        for line in lines[job.shown :] if not job.quiet or job.failed else ():
+    if job.ended or not job.quiet or time.monotonic() - job.began > PATIENCE:
+        job.lines = tuple(swarm.logs(job.service))
+        lines = [each for each in job.lines if job.tells(each)]
+        for line in lines[job.shown :]:
             console.say(f"  {line}")
-        job.lines, job.shown = lines, len(lines)
+        job.shown = len(lines)
 
 
 def verdict(service: Mapping[str, Any], tasks: list[dict[str, Any]]) -> tuple[bool, str]:

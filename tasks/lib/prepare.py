@@ -17,10 +17,17 @@ if TYPE_CHECKING:
 
 # The jobs.
 JOBS = CHECK, STATIC, BACKUP, MIGRATE = "check", "static", "backup", "migrate"
-PENDING = Path(__file__).with_name("pending.py")
-CHECKING = 'python manage.py check --deploy --fail-level WARNING >&2 && exec python -c "$0"'
+PENDING, REACH = (Path(__file__).with_name(f"{name}.py") for name in ("pending", "reach"))
+# $0 is PENDING and $1 is REACH, which is followed by names of services.
+CHECKING = (
+    'python -c "$@" && python manage.py check --deploy --fail-level WARNING >&2 && '
+    'exec python -c "$0"'
+)
 # Into one stream, lest what comes last is told before.
-MIGRATING = 'exec 2>&1; python manage.py migrate --noinput && exec python -c "$0" >/dev/null'
+MIGRATING = (
+    'exec 2>&1; python -c "$@" && python manage.py migrate --noinput && '
+    'exec python -c "$0" >/dev/null'
+)
 # A migration that waits for a table holds up all that comes after it: not for long. And one whose
 # job has been ended goes on no longer.
 SESSION = "-c lock_timeout=5s -c client_connection_check_interval=1s"
@@ -32,8 +39,7 @@ DUMP = (
 
 def all_but_the_roll(there: Target, new: Stack, note: dict[str, Any], held: Lease) -> None:
     """All that comes before the first of the app's replicas is touched."""
-    backing = [name for name in new.content["services"] if name not in new.ours]
-    inner = [name for name in backing if not new.content["services"][name].get("ports")]
+    inner = backing(new)
     limit = there.settings.deploy.timeout
     if set(inner) - set(there.swarm.services(new.name)):
         console.step(f"starting {', '.join(inner)}")
@@ -41,13 +47,25 @@ def all_but_the_roll(there: Target, new: Stack, note: dict[str, Any], held: Leas
         there.swarm.apply(new.only(inner))
         rollout.watch(there, new.only(inner), before, 0, held)
     console.step("checking the image on the servers")
-    command = ["sh", "-c", CHECKING, PENDING.read_text("utf-8")]
     share = {"volumes": [{"type": "volume", "source": "static", "target": "/srv/static"}]}
     static = new.job(STATIC, ["static", "/srv/static"], every=True, user="0:0", **share)
-    said = jobs.run(there.swarm, [new.job(CHECK, command), static], limit, held, quiet=True)
+    said = jobs.run(
+        there.swarm, [new.job(CHECK, script(new, CHECKING)), static], limit, held, quiet=True
+    )
     found = json.loads(said[-1])
     if found["pending"]:
         _migrate(there, new, note, found, held)
+
+
+def backing(new: Stack) -> list[str]:
+    """The services that the app's replicas need: not the app's own, nor what stands in front."""
+    services = new.content["services"]
+    return [name for name in services if name not in new.ours and not services[name].get("ports")]
+
+
+def script(new: Stack, text: str) -> list[str]:
+    """The words of a job that waits for the backing services first."""
+    return ["sh", "-c", text, PENDING.read_text("utf-8"), REACH.read_text("utf-8"), *backing(new)]
 
 
 def _migrate(
@@ -88,8 +106,7 @@ def _pending(there: Target, new: Stack, held: Lease) -> list[str]:
 def migration(new: Stack) -> Stack:
     """A job that migrates the database, then sees that the new app works with it."""
     environment = new.content["services"][new.ours[0]]["environment"] | {"PGOPTIONS": SESSION}
-    command = ["sh", "-c", MIGRATING, PENDING.read_text("utf-8")]
-    return new.job(MIGRATE, command, environment=environment)
+    return new.job(MIGRATE, script(new, MIGRATING), environment=environment)
 
 
 def backup(new: Stack, name: str) -> Stack:
