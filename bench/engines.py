@@ -6,6 +6,7 @@ import json
 import re
 import time
 import urllib.request
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,9 +19,9 @@ RIGHTS = [
     "--security-opt=seccomp=unconfined",
     "--security-opt=apparmor=unconfined",
     "--security-opt=systempaths=unconfined",
+    "--device-cgroup-rule=a *:* rwm",
     "--volume=/sys/fs/cgroup:/sys/fs/cgroup:rw",
 ]
-DEVICES = "--device-cgroup-rule=a *:* rwm"
 BASE = "python:3.13-slim-trixie"
 KINDS = (
     "application/vnd.oci.image.manifest.v1+json",
@@ -53,8 +54,8 @@ class Registry:
             "run", "--detach", f"--name={self.name}", "--publish=127.0.0.1::5000", "registry:2"
         )
         self.host = scratch.docker("port", self.name, "5000/tcp").split()[0]
-        network = "{{.NetworkSettings.IPAddress}}"
-        self.address = scratch.docker("inspect", f"--format={network}", self.name).strip()
+        # Where an engine's own localhost leads to, as this machine's does.
+        self.forwards = {self.host.rpartition(":")[2]: f"{address(scratch, self.name)}:5000"}
         self.image = f"{self.host}/bench/app"
         until(lambda: self.ask("/v2/"))
 
@@ -84,29 +85,31 @@ class Registry:
 
 
 class Engine:
-    """An engine that has no layer of ours and nobody's cache.
+    """An engine that has no layer of ours and nobody's cache, and sees the scratch folder.
 
     Args:
-        base: give it the base image, which then nobody fetches.
+        forwards: which port of its own localhost leads to which address.
+        arguments: dockerd's.
     """
 
-    def __init__(self, scratch: Scratch, registry: Registry, name: str, base: bool) -> None:
+    def __init__(
+        self, scratch: Scratch, name: str, forwards: Mapping[str, str], *arguments: str
+    ) -> None:
         self.scratch, self.name = scratch, f"{scratch.mark}-{name}"
-        port = registry.host.rpartition(":")[2]
-        sockets = scratch.folder / "sockets"
+        folder, sockets = scratch.folder, scratch.folder / "sockets"
         sockets.mkdir(exist_ok=True)
+        address = f"unix://{sockets}/{name}.sock"
+        leads = " ".join(f"{port}={where}" for port, where in forwards.items())
         scratch.docker(
-            "run", "--detach", f"--name={self.name}", *RIGHTS,
-            f"--volume={self.name}:/var/lib/docker", f"--volume={sockets}:/sockets",
-            f"--env=FORWARD={port}={registry.address}:5000",
-            node(scratch), f"--host=unix:///sockets/{name}.sock",
+            "run", "--detach", f"--name={self.name}", *RIGHTS, f"--env=FORWARD={leads}",
+            f"--volume={self.name}:/var/lib/docker", f"--volume={folder}:{folder}",
+            node(scratch), f"--host={address}", *arguments,
         )  # fmt: skip
-        self.env = {"DOCKER_HOST": f"unix://{sockets}/{name}.sock"}
+        self.env = {"DOCKER_HOST": address}
         until(lambda: self.docker("version"))
-        if base:
-            self._load(BASE)
 
-    def _load(self, image: str) -> None:
+    def load(self, image: str) -> None:
+        """Give it an image that this machine has, which then nobody fetches."""
         archive = self.scratch.folder / "base.tar"
         if not archive.exists():
             self.scratch.docker("save", f"--output={archive}", image)
@@ -124,6 +127,12 @@ class Engine:
         """Remove it with all that it has."""
         self.scratch.docker("rm", "--force", "--volumes", self.name)
         self.scratch.docker("volume", "rm", "--force", self.name)
+
+
+def address(scratch: Scratch, container: str) -> str:
+    """The address of a container on the network that containers are in unasked."""
+    network = "--format={{.NetworkSettings.Networks.bridge.IPAddress}}"
+    return scratch.docker("inspect", network, container).strip()
 
 
 def node(scratch: Scratch) -> str:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from itertools import count
 
-from engines import Engine, Registry
+from engines import BASE, Engine, Registry
 from scratch import Scratch
 from sides import alternate
 from table import Row
@@ -84,7 +84,10 @@ class Publishing:
 
     def engine(self, name: str, base: bool = True) -> Engine:
         """An engine that nobody used."""
-        return Engine(self.scratch, self.registry, f"{name}{next(self.numbers)}", base)
+        made = Engine(self.scratch, f"{name}{next(self.numbers)}", self.registry.forwards)
+        if base:
+            made.load(BASE)
+        return made
 
     def _inv(self, engine: Engine) -> float:
         taken = engine.seconds("./inv", "build", "--push", **self.env)

@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 import deploy
 import image
+import pipeline
 import publish
 import reloading
 import startup
@@ -28,6 +29,7 @@ MEASURES: dict[str, Callable[[Scratch], list[table.Row]]] = {
     "image": image.measure,
     "publish": publish.measure,
     "deploy": deploy.measure,
+    "pipeline": pipeline.measure,
     "growth": deploy.grow,
 }
 
@@ -59,7 +61,7 @@ def measure(names: list[str], prune: bool) -> list[table.Row]:
             print(f"bench: {name} ...", file=sys.stderr, flush=True)
             taken = MEASURES[name](scratch)
             rows += taken
-            table.keep(taken)
+            table.keep(name, taken, list(MEASURES))
             print(*(f"  {row}" for row in taken), sep="\n", file=sys.stderr, flush=True)
     return rows
 

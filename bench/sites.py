@@ -29,6 +29,7 @@ class Lab:
 
     Attributes:
         site: ours, as the tests look at it.
+        facts: its ports and passwords.
     """
 
     def __init__(self, scratch: Scratch, nodes: int) -> None:
@@ -53,6 +54,7 @@ class Lab:
             "LAB_NAME": NAME, "DOCKER_CONFIG": str(self.scratch.folder / "docker-config")
         }  # fmt: skip
         self.site = Site(self.scratch.tree, self.env, ENVIRONMENT)
+        self.facts = json.loads((self.folder / "lab.json").read_text())
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -149,18 +151,17 @@ class Theirs:
 
     def __init__(self, lab: Lab) -> None:
         self.lab, self.env = lab, lab.env
-        facts = json.loads((lab.folder / "lab.json").read_text())
         # The lab publishes the server's ports from 80 on.
-        self.url = f"http://127.0.0.1:{facts['http'][PORT - 80]}"
+        self.url = f"http://127.0.0.1:{lab.facts['http'][PORT - 80]}"
         key, hosts = lab.folder / "key", lab.folder / "known_hosts"
         self.options = ["-i", str(key), "-o", f"UserKnownHostsFile={hosts}", "-F", "none"]
-        self.port = str(facts["ssh"][0])
+        self.port = str(lab.facts["ssh"][0])
 
-    def deploy(self, commit: str) -> float:
-        """Seconds to deploy a commit."""
-        image = f"{self.lab.site.settings['registry']['image']}:{commit}"
+    def deploy(self, commit: str, image: str = "") -> float:
+        """Seconds to deploy a commit: the image that we built of it, or one that is named."""
+        image = image or f"{self.lab.site.settings['registry']['image']}:{commit}"
         values = {
-            "IMAGE": image, "PORT": str(PORT), "SITE_URL": self.url,
+            "IMAGE": image, "VERSION": commit, "PORT": str(PORT), "SITE_URL": self.url,
             "SECRET_KEY": self.env["SECRET_KEY"],
             "POSTGRES_PASSWORD": self.env["POSTGRES_PASSWORD"],
         }  # fmt: skip

@@ -96,20 +96,24 @@ def machine() -> dict[str, object]:
     }
 
 
-def keep(rows: list[Row]) -> None:
+def keep(part: str, rows: list[Row], parts: list[str]) -> None:
     """Write results.json, and the table into README.md between its marks.
 
-    The other measures' figures stay, with their own date.
+    The other parts' figures stay, with their own date, in the order of the parts.
     """
     now = machine()
-    kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    read = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    # What this part measured once and no longer does goes.
+    kept = {what: each for what, each in read.items() if each.get("part") != part}
     for row in rows:
-        kept[row.what] = {"row": asdict(row), "value": row.value, "held": row.held, **now}
-    RESULTS.write_text(json.dumps(kept, indent=2) + "\n")
+        told = {"target": row.target, "value": row.value, "held": row.held}
+        kept[row.what] = {"part": part, "row": asdict(row), **told, **now}
+    ordered = dict(sorted(kept.items(), key=lambda each: parts.index(each[1]["part"])))
+    RESULTS.write_text(json.dumps(ordered, indent=2) + "\n")
     text = README.read_text()
     head, rest = text.split(BEGIN)
     tail = rest.split(END)[1]
-    README.write_text(f"{head}{BEGIN}\n{section(kept)}\n{END}{tail}")
+    README.write_text(f"{head}{BEGIN}\n{section(ordered)}\n{END}{tail}")
 
 
 def section(kept: dict[str, dict]) -> str:
