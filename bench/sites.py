@@ -17,7 +17,6 @@ from scratch import ROOT, Scratch
 sys.path.append(str(ROOT))
 from tests.lab.support import Site
 
-NAME = "bench"
 # What our image is built from bears the mark from here on, by which the build cache tells it.
 STAGE = "FROM deps AS code\n"
 # The environment of ours, and of theirs the stack's name and the port of the first server's.
@@ -38,11 +37,13 @@ class Lab:
         marked = f"{STAGE}RUN : {scratch.mark}\n"
         if marked not in dockerfile.read_text():
             dockerfile.write_text(dockerfile.read_text().replace(STAGE, marked))
-        self.folder = scratch.tree / ".lab" / NAME
+        # A name of its own, by which its containers are found among those of other labs.
+        self.name = scratch.mark
+        self.folder = scratch.tree / ".lab" / self.name
 
     def __enter__(self) -> Lab:
         try:
-            words = ("lab.up", f"--name={NAME}", f"--nodes={self.nodes}")
+            words = ("lab.up", f"--name={self.name}", f"--nodes={self.nodes}")
             exports = self.scratch.folder / "exports"
             # What it prints meanwhile is no line for the shell.
             self.scratch.run("sh", "-c", f"./inv {shlex.join(words)} >{exports}")
@@ -51,7 +52,7 @@ class Lab:
             raise
         told = shlex.split(exports.read_text())[1::2]
         self.env = dict(each.split("=", 1) for each in told) | {
-            "LAB_NAME": NAME, "DOCKER_CONFIG": str(self.scratch.folder / "docker-config")
+            "LAB_NAME": self.name, "DOCKER_CONFIG": str(self.scratch.folder / "docker-config")
         }  # fmt: skip
         self.site = Site(self.scratch.tree, self.env, ENVIRONMENT)
         self.facts = json.loads((self.folder / "lab.json").read_text())
@@ -61,7 +62,7 @@ class Lab:
         """Remove it; a second Ctrl-C does not stop that."""
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
-            self.scratch.run("./inv", "lab.down", f"--name={NAME}")
+            self.scratch.run("./inv", "lab.down", f"--name={self.name}")
         except RuntimeError as error:
             print(f"bench: {error}", file=sys.stderr)
         signal.signal(signal.SIGINT, before)
