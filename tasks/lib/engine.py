@@ -204,7 +204,7 @@ def build(ctx: Context, wanted: Build, env: Mapping[str, str]) -> None:
     from python_on_whales.exceptions import NoSuchImage
 
     client = DockerClient(client_call=call(ctx, env))
-    if len(wanted.platforms) > 1 and client.buildx.inspect().driver == "docker":
+    if len(wanted.platforms) > 1 and _one_at_a_time(client):
         hint = "docker buildx create --use --driver docker-container, then again"
         raise Failed("this builder makes one platform at a time", hint, REFUSED)
     try:
@@ -228,6 +228,17 @@ def build(ctx: Context, wanted: Build, env: Mapping[str, str]) -> None:
     except NoSuchImage:
         if not ctx.config.run.dry:
             raise
+
+
+def _one_at_a_time(client: DockerClient) -> bool:
+    """Whether images of several platforms cannot be made: the engine keeps them in its own store.
+
+    https://docs.docker.com/build/building/multi-platform/#prerequisites
+    """
+    if client.buildx.inspect().driver != "docker":
+        return False
+    store = dict(client.system.info().driver_status or ()).get("driver-type", "")
+    return not store.startswith("io.containerd.snapshotter")
 
 
 def layers(ctx: Context, name: str) -> list[str]:

@@ -149,6 +149,10 @@ class Registry:
         """The manifest itself, or of an index the first platform's."""
         return self.manifest(manifest.children[0]) if manifest.children else manifest
 
+    def platforms(self, manifest: Manifest) -> list[dict[str, Any]]:
+        """The configurations of an image, one for each of its platforms."""
+        return [self.config(self.manifest(each)) for each in manifest.children or [manifest.digest]]
+
     def config(self, manifest: Manifest) -> dict[str, Any]:
         """The image's configuration; of several platforms the first one's."""
         return dict(json.loads(self.blob(self.one(manifest).content["config"]["digest"])))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from . import console, engine, registry, release, source, suite
 from .errors import REFUSED, Failed
@@ -37,15 +37,23 @@ def run(ctx: Context, settings: Settings, ref: str, testing: Testing) -> None:
     if ctx.config.run.dry:
         return
     try:
-        below = place.config(image.manifest)["rootfs"]["diff_ids"]
-        if not begins(engine.layers(ctx, name), below):
-            raise Failed(f"the tested image is not built on {digest}", "mend the Dockerfile's test")
+        _same_layers(engine.layers(ctx, name), place.platforms(image.manifest), digest)
         package = settings.project.package
         failures = suite.app(Docker(ctx, settings, name), [package], testing, settings)
         suite.conclude(failures, package, counted=True)
     finally:
         engine.remove(ctx, name)
     console.say(f"marked as tested: {release.mark_tested(place, digest)}")
+
+
+def _same_layers(layers: list[str], platforms: list[dict[str, Any]], digest: str) -> None:
+    """Warn of platforms that are not what runs here. Raises Failed when none of them is."""
+    others = [each for each in platforms if not begins(layers, each["rootfs"]["diff_ids"])]
+    if len(others) == len(platforms):
+        raise Failed(f"the tested image is not built on {digest}", "mend the Dockerfile's test")
+    if others:
+        names = [f"{each.get('os')}/{each.get('architecture')}" for each in others]
+        console.warn(f"marked without a run on them: {', '.join(names)}")
 
 
 def begins(layers: list[str], below: list[str]) -> bool:

@@ -9,6 +9,7 @@ import time
 import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from tasks.lib.image import Reference
 from tasks.lib.registry import Registry
 from tasks.lib.transport import Transport
 
+ROOT = Path(__file__).resolve().parents[2]
 USER, PASSWORD = "robot", "a $ecret: with signs"
 DOCKERFILE = """\
 FROM scratch AS deps
@@ -61,6 +63,38 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+@contextmanager
+def own_engine(
+    folder: Path, *options: str, daemon: tuple[str, ...] = ()
+) -> Iterator[tuple[str, str]]:
+    """An engine of its own, in a container: the container's name, and the engine's address.
+
+    Args:
+        folder: where its socket is to be.
+        options: more of `docker run`.
+        daemon: more of its dockerd.
+    """
+    name = f"test-engine-{uuid.uuid4().hex[:8]}"
+    docker("build", "--quiet", "--tag", name, f"--file={ROOT}/lab/images/node.Dockerfile",
+           f"{ROOT}/lab/images")  # fmt: skip
+    rights = ["seccomp=unconfined", "apparmor=unconfined", "systempaths=unconfined"]
+    docker(
+        "run", "--detach", "--name", name, "--cap-add", "ALL", "--cgroupns", "host",
+        "--device-cgroup-rule", "a *:* rwm", *(f"--security-opt={each}" for each in rights),
+        "--volume", "/sys/fs/cgroup:/sys/fs/cgroup:rw", "--volume", f"{folder}:/shared",
+        *options, name, "-H", "unix:///var/run/docker.sock",
+        "-H", "unix:///shared/docker.sock", *daemon,
+    )  # fmt: skip
+    address = f"unix://{folder}/docker.sock"
+    try:
+        command = ["docker", "--host", address, "version"]
+        until(lambda: subprocess.run(command, capture_output=True).returncode == 0)
+        yield name, address
+    finally:
+        docker("rm", "--force", "--volumes", name)
+        docker("image", "rm", "--force", name)
 
 
 @dataclass

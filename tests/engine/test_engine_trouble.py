@@ -6,29 +6,16 @@ import os
 import socket
 import subprocess
 import threading
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from .conftest import docker, own_engine, until
+
 pytestmark = pytest.mark.engine
-
-
-def docker(*words: str, **options) -> str:
-    done = subprocess.run(["docker", *words], capture_output=True, text=True, **options)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
-
-
-def until(condition: Callable[[], object], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds} s"
-        time.sleep(0.1)
 
 
 class Line:
@@ -100,27 +87,14 @@ def test_an_engine_that_goes_away_amid_a_build(clone, line, task):
     assert child.returncode == 1, said
     assert "Traceback" not in said
     assert said.strip().splitlines()[-1].startswith("inv: docker "), said
-    until(lambda: not running(mark))
+    until(lambda: not running(mark), 60)
 
 
 @pytest.fixture
 def small(tmp_path: Path) -> Iterator[str]:
     """The address of an engine of its own that has the base image, and hardly any space left."""
-    name = f"test-small-{uuid.uuid4().hex[:8]}"
-    docker("build", "--quiet", "--tag", name, "--file", "lab/images/node.Dockerfile", "lab/images",
-           cwd=ROOT)  # fmt: skip
-    rights = ["seccomp=unconfined", "apparmor=unconfined", "systempaths=unconfined"]
-    docker(
-        "run", "--detach", "--name", name, "--cap-add", "ALL", "--cgroupns", "host",
-        "--device-cgroup-rule", "a *:* rwm", *(f"--security-opt={each}" for each in rights),
-        "--volume", "/sys/fs/cgroup:/sys/fs/cgroup:rw", "--volume", f"{tmp_path}:/shared",
-        "--tmpfs", "/var/lib/docker:size=450m,exec,dev,suid",
-        name, "-H", "unix:///var/run/docker.sock", "-H", "unix:///shared/docker.sock",
-    )  # fmt: skip
-    address = f"unix://{tmp_path}/docker.sock"
-    try:
-        command = ["docker", "--host", address, "version"]
-        until(lambda: subprocess.run(command, capture_output=True).returncode == 0)
+    place = "--tmpfs=/var/lib/docker:size=450m,exec,dev,suid"
+    with own_engine(tmp_path, place) as (name, address):
         image = tmp_path / "base.tar"
         docker("save", "--output", str(image), "python:3.13-slim-trixie")
         docker("--host", address, "load", "--input", str(image))
@@ -128,9 +102,6 @@ def small(tmp_path: Path) -> Iterator[str]:
         fill = f"fallocate -l $(($({leave}) - 20000))K /var/lib/docker/filler"
         docker("exec", name, "sh", "-c", fill)
         yield address
-    finally:
-        docker("rm", "--force", "--volumes", name)
-        docker("image", "rm", "--force", name)
 
 
 def test_no_space_for_a_build(clone, small, inv):

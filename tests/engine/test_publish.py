@@ -11,7 +11,7 @@ import pytest
 
 from tasks.lib import release
 
-from .conftest import PASSWORD, USER, git
+from .conftest import PASSWORD, USER, docker, git, own_engine
 
 pytestmark = pytest.mark.engine
 
@@ -360,3 +360,37 @@ def test_the_bill_of_materials_lists_python_and_debian_packages(repository):
     names = [each["purl"] for each in bill["components"]]
     assert any(name.startswith("pkg:pypi/pip@") for name in names)
     assert any(name.startswith("pkg:deb/debian/libc6@") for name in names)
+
+
+@pytest.fixture
+def store(server, tmp_path):
+    """The address of an engine that keeps its images in containerd, as Docker Desktop does."""
+    (tmp_path / "daemon.json").write_text('{"features": {"containerd-snapshotter": true}}')
+    inner = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
+    forward = f"{server.port}={docker('inspect', '--format', inner, server.container)}:5000"
+    more = f"--volume={tmp_path}/daemon.json:/etc/docker/daemon.json:ro", f"--env=FORWARD={forward}"
+    with own_engine(tmp_path, *more, daemon=("--storage-driver=overlayfs",)) as (_, address):
+        yield address
+
+
+def test_an_image_of_several_platforms_is_one_digest(repository, store):
+    digest = repository.build("--platform=linux/amd64,linux/arm64", DOCKER_HOST=store)
+    registry = repository.registry
+    commit = git(repository.root, "rev-parse", "HEAD")
+    made = registry.manifest(commit)
+    assert made.digest == digest == registry.digest("main")
+    kinds = [each["platform"]["architecture"] for each in made.content["manifests"]]
+    assert kinds == ["amd64", "arm64"]
+    for child in made.children:
+        labels = registry.labels(registry.manifest(child))
+        assert labels["org.opencontainers.image.revision"] == commit
+    release.mark_tested(registry, digest)
+    repository.must("release", "--env=staging")
+    assert registry.digest("staging") == digest
+
+
+def test_an_engine_that_builds_for_one_platform_only_says_so(repository):
+    done = repository.inv("build", "--push", "--platform=linux/amd64,linux/arm64")
+    assert done.returncode == 2
+    assert last(done).startswith("inv: this builder makes one platform at a time - docker buildx ")
+    assert repository.registry.tags() == []

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from tasks.lib import release
+from tasks.lib.registry import INDEXES, Manifest
 
 from .conftest import git
 
@@ -38,6 +40,29 @@ def test_the_digest_that_passes_is_marked_and_can_be_released(whole):
     assert whole.registry.digest("staging") == whole.digest
     left = subprocess.run(["docker", "images", "-q", "myapp-tested-*"], capture_output=True)
     assert left.stdout == b""
+
+
+def test_of_several_platforms_the_one_that_runs_here_is_tested(whole):
+    registry = whole.registry
+    here = registry.manifest(whole.digest)
+    whole.commit("something else")
+    other = registry.manifest(whole.build())
+    names = {other: "arm64", here: registry.config(here)["architecture"]}
+    entries = [
+        {"mediaType": each.kind, "digest": each.digest, "size": len(each.body),
+         "platform": {"os": "linux", "architecture": name}}
+        for each, name in names.items()
+    ]  # fmt: skip
+    content = {"schemaVersion": 2, "mediaType": INDEXES[0], "manifests": entries}
+    index = Manifest(json.dumps(content).encode(), INDEXES[0])
+    registry.put("several", index)
+
+    done = whole.inv("test", f"--image={index.digest}")
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "warning: marked without a run on them: linux/amd64" in done.stderr
+    assert release.is_tested(registry, index.digest)
+    assert not release.is_tested(registry, other.digest)
 
 
 def test_an_image_that_fails_is_not_marked(whole):
