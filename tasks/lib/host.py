@@ -6,6 +6,7 @@ import logging
 import os
 import shlex
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -19,11 +20,13 @@ from .relay import Relay
 
 if TYPE_CHECKING:
     from invoke import Context
-    from paramiko import Channel, PKey
+    from paramiko import Channel, PKey, Transport
 
 # Seconds for a connection and its greeting, and for a command on the server.
 CONNECT, COMMAND = 10, 60
-KEEPALIVE = 15
+# Seconds between two looks whether a connection is alive, and in which a failure to open it counts
+# for all who want it.
+KEEPALIVE, RECENT = 15, 2
 # Seconds without an answer after which a connection is dead.
 DEAD = 30
 
@@ -44,6 +47,7 @@ class Host:
         self._connection: Any = None
         # Several threads may find the connection broken, of which one is to open it again.
         self._opening = threading.Lock()
+        self._failed: tuple[float, Failed] | None = None
 
     def open(self) -> None:
         """Connect. Raises Failed, with what to do, when that does not work."""
@@ -51,8 +55,9 @@ class Host:
         self._connection = _connection(self.name, self._env)
         with explained(self.name):
             self._connection.open()
-        self._connection.transport.set_keepalive(KEEPALIVE)
-        _tune(self._connection.transport.sock)
+        transport = self._connection.transport
+        _tune(transport.sock)
+        threading.Thread(target=_keep_alive, args=(transport,), daemon=True).start()
 
     def close(self) -> None:
         """End the connection, and its way there."""
@@ -67,10 +72,19 @@ class Host:
         with self._opening:
             transport = self._connection.transport if self._connection else None
             if transport is None or not transport.is_active():
-                self.open()
+                self._open_again()
                 transport = self._connection.transport
         with explained(self.name):
-            return transport.open_session(timeout=CONNECT)
+            return _session(transport)
+
+    def _open_again(self) -> None:
+        if self._failed and time.monotonic() - self._failed[0] < RECENT:
+            raise self._failed[1]
+        try:
+            self.open()
+        except Failed as error:
+            self._failed = time.monotonic(), error
+            raise
 
     def run(self, script: str, *arguments: str, text: str = "", changes: bool = True) -> str:
         """What a shell script prints on the server.
@@ -205,6 +219,34 @@ def _be_strict(connection: Any, env: Mapping[str, str]) -> None:
             client.load_system_host_keys(str(path))
 
 
+def _session(transport: Transport) -> Channel:
+    """A channel of a connection; one that does not answer is ended, for all who wait on it."""
+    from paramiko import ChannelException, SSHException
+
+    try:
+        return transport.open_session(timeout=CONNECT)
+    except ChannelException:
+        raise
+    except (SSHException, EOFError, OSError):
+        transport.close()
+        raise
+
+
+def _keep_alive(transport: Transport) -> None:
+    """See now and then that a connection answers."""
+    from paramiko import ChannelException, SSHException
+
+    while transport.is_active():
+        time.sleep(KEEPALIVE)
+        try:
+            _session(transport).close()
+        except ChannelException:
+            # It has no room for one more, but answers.
+            continue
+        except (SSHException, EOFError, OSError):
+            return
+
+
 def _tune(sock: Any) -> None:
     """Let a connection send at once what is small, and end when it carries nothing any more."""
     import socket
@@ -274,8 +316,10 @@ def _broken(said: str) -> tuple[str, str, type[Failed]]:
     if "authentication methods" in said:
         hint = "set SSH_PRIVATE_KEY, or add a key to the agent"
         return "no key to log in with", hint, Failed
+    hint = "see that it is up, or take it out of hosts in invoke.yaml"
+    if "Timeout opening channel" in said:
+        return f"no answer over SSH (none within {CONNECT} s)", hint, Silent
     if "banner" in said or "No existing session" in said:
-        hint = "see that it is up, or take it out of hosts in invoke.yaml"
         return f"no answer over SSH (no greeting within {CONNECT} s)", hint, Silent
     return f"SSH failed ({said})", "see that it is up, then run this again", Silent
 

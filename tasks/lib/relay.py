@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import threading
 from collections.abc import Callable
@@ -55,8 +56,8 @@ class Relay:
             try:
                 channel = self._session()
                 channel.exec_command("docker system dial-stdio")
-            except Exception:
-                # The docker that called sees its connection closed, and says so.
+            except Exception as error:
+                _refuse(caller, error)
                 return
             up = threading.Thread(target=_upstream, args=(caller, channel), daemon=True)
             up.start()
@@ -67,6 +68,17 @@ class Relay:
             except (OSError, EOFError):
                 pass
             channel.close()
+
+
+def _refuse(caller: socket.socket, error: Exception) -> None:
+    """Tell the docker that called why there is no engine: it says so, as if that had answered."""
+    body = json.dumps({"message": str(error)}).encode()
+    head = "HTTP/1.1 502 Bad Gateway\r\nContent-Type: application/json\r\nConnection: close\r\n"
+    try:
+        caller.recv(CHUNK)
+        caller.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+    except OSError:
+        pass
 
 
 def _upstream(caller: socket.socket, channel: Channel) -> None:

@@ -21,10 +21,12 @@ STACK = "com.docker.stack.namespace"
 # What docker says when the connection breaks, when the managers elect a leader, and when Swarm
 # changes a service at the same time; then the pauses in seconds before it is asked again.
 PASSING = (
-    *("error during connect", "cannot connect", "eof"),
+    *("error during connect", "cannot connect", "eof", "over ssh"),
     *("leader", "raft:", "deadline exceeded", "update out of sequence"),
 )
 RETRIES = (0.2, 0.5, 1, 2, 4, 4)
+# Seconds after which it is not.
+ENOUGH = 30
 
 
 class Swarm:
@@ -170,12 +172,14 @@ class Swarm:
 
 def again(work: Callable[[], T]) -> T:
     """Do what may be done twice, and again when it fails for a reason that passes."""
+    began = time.monotonic()
     for pause in RETRIES:
         try:
             return work()
         except Exception as error:
             said = str(getattr(error, "stderr", "") or "").lower()
-            if not any(sign in said for sign in PASSING):
+            late = time.monotonic() - began > ENOUGH
+            if late or not any(sign in said for sign in PASSING):
                 raise
             time.sleep(pause)
     return work()
