@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 POLL = 0.3
 # Seconds after which a quiet job is asked what it waits for, and how a line that tells it begins.
-PATIENCE, WAITS = 3, "waiting for "
+PATIENCE, WAITS = 6, "waiting for "
+# Seconds that the last lines of a job that has ended may take to arrive.
+LATE = 20
 MORE = re.compile(r"(DETAIL|HINT|CONTEXT|QUERY|LINE \d+):|\s|$")
 
 
@@ -30,17 +32,20 @@ class Job:
 
     Args:
         quiet: show only what it waits for, and all of its lines when it fails.
+        answer: how the line begins that it ends with; empty when it has none.
         shown: how many of its lines were shown.
         failed: how it ended, if badly.
     """
 
     stack: Stack
     quiet: bool
+    answer: str = ""
     shown: int = 0
     lines: tuple[str, ...] = ()
     ended: bool = False
     failed: str = ""
     began: float = field(default_factory=time.monotonic)
+    done: float = 0
 
     @property
     def name(self) -> str:
@@ -52,29 +57,34 @@ class Job:
         """The service's full name."""
         return f"{self.stack.name}_{self.name}"
 
+    @property
+    def said(self) -> str:
+        """Its answer; empty as long as that is not there."""
+        lines = (line for line in reversed(self.lines) if line.startswith(self.answer))
+        return next(lines, "")
+
     def tells(self, line: str) -> bool:
         """Whether a line is to be shown."""
         return not self.quiet or bool(self.failed) or line.startswith(WAITS)
 
 
-def run(
-    swarm: Swarm, stacks: list[Stack], timeout: float, lease: Lease, quiet: bool = False
-) -> list[str]:
-    """Run jobs at the same time, showing what they print. Returns the lines of the first.
+def run(swarm: Swarm, stacks: list[Stack], timeout: float, lease: Lease, answer: str = "") -> str:
+    """Run jobs at the same time, showing what they print.
 
     Args:
         timeout: seconds that they may take together.
-        quiet: show only what they wait for, and all the lines of one that fails.
+        answer: how the line of the first begins that is returned; only what they wait for is shown
+            then, and all the lines of one that fails.
     Raises Failed when one fails, with its exit code; none is left behind.
     """
-    jobs = [Job(each, quiet) for each in stacks]
+    jobs = [Job(each, bool(answer), "" if number else answer) for number, each in enumerate(stacks)]
     names = [each.name for each in stacks]
     try:
         clear(swarm, *names)
         for each in stacks:
             swarm.apply(each)
         _wait(swarm, jobs, timeout, lease)
-        return list(jobs[0].lines)
+        return jobs[0].said
     finally:
         clear(swarm, *names)
 
@@ -119,6 +129,11 @@ def _look(swarm: Swarm, job: Job, service: Mapping[str, Any], tasks: list[dict[s
         for line in lines[job.shown :]:
             console.say(f"  {line}")
         job.shown = len(lines)
+    if job.ended and not job.failed and job.answer and not job.said:
+        # What a container wrote last may come after the word that it has ended.
+        job.done = job.done or time.monotonic()
+        job.ended = time.monotonic() - job.done > LATE
+        job.failed = "ended well, but its output cannot be read" if job.ended else ""
 
 
 def verdict(service: Mapping[str, Any], tasks: list[dict[str, Any]]) -> tuple[bool, str]:

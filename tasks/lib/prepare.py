@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 # The jobs.
 JOBS = CHECK, STATIC, BACKUP, MIGRATE = "check", "static", "backup", "migrate"
 PENDING, REACH = (Path(__file__).with_name(f"{name}.py") for name in ("pending", "reach"))
+ANSWER = '{"pending":'
 # $0 is PENDING and $1 is REACH, which is followed by names of services.
 CHECKING = (
     'python -c "$@" && python manage.py check --deploy --fail-level WARNING >&2 && '
@@ -49,10 +50,8 @@ def all_but_the_roll(there: Target, new: Stack, note: dict[str, Any], held: Leas
     console.step("checking the image on the servers")
     share = {"volumes": [{"type": "volume", "source": "static", "target": "/srv/static"}]}
     static = new.job(STATIC, ["static", "/srv/static"], every=True, user="0:0", **share)
-    said = jobs.run(
-        there.swarm, [new.job(CHECK, script(new, CHECKING)), static], limit, held, quiet=True
-    )
-    found = json.loads(said[-1])
+    check = new.job(CHECK, script(new, CHECKING))
+    found = json.loads(jobs.run(there.swarm, [check, static], limit, held, ANSWER))
     if found["pending"]:
         _migrate(there, new, note, found, held)
 
@@ -96,8 +95,8 @@ def _pending(there: Target, new: Stack, held: Lease) -> list[str]:
     """The migrations that a database lacks, as far as it can tell."""
     job = new.job(CHECK, ["python", "-c", PENDING.read_text("utf-8")])
     try:
-        said = jobs.run(there.swarm, [job], there.settings.deploy.timeout, held, quiet=True)
-        return list(json.loads(said[-1])["pending"])
+        said = jobs.run(there.swarm, [job], there.settings.deploy.timeout, held, ANSWER)
+        return list(json.loads(said)["pending"])
     except Exception as error:
         console.warn(f"which migrations were made is not known: {explain(error)}")
         return []
