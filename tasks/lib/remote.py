@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import subprocess
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from . import engine, jobs, lease, process, releases
+from . import console, engine, jobs, lease, process, releases
 from .errors import REFUSED, Failed
 
 if TYPE_CHECKING:
@@ -45,7 +45,21 @@ def logs(there: Target, service: str, wanted: Lines) -> None:
         for child in children:
             process.end(child)
     if status:
+        _tell_gaps(there, [known[name] for name in names])
+
+
+def _tell_gaps(there: Target, services: list[dict[str, Any]]) -> None:
+    """Say of which servers lines are missing, as far as they are away; else it is a failure."""
+    nodes = {each["ID"]: each for each in there.swarm.nodes()}
+    used = {each.get("NodeID") or "" for each in there.swarm.tasks(services)} - {""}
+    away = sorted(
+        nodes[each]["Description"]["Hostname"] if each in nodes else "one that left the Swarm"
+        for each in used
+        if each not in nodes or nodes[each]["Status"]["State"] != "ready"
+    )
+    if not away:
         raise Failed("the logs could not be read", "the lines above say why")
+    console.warn(f"lines are missing, of servers that are away: {', '.join(away)}")
 
 
 def _ours(there: Target, known: list[str]) -> list[str]:
