@@ -125,15 +125,23 @@ def fault(request: pytest.FixtureRequest, site: Site) -> Callable[..., None]:
         serves: the commit that answers, or "nothing".
         where: another environment than the site's own.
         but: what is not as it should be then.
+        locked: whether the lock could not be left, and ends by itself.
     """
 
-    def judge(run: Run, status: int, serves: str, where: Site | None = None, but: str = "") -> None:
+    def judge(
+        run: Run,
+        status: int,
+        serves: str,
+        where: Site | None = None,
+        but: str = "",
+        locked: bool = False,
+    ) -> None:
         place = where or site
         assert run.status == status, run.text
         assert run.verdict.startswith("inv: ") or not status, run.text
         assert "Traceback" not in run.verdict
         assert place.versions() == {serves}, run.text
-        assert place.lock == ""
+        assert bool(place.lock) == locked
         mark = request.node.get_closest_marker("fault")
         what = faults.served(serves, site.good)
         faults.record(mark.args[0], run, f"{what}, but {but}" if but else what)

@@ -20,6 +20,7 @@ import yaml
 
 from tasks.lib import release
 from tasks.lib.credentials import Login
+from tasks.lib.errors import Failed
 from tasks.lib.image import Reference
 from tasks.lib.registry import Registry
 from tasks.lib.transport import Transport
@@ -211,6 +212,13 @@ class Site:
         image = Reference.parse(self.settings["registry"]["image"])
         user, password = self.lab["CI_REGISTRY_USER"], self.lab["CI_REGISTRY_PASSWORD"]
         return Registry(image, Transport(image.host, Login(image.host, user, password, "a test")))
+
+    def answers(self) -> bool:
+        """Whether the registry answers."""
+        try:
+            return bool(self.registry.digest(self.good))
+        except Failed:
+            return False
 
     def mark(self, commit: str) -> None:
         """Mark a commit's image as tested, as `test --image` would."""

@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives import serialization as form
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from .support import Site, docker, git, until
-from .trouble import another, cut, logins
+from .trouble import age, another, blocked, cut, logins, settled
 
 pytestmark = pytest.mark.engine
 
@@ -117,6 +117,41 @@ def test_a_connection_that_is_cut_is_opened_again(site, fault):
     assert site.history()[0]["state"] == "succeeded"
     site.must("deploy", f"--ref={site.good}")
     site.serves(site.good)
+
+
+@pytest.mark.slow
+@pytest.mark.fault("the connection is cut while the image is checked, and stays so")
+def test_a_connection_that_stays_cut_before_the_roll_leaves_all_as_it_was(site, fault):
+    new = another(site)
+    run = site.begin("deploy", f"--ref={new}")
+    run.until("checking the image")
+    with blocked(site, "node1", "INPUT", "22", "DROP"):
+        done = run.wait()
+    fault(done, status=1, serves=site.good, locked=True)
+    assert "no answer over SSH" in done.verdict
+    assert "no replica of the app was touched" in done.verdict
+    age(site)
+    again = site.must("deploy", f"--ref={new}")
+    assert "was cut off" in again.text
+    site.serves(new)
+
+
+@pytest.mark.slow
+@pytest.mark.fault("the connection is cut while it rolls, and stays so")
+def test_a_connection_that_stays_cut_in_the_roll_needs_a_person(site, fault):
+    new = another(site)
+    run = site.begin("deploy", f"--ref={new}")
+    run.until(" old")
+    with blocked(site, "node1", "INPUT", "22", "DROP"):
+        done = run.wait()
+    (serves,) = settled(site)
+    fault(done, status=3, serves=serves, locked=True)
+    assert "could not be brought back" in done.verdict
+    assert "no answer over SSH" in done.verdict
+    age(site)
+    again = site.must("deploy", f"--ref={new}")
+    assert "was cut off" in again.text
+    site.serves(new)
 
 
 def test_a_deploy_makes_one_connection_to_each_server(site):

@@ -3,15 +3,38 @@
 from __future__ import annotations
 
 import getpass
+import os
 import socket
+import time
+from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
-from .support import Site
-from .trouble import another, forget_slow, interrupt, slow
+from .support import Site, until
+from .trouble import age, another, forget_slow, interrupt, settled, slow
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 OWNER = f"{getpass.getuser()}@{socket.gethostname()}"
+# A Python that reads this has a clock which is a day behind.
+BEHIND = """
+import datetime
+import time
+
+DAY = 24 * 3600
+now, gmtime = time.time, time.gmtime
+time.time = lambda: now() - DAY
+time.gmtime = lambda seconds=None: gmtime(now() - DAY if seconds is None else seconds)
+
+
+class Behind(datetime.datetime):
+    @classmethod
+    def now(cls, tz=None):
+        return super().now(tz) - datetime.timedelta(days=1)
+
+
+datetime.datetime = Behind
+"""
 
 
 @pytest.fixture
@@ -71,3 +94,121 @@ def test_ctrl_c_in_the_roll_undoes_it(site, fault):
     fault(run.wait(), status=1, serves=site.good)
     assert "inv: interrupted; undone: release " in run.verdict
     assert site.history()[0]["state"] == "undone"
+
+
+@pytest.mark.fault("Ctrl-C while the new version is watched")
+def test_ctrl_c_when_only_the_new_version_serves_undoes_it(site, fault):
+    new = another(site)
+    run = site.begin("deploy", f"--ref={new}")
+    run.until("rolling out")
+    until(lambda: site.versions() == {new}, 60)
+    interrupt(run)
+    fault(run.wait(), status=1, serves=site.good)
+    assert "inv: interrupted; undone: release " in run.verdict
+
+
+@pytest.mark.fault("Ctrl-C, and again while it is undone")
+def test_ctrl_c_twice_says_that_a_person_is_needed_and_the_next_deploy_repairs_it(site, fault):
+    new = another(site)
+    run = site.begin("deploy", f"--ref={new}")
+    run.until(" old")
+    interrupt(run)
+    run.until("undoing it")
+    interrupt(run)
+    run.wait()
+    (serves,) = settled(site)
+    fault(run, status=3, serves=serves)
+    assert "could not be brought back (interrupted) - look: " in run.verdict
+    site.must("deploy", f"--ref={new}")
+    site.serves(new)
+
+
+@pytest.mark.fault("the deployer is killed while it rolls")
+def test_a_deployer_killed_in_the_roll_blocks_nobody_for_long(site, fault):
+    new = another(site)
+    run = site.begin("deploy", f"--ref={new}")
+    run.until(" old")
+    run.process.kill()
+    run.wait()
+    early = site.inv("deploy", f"--ref={new}")
+    assert early.status == 4, early.text
+    age(site)
+    done = site.inv("deploy", f"--ref={new}")
+    fault(done, status=0, serves=new)
+    assert f"took over the lock of {OWNER}, deploys since " in done.text
+    assert "was cut off" in done.text
+    assert [each["state"] for each in site.history()[:2]] == ["succeeded", "failed"]
+
+
+@pytest.mark.fault("the deployer is killed while it migrates")
+def test_a_deployer_killed_in_a_migration_is_followed_by_the_next_within_a_minute(quiet, fault):
+    new = slow(quiet)
+    run = quiet.begin("deploy", f"--ref={new}", TMPDIR="/tmp")
+    run.until("waiting")
+    run.process.kill()
+    killed = time.monotonic()
+    run.wait()
+    done = until(lambda: (tried := quiet.inv("deploy", f"--ref={new}")).status != 4 and tried, 120)
+    assert time.monotonic() - killed > 30
+    fault(done, status=0, serves=new)
+    assert "took over the lock of " in done.text
+    assert jobs(quiet) == ""
+
+
+def test_what_a_killed_deployer_leaves_here_goes_with_the_next(site, tmp_path):
+    run = site.begin("deploy", f"--ref={another(site)}", TMPDIR=str(tmp_path))
+    run.until("checking the image")
+    run.process.kill()
+    run.wait()
+    left = list(tmp_path.glob("inv-scratch-*"))
+    assert left
+    for folder in left:
+        os.utime(folder, (0, 0))
+    done = site.must("unlock", "--yes", TMPDIR=str(tmp_path))
+    assert f"took the lock of {OWNER}, deploys since " in done.text
+    assert list(tmp_path.glob("inv-scratch-*")) == []
+    done = site.must("deploy", f"--ref={site.good}")
+    assert "was cut off" in done.text and "nothing to do" in done.text
+    site.serves(site.good)
+
+
+def test_unlock_asks_and_tells_when_there_is_nothing_to_do(site):
+    assert f"{site.env} is not locked" in site.must("unlock").text
+    path = f"deploy/myapp/{site.env}/lock"
+    site.on("node1", f"echo '{{}}' >{path}; chmod 666 {path}")
+    refused = site.inv("unlock")
+    assert refused.status == 2
+    assert "locked by somebody unknown" in refused.verdict
+    assert site.lock
+    site.must("unlock", "--yes")
+    assert site.lock == ""
+
+
+@pytest.mark.fault("the clock of who deploys is a day behind")
+def test_another_clock_here_changes_nothing_but_what_is_told(site, fault, tmp_path: Path):
+    (tmp_path / "sitecustomize.py").write_text(BEHIND)
+    new = another(site)
+    done = site.inv("deploy", f"--ref={new}", PYTHONPATH=str(tmp_path))
+    fault(done, status=0, serves=new)
+    newest = site.history()[0]
+    assert newest["revision"] == new
+    assert (datetime.now(UTC) - datetime.fromisoformat(newest["began"])).days == 1
+    assert 0 < newest["seconds"] <= done.seconds + 1
+    back = site.must("rollback")
+    assert f"release {newest['number'] + 1} runs" in back.text
+    site.serves(site.good)
+
+
+@pytest.mark.fault("a server's clock was set back while it was locked")
+def test_a_lock_of_the_future_ends_by_itself_too(site, fault):
+    path = f"deploy/myapp/{site.env}/lock"
+    note = '{"by": "ann", "doing": "deploys", "since": "tomorrow", "token": "t"}'
+    site.on("node1", f"cat >{path}; chown deploy {path}; touch -d '+1 hour' {path}", note)
+    done = site.inv("deploy", f"--ref={site.good}")
+    age_now = site.on("node1", f"echo $(($(date +%s) - $(stat -c %Y {path})))")
+    assert 0 <= int(age_now) < 45
+    age(site)
+    again = site.must("deploy", f"--ref={site.good}")
+    assert "took over the lock of ann, deploys since tomorrow" in again.text
+    fault(done, status=4, serves=site.good)
+    assert "the lock ends after 45 s by itself" in done.verdict

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from .support import Run, Site
+from .support import Run, Site, docker, until
 
 # A migration that takes its time, and says when it has begun.
 SLOWLY = """
@@ -60,6 +62,51 @@ def interrupt(run: Run) -> None:
 def cut(site: Site, node: str = "node1") -> None:
     """End all that a server's user runs there: its SSH sessions, and what they carry."""
     site.on(node, "pkill -KILL -u deploy || true")
+
+
+@contextmanager
+def blocked(site: Site, node: str, chain: str, port: str, how: str = "REJECT") -> Iterator[None]:
+    """Let nothing through to a port: of a server's own (INPUT), or from it (OUTPUT).
+
+    Args:
+        how: REJECT says so to who calls, DROP lets him wait.
+    """
+    rule = f"{chain} --protocol tcp --dport {port} --jump {how}"
+    site.on(node, f"iptables --insert {rule}")
+    try:
+        yield
+    finally:
+        site.on(node, f"iptables --delete {rule}")
+
+
+@contextmanager
+def stopped(site: Site, name: str) -> Iterator[None]:
+    """A machine of the lab is gone meanwhile, without a word: node2 and so on, or registry."""
+    container = site.nodes["node1"].replace("-node1", f"-{name}")
+    docker("kill", container)
+    try:
+        yield
+    finally:
+        docker("start", container)
+
+
+def state(site: Site, name: str) -> str:
+    """What the Swarm says of a server."""
+    return site.on("node1", f"docker node inspect {name} --format '{{{{.Status.State}}}}'")
+
+
+def settled(site: Site) -> set[str]:
+    """The commits that answer when the Swarm has nothing more to do."""
+    form = "{{with .UpdateStatus}}{{.State}}{{end}}"
+    script = f"docker service inspect -f '{form}' $(docker service ls -q -f name={site.stack}_)"
+    busy = {"updating", "rollback_started"}
+    until(lambda: not busy & set(site.on("node1", script).split()), 120)
+    return site.versions()
+
+
+def age(site: Site) -> None:
+    """Let the lock be one that was not renewed for a minute."""
+    site.on("node1", f"touch -d '1 minute ago' deploy/myapp/{site.env}/lock")
 
 
 def logins(site: Site) -> int:
