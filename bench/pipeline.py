@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from statistics import median
+from typing import NamedTuple
 
 from clients import Clients
 from engines import BASE, Engine, address
@@ -30,10 +31,24 @@ LOGIN = (
     ' | docker login --username "$CI_REGISTRY_USER" --password-stdin "$CI_REGISTRY"'
 )
 
-# Does a commit's job; returns when it was done, unless that is now.
-Job = Callable[[str], float | None]
+# The old setup's linter, of the version that ours has.
+LINT = (
+    "pip install --quiet --no-deps $(grep -o '^ruff==[0-9.]*' requirements/tasks.txt)"
+    " && ruff check --output-format=gitlab --output-file=codequality.json ."
+)
 # What a pipeline took: the seconds of each job.
 Run = dict[str, float]
+
+
+class Served(NamedTuple):
+    """When a job that deploys ended, and since when the new version alone was served."""
+
+    ended: float
+    since: float
+
+
+# Does a commit's job.
+Job = Callable[[str], Served | None]
 
 
 def measure(scratch: Scratch) -> list[Row]:
@@ -42,11 +57,14 @@ def measure(scratch: Scratch) -> list[Row]:
         bench = Pipelines(lab)
         alternate(bench.ours.take, bench.theirs.take, 1 + CHANGES, warm=False)
         ours, theirs = bench.ours.runs, bench.theirs.runs
+        served = [median(side.served[1:]) for side in (bench.ours, bench.theirs)]
     cold, changed = (ours[:1], theirs[:1]), (ours[1:], theirs[1:])
+    what = "pipeline after a one-line change"
     return [
         Row("pipeline on a new runner / the old setup", *totals(*cold), 1, note=jobs(*cold)),
-        Row("pipeline after a one-line change / the old setup", *totals(*changed), 1 / 3,
-            faster=True, note=jobs(*changed)),
+        Row(f"{what} / the old setup", *totals(*changed), 1 / 3, faster=True, note=jobs(*changed)),
+        Row(f"{what}, until the new version alone is served / the old setup", *served,
+            faster=True, note="without what ours watches afterwards"),
     ]  # fmt: skip
 
 
@@ -116,13 +134,14 @@ class Side:
     Attributes:
         url: where its jobs deploy to.
         runs: what its pipelines took.
+        served: seconds from each one's begin until its commit alone was served.
     """
 
     url: str
 
     def __init__(self, bench: Pipelines, name: str) -> None:
         self.bench, self.lab, self.scratch = bench, bench.lab, bench.scratch
-        self.engine, self.runs = bench.engine(name), list[Run]()
+        self.engine, self.runs, self.served = bench.engine(name), list[Run](), list[float]()
         home = self.scratch.folder / f"runner-{name}"
         self.clone = home / "app"
         self.env = {key: value for key, value in self.lab.env.items() if key.startswith(GIVEN)} | {
@@ -138,7 +157,9 @@ class Side:
         for name, job in self.jobs().items():
             began = time.time()
             self._checkout(commit)
-            run[name] = (job(commit) or time.time()) - began
+            if told := job(commit):
+                self.served.append(sum(run.values()) + told.since - began)
+            run[name] = (max(told) if told else time.time()) - began
         self.runs.append(run)
         print(f"  {type(self).__name__}: {jobs([run])}", file=sys.stderr, flush=True)
         return sum(run.values())
@@ -147,11 +168,11 @@ class Side:
         """The jobs by name, in their order."""
         raise NotImplementedError
 
-    def served(self, deploy: Callable[[], object], commit: str) -> float:
-        """Deploy; that is done when the job has ended and nothing else answers any more."""
+    def watched(self, deploy: Callable[[], object], commit: str) -> Served:
+        """Deploy, and see what clients see of it."""
         with Clients(self.url, count=2) as clients:
             deploy()
-            return max(time.time(), clients.wait(commit))
+            return Served(time.time(), clients.wait(commit))
 
     def sh(self, script: str, **env: str) -> str:
         """What a job's script prints."""
@@ -180,6 +201,7 @@ class Inv(Side):
         tools: dict[str, Job] = {} if (self.clone / ".venv").exists() else {"tools": self._tools}
         return tools | {
             "build": self._build,
+            "quality": lambda _: self._inv("quality"),
             "test": lambda _: self._inv("test --image=$IMAGE_DIGEST"),
             "release": lambda _: self._inv(f"release --env={ENVIRONMENT} --ref=$IMAGE_DIGEST"),
             "deploy": self._deploy,
@@ -198,9 +220,9 @@ class Inv(Side):
         lines = (self.clone / "reports/image.env").read_text().splitlines()
         self.env |= dict(line.split("=", 1) for line in lines)
 
-    def _deploy(self, commit: str) -> float:
+    def _deploy(self, commit: str) -> Served:
         words = f"deploy --env={ENVIRONMENT} --ref=$IMAGE_DIGEST --dotenv=reports/deploy.env"
-        return self.served(lambda: self._inv(words), commit)
+        return self.watched(lambda: self._inv(words), commit)
 
 
 class ByHand(Side):
@@ -219,6 +241,9 @@ class ByHand(Side):
             "build": [
                 f"docker build --file bench/naive.Dockerfile --tag {built} .",
                 f"docker push {built}",
+            ],
+            "quality": [
+                f'docker run --rm --volume "$PWD:/app" --workdir /app {BASE} sh -c "{LINT}"'
             ],
             "test": [
                 f"docker pull {built}",
@@ -239,5 +264,5 @@ class ByHand(Side):
     def _script(self, script: str, commit: str) -> None:
         self.sh(script, IMAGE=f"{self.image}:{BRANCH}")
 
-    def _deploy(self, image: str, commit: str) -> float:
-        return self.served(lambda: self.server.deploy(commit, image), commit)
+    def _deploy(self, image: str, commit: str) -> Served:
+        return self.watched(lambda: self.server.deploy(commit, image), commit)
