@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from .support import Site, until
-from .trouble import another
+from .trouble import another, state, stopped
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 FACTS = '#!/bin/sh\nenv | grep ^DEPLOY_ >"{file}"\n{more}\n'
@@ -48,6 +48,33 @@ def test_a_hook_refuses_a_deploy(site, fault, hook):
     assert site.history() == history
 
 
+@pytest.mark.fault("hooks/post-deploy fails")
+def test_a_hook_that_fails_after_a_deploy_is_told_and_the_new_version_stays(site, fault, hook):
+    after, failed = hook("post-deploy", "exit 1"), hook("on-failure")
+    new = another(site)
+    done = site.inv("deploy", f"--ref={new}")
+    fault(done, status=0, serves=new)
+    assert "warning: hooks/post-deploy ended with 1" in done.text
+    number = str(site.history()[0]["number"])
+    seen = facts(after)
+    assert seen["DEPLOY_ENVIRONMENT"] == site.env
+    assert (seen["DEPLOY_RELEASE"], seen["DEPLOY_KIND"]) == (number, "deploy")
+    assert (seen["DEPLOY_COMMIT"], seen["DEPLOY_URL"]) == (new, site.url)
+    assert not failed.exists()
+
+
+@pytest.mark.fault("SIGTERM, and hooks/on-failure fails")
+def test_a_hook_is_told_of_a_failure_and_hides_nothing_of_it(site, fault, hook):
+    failed = hook("on-failure", "exit 1")
+    run = site.begin("deploy", f"--ref={another(site)}")
+    run.until("checking the image")
+    run.process.terminate()
+    fault(run.wait(), status=1, serves=site.good)
+    assert "warning: hooks/on-failure ended with 1" in run.text
+    assert "inv: interrupted; no replica of the app was touched" in run.verdict
+    assert facts(failed)["DEPLOY_ERROR"].startswith("interrupted; ")
+
+
 def test_servers_are_set_up_once_and_one_that_left_the_swarm_joins_it_again(site):
     assert f"{site.env}: ready, nothing to do" in site.must("server.setup").text
     site.on("node3", "docker swarm leave --force")
@@ -74,3 +101,49 @@ def test_a_command_is_run_with_the_image_that_serves(site):
     assert "Unknown command: 'no-such-command'" in failed.text
     assert site.lock == ""
     assert f"{site.stack}-manage" not in site.on("node1", "docker service ls")
+
+
+def test_status_and_releases_tell_how_it_is(site):
+    said = site.must("status").text
+    for service in site.services():
+        assert f"\n{service} " in f"\n{said}"
+    assert "app      2/2 healthy" in said
+    assert f"url: {site.url} answers, version {site.good[:12]}" in said
+    assert "lock: free" in said
+    newest = site.history()[0]
+    (line,) = [
+        line
+        for line in site.must("releases").text.splitlines()
+        if line.startswith(f"{newest['number']} ")
+    ]
+    assert newest["state"] in line and newest["by"] in line and newest["revision"][:12] in line
+
+
+def test_logs_are_those_of_the_service_and_of_the_time_that_are_asked_for(site):
+    site.get("/")
+    said = site.must("logs", "--service=app").text
+    assert f"{site.stack}_app.1." in said and f"{site.stack}_app.2." in said
+    assert f"{site.stack}_db." not in said
+    assert f"{site.stack}_db.1." in site.must("logs", "--service=db").text
+    assert site.must("logs", "--service=db", "--since=1s").text == ""
+    unknown = site.inv("logs", "--service=web")
+    assert unknown.status == 2
+    assert "has no service 'web' - there are: app, beat, db, proxy" in unknown.verdict
+
+
+@pytest.mark.fault("inv logs, while a server is away")
+def test_the_logs_of_the_servers_that_are_there_are_shown(site, fault):
+    tasks = f"docker service ps -f desired-state=running --format '{{{{.Node}}}}' {site.stack}_app"
+    gone = max(site.on("node1", tasks).split())
+    assert gone != "node1"
+    with stopped(site, gone):
+        until(lambda: state(site, gone) == "down", 60)
+        until(lambda: gone not in site.on("node1", tasks).split(), 60)
+        done = site.inv("logs", "--service=app", "--tail=20")
+        fault(done, status=0, serves=site.good)
+        assert f"warning: lines are missing, of servers that are away: {gone}" in done.text
+        assert len({line.split()[0] for _, line in done.lines if f"{site.stack}_app." in line}) > 1
+        unwell = site.inv("status")
+        assert unwell.status == 1
+        assert f"node {gone}: down" in unwell.verdict
+    until(lambda: site.inv("status").status == 0, 90)
