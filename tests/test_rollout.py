@@ -45,6 +45,13 @@ def test_it_is_not_done_while_one_starts():
     assert str(found) == "1/2 healthy, 1 starting"
 
 
+def test_one_that_swarm_left_twice_does_not_hold_it_up():
+    found = judge(task("1"), task("2"), task("3"))
+    assert found.done
+    assert str(found) == "3/2 healthy"
+    assert not judge(task("1"), task("2"), task("3", state="starting")).done
+
+
 def test_why_one_is_on_no_server_is_told():
     found = judge(task("1"), task("2", state="pending", Err="no suitable node (full)"))
     assert str(found) == "1/2 healthy, 1 starting (no suitable node (full))"

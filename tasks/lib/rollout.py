@@ -78,8 +78,12 @@ class Progress:
 
     @property
     def done(self) -> bool:
-        """Whether all replicas are new and healthy, and no other is meant to run."""
-        return self.healthy == self.wanted and not self.old
+        """Whether all replicas are new and healthy, and no other is meant to run.
+
+        Swarm, when an update is taken back while it restarts a replica, may leave that twice until
+        the next update.
+        """
+        return self.healthy >= self.wanted and not self.starting and not self.old
 
     def __str__(self) -> str:
         parts = [f"{self.healthy}/{self.wanted} healthy"]
