@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import json
 import logging
+import os
 import shlex
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,10 +24,28 @@ if TYPE_CHECKING:
     from python_on_whales import DockerClient
 
 ECHO = Path(__file__).with_name("echo.py")
+# Seconds that the engine of a CI job may take to start.
+SERVICE = 60
 
 
 def version(timeout: float = 10) -> str:
-    """The version of the engine that answers within `timeout` seconds; empty when none does."""
+    """The version of the engine that answers within `timeout` seconds; empty when none does.
+
+    One that is the service of a CI job, which has only just been started, is waited for.
+    """
+    deadline = time.monotonic() + (SERVICE if is_service() else 0)
+    while not (found := _version(timeout)) and time.monotonic() < deadline:
+        time.sleep(0.5)
+    return found
+
+
+def is_service() -> bool:
+    """Whether the engine is the service of a CI job, as with GitLab's Docker executor."""
+    address = os.environ.get("DOCKER_HOST", "")
+    return os.environ.get("CI") == "true" and address.startswith("tcp://")
+
+
+def _version(timeout: float) -> str:
     command = ["docker", "version", "--format", "{{.Server.Version}}"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=timeout)
@@ -151,6 +171,8 @@ def logged_in(ctx: Context, login: credentials.Login | None) -> Iterator[dict[st
         kept = {k: v for k, v in credentials.config(own).items() if k not in secret}
         (private / "config.json").write_text(json.dumps(kept))
         env = {"DOCKER_CONFIG": str(private)}
+        if is_service():
+            version()
         sign_in(ctx, login, env)
         yield env
 
