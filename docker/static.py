@@ -9,6 +9,8 @@ import os
 import shutil
 import sys
 import time
+import uuid
+from contextlib import suppress
 
 SOURCE = "/app/static"
 KEEP = 30
@@ -27,8 +29,10 @@ def lay(source, target):
         os.utime(target)
         return
     os.makedirs(os.path.dirname(target), exist_ok=True)
-    shutil.copyfile(source, f"{target}.part")
-    os.replace(f"{target}.part", target)
+    # Swarm may run this twice on a server at the same time.
+    part = f"{target}.{uuid.uuid4().hex}.part"
+    shutil.copyfile(source, part)
+    os.replace(part, target)
 
 
 def main(folder):
@@ -38,8 +42,9 @@ def main(folder):
     old = time.time() - KEEP * 24 * 60 * 60
     for place, _, names in os.walk(folder):
         for name in names:
-            if os.stat(f"{place}/{name}").st_mtime < old:
-                os.remove(f"{place}/{name}")
+            with suppress(FileNotFoundError):
+                if os.stat(f"{place}/{name}").st_mtime < old:
+                    os.remove(f"{place}/{name}")
 
 
 if __name__ == "__main__":
