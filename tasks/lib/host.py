@@ -1,8 +1,7 @@
-"""A server over SSH, through Fabric: the one door to it."""
+"""A server: one SSH connection to it, commands there, and a way for docker to its engine."""
 
 from __future__ import annotations
 
-import logging
 import os
 import shlex
 import threading
@@ -10,25 +9,20 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from io import StringIO
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
-from . import console
+from . import console, ssh
 from .errors import REFUSED, Failed
 from .relay import Relay
 
 if TYPE_CHECKING:
     from invoke import Context
-    from paramiko import Channel, PKey, Transport
+    from paramiko import Channel
 
-# Seconds for a connection and its greeting, and for a command on the server.
-CONNECT, COMMAND = 10, 60
-# Seconds between two looks whether a connection is alive, and in which a failure to open it counts
-# for all who want it.
-KEEPALIVE, RECENT = 15, 2
-# Seconds without an answer after which a connection is dead.
-DEAD = 30
+# Seconds for a command on the server.
+COMMAND = 60
+# Seconds in which a failure to open a connection counts for all who want it.
+RECENT = 2
 
 
 class Host:
@@ -52,12 +46,12 @@ class Host:
     def open(self) -> None:
         """Connect. Raises Failed, with what to do, when that does not work."""
         self.close()
-        self._connection = _connection(self.name, self._env)
-        with explained(self.name):
+        self._connection = ssh.connection(self.name, self._env)
+        with ssh.explained(self.name):
             self._connection.open()
         transport = self._connection.transport
-        _tune(transport.sock)
-        threading.Thread(target=_keep_alive, args=(transport,), daemon=True).start()
+        ssh.tune(transport.sock)
+        threading.Thread(target=ssh.keep_alive, args=(transport,), daemon=True).start()
 
     def close(self) -> None:
         """End the connection, and its way there."""
@@ -74,8 +68,8 @@ class Host:
             if transport is None or not transport.is_active():
                 self._open_again()
                 transport = self._connection.transport
-        with explained(self.name):
-            return _session(transport)
+        with ssh.explained(self.name):
+            return ssh.channel(transport)
 
     def _open_again(self) -> None:
         if self._failed and time.monotonic() - self._failed[0] < RECENT:
@@ -102,7 +96,7 @@ class Host:
         if changes and run.dry:
             return ""
         channel = self.session()
-        with explained(self.name):
+        with ssh.explained(self.name):
             channel.settimeout(COMMAND)
             channel.exec_command(shlex.join(["sh", "-c", script, "inv", *arguments]))
             channel.sendall(text.encode())
@@ -134,10 +128,6 @@ class CommandFailed(Failed):
         self.status, self.said = status, said
 
 
-class Silent(Failed):
-    """A server does not answer."""
-
-
 @contextmanager
 def connected(
     ctx: Context, names: Sequence[str], env: Mapping[str, str] = os.environ
@@ -156,7 +146,7 @@ def connected(
         grave = [
             each
             for number, each in enumerate(problems)
-            if each and (number == 0 or not isinstance(each, Silent))
+            if each and (number == 0 or not isinstance(each, ssh.Silent))
         ]
         if grave:
             raise Failed("\ninv: ".join(map(str, grave)), code=REFUSED)
@@ -171,158 +161,3 @@ def _try_open(host: Host) -> Failed | None:
     except Failed as error:
         return error
     return None
-
-
-def _connection(name: str, env: Mapping[str, str]) -> Any:
-    """A connection of Fabric's, as strict about host keys as OpenSSH: on every hop."""
-    from fabric import Config, Connection
-
-    # What goes wrong reaches the user as an exception; else it would be told twice.
-    logging.getLogger("paramiko").addHandler(logging.NullHandler())
-    options: dict[str, Any] = {"banner_timeout": CONNECT, "auth_timeout": 20}
-    if env.get("SSH_PRIVATE_KEY"):
-        options |= {"pkey": _key(env), "allow_agent": False, "look_for_keys": False}
-    made = Connection(name, config=Config(), connect_timeout=CONNECT, connect_kwargs=options)
-    hop = made
-    while hop is not None and hasattr(hop, "client"):
-        _be_strict(hop, env)
-        hop = hop.gateway
-    return made
-
-
-def _be_strict(connection: Any, env: Mapping[str, str]) -> None:
-    """Let a connection know the keys that are known, and refuse every other."""
-    from paramiko import MissingHostKeyPolicy
-    from paramiko.hostkeys import HostKeyEntry
-
-    class Refuse(MissingHostKeyPolicy):
-        def missing_host_key(self, client: Any, hostname: str, key: PKey) -> NoReturn:
-            what = f"the key of {hostname} is not known: {key.get_name()} {key.fingerprint}"
-            raise Failed(what, _known_hint(env), REFUSED)
-
-    client = connection.client
-    client.set_missing_host_key_policy(Refuse())
-    told = env.get("SSH_KNOWN_HOSTS", "")
-    if told and "\n" not in told.strip() and Path(told.strip()).is_file():
-        told = Path(told.strip()).read_text("utf-8")
-    if told:
-        keys = client.get_host_keys()
-        for number, line in enumerate(told.splitlines(), 1):
-            entry = HostKeyEntry.from_line(line.strip(), number)
-            for name in entry.hostnames if entry and entry.key else ():
-                keys.add(name, entry.key.get_name(), entry.key)
-        return
-    user = connection.ssh_config.get("userknownhostsfile", "~/.ssh/known_hosts")
-    for file in (*user.split(), "/etc/ssh/ssh_known_hosts"):
-        path = Path(file).expanduser()
-        if path.is_file():
-            client.load_system_host_keys(str(path))
-
-
-def _session(transport: Transport) -> Channel:
-    """A channel of a connection; one that does not answer is ended, for all who wait on it."""
-    from paramiko import ChannelException, SSHException
-
-    try:
-        return transport.open_session(timeout=CONNECT)
-    except ChannelException:
-        raise
-    except (SSHException, EOFError, OSError):
-        transport.close()
-        raise
-
-
-def _keep_alive(transport: Transport) -> None:
-    """See now and then that a connection answers."""
-    from paramiko import ChannelException, SSHException
-
-    while transport.is_active():
-        time.sleep(KEEPALIVE)
-        try:
-            _session(transport).close()
-        except ChannelException:
-            # It has no room for one more, but answers.
-            continue
-        except (SSHException, EOFError, OSError):
-            return
-
-
-def _tune(sock: Any) -> None:
-    """Let a connection send at once what is small, and end when it carries nothing any more."""
-    import socket
-
-    if isinstance(sock, socket.socket):
-        # Else each command waits 40 ms for a packet to fill.
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if hasattr(socket, "TCP_USER_TIMEOUT"):
-            # Else the kernel waits a quarter hour.
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAD * 1000)
-
-
-def _known_hint(env: Mapping[str, str]) -> str:
-    """Where a host's key is to be made known."""
-    if env.get("SSH_KNOWN_HOSTS"):
-        return "compare it on the server, then add its line to SSH_KNOWN_HOSTS"
-    return "compare it on the server, then log in once with ssh, or set SSH_KNOWN_HOSTS"
-
-
-def _key(env: Mapping[str, str]) -> PKey:
-    """The key of SSH_PRIVATE_KEY: a text, or a file's path. Raises Failed for what is none."""
-    from paramiko import ECDSAKey, Ed25519Key, PasswordRequiredException, RSAKey, SSHException
-
-    text = env["SSH_PRIVATE_KEY"]
-    if "\n" not in text.strip() and Path(text.strip()).is_file():
-        text = Path(text.strip()).read_text("utf-8")
-    for kind in (Ed25519Key, RSAKey, ECDSAKey):
-        try:
-            return kind.from_private_key(StringIO(text.strip() + "\n"))
-        except PasswordRequiredException:
-            raise Failed("SSH_PRIVATE_KEY has a passphrase", "use the agent", REFUSED) from None
-        except (SSHException, ValueError, IndexError):
-            continue
-    hint = "the whole file of a key in OpenSSH's format, its first and last line too"
-    raise Failed("SSH_PRIVATE_KEY is no private key", hint, REFUSED)
-
-
-@contextmanager
-def explained(name: str) -> Iterator[None]:
-    """What goes wrong between here and a server, as Failed."""
-    import socket
-
-    import paramiko
-    from paramiko.ssh_exception import NoValidConnectionsError
-
-    def fail(what: str, hint: str, kind: type[Failed] = Failed) -> NoReturn:
-        raise kind(f"{name}: {what}", hint, REFUSED) from None
-
-    try:
-        yield
-    except paramiko.BadHostKeyException as error:
-        what = f"its key is not the known one: {error.key.get_name()} {error.key.fingerprint}"
-        fail(what, "somebody may listen in; compare it on the server before you change known_hosts")
-    except paramiko.AuthenticationException:
-        fail("it refuses the login", "give a key that it knows: SSH_PRIVATE_KEY, agent or file")
-    except socket.gaierror:
-        fail("no such host", "correct hosts in invoke.yaml")
-    except (TimeoutError, NoValidConnectionsError, ConnectionError, EOFError) as error:
-        hint = "see that it is up, or take it out of hosts in invoke.yaml"
-        fail(f"no answer over SSH ({_why(error)})", hint, Silent)
-    except paramiko.SSHException as error:
-        fail(*_broken(str(error)))
-
-
-def _broken(said: str) -> tuple[str, str, type[Failed]]:
-    """What is wrong, what to do, and the kind of it, from what paramiko says."""
-    if "authentication methods" in said:
-        hint = "set SSH_PRIVATE_KEY, or add a key to the agent"
-        return "no key to log in with", hint, Failed
-    hint = "see that it is up, or take it out of hosts in invoke.yaml"
-    if "Timeout opening channel" in said:
-        return f"no answer over SSH (none within {CONNECT} s)", hint, Silent
-    if "banner" in said or "No existing session" in said:
-        return f"no answer over SSH (no greeting within {CONNECT} s)", hint, Silent
-    return f"SSH failed ({said})", "see that it is up, then run this again", Silent
-
-
-def _why(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
