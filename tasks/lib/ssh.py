@@ -78,7 +78,7 @@ def channel(transport: Transport) -> Channel:
     from paramiko import ChannelException, SSHException
 
     try:
-        return transport.openchannel(timeout=CONNECT)
+        return transport.open_session(timeout=CONNECT)
     except ChannelException:
         raise
     except (SSHException, EOFError, OSError):
