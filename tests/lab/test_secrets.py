@@ -1,15 +1,18 @@
-"""Secrets: set, listed, removed; the registry's login is kept in no file."""
+"""Secrets: set, listed, removed, and nowhere to be read but where they are used."""
 
 from __future__ import annotations
 
+import secrets
+import threading
 from base64 import b64encode
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import yaml
 
-from .support import Site
+from .support import Site, docker, until
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 NAME = "API_KEY"
@@ -25,6 +28,79 @@ def knows(site: Site, tmp_path: Path) -> Iterator[Site]:
     yield site.at(site.env, INVOKE_RUNTIME_CONFIG=str(file))
     own = f"docker secret ls --format '{{{{.Name}}}}' | grep ^{site.stack}_{NAME}_"
     site.on("node1", f"{own} | xargs -r docker secret rm")
+
+
+@contextmanager
+def arguments() -> Iterator[set[bytes]]:
+    """The command lines of all processes, here and on the servers, while it lasts."""
+    seen: set[bytes] = set()
+    end = threading.Event()
+
+    def look() -> None:
+        while not end.wait(0.01):
+            for file in Path("/proc").glob("[0-9]*/cmdline"):
+                try:
+                    seen.add(file.read_bytes())
+                except OSError:
+                    continue
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        yield seen
+    finally:
+        end.set()
+        thread.join()
+
+
+def found(site: Site, value: str, folder: Path) -> list[str]:
+    """Files here and on the servers that have a value, and logs."""
+    (first, *_) = value.splitlines()
+    places = [str(file) for file in folder.rglob("*") if file.is_file()]
+    here = [place for place in places if first in Path(place).read_text(errors="replace")]
+    homes = "/home /root /tmp /var/tmp /var/log /run/docker/containerd"
+    for node in site.nodes:
+        script = f"grep -rlF -f - {homes} 2>/dev/null || true"
+        here += site.on(node, script, first).splitlines()
+        here += [node] if first in docker("logs", site.nodes[node]) else []
+    return here
+
+
+def test_a_secret_of_several_lines_is_nowhere_to_be_read(knows, tmp_path):
+    first = secrets.token_hex(20)
+    value = f"{first}\n  second 'line' $HOME \"\\\n"
+    folder = tmp_path / "tmp"
+    folder.mkdir()
+    assert [NAME, "missing"] in [line.split() for _, line in knows.must("secrets.list").lines]
+    refused = knows.inv("preflight")
+    assert refused.status == 2
+    assert f"secret {NAME} is not there - " in refused.verdict
+
+    with arguments() as seen:
+        done = knows.must(
+            "--echo", "secrets.set", f"--name={NAME}", **{NAME: value, "TMPDIR": str(folder)}
+        )
+    assert f"stored as {knows.stack}_{NAME}_v1" in done.text
+    assert "secret create" in done.text
+    assert len(seen) > 10
+    assert [line for line in seen if first.encode() in line] == []
+    assert first not in done.text
+    assert found(knows, value, folder) == []
+
+    # As a service gets it.
+    name, image = (
+        f"{knows.stack}_{NAME}_v1",
+        knows.registry.image.at(knows.registry.digest(knows.good)),
+    )
+    service = "docker service create -d --name reads --mode replicated-job --restart-condition none"
+    knows.on(
+        "node1", f"{service} --no-resolve-image --secret {name} {image} cat /run/secrets/{name}"
+    )
+    try:
+        read = until(lambda: knows.on("node1", "docker service logs --raw reads"), 60)
+    finally:
+        knows.on("node1", "docker service rm reads")
+    assert read == value.strip()
 
 
 def test_a_secret_has_versions_and_goes_with_all_of_them(knows):
