@@ -69,8 +69,9 @@ def measure(names: list[str], prune: bool) -> list[table.Row]:
 def main() -> int:
     """Measure, print and keep; the exit status."""
     asked = arguments()
-    # An end by `kill` cleans up as Ctrl-C does.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # An end by `kill` cleans up as Ctrl-C does, which a shell's background job would ignore.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     try:
         rows = measure(asked.names, asked.prune)
     except KeyboardInterrupt:
