@@ -19,12 +19,13 @@ if TYPE_CHECKING:
 JOBS = CHECK, STATIC, BACKUP, MIGRATE = "check", "static", "backup", "migrate"
 PENDING, REACH = (Path(__file__).with_name(f"{name}.py") for name in ("pending", "reach"))
 ANSWER = '{"pending":'
-# $0 is PENDING and $1 is REACH, which is followed by names of services.
-CHECKING = (
-    'python -c "$@" && python manage.py check --deploy --fail-level WARNING >&2 && '
-    'exec python -c "$0"'
-)
-# Into one stream, lest what comes last is told before.
+# Between REACH and PENDING, all three in one process: each start of the app takes its time.
+SYSTEM = """
+from django.core.management import execute_from_command_line
+execute_from_command_line(["manage.py", "check", "--deploy", "--fail-level", "WARNING"])
+"""
+# $0 is PENDING and $1 is REACH, which is followed by names of services; into one stream, lest what
+# comes last is told before.
 MIGRATING = (
     'exec 2>&1; python -c "$@" && python manage.py migrate --noinput && '
     'exec python -c "$0" >/dev/null'
@@ -50,7 +51,8 @@ def all_but_the_roll(there: Target, new: Stack, note: dict[str, Any], held: Leas
     console.step("checking the image on the servers")
     share = {"volumes": [{"type": "volume", "source": "static", "target": "/srv/static"}]}
     static = new.job(STATIC, ["static", "/srv/static"], every=True, user="0:0", **share)
-    check = new.job(CHECK, script(new, CHECKING))
+    text = REACH.read_text("utf-8") + SYSTEM + PENDING.read_text("utf-8")
+    check = new.job(CHECK, ["python", "-c", text, *backing(new)])
     found = json.loads(jobs.run(there.swarm, [check, static], limit, held, ANSWER))
     if found["pending"]:
         _migrate(there, new, note, found, held)
@@ -60,11 +62,6 @@ def backing(new: Stack) -> list[str]:
     """The services that the app's replicas need: not the app's own, nor what stands in front."""
     services = new.content["services"]
     return [name for name in services if name not in new.ours and not services[name].get("ports")]
-
-
-def script(new: Stack, text: str) -> list[str]:
-    """The words of a job that waits for the backing services first."""
-    return ["sh", "-c", text, PENDING.read_text("utf-8"), REACH.read_text("utf-8"), *backing(new)]
 
 
 def _migrate(
@@ -105,7 +102,8 @@ def _pending(there: Target, new: Stack, held: Lease) -> list[str]:
 def migration(new: Stack) -> Stack:
     """A job that migrates the database, then sees that the new app works with it."""
     environment = new.content["services"][new.ours[0]]["environment"] | {"PGOPTIONS": SESSION}
-    return new.job(MIGRATE, script(new, MIGRATING), environment=environment)
+    command = ["sh", "-c", MIGRATING, PENDING.read_text("utf-8"), REACH.read_text("utf-8")]
+    return new.job(MIGRATE, [*command, *backing(new)], environment=environment)
 
 
 def backup(new: Stack, name: str) -> Stack:
