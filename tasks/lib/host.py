@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 COMMAND = 60
 # Seconds in which a failure to open a connection counts for all who want it.
 RECENT = 2
+# What paramiko tells as the status of a command whose end it did not see.
+CUT = -1
 
 
 class Host:
@@ -99,11 +101,12 @@ class Host:
         with ssh.explained(self.name):
             channel.settimeout(COMMAND)
             channel.exec_command(shlex.join(["sh", "-c", script, "inv", *arguments]))
-            channel.sendall(text.encode())
-            channel.shutdown_write()
+            _send(channel, text)
             output = channel.makefile("rb").read().decode(errors="replace")
             said = channel.makefile_stderr("rb").read().decode(errors="replace").strip()
             status = channel.recv_exit_status()
+            if status == CUT:
+                raise EOFError("the connection was cut")
         if status:
             raise CommandFailed(self.name, status, said or output.strip())
         return output
@@ -113,6 +116,16 @@ class Host:
         """The variables that let a docker here speak to the engine there, while it lasts."""
         with Relay(lambda: self.session()) as address:
             yield {"DOCKER_HOST": address}
+
+
+def _send(channel: Channel, text: str) -> None:
+    """Send what a command reads; one that has ended already does without."""
+    try:
+        channel.sendall(text.encode())
+        channel.shutdown_write()
+    except OSError:
+        if not channel.closed:
+            raise
 
 
 class CommandFailed(Failed):
