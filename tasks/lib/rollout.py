@@ -201,6 +201,8 @@ def describe(task: Mapping[str, Any]) -> str:
     """How a task stands or ended, in Swarm's words, with its exit code."""
     status = task["Status"]
     why = status.get("Err") or status.get("Message") or status["State"]
+    if why.startswith("No such image"):
+        why += " (its server could not pull it)"
     code = (status.get("ContainerStatus") or {}).get("ExitCode")
     known = f"exit code {code}" if code and f"({code})" not in why else ""
     slot = f"replica {task['Slot']} " if task.get("Slot") else ""

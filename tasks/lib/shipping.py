@@ -161,7 +161,8 @@ def _undo(there: Target, new: Stack, old: Stack | None, held: Lease) -> str:
     now = releases.current(there.releases.read())
     before = rollout.snapshot(there.swarm, old.name, going_back=True)
     there.swarm.apply(old, prune=True)
-    rollout.watch(there, old, before, 0, held)
+    # Until none of the other answers any more.
+    rollout.watch(there, old, before, there.settings.deploy.soak, held)
     if now is None:
         raise Failed("the server remembers no good release")
     rollout.verify(there.environment.url.rstrip("/"), now.revision, 2)

@@ -27,6 +27,8 @@ PASSING = (
 RETRIES = (0.2, 0.5, 1, 2, 4, 4)
 # Seconds after which it is not.
 ENOUGH = 30
+# What docker says of a task that was forgotten since it was listed.
+FORGOTTEN = ("no such task", "not found")
 
 
 class Swarm:
@@ -96,11 +98,22 @@ class Swarm:
             but: the IDs of those that need not be asked for.
         """
         of, left_out = list(services), set(but)
-        try:
-            return self.inspect("task", [each for each in self.listed(of) if each not in left_out])
-        except Exception:
-            # One was forgotten in between.
-            return self.inspect("task", [each for each in self.listed(of) if each not in left_out])
+        for pause in (0.2, 0.5, 2):
+            try:
+                return self._tasks(of, left_out)
+            except Exception as error:
+                said = str(getattr(error, "stderr", "") or "").lower()
+                if not any(sign in said for sign in FORGOTTEN):
+                    raise
+                time.sleep(pause)
+        return self._tasks(of, left_out)
+
+    def _tasks(
+        self, services: list[Mapping[str, Any]], left_out: Collection[str]
+    ) -> list[dict[str, Any]]:
+        """The same, which fails when one is forgotten meanwhile."""
+        found = [each for each in self.listed(services) if each not in left_out]
+        return self.inspect("task", found)
 
     def logs(self, name: str, lines: int | str = "all") -> list[str]:
         """The last lines that a service or one of its tasks logged; none when they are gone."""
