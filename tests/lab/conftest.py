@@ -6,7 +6,7 @@ import os
 import shlex
 import subprocess
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -147,6 +147,17 @@ def fault(request: pytest.FixtureRequest, site: Site) -> Callable[..., None]:
         faults.record(mark.args[0], run, f"{what}, but {but}" if but else what)
 
     return judge
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Take the row of a fault back whose test fails."""
+    report = yield
+    if report.failed and (mark := item.get_closest_marker("fault")):
+        faults.forget(mark.args[0])
+    return report
 
 
 def pytest_sessionfinish() -> None:

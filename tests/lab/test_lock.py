@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from .support import Site, until
-from .trouble import age, another, forget_slow, interrupt, settled, slow
+from .trouble import age, another, forget_slow, interrupt, logins, settled, slow
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 OWNER = f"{getpass.getuser()}@{socket.gethostname()}"
@@ -39,7 +39,8 @@ datetime.datetime = Behind
 
 @pytest.fixture
 def quiet(site):
-    """The site, whose database has no slow migration afterwards."""
+    """The site, whose database has no slow migration, neither before nor afterwards."""
+    forget_slow(site)
     yield site
     forget_slow(site)
 
@@ -62,6 +63,17 @@ def test_of_two_deploys_at_once_one_goes_on_and_the_other_is_told_whose(site, fa
     assert f"inv: locked by {OWNER}, deploys since 2" in second.verdict
 
 
+@pytest.mark.fault("Ctrl-C while all is looked at before")
+def test_ctrl_c_in_the_preflight_changes_nothing(site, fault):
+    new, history, before = another(site), site.history(), logins(site)
+    run = site.begin("deploy", f"--ref={new}")
+    until(lambda: logins(site) > before)
+    interrupt(run)
+    fault(run.wait(), status=130, serves=site.good)
+    assert run.verdict == "inv: interrupted"
+    assert site.history() == history
+
+
 @pytest.mark.fault("Ctrl-C while the image is checked")
 def test_ctrl_c_before_the_roll_leaves_all_as_it_was(site, fault):
     run = site.begin("deploy", f"--ref={another(site)}")
@@ -72,6 +84,17 @@ def test_ctrl_c_before_the_roll_leaves_all_as_it_was(site, fault):
     assert jobs(site) == ""
     assert site.history()[0]["state"] == "failed"
     assert "nothing to do" in site.must("deploy", f"--ref={site.good}").text
+
+
+@pytest.mark.fault("Ctrl-C while the database is backed up")
+def test_ctrl_c_in_the_backup_leaves_all_as_it_was(quiet, fault):
+    run = quiet.begin("deploy", f"--ref={slow(quiet)}")
+    run.until("backing up the database")
+    interrupt(run)
+    fault(run.wait(), status=1, serves=quiet.good)
+    assert "interrupted; no replica of the app was touched" in run.verdict
+    assert jobs(quiet) == ""
+    assert "nothing to do" in quiet.must("deploy", f"--ref={quiet.good}").text
 
 
 @pytest.mark.fault("Ctrl-C while it migrates")
