@@ -5,7 +5,9 @@ FAULTS=docs/faults.md ./inv test --path tests/lab --slow
 
 from __future__ import annotations
 
+import getpass
 import re
+import socket
 from pathlib import Path
 
 from .support import Run
@@ -20,7 +22,25 @@ lock, or it ends by itself within 45 s where it could not be left; and the next 
 | Fault | Exit status, and what is said | Serves then | Seconds |
 | --- | --- | --- | --- |
 """
+# What differs from run to run and from machine to machine, and what stands for it.
+VARIES = {
+    r"\b(sha256:)?[0-9a-f]{12,}\b": "...",
+    r"\[?127\.0\.0\.1\]?:\d+": "HOST",
+    r"port \d+ on 127\.0\.0\.1": "port 22 on HOST",
+    r"SHA256:[\w+/]+": "SHA256:...",
+    r"localhost:\d+": "localhost:PORT",
+    r"\d{4}-\d\d-\d\dT[\d:]+\+00:00": "TIME",
+    r"\d{8}T\d{6}Z": "TIME",
+    re.escape(f"{getpass.getuser()}@{socket.gethostname()}"): "USER@MACHINE",
+}
 _rows: dict[str, str] = {}
+
+
+def plain(said: str) -> str:
+    """A text without what varies."""
+    for pattern, name in VARIES.items():
+        said = re.sub(pattern, name, said)
+    return said
 
 
 def served(commit: str, good: str) -> str:
@@ -35,11 +55,7 @@ def record(fault: str, run: Run, serves: str) -> None:
     signs = ("inv: ", "warning: ", "release ")
     lines = (line for sign in signs for _, line in run.lines if line.startswith(sign))
     said = next(lines, run.lines[-1][1])
-    # What differs from run to run.
-    said = re.sub(r"\b(sha256:)?[0-9a-f]{12,}\b", "...", said)
-    said = re.sub(r"\[?127\.0\.0\.1\]?:\d+", "HOST", said)
-    said = re.sub(r"SHA256:[\w+/]+", "SHA256:...", said)
-    said = re.sub(r"localhost:\d+", "localhost:PORT", said).replace("|", "\\|")
+    said = plain(said).replace("|", "\\|")
     _rows[fault] = f"| {fault} | {run.status}: `{said}` | {serves} | {run.seconds:.0f} |"
 
 
@@ -51,5 +67,5 @@ def forget(fault: str) -> None:
 def write(file: Path) -> None:
     """Write the table; rows of faults that were not tried this time stay."""
     old = file.read_text().split("| --- |\n")[-1].splitlines() if file.is_file() else []
-    rows = {line.split(" | ")[0].removeprefix("| "): line for line in old} | _rows
+    rows = {line.split(" | ")[0].removeprefix("| "): plain(line) for line in old} | _rows
     file.write_text(HEAD + "".join(f"{line}\n" for line in rows.values()))
