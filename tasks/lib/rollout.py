@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from .stack import Stack
     from .target import Target
 
-POLL = 0.3
+# Seconds between two looks, and while all is well: each look costs the server some work, too.
+POLL, CALM = 0.3, 1.0
 # What the app itself answers when it fails, and how often in a row makes that sure.
 ERROR, SURE = 500, 4
 ENDED_BADLY = {"failed", "rejected"}
@@ -173,12 +174,13 @@ def watch(there: Target, stack: Stack, before: Snapshot, soak: float, lease: Lea
                 _broken(each)
         now = time.monotonic()
         good_since = (good_since or now) if found and all(each.done for each in found) else None
-        if good_since is not None and now - good_since >= soak:
+        left = soak if good_since is None else soak - (now - good_since)
+        if good_since is not None and left <= 0:
             return
         if now - began > limit:
             late = "; ".join(f"{each.service} {each}" for each in found if not each.done)
             raise Broken(f"not healthy within {limit} s: {late}", _stuck(tasks, before))
-        time.sleep(POLL)
+        time.sleep(POLL if good_since is None else min(CALM, left))
 
 
 def _broken(progress: Progress) -> None:
