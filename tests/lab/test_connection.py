@@ -49,7 +49,6 @@ def test_a_wrong_key_is_refused(site, fault):
     refused(site, fault, "it refuses the login", SSH_PRIVATE_KEY=text.decode())
 
 
-@pytest.mark.slow
 @pytest.mark.fault("the first server does not answer")
 def test_a_first_server_that_does_not_answer_is_refused(site, fault):
     new, history = another(site), site.history()

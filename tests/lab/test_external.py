@@ -42,6 +42,7 @@ def test_the_app_uses_the_database_of_the_secret(
     assert "secrets: [SECRET_KEY, POSTGRES_PASSWORD]" in text
     file.write_text(text.replace("POSTGRES_PASSWORD]", "DATABASE_URL]"))
     commit = site.build("a database elsewhere")
+    site.must("secrets.set", "--name=SECRET_KEY", "--random")
     site.must("secrets.set", "--name=DATABASE_URL", DATABASE_URL=database)
     done = site.must("deploy", f"--ref={commit}")
     assert "no backup before migrating" in done.text
