@@ -100,6 +100,7 @@ def deployed(
         made.write("myapp/urls.py", SLOW, add=True)
         made.good = made.build("the site")
         made.first = made.must("deploy", f"--ref={made.good}")
+        (made.record,) = made.history()[-1:]
         yield made
 
 

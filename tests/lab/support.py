@@ -140,6 +140,7 @@ class Site:
         more: variables on top, for every task.
         good: the commit that was deployed first, without a fault.
         first: that deploy.
+        record: what was recorded of it.
     """
 
     root: Path
@@ -148,6 +149,7 @@ class Site:
     more: Exports = field(default_factory=dict)
     good: str = ""
     first: Run | None = None
+    record: dict[str, Any] = field(default_factory=dict)
 
     # Tasks.
 

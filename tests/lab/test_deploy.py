@@ -32,12 +32,11 @@ def tasks(site: Site) -> str:
 
 
 def test_the_first_deploy_starts_all_from_nothing(site):
-    (began,) = [each for each in site.history() if each["number"] == 1]
     assert site.first.status == 0
     assert site.first.lines[-1][1].startswith(site.registry.image.name)
     assert f"release 1 runs: {site.url}" in site.first.text
-    assert began["state"] == "succeeded" and began["revision"] == site.good
-    assert "myapp.0001_link" in began["migrations"]
+    assert site.record["state"] == "succeeded" and site.record["revision"] == site.good
+    assert "myapp.0001_link" in site.record["migrations"]
     assert site.services() == ["app", "beat", "db", "proxy", "redis", "worker"]
     site.serves(site.good)
 
