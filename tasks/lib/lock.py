@@ -73,7 +73,10 @@ def install(ctx: Context, name: str, what: str) -> None:
         what: what it is for, should it fail.
     """
     checked = [process.tool("uv"), "pip", "install", "--require-hashes", "--quiet"]
-    where = ["--python", sys.executable, "-r", f"requirements/{name}.txt"]
+    # By the folder's own name, whatever link leads there: the tools' first lines have it.
+    here = Path(sys.executable)
+    python = here.parent.resolve() / here.name
+    where = ["--python", str(python), "-r", f"requirements/{name}.txt"]
     try:
         process.run(ctx, checked + where, env={"UV_COMPILE_BYTECODE": "1"}, check=True)
     except subprocess.CalledProcessError:
