@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -128,7 +129,7 @@ class Pipelines:
         return made
 
 
-class Side:
+class Side(ABC):
     """A side's runner: an engine and a clone, which it keeps from one pipeline to the next.
 
     Attributes:
@@ -164,9 +165,9 @@ class Side:
         print(f"  {type(self).__name__}: {jobs([run])}", file=sys.stderr, flush=True)
         return sum(run.values())
 
+    @abstractmethod
     def jobs(self) -> dict[str, Job]:
         """The jobs by name, in their order."""
-        raise NotImplementedError
 
     def watched(self, deploy: Callable[[], object], commit: str) -> Served:
         """Deploy, and see what clients see of it."""

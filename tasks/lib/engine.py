@@ -159,6 +159,9 @@ def logged_in(ctx: Context, login: credentials.Login | None) -> Iterator[dict[st
     A login that docker has stored itself is used as it is. Any other goes into a private
     configuration folder, with all else that the user's own has, and is gone afterwards.
     """
+    if is_service():
+        # The first that a job does with it: it may have only just been started.
+        version()
     if login is None or login.stored:
         yield {}
         return
@@ -171,8 +174,6 @@ def logged_in(ctx: Context, login: credentials.Login | None) -> Iterator[dict[st
         kept = {k: v for k, v in credentials.config(own).items() if k not in secret}
         (private / "config.json").write_text(json.dumps(kept))
         env = {"DOCKER_CONFIG": str(private)}
-        if is_service():
-            version()
         sign_in(ctx, login, env)
         yield env
 
