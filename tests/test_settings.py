@@ -35,7 +35,7 @@ def test_all_problems_are_told_at_once_with_file_line_and_key(inv, write):
     assert "Traceback" not in done.stderr
     assert [line.split(": ")[2] for line in lines] == ["dev.port", "dev.prot", "test.floor"]
     floor = (root / "invoke.yaml").read_text().splitlines().index("  floor: lots") + 1
-    assert f"invoke.yaml:{floor}: test.floor: should be a valid integer" in lines[2]
+    assert f"invoke.yaml:{floor}: test.floor: expected `int`, got `str` - it is 'lots'" in lines[2]
 
 
 def test_an_unknown_key_is_answered_with_the_nearest_known_one(inv, write):

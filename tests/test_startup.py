@@ -14,6 +14,7 @@ HEAVY = {
     "cyclonedx",
     "detect_secrets",
     "requests",
+    "msgspec",
     "pydantic",
     "python_on_whales",
     "fabric",

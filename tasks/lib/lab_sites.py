@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import yaml
 
 from . import console, servers, target
@@ -24,7 +25,7 @@ def prepare(ctx: Context, settings: Settings, overlay: Path, variables: Mapping[
         variables: what the lab exports: its keys, and a value for each secret.
     """
     more = yaml.safe_load(overlay.read_text("utf-8"))
-    facts = Settings.model_validate(merge(settings.model_dump(), more))
+    facts = msgspec.convert(merge(msgspec.to_builtins(settings), more), Settings)
     there_for_good = [name for name in more["environments"] if not name.endswith(MANY)]
     for name in there_for_good:
         with target.reach(ctx, facts, name, {**os.environ, **variables}) as there:

@@ -8,6 +8,8 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from .errors import REFUSED, Failed
 from .swarm import STACK
 
@@ -51,7 +53,7 @@ def settled(environment: Environment, swarm: Swarm, stack: str) -> Environment:
     for key, choice in lists.items():
         values[key] = choose(key, choice, ports, stack)
     url = re.sub(r"\{(\w+)\}", lambda found: str(values[found[1]]), environment.url)
-    return environment.model_copy(update={"values": values, "url": url})
+    return msgspec.structs.replace(environment, values=values, url=url)
 
 
 def choose(key: str, choice: list[int], ports: Mapping[str, set[int]], stack: str) -> int:
