@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 HEAVY = {
     "cyclonedx",
     "detect_secrets",
-    "requests",
+    "urllib3",
     "msgspec",
     "pydantic",
     "python_on_whales",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,7 +18,7 @@ from .transport import Transport
 
 if TYPE_CHECKING:
     from invoke import Context
-    from requests import Response
+    from urllib3 import BaseHTTPResponse
 
     from .settings import Settings
 
@@ -29,6 +30,8 @@ MANIFESTS = (
     "application/vnd.oci.image.manifest.v1+json",
     "application/vnd.docker.distribution.manifest.v2+json",
 )
+# Where a list that is sent in parts goes on.
+NEXT = re.compile(r'<([^>]*)>\s*;\s*rel="?next\b')
 
 
 @dataclass(frozen=True)
@@ -112,7 +115,7 @@ class Registry:
         answer = self._image("GET", f"manifests/{name}", missing=True)
         if answer is None:
             return None
-        found = Manifest(answer.content, answer.headers["Content-Type"].partition(";")[0])
+        found = Manifest(answer.data, answer.headers["Content-Type"].partition(";")[0])
         if ":" in name and found.digest != name:
             raise Failed(f"{self.image.host} sent other bytes than {name}'s", "try again")
         return found
@@ -133,17 +136,18 @@ class Registry:
             if answer is None:
                 return []
             found += answer.json().get("tags") or []
-            url = urlsplit(answer.links.get("next", {}).get("url", "")).query
-            url = url and f"tags/list?{url}"
+            more = NEXT.search(answer.headers.get("Link", ""))
+            query = urlsplit(more[1]).query if more else ""
+            url = query and f"tags/list?{query}"
         return found
 
     def blob(self, name: str) -> bytes:
         """The bytes of a digest. Raises Failed when they are not there or are others."""
         answer = self._image("GET", f"blobs/{name}")
         assert answer is not None  # noqa: S101
-        if digest(answer.content) != name:
+        if digest(answer.data) != name:
             raise Failed(f"{self.image.host} sent other bytes than {name}'s", "try again")
-        return answer.content
+        return answer.data
 
     def one(self, manifest: Manifest) -> Manifest:
         """The manifest itself, or of an index the first platform's."""
@@ -175,8 +179,8 @@ class Registry:
         """Store some bytes; returns their digest."""
         name = digest(body)
         begun = self._image("POST", "blobs/uploads/")
-        if begun is not None and begun.status_code == 202:
-            place = urljoin(begun.url, begun.headers["Location"])
+        if begun is not None and begun.status == 202:
+            place = urljoin(begun.url or "", begun.headers["Location"])
             place += ("&" if "?" in place else "?") + urlencode({"digest": name})
             self.wire.ask("PUT", place.removeprefix(self.wire.root), body)
         return name
@@ -188,6 +192,6 @@ class Registry:
         body: bytes = b"",
         headers: Mapping[str, str] | None = None,
         missing: bool = False,
-    ) -> Response | None:
+    ) -> BaseHTTPResponse | None:
         accept = {"Accept": ", ".join(MANIFESTS + INDEXES), **(headers or {})}
         return self.wire.ask(method, f"/v2/{self.image.path}/{path}", body, accept, missing)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from . import console
+from . import console, web
 from .errors import Failed
 from .swarm import Swarm
 
@@ -235,20 +235,19 @@ def verify(url: str, revision: str, times: int, timeout: float = 20) -> None:
 
 def probe(url: str, revision: str) -> str:
     """What is wrong with the answer of an address; empty when nothing is."""
-    import requests
+    from urllib3.exceptions import HTTPError
 
     try:
-        answer = requests.get(url, timeout=10, allow_redirects=True)
-    except requests.RequestException as error:
-        cause = getattr(error.args[0] if error.args else error, "reason", error)
-        return f"{url} does not answer: {' '.join(str(cause).split())[:200]}"
-    if not answer.ok:
-        return f"{url} answers {answer.status_code}"
+        answer = web.Web().send("GET", url)
+    except HTTPError as error:
+        return f"{url} does not answer: {web.cause(error)[:200]}"
+    if answer.status >= 400:
+        return f"{url} answers {answer.status}"
     if revision:
         try:
             runs = answer.json()["version"]
         except (ValueError, KeyError, TypeError):
-            return f"{url} answers {answer.status_code}, but tells no version"
+            return f"{url} answers {answer.status}, but tells no version"
         if runs != revision:
             return f"{url} answers with version {str(runs)[:12]}, not {revision[:12]}"
     return ""
@@ -256,9 +255,9 @@ def probe(url: str, revision: str) -> str:
 
 def version(url: str) -> str:
     """The version that the app tells at its address; empty when it tells none."""
-    import requests
+    from urllib3.exceptions import HTTPError
 
     try:
-        return str(requests.get(f"{url}/livez", timeout=10).json().get("version", ""))
-    except (requests.RequestException, ValueError, AttributeError):
+        return str(web.Web().send("GET", f"{url}/livez").json().get("version", ""))
+    except (HTTPError, ValueError, AttributeError):
         return ""

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import base64
+import re
 from collections.abc import Mapping
 from functools import cached_property
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
-from . import console
+from . import console, web
 from .errors import Failed
 from .image import HUB
 
 if TYPE_CHECKING:
-    from requests import Response, Session
+    from urllib3 import BaseHTTPResponse
 
     from .credentials import Login
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 TIMEOUT = (5, 60)
 # Tries after the first, with 0, 1, 2, 4 and 8 seconds before them.
 RETRIES = 5
+# A part of what a 401 asks for: KEY="VALUE" or KEY=VALUE.
+PART = re.compile(r'(\w+)=(?:"([^"]*)"|([^\s,]+))')
 
 
 def plain(host: str, insecure: bool, ca: str) -> bool:
@@ -61,9 +63,7 @@ class Transport:
         self._authorization: dict[str, str] = {}
 
     @cached_property
-    def _session(self) -> Session:
-        import requests
-        from requests.adapters import HTTPAdapter
+    def _web(self) -> web.Web:
         from urllib3.util import Retry
 
         class Again(Retry):
@@ -78,10 +78,7 @@ class Transport:
             RETRIES, other=0, status_forcelist=(429, 500, 502, 503, 504), backoff_factor=0.5,
             allowed_methods=None, raise_on_status=False,
         )  # fmt: skip
-        session = requests.Session()
-        session.mount(self.root, HTTPAdapter(max_retries=again, pool_maxsize=8))
-        session.mount("https://", HTTPAdapter(max_retries=again))
-        return session
+        return web.Web(TIMEOUT, again, self.ca)
 
     def ask(
         self,
@@ -90,7 +87,7 @@ class Transport:
         body: bytes = b"",
         headers: Mapping[str, str] | None = None,
         missing: bool = False,
-    ) -> Response | None:
+    ) -> BaseHTTPResponse | None:
         """Ask, and log in when told to. With missing, None for what is not there.
 
         Raises Failed, with what to do, for any other answer than a good one.
@@ -100,59 +97,45 @@ class Transport:
             console.say(console.colour(f"{method} {self.root}{path}", 1))
         if changes and self.dry:
             return None
-        answer = self._send(method, f"{self.root}{path}", data=body, headers=headers or {})
-        if answer.status_code == 401:
-            self._authorize(answer)
-            answer = self._send(method, f"{self.root}{path}", data=body, headers=headers or {})
-        if answer.status_code == 404 and missing:
+        answer = self._send(method, f"{self.root}{path}", body, headers)
+        if answer.status == 401:
+            self._authorize(answer, f"{method} {path}")
+            answer = self._send(method, f"{self.root}{path}", body, headers)
+        if answer.status == 404 and missing:
             return None
-        if answer.ok:
+        if answer.status < 400:
             return answer
-        raise self._refused(answer)
+        raise self._refused(answer, f"{method} {path}")
 
-    def _send(self, method: str, url: str, **options: Any) -> Response:
-        from requests.exceptions import RequestException, SSLError
+    def _send(
+        self, method: str, url: str, body: bytes = b"", headers: Mapping[str, str] | None = None
+    ) -> BaseHTTPResponse:
+        from urllib3.exceptions import HTTPError, SSLError
 
+        headers = dict(headers or {})
         if url.startswith(f"{self.root}/"):
-            options["headers"] = {**options["headers"], **self._authorization}
-        options.setdefault("auth", lambda request: request)  # lest requests look into ~/.netrc
-        options.setdefault("verify", self.ca or None)
+            headers |= self._authorization
         try:
-            return self._whole(method, url, **options)
-        except SSLError:
-            hint = "name its authority's file: registry.ca in invoke.yaml"
-            raise Failed(f"the certificate of {self.host} is not trusted", hint) from None
-        except RequestException as error:
-            cause = getattr(error.args[0] if error.args else error, "reason", error)
-            why = " ".join(str(cause).rpartition(": ")[2].split())
-            what = f"the registry {self.host} does not answer ({why})"
+            return self._web.send(method, url, body, headers)
+        except HTTPError as error:
+            if isinstance(getattr(error, "reason", error), SSLError):
+                what = f"the certificate of {self.host} is not trusted"
+                hint = "name its authority's file: registry.ca in invoke.yaml"
+                raise Failed(what, hint) from None
+            what = f"the registry {self.host} does not answer ({web.cause(error)})"
             raise Failed(what, "see that it is up and reachable, then run this again") from None
 
-    def _whole(self, method: str, url: str, **options: Any) -> Response:
-        """Ask, and again when the connection drops amid the answer; others the session retries."""
-        from requests.exceptions import ChunkedEncodingError
-
-        for _ in range(RETRIES):
-            try:
-                return self._session.request(method, url, timeout=TIMEOUT, **options)
-            except ChunkedEncodingError:
-                console.say(f"{self.host} was cut off; trying again")
-        return self._session.request(method, url, timeout=TIMEOUT, **options)
-
-    def _authorize(self, answer: Response) -> None:
+    def _authorize(self, answer: BaseHTTPResponse, request: str) -> None:
         """Get ready to answer what a 401 asks for: a name and password, or a token."""
-        from requests.utils import parse_dict_header
-
         scheme, _, rest = answer.headers.get("WWW-Authenticate", "").partition(" ")
         login = self.login
         if scheme.lower() == "bearer":
-            asked = parse_dict_header(rest)
+            asked = {key: quoted or bare for key, quoted, bare in PART.findall(rest)}
             self._authorization = {"Authorization": f"Bearer {self._token(asked)}"}
         elif login and not login.token:
-            pair = base64.b64encode(f"{login.user}:{login.password}".encode()).decode()
-            self._authorization = {"Authorization": f"Basic {pair}"}
+            self._authorization = {"Authorization": web.basic(login.user, login.password)}
         else:
-            raise self._refused(answer)
+            raise self._refused(answer, request)
 
     def _token(self, asked: Mapping[str, str]) -> str:
         """A token of the service that the registry names."""
@@ -162,30 +145,33 @@ class Transport:
         about = {key: asked[key] for key in ("service", "scope") if key in asked}
         login = self.login
         if login and login.token:
+            method, url = "POST", realm
             form = {"grant_type": "refresh_token", "refresh_token": login.password, **about}
-            answer = self._send("POST", realm, data={**form, "client_id": "inv"}, headers={})
+            body = urlencode({**form, "client_id": "inv"}).encode()
+            headers = {"Content-Type": "application/x-www-form-urlencoded"}
         else:
-            who = {"auth": (login.user, login.password)} if login else {}
-            answer = self._send("GET", realm, params=about, headers={}, **who)
-        if not answer.ok:
-            raise self._refused(answer)
+            method, body = "GET", b""
+            url = f"{realm}{'&' if '?' in realm else '?'}{urlencode(about)}"
+            headers = {"Authorization": web.basic(login.user, login.password)} if login else {}
+        answer = self._send(method, url, body, headers)
+        if answer.status >= 400:
+            raise self._refused(answer, f"{method} {urlsplit(realm).path}")
         said = answer.json()
         return str(said.get("token") or said["access_token"])
 
-    def _refused(self, answer: Response) -> Failed:
+    def _refused(self, answer: BaseHTTPResponse, request: str) -> Failed:
         """What an answer that is not a good one means, and what to do about it."""
         host, login = self.host, self.login
-        if answer.status_code == 401 and login is None:
+        if answer.status == 401 and login is None:
             hint = f"docker login {host}, or set CI_REGISTRY={host}, CI_REGISTRY_USER and _PASSWORD"
             return Failed(f"{host} wants a login", hint)
-        if answer.status_code in {401, 403} and login:
+        if answer.status in {401, 403} and login:
             what = f"{host} refuses the login of {login.user or 'a token'} (from {login.origin})"
             return Failed(what, f"correct it, or docker login {host}; it needs pull and push")
-        request = f"{answer.request.method} {urlsplit(answer.url).path}"
         try:
             why = f": {answer.json()['errors'][0]['message']}"
         except (ValueError, LookupError, TypeError):
             why = ""
         hints = {404: "check registry.image in invoke.yaml", 405: "allow deleting in the registry"}
-        hint = hints.get(answer.status_code, "try again, or look at the registry's log")
-        return Failed(f"{host} answers {answer.status_code} to {request}{why}", hint)
+        hint = hints.get(answer.status, "try again, or look at the registry's log")
+        return Failed(f"{host} answers {answer.status} to {request}{why}", hint)
