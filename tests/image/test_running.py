@@ -7,10 +7,12 @@ import re
 
 import pytest
 
-from tests.image.engine import LABELS, SETTINGS, docker, until
+from tests.image.engine import HERE, LABELS, SETTINGS, docker, until
 
 pytestmark = pytest.mark.engine
 REDIS = {"REDIS_URL": "redis://redis:6379/0"}
+# What beat logs of a job.
+SENDS = "Sending due task"
 
 
 def test_the_web_server_serves_on_a_read_only_file_system(web):
@@ -55,10 +57,41 @@ def test_a_worker_does_jobs_with_as_many_processes_as_the_environment_says(start
     worker.prints("myapp.tasks.flush_clicks")
 
 
-def test_beat_sends_jobs(start, redis):
-    beat = start("beat", options=[f"--network={redis}"], **REDIS)
-    beat.becomes("healthy")
+def test_of_several_beats_one_sends_jobs_and_the_next_goes_on_where_it_stopped(start, redis):
+    first, second = (often(start, redis) for _ in range(2))
+    first.prints(SENDS)
+    until(lambda: sent(first) > 3)
+    second.execute("/app/docker/healthcheck", "beat")
+    assert SENDS not in second.logs()
+    first.stop()
+    second.prints(SENDS, seconds=3)
+    assert sent(first) + sent(second) == queued(second)
+
+    third = often(start, redis)
+    docker("kill", second.id)
+    third.prints(SENDS, seconds=20)
+    # Seconds in which nobody sent are made up for once, not job by job.
+    assert sent(first) + sent(second) + sent(third) >= queued(third) - 1
+
+
+def often(start, redis):
+    """A beat whose only job is due every second."""
+    options = [f"--network={redis}", f"--volume={HERE}/often.py:/app/docker/often.py:ro"]
+    command = "exec celery --app=often beat --scheduler=beat:Alone --pidfile= --loglevel=INFO"
+    beat = start("sh", "-c", command, options=options, PYTHONPATH="/app/docker", **REDIS)
     beat.prints("beat: Starting")
+    return beat
+
+
+def sent(beat):
+    """How many jobs it has sent."""
+    return beat.logs().count(SENDS)
+
+
+def queued(container):
+    """How many jobs wait for a worker."""
+    count = "import redis; print(redis.Redis('redis').llen('celery'))"
+    return int(container.execute("python", "-c", count))
 
 
 def test_any_management_command_runs(image):
