@@ -330,10 +330,9 @@ def output(ctx: Context, image: str, script: str, env: Mapping[str, str]) -> str
     return str(done)
 
 
-def begin(client: DockerClient, *words: str) -> subprocess.Popen[bytes]:
+def begin(command: Sequence[str]) -> subprocess.Popen[bytes]:
     """Start a command of docker's, and go on; only what is wrong is shown."""
-    command = told([*client.docker_cmd, *words])
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    return subprocess.Popen(told(command), stdout=subprocess.DEVNULL)
 
 
 def attach(client: DockerClient, *words: str) -> int:

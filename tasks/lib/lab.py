@@ -168,7 +168,9 @@ class Lab:
                 target = Reference(f"localhost:{plan.mirror}", source.path, source.tag)
                 if not Registry(target, Transport(target.host)).digest(target.tag):
                     self.client.image.tag(image, str(target))
-                    pushes[str(target)] = engine.begin(self.client, "push", "--quiet", str(target))
+                    pushes[str(target)] = engine.begin(
+                        [*self.client.docker_cmd, "push", "--quiet", str(target)]
+                    )
             yield
             for name, push in pushes.items():
                 if process.wait(push):

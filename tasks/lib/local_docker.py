@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -31,11 +32,17 @@ def project_name(name: str, folder: Path, overlay: str) -> str:
 
 @dataclass(frozen=True)
 class Docker:
-    """The app as containers on the engine that answers; of a given image, if one is named."""
+    """The app as containers on the engine that answers.
+
+    Args:
+        image: the image's name, if it is not Compose that builds it.
+        make: makes that image.
+    """
 
     ctx: Context
     settings: Settings
     image: str = ""
+    make: Callable[[], None] | None = None
     sqlite: ClassVar[bool] = False
 
     def _compose(self, overlay: str, **env: object) -> DockerClient:
@@ -130,10 +137,17 @@ class Docker:
         client = self._compose("test")
         (ROOT / "reports").mkdir(exist_ok=True)
         tty = [] if sys.stdout.isatty() else ["-T"]
-        if not self.image and engine.attach(client, "build", "--quiet", "app"):
-            raise Failed("the image does not build: see above", "mend what it says")
+        # The servers start while the image is made.
+        up = ["--progress", "quiet", "up", "--detach", "db", "redis"]
+        servers = engine.begin([*client.client_config.docker_compose_cmd, *up])
         try:
+            if self.make:
+                self.make()
+            elif engine.attach(client, "build", "--quiet", "app"):
+                raise Failed("the image does not build: see above", "mend what it says")
+            servers.wait()
             return engine.attach(client, "run", "--rm", *tty, "app", "python", *words)
         finally:
+            servers.wait()
             if not keep:
-                client.compose.down(volumes=True, remove_orphans=True, timeout=2, quiet=True)
+                client.compose.down(volumes=True, remove_orphans=True, timeout=0, quiet=True)

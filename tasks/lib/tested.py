@@ -32,14 +32,16 @@ def run(ctx: Context, settings: Settings, ref: str, testing: Testing) -> None:
     _same_source(image.revision)
     name = f"{settings.project.name}-tested-{uuid.uuid4().hex[:12]}"
     wanted = engine.Build(ROOT, "test", [name], args={"TESTED": str(place.image.at(digest))})
-    with engine.logged_in(ctx, place.login) as env:
-        engine.build(ctx, wanted, env)
-    if ctx.config.run.dry:
-        return
+
+    def make() -> None:
+        with engine.logged_in(ctx, place.login) as env:
+            engine.build(ctx, wanted, env)
+        if not ctx.config.run.dry:
+            _same_layers(engine.layers(ctx, name), place.platforms(image.manifest), digest)
+
     try:
-        _same_layers(engine.layers(ctx, name), place.platforms(image.manifest), digest)
         package = settings.project.package
-        failures = suite.app(Docker(ctx, settings, name), [package], testing, settings)
+        failures = suite.app(Docker(ctx, settings, name, make), [package], testing, settings)
         suite.conclude(failures, package, counted=True)
     finally:
         engine.remove(ctx, name)
