@@ -86,12 +86,10 @@ def release(ctx: Context, env: str = "", ref: str = "", force: str = "") -> None
     facts = settings.read(ctx)
     facts.environment(env)
     place = registry.connect(ctx, facts)
-    image = release.resolve(place, ref or source.read(settings.ROOT).commit)
-    release.admit(place, image, force)
-    moved = release.move(place, env, image)
-    for line in release.story(env, moved, image):
+    found = release.find(place, ref or source.read(settings.ROOT).commit)
+    for line in release.make_current(place, env, found, force):
         console.say(line)
-    print(place.image.at(image.manifest.digest))
+    print(place.image.at(found.digest))
 
 
 @task(name="list")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from . import console, engine, sbom
 from .errors import REFUSED, Failed
-from .image import COMMIT, Reference, as_tag
+from .image import BRANCH_LABEL, COMMIT, Reference, as_tag
 from .settings import ROOT
 
 if TYPE_CHECKING:
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 # The Dockerfile's stage that is released.
 RELEASED = "runtime"
-BRANCH_LABEL = "org.opencontainers.image.ref.name"
-REVISION_LABEL = "org.opencontainers.image.revision"
 CACHE_LABEL = "cache.made-of"
 # Tags that say something about an image, and that no branch may take: NAME-REST.
 OURS = ("tested", "forced", "cache")

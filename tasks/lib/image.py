@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from .errors import REFUSED, Failed
 
 HUB = "docker.io"
+BRANCH_LABEL = "org.opencontainers.image.ref.name"
+REVISION_LABEL = "org.opencontainers.image.revision"
 COMMIT = re.compile(r"[0-9a-f]{40}(-dirty)?")
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")

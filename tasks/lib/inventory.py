@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from . import console
-from .builds import BRANCH_LABEL, OURS, REVISION_LABEL
-from .image import COMMIT, short
+from .builds import OURS
+from .image import BRANCH_LABEL, COMMIT, REVISION_LABEL, short
 
 if TYPE_CHECKING:
     from .registry import Manifest, Registry

@@ -10,9 +10,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from . import console, source
-from .builds import REVISION_LABEL
 from .errors import REFUSED, Failed
-from .image import COMMIT, DIGEST, TAG, short
+from .image import COMMIT, DIGEST, REVISION_LABEL, TAG, short
 from .registry import Manifest
 
 if TYPE_CHECKING:
@@ -43,10 +42,15 @@ def resolve(registry: Registry, ref: str) -> Candidate:
 
     Raises Failed when the registry has none for it.
     """
+    return candidate(registry, find(registry, ref))
+
+
+def find(registry: Registry, ref: str) -> Manifest:
+    """The manifest of what `resolve` takes, without a look at the image itself."""
     for name in _names(registry, ref):
         found = registry.find(name)
         if found:
-            return candidate(registry, found)
+            return found
     hint = "build and push it: inv build --push; inv images shows what there is"
     raise Failed(f"no image for {ref!r} in {registry.image.name}", hint, REFUSED)
 
@@ -126,6 +130,21 @@ def _note(registry: Registry, notes: dict[str, str]) -> Manifest:
     return Manifest(json.dumps({**body, "annotations": notes}).encode(), KIND)
 
 
+def make_current(
+    registry: Registry, environment: str, found: Manifest, reason: str = ""
+) -> list[str]:
+    """Let an environment's tag point at a tested image, or at any if there is a reason.
+
+    Returns lines that tell what that changes. Raises Failed when the image is not tested; one that
+    is there already is not looked at, unless there is a reason to record.
+    """
+    if not reason and registry.digest(environment) == found.digest:
+        return [_nothing(environment, short(found.digest))]
+    image = candidate(registry, found)
+    admit(registry, image, reason)
+    return story(environment, move(registry, environment, image), image)
+
+
 def move(registry: Registry, environment: str, image: Candidate) -> Candidate | None:
     """Let an environment's tag point at an image, and ENVIRONMENT-previous at the one before.
 
@@ -148,7 +167,7 @@ def move(registry: Registry, environment: str, image: Candidate) -> Candidate | 
 def story(environment: str, old: Candidate | None, new: Candidate) -> list[str]:
     """What a release changes: from, to, and the commits in between."""
     if old == new:
-        return [f"{environment} has {new} already: nothing to do"]
+        return [_nothing(environment, str(new))]
     lines = [f"{environment}: {old or 'nothing'} -> {new}"]
     if not old:
         return lines
@@ -157,3 +176,7 @@ def story(environment: str, old: Candidate | None, new: Candidate) -> list[str]:
         return lines + [f"  {commit}" for commit in source.between(first, last)]
     except Failed as error:
         return [*lines, f"  the commits in between are not known: {error}"]
+
+
+def _nothing(environment: str, image: str) -> str:
+    return f"{environment} has {image} already: nothing to do"

@@ -97,6 +97,20 @@ def test_an_untested_image_is_refused_and_a_reason_forces_it(repository):
     assert "no " in repository.must("images")
 
 
+def test_a_reason_is_recorded_for_what_is_released_already_too(repository):
+    registry = repository.registry
+    digest = repository.build()
+    registry.put("staging", registry.manifest(digest))
+    assert "nothing to do" in repository.inv("release", "--env=staging").stderr
+    commit = git(repository.root, "rev-parse", "HEAD")
+    assert registry.digest(f"forced-{commit}") == ""
+
+    done = repository.inv("release", "--env=staging", "--force", "it was tagged by hand")
+    assert "is not tested, and forced: it was tagged by hand" in done.stderr
+    assert "nothing to do" in done.stderr
+    assert registry.manifest(f"forced-{commit}").content["annotations"]["digest"] == digest
+
+
 def test_a_mark_is_of_one_digest_and_not_of_its_commit(repository):
     registry = repository.registry
     release.mark_tested(registry, repository.build())

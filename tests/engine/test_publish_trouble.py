@@ -25,8 +25,10 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from tasks.lib import release
 from tasks.lib.credentials import Login
+from tasks.lib.errors import Failed
 from tasks.lib.image import Reference
 from tasks.lib.registry import Registry
+from tasks.lib.registry import digest as digest_of
 from tasks.lib.transport import Transport
 
 from .conftest import PASSWORD, USER, git, htpasswd, serve, until
@@ -212,7 +214,10 @@ def encoded(data: bytes) -> str:
 
 
 class Tokens(BaseHTTPRequestHandler):
-    """A token service as registries have them: a token for what was asked, to who has a login."""
+    """A token service as registries have them: a token for what was asked, to who has a login.
+
+    Who logged in before has an identity token, and sends that in a form.
+    """
 
     key: ec.EllipticCurvePrivateKey
     chain: str
@@ -224,9 +229,19 @@ class Tokens(BaseHTTPRequestHandler):
         query = parse_qs(urlsplit(self.path).query)
         wanted = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
         if self.headers.get("Authorization") != f"Basic {wanted}":
-            self.send_response(401)
-            self.end_headers()
+            self.send_error(401)
             return
+        self.grant(query)
+
+    def do_POST(self) -> None:
+        form = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
+        kind, token = form["grant_type"], form["refresh_token"]
+        if (kind, token) != (["refresh_token"], [PASSWORD]) or "Authorization" in self.headers:
+            self.send_error(401)
+            return
+        self.grant(form)
+
+    def grant(self, query: dict[str, list[str]]) -> None:
         access = []
         for scope in query.get("scope", []):
             self.asked.append(scope)
@@ -288,6 +303,18 @@ def test_a_registry_with_a_token_service_is_logged_in_to(repository, tokens):
     assert {scope.rpartition(":")[2] for scope in asked} >= {"pull", "pull,push"}
     done = repository.inv("images", **env, CI_REGISTRY_PASSWORD="wrong")
     assert f"{host} refuses the login of robot (from CI_REGISTRY_PASSWORD)" in done.stderr
+
+
+def test_an_identity_token_is_changed_for_the_registrys_own(tokens):
+    host, asked = tokens
+    image = Reference.parse(f"{host}/group/app")
+    registry = Registry(image, Transport(host, Login(host, "", PASSWORD, "the test", token=True)))
+    registry.put_blob(b"{}")
+    assert registry.blob(digest_of(b"{}")) == b"{}"
+    assert "repository:group/app:pull,push" in asked
+    wrong = Transport(host, Login(host, "", "wrong", "the test", token=True))
+    with pytest.raises(Failed, match="refuses the login of a token"):
+        wrong.ask("GET", "/v2/")
 
 
 def test_waiting_is_said(repository, line):
