@@ -46,6 +46,11 @@ def test_http_is_for_this_machine_and_for_what_is_called_insecure(host, insecure
     assert transport.plain(host, insecure, ca) == expected
 
 
+def test_a_missing_file_of_an_authority_is_named(tmp_path):
+    with pytest.raises(Failed, match=r"no such file: .*/ca\.pem - correct registry\.ca"):
+        transport.Transport(HOST, ca=str(tmp_path / "ca.pem")).ask("GET", "/v2/")
+
+
 def auth(user: str, password: str) -> str:
     return base64.b64encode(f"{user}:{password}".encode()).decode()
 

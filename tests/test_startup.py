@@ -38,6 +38,15 @@ def test_the_list_of_tasks_imports_no_heavy_library():
     assert "dev" in done.stdout
 
 
+def test_a_release_loads_neither_dockers_nor_the_servers_doors():
+    code = (
+        "import sys; from tasks import publish; from tasks.lib import registry, release, settings\n"
+        "print({'tasks.lib.engine', 'tasks.lib.host', 'urllib3'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.strip() == "set()", done.stderr
+
+
 def test_no_module_of_tasks_bears_a_name_of_the_standard_library():
     names = {path.stem for path in (ROOT / "tasks").glob("*.py")} - {"__init__"}
     assert names & sys.stdlib_module_names == set()

@@ -6,11 +6,12 @@ import re
 from collections.abc import Mapping
 from functools import cached_property
 from ipaddress import ip_address
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit
 
 from . import console, web
-from .errors import Failed
+from .errors import REFUSED, Failed
 from .image import HUB
 
 if TYPE_CHECKING:
@@ -64,6 +65,8 @@ class Transport:
 
     @cached_property
     def _web(self) -> web.Web:
+        if self.ca and not Path(self.ca).is_file():
+            raise Failed(f"no such file: {self.ca}", "correct registry.ca in invoke.yaml", REFUSED)
         from urllib3.util import Retry
 
         class Again(Retry):
