@@ -115,9 +115,8 @@ class Transport:
     ) -> BaseHTTPResponse:
         from urllib3.exceptions import HTTPError, SSLError
 
-        headers = dict(headers or {})
         if url.startswith(f"{self.root}/"):
-            headers |= self._authorization
+            headers = {**self._authorization, **(headers or {})}
         try:
             return self._web.send(method, url, body, headers)
         except HTTPError as error:
@@ -177,4 +176,4 @@ class Transport:
             why = ""
         hints = {404: "check registry.image in invoke.yaml", 405: "allow deleting in the registry"}
         hint = hints.get(answer.status, "try again, or look at the registry's log")
-        return Failed(f"{host} answers {answer.status} to {request}{why}", hint)
+        return Failed(f"{host} answers {answer.status} to {request.partition('?')[0]}{why}", hint)
