@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tasks.lib import rollout, web
+from tasks.lib.credentials import Login
 from tasks.lib.errors import Failed
 from tasks.lib.transport import Transport
 
@@ -137,3 +138,36 @@ def test_the_users_netrc_is_never_read(serve, tmp_path: Path, monkeypatch):
     (tmp_path / ".netrc").write_text("machine 127.0.0.1 login me password mine\n")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert web.Web().send("GET", f"http://{serve(Site)}/a").data == b"/a None"
+
+
+def test_a_token_that_is_over_is_renewed_with_the_login(serve):
+    class Registry(Site):
+        """Gives tokens itself, each good for one request."""
+
+        given: list[str] = []
+        good: set[str] = set()
+
+        def do_GET(self) -> None:
+            said = self.headers.get("Authorization", "")
+            if self.path.startswith("/token") and said == LOGIN:
+                self.given.append(f"t{len(self.given)}")
+                self.good.add(f"Bearer {self.given[-1]}")
+                self.answer(200, f'{{"token": "{self.given[-1]}"}}')
+            elif said in self.good:
+                self.good.remove(said)
+                self.answer(200, said)
+            else:
+                self.answer(401, "")
+
+        def answer(self, status: int, text: str) -> None:
+            realm = f"http://{self.headers['Host']}/token?a=b"
+            self.send_response(status)
+            self.send_header("WWW-Authenticate", f'Bearer realm="{realm}",scope="x:pull,push"')
+            self.send_header("Content-Length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text.encode())
+
+    host = serve(Registry)
+    registry = Transport(host, Login(host, "me", "a $ecret: with signs", "the test"))
+    said = [registry.ask("GET", "/v2/") for _ in range(2)]
+    assert [each and each.data for each in said] == [b"Bearer t0", b"Bearer t1"]
