@@ -13,11 +13,11 @@ def login(ctx: Context) -> None:
 
     Example: inv login
     """
-    from .lib import console, engine, registry, settings
+    from .lib import console, logins, registry, settings
 
     place = registry.connect(ctx, settings.read(ctx))
     place.check()
-    with engine.logged_in(ctx, place.login):
+    with logins.logged_in(ctx, place.login):
         who = (
             f"as {place.login.user} (from {place.login.origin})" if place.login else "with no login"
         )

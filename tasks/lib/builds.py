@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import console, engine, sbom
+from . import console, engine, logins, sbom
 from .errors import REFUSED, Failed
 from .image import BRANCH_LABEL, COMMIT, Reference, as_tag
 from .settings import ROOT
@@ -141,7 +141,7 @@ def _push(
     there = set(registry.tags())
     known = [registry.image.tagged(each) for each in caches(source, settings) if each in there]
     wanted = _wanted(settings, source, options, [tag], [str(each) for each in known])
-    with engine.logged_in(ctx, registry.login) as env:
+    with logins.logged_in(ctx, registry.login) as env:
         _keep_stages(ctx, wanted, settings.registry.cache, registry, env)
         engine.build(ctx, wanted, env)
     if ctx.config.run.dry:
@@ -201,7 +201,7 @@ def _wanted(
 
 def bill(ctx: Context, image: Reference, registry: Registry) -> str:
     """The bill of materials of an image, which is fetched when the engine does not have it."""
-    with engine.logged_in(ctx, registry.login) as env:
+    with logins.logged_in(ctx, registry.login) as env:
         return sbom.of(image, engine.output(ctx, str(image), sbom.LIST, env))
 
 

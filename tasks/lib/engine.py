@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import base64
-import json
-import logging
 import os
-import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import console, credentials, echo, process, scratch
+from . import process
+from .calls import call, told
 from .errors import REFUSED, Failed
 
 if TYPE_CHECKING:
     from invoke import Context
     from python_on_whales import DockerClient
 
-ECHO = Path(__file__).with_name("echo.py")
 # Seconds that the engine of a CI job may take to start.
 SERVICE = 60
 
@@ -61,47 +56,6 @@ def plugin(name: str) -> str:
     except OSError:
         return ""
     return done.stdout.strip().splitlines()[0] if done.returncode == 0 else ""
-
-
-def call(ctx: Context, env: Mapping[str, str | None]) -> list[str]:
-    """The words that run docker, with variables for it, and printed under --echo and --dry.
-
-    Args:
-        env: variables; one that is None is unset.
-    """
-    words = ["docker"]
-    if env:
-        unset = [word for key, value in env.items() if value is None for word in ("-u", key)]
-        words = ["env", *unset, *(f"{k}={v}" for k, v in env.items() if v is not None), *words]
-    if ctx.config.run.dry or ctx.config.run.echo:
-        words = [sys.executable, str(ECHO), "dry" if ctx.config.run.dry else "echo", *words]
-        _listen()
-    return words
-
-
-def told(command: Sequence[str]) -> list[str]:
-    """A command of docker's, printed if it is to be: see echo.py."""
-    words = [str(word) for word in command]
-    if words[:2] == [sys.executable, str(ECHO)]:
-        mode, *said = words[2:]
-        if mode == "echo" or not echo.runs(mode, said):
-            console.say(console.colour(shlex.join(said), 1))
-    return words
-
-
-class Listener(logging.Handler):
-    """Prints what python-on-whales runs."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Print a command, as its log has it."""
-        told(shlex.split(str(record.args[0] if isinstance(record.args, tuple) else "")))
-
-
-def _listen() -> None:
-    log = logging.getLogger("python_on_whales.utils")
-    if not any(isinstance(each, Listener) for each in log.handlers):
-        log.addHandler(Listener())
-        log.setLevel(logging.DEBUG)
 
 
 def ask(ctx: Context, env: Mapping[str, str | None], *words: str, text: str = "") -> str:
@@ -150,58 +104,6 @@ def compose(
         compose_project_name=project,
         compose_project_directory=files[0].parent,
     )
-
-
-@contextmanager
-def logged_in(ctx: Context, login: credentials.Login | None) -> Iterator[dict[str, str]]:
-    """Give docker a login for a while; yields the variables to call it with.
-
-    A login that docker has stored itself is used as it is. Any other goes into a private
-    configuration folder, with all else that the user's own has, and is gone afterwards.
-    """
-    if is_service():
-        # The first that a job does with it: it may have only just been started.
-        version()
-    if login is None or login.stored:
-        yield {}
-        return
-    with scratch.folder() as private:
-        own = credentials.folder()
-        for path in own.iterdir() if own.is_dir() else ():
-            if path.name != "config.json":
-                (private / path.name).symlink_to(path.absolute())
-        secret = {"auths", "credsStore", "credHelpers"}
-        kept = {k: v for k, v in credentials.config(own).items() if k not in secret}
-        (private / "config.json").write_text(json.dumps(kept))
-        env = {"DOCKER_CONFIG": str(private)}
-        sign_in(ctx, login, env)
-        yield env
-
-
-@contextmanager
-def lent(login: credentials.Login | None) -> Iterator[dict[str, str]]:
-    """A login for docker to pass on to a Swarm, for a while, without asking any engine here.
-
-    Yields the variables to call docker with. One that docker has stored itself is used as it is.
-    """
-    if login is None or login.stored:
-        yield {}
-        return
-    with scratch.folder() as private:
-        pair = base64.b64encode(f"{login.user}:{login.password}".encode()).decode()
-        auths = {"auths": {login.host: {"auth": pair}}}
-        (private / "config.json").write_text(json.dumps(auths))
-        yield {"DOCKER_CONFIG": str(private)}
-
-
-def sign_in(ctx: Context, login: credentials.Login, env: Mapping[str, str]) -> None:
-    """Log docker in; the password goes through stdin."""
-    command = [*call(ctx, env), "login", "--password-stdin", "--username", login.user, login.host]
-    done = subprocess.run(told(command), input=login.password, capture_output=True, text=True)
-    if done.returncode:
-        said = done.stderr.strip().splitlines() or ["it says nothing"]
-        hint = f"correct the login of {login.user} (from {login.origin})"
-        raise Failed(f"docker login {login.host}: {said[-1]}", hint)
 
 
 @dataclass(frozen=True)
@@ -328,11 +230,6 @@ def output(ctx: Context, image: str, script: str, env: Mapping[str, str]) -> str
     client = DockerClient(client_call=call(ctx, env))
     done = client.run(image, ["-c", script], entrypoint="sh", remove=True, networks=["none"])
     return str(done)
-
-
-def begin(command: Sequence[str]) -> subprocess.Popen[bytes]:
-    """Start a command of docker's, and go on; only what is wrong is shown."""
-    return subprocess.Popen(told(command), stdout=subprocess.DEVNULL)
 
 
 def attach(client: DockerClient, *words: str) -> int:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from . import console, engine, lab_files, lab_plan, lab_sites, lab_swarm, process
+from . import calls, console, engine, lab_files, lab_plan, lab_sites, lab_swarm, process
 from .errors import REFUSED, Failed
 from .image import HUB, Reference
 from .lab_plan import Plan
@@ -168,7 +168,7 @@ class Lab:
                 target = Reference(f"localhost:{plan.mirror}", source.path, source.tag)
                 if not Registry(target, Transport(target.host)).digest(target.tag):
                     self.client.image.tag(image, str(target))
-                    pushes[str(target)] = engine.begin(
+                    pushes[str(target)] = calls.begin(
                         [*self.client.docker_cmd, "push", "--quiet", str(target)]
                     )
             yield

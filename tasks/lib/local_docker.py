@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from . import console, engine
+from . import calls, console, engine
 from .errors import Failed
 from .settings import ROOT
 
@@ -139,7 +139,7 @@ class Docker:
         tty = [] if sys.stdout.isatty() else ["-T"]
         # The servers start while the image is made.
         up = ["--progress", "quiet", "up", "--detach", "db", "redis"]
-        servers = engine.begin([*client.client_config.docker_compose_cmd, *up])
+        servers = calls.begin([*client.client_config.docker_compose_cmd, *up])
         try:
             if self.make:
                 self.make()

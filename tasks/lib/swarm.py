@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from . import engine, scratch
+from . import calls, engine, scratch
 from .errors import REFUSED, Failed
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ class Swarm:
     def logs(self, name: str, lines: int | str = "all") -> list[str]:
         """The last lines that a service or one of its tasks logged; none when they are gone."""
         words = ("service", "logs", "--raw", "--tail", str(lines), name)
-        command = [*engine.call(self._ctx, self.env), *words]
+        command = [*calls.call(self._ctx, self.env), *words]
         try:
             return again(lambda: engine.both(command))
         except Exception as error:

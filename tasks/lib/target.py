@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from . import engine, host, registry, sites
+from . import host, logins, registry, sites
 from .errors import refusing
 from .releases import Releases
 from .settings import Environment, Settings
@@ -78,7 +78,7 @@ def reach(
         with refusing():
             place = registry.connect(ctx, settings)
             hosts = stack.enter_context(host.connected(ctx, environment.hosts, env))
-            login = stack.enter_context(engine.lent(place.login))
+            login = stack.enter_context(logins.lent(place.login))
             there = stack.enter_context(hosts[0].docker())
         swarm = Swarm(ctx, {**there, **login})
         made = Target(ctx, settings, name, environment, hosts, swarm, place)

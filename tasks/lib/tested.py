@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from . import console, engine, registry, release, source, suite
+from . import console, engine, logins, registry, release, source, suite
 from .errors import REFUSED, Failed
 from .local_docker import Docker
 from .settings import ROOT
@@ -34,7 +34,7 @@ def run(ctx: Context, settings: Settings, ref: str, testing: Testing) -> None:
     wanted = engine.Build(ROOT, "test", [name], args={"TESTED": str(place.image.at(digest))})
 
     def make() -> None:
-        with engine.logged_in(ctx, place.login) as env:
+        with logins.logged_in(ctx, place.login) as env:
             engine.build(ctx, wanted, env)
         if not ctx.config.run.dry:
             _same_layers(engine.layers(ctx, name), place.platforms(image.manifest), digest)

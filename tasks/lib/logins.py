@@ -1,0 +1,69 @@
+"""A login lent to docker for a while, and gone afterwards."""
+
+from __future__ import annotations
+
+import base64
+import json
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from . import credentials, engine, scratch
+from .calls import call, told
+from .errors import Failed
+
+if TYPE_CHECKING:
+    from invoke import Context
+
+
+@contextmanager
+def logged_in(ctx: Context, login: credentials.Login | None) -> Iterator[dict[str, str]]:
+    """Give docker a login for a while; yields the variables to call it with.
+
+    A login that docker has stored itself is used as it is. Any other goes into a private
+    configuration folder, with all else that the user's own has, and is gone afterwards.
+    """
+    if engine.is_service():
+        # The first that a job does with it: it may have only just been started.
+        engine.version()
+    if login is None or login.stored:
+        yield {}
+        return
+    with scratch.folder() as private:
+        own = credentials.folder()
+        for path in own.iterdir() if own.is_dir() else ():
+            if path.name != "config.json":
+                (private / path.name).symlink_to(path.absolute())
+        secret = {"auths", "credsStore", "credHelpers"}
+        kept = {k: v for k, v in credentials.config(own).items() if k not in secret}
+        (private / "config.json").write_text(json.dumps(kept))
+        env = {"DOCKER_CONFIG": str(private)}
+        sign_in(ctx, login, env)
+        yield env
+
+
+@contextmanager
+def lent(login: credentials.Login | None) -> Iterator[dict[str, str]]:
+    """A login for docker to pass on to a Swarm, for a while, without asking any engine here.
+
+    Yields the variables to call docker with. One that docker has stored itself is used as it is.
+    """
+    if login is None or login.stored:
+        yield {}
+        return
+    with scratch.folder() as private:
+        pair = base64.b64encode(f"{login.user}:{login.password}".encode()).decode()
+        auths = {"auths": {login.host: {"auth": pair}}}
+        (private / "config.json").write_text(json.dumps(auths))
+        yield {"DOCKER_CONFIG": str(private)}
+
+
+def sign_in(ctx: Context, login: credentials.Login, env: Mapping[str, str]) -> None:
+    """Log docker in; the password goes through stdin."""
+    command = [*call(ctx, env), "login", "--password-stdin", "--username", login.user, login.host]
+    done = subprocess.run(told(command), input=login.password, capture_output=True, text=True)
+    if done.returncode:
+        said = done.stderr.strip().splitlines() or ["it says nothing"]
+        hint = f"correct the login of {login.user} (from {login.origin})"
+        raise Failed(f"docker login {login.host}: {said[-1]}", hint)
