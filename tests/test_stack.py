@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tasks.lib import stack
+from tasks.lib import rendering, stack
 from tasks.lib.errors import Failed
 
 IMAGE = "registry.example.com/app@sha256:" + "a" * 64
@@ -50,7 +50,7 @@ def config(tmp_path: Path) -> dict[str, Any]:
 
 
 def render(config: dict[str, Any]) -> stack.Stack:
-    return stack.render(config, "site", IMAGE, SECRETS)
+    return rendering.render(config, "site", IMAGE, SECRETS)
 
 
 def test_what_swarm_does_not_take_is_translated_or_left_out(config):
@@ -80,7 +80,7 @@ def test_a_config_is_called_by_its_content(config):
 
 def test_a_tag_is_never_deployed(config):
     with pytest.raises(Failed, match="give a digest"):
-        stack.render(config, "site", "registry.example.com/app:main", SECRETS)
+        rendering.render(config, "site", "registry.example.com/app:main", SECRETS)
 
 
 def test_everything_that_cannot_be_deployed_is_told_at_once(config):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import console
 from .errors import Failed
-from .rollout import ENDED_BADLY, describe
+from .progress import ENDED_BADLY, describe
 from .swarm import again
 
 if TYPE_CHECKING:

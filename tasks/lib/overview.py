@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from . import lease, rollout
+from . import answers, lease, progress
 from .console import table
 from .image import short
 from .releases import RUNNING, Release
@@ -45,14 +45,14 @@ def status(there: Target) -> tuple[str, list[str]]:
     tasks = there.swarm.tasks(services.values())
     nodes = {each["ID"]: each for each in there.swarm.nodes()}
     progress = [
-        rollout.judge(name, each, tasks, rollout.Snapshot(frozenset(t["ID"] for t in tasks), {}))
+        progress.judge(name, each, tasks, progress.Snapshot(frozenset(t["ID"] for t in tasks), {}))
         for name, each in sorted(services.items())
     ]
     rows = [_service(each, services[each.service], tasks, nodes) for each in progress]
     wrong = [f"{each.service}: {each}" for each in progress if not each.done]
     wrong += [f"node {row[0]}: {row[1]}" for row in map(_node, nodes.values()) if row[1] != "ready"]
     url = there.environment.url.rstrip("/")
-    said = rollout.probe(f"{url}/livez", "")
+    said = answers.probe(f"{url}/livez", "")
     wrong += [said] if said else []
     past = there.releases.read()
     holder = lease.look(there.first, there.path)
@@ -62,7 +62,7 @@ def status(there: Target) -> tuple[str, list[str]]:
         else "no services",
         table([_node(each) for each in nodes.values()], ("node", "state", "role", "engine")),
         table([(each.name, disk(there, each)) for each in there.hosts], ("server", "disk free")),
-        f"url: {url} " + (said or f"answers, version {rollout.version(url)[:12]}"),
+        f"url: {url} " + (said or f"answers, version {answers.version(url)[:12]}"),
         f"lock: {holder or 'free'}",
         history(past[:3], bool(holder)),
     ]
@@ -70,7 +70,7 @@ def status(there: Target) -> tuple[str, list[str]]:
 
 
 def _service(
-    progress: rollout.Progress,
+    found: progress.Progress,
     service: Mapping[str, Any],
     tasks: Sequence[Mapping[str, Any]],
     nodes: Mapping[str, Mapping[str, Any]],
@@ -87,7 +87,7 @@ def _service(
     name, _, digest = image.partition("@")
     release = spec["Labels"].get(RELEASE, "-")
     shown = short(digest) if digest else name
-    return (progress.service, str(progress), release, shown, ", ".join(sorted(where)))
+    return (found.service, str(found), release, shown, ", ".join(sorted(where)))
 
 
 def _node(node: Mapping[str, Any]) -> tuple[str, str, str, str]:

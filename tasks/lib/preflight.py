@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from . import engine, release, sites, stack
+from . import engine, release, rendering, sites
 from .console import table
 from .errors import REFUSED, Failed
 from .settings import ROOT
@@ -61,7 +61,7 @@ def render(there: Target, image: Candidate) -> Stack:
     files = [*FILES, *([EXTERNAL] if ELSEWHERE in there.settings.deploy.secrets else [])]
     client = engine.compose(there.ctx, [ROOT / file for file in files], there.stack, env)
     config: Any = client.compose.config(return_json=True)
-    return stack.render(config, there.stack, name, known)
+    return rendering.render(config, there.stack, name, known)
 
 
 def address(url: str) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from . import console, credentials, engine, lab_plan, local_docker, process, rollout, source
+from . import answers, console, credentials, engine, lab_plan, local_docker, process, source
 from .errors import Failed
 from .gitlab import BROKEN, STATE, Event, Job, Runner
 from .image import Reference
@@ -107,7 +107,7 @@ class Stage:
             url, image = each["DEPLOY_URL"], each["DEPLOY_IMAGE"]
             if image.rpartition("@")[2] != now.digest:
                 raise Failed(f"{url} got {image}, build made {now.digest}", "see the logs")
-            rollout.verify(url, now.commit, times=4)
+            answers.verify(url, now.commit, times=4)
             if act is now:
                 self._released(url, now)
 

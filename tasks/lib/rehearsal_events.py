@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from . import rollout, source
+from . import answers, rollout, source
 from .errors import REFUSED, Failed
 from .gitlab import Event
 
@@ -55,7 +55,7 @@ def _merge_request(stage: Stage) -> None:
     _press(stage, act, "stop")
     for each in act.deployed:
         try:
-            rollout.verify(each["DEPLOY_URL"], "", times=1, timeout=0)
+            answers.verify(each["DEPLOY_URL"], "", times=1, timeout=0)
         except rollout.Broken:
             continue
         raise Failed(f"{each['DEPLOY_URL']} still answers", "see the logs")

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from . import autopsy, console, hooks, jobs, prepare, releases, rollout, stack
+from . import answers, autopsy, console, hooks, jobs, prepare, progress, releases, rollout, stack
 from .errors import Failed, explain
 from .image import short
 from .release import move
@@ -63,9 +63,9 @@ def runs(there: Target, old: Release | None, before: Stack | None, new: Stack) -
         return False
     services = there.swarm.services(new.name)
     tasks = there.swarm.tasks(services.values())
-    nothing = rollout.Snapshot(frozenset(each["ID"] for each in tasks), {})
+    nothing = progress.Snapshot(frozenset(each["ID"] for each in tasks), {})
     labels = {each["Spec"]["Labels"].get(stack.RELEASE) for each in services.values()}
-    found = [rollout.judge(name, each, tasks, nothing) for name, each in services.items()]
+    found = [progress.judge(name, each, tasks, nothing) for name, each in services.items()]
     return (
         set(services) == set(new.content["services"])
         and labels == {str(old.number)}
@@ -127,7 +127,7 @@ def roll(there: Target, new: Stack, revision: str, soak: float, held: Lease) -> 
     there.swarm.apply(new, prune=True)
     rollout.watch(there, new, before, soak, held)
     times = 2 * max(int(str(there.environment.values.get("REPLICAS", 2))), 1)
-    rollout.verify(there.environment.url.rstrip("/"), revision, times)
+    answers.verify(there.environment.url.rstrip("/"), revision, times)
 
 
 @contextmanager
@@ -165,7 +165,7 @@ def _undo(there: Target, new: Stack, old: Stack | None, held: Lease) -> str:
     rollout.watch(there, old, before, there.settings.deploy.soak, held)
     if now is None:
         raise Failed("the server remembers no good release")
-    rollout.verify(there.environment.url.rstrip("/"), now.revision, 2)
+    answers.verify(there.environment.url.rstrip("/"), now.revision, 2)
     return f"undone: release {now.number} ({short(now.digest)}) runs as before"
 
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from tasks.lib import autopsy, jobs, rollout
+from tasks.lib import autopsy, jobs, progress
 
-NEW = {"Image": "app@sha256:new", "StopGracePeriod": rollout.GRACE, "DNSConfig": {}}
+NEW = {"Image": "app@sha256:new", "StopGracePeriod": progress.GRACE, "DNSConfig": {}}
 OLD = {"Image": "app@sha256:old"}
-NOTHING = rollout.Snapshot(frozenset(), {})
+NOTHING = progress.Snapshot(frozenset(), {})
 
 
 def service(replicas: int = 2, **update: str) -> dict[str, Any]:
@@ -31,8 +31,8 @@ def task(
     }
 
 
-def judge(*tasks: dict[str, Any], before: rollout.Snapshot = NOTHING, **update: str):
-    return rollout.judge("app", service(**update), tasks, before)
+def judge(*tasks: dict[str, Any], before: progress.Snapshot = NOTHING, **update: str):
+    return progress.judge("app", service(**update), tasks, before)
 
 
 def test_it_is_done_when_every_replica_is_new_and_healthy():
@@ -61,7 +61,7 @@ def test_a_replica_that_ends_by_itself_fails_it():
     ended = task("3", state="complete", desired="shutdown", Message="finished")
     found = judge(task("1"), ended)
     assert found.failed == ended
-    assert rollout.describe(ended) == "replica 1 ended (exit code 0)"
+    assert progress.describe(ended) == "replica 1 ended (exit code 0)"
 
 
 def test_it_is_not_done_while_an_old_one_is_meant_to_run():
@@ -79,12 +79,12 @@ def test_a_new_task_that_failed_fails_it():
     bad = task("3", state="failed", desired="shutdown", Err="task: non-zero exit (7)")
     found = judge(task("1"), bad)
     assert found.failed == bad
-    assert rollout.describe(bad) == "replica 1 failed: task: non-zero exit (7)"
+    assert progress.describe(bad) == "replica 1 failed: task: non-zero exit (7)"
 
 
 def test_a_task_that_had_failed_before_does_not():
     bad = task("3", state="failed", desired="shutdown")
-    assert judge(task("1"), bad, before=rollout.Snapshot(frozenset({"3"}), {})).failed is None
+    assert judge(task("1"), bad, before=progress.Snapshot(frozenset({"3"}), {})).failed is None
 
 
 @pytest.mark.parametrize("state", ["paused", "rollback_started", "rollback_completed"])
@@ -94,12 +94,12 @@ def test_swarm_giving_up_fails_it(state):
 
 def test_swarm_having_given_up_an_earlier_update_does_not():
     status = {"State": "rollback_completed", "StartedAt": "1"}
-    before = rollout.Snapshot(frozenset(), {"app": status})
+    before = progress.Snapshot(frozenset(), {"app": status})
     assert judge(task("1"), before=before, **status).given_up == ""
 
 
 def test_going_back_forgives_what_the_version_that_goes_does():
-    before = rollout.Snapshot(frozenset(), {}, going_back=True)
+    before = progress.Snapshot(frozenset(), {}, going_back=True)
     bad = task("3", image="old", state="failed", desired="shutdown")
     found = judge(task("1"), task("2"), bad, before=before, State="rollback_completed")
     assert found.failed is None
@@ -112,7 +112,7 @@ def test_going_back_forgives_what_the_version_that_goes_does():
 def test_the_exit_code_is_told_when_the_words_lack_it():
     status = {"ContainerStatus": {"ExitCode": 137}, "Err": "task: unhealthy container"}
     bad = task("1", state="failed", **status)
-    assert rollout.describe(bad).endswith("unhealthy container (exit code 137)")
+    assert progress.describe(bad).endswith("unhealthy container (exit code 137)")
 
 
 def test_what_a_health_check_said_most_since_it_failed_is_told():
