@@ -17,18 +17,18 @@ RUN --mount=type=cache,target=/root/.cache/pip \
  && pip --python /opt/venv/bin/python install --no-compile --require-hashes -r /requirements/app.txt \
  && python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/venv/lib
 
-# What tests need, apart from the image that is tested: the same for every one of them.
+# What tests need beside the image that is tested: the same for every one of them.
 FROM base AS test-deps
 COPY requirements/test.txt /requirements/
 RUN --mount=type=cache,target=/root/.cache/pip \
     python -m venv --without-pip /opt/venv \
- && pip --python /opt/venv/bin/python install --require-hashes -r /requirements/test.txt
+ && pip --python /opt/venv/bin/python install --no-deps --require-hashes -r /requirements/test.txt
 
 FROM base AS dev-deps
 COPY requirements/dev.txt /requirements/
 RUN --mount=type=cache,target=/root/.cache/pip \
     python -m venv --without-pip /opt/venv \
- && pip --python /opt/venv/bin/python install --require-hashes -r /requirements/dev.txt
+ && pip --python /opt/venv/bin/python install --no-deps --require-hashes -r /requirements/dev.txt
 
 # The code as it is released: without its tests, readable whatever the umask of the clone, compiled.
 # And in /assets what collectstatic needs of it: no templates, and of its modules only those that

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 # In this order: each may constrain itself by the locks before it.
 NAMES = ("app", "test", "dev", "tasks", "browser", "checks")
+# What is laid over others in the image, and names nothing that those have.
+OVER = {"test": ("app",), "dev": ("app", "test")}
 
 PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;]+)(?: ; (.+?))? \\?$", re.MULTILINE)
 
@@ -59,6 +61,8 @@ def compile(ctx: Context, upgrade: bool) -> list[str]:
         before = lock.read_bytes() if lock.exists() else b""
         words = ["pip", "compile", "--universal", "--python-version", "3.11", "--generate-hashes"]
         words += ["--no-emit-index-url", "--no-header", "--quiet", *(["--upgrade"] * upgrade)]
+        there = pins(*OVER[name]) if name in OVER else []
+        words += [f"--no-emit-package={pin.name}" for pin in there]
         words += [f"requirements/{name}.in", "--output-file", f"requirements/{name}.txt"]
         process.run(ctx, [process.tool("uv"), *words], check=True)
         if lock.read_bytes() != before:
