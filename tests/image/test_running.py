@@ -66,7 +66,7 @@ def test_of_several_beats_one_sends_jobs_and_the_next_goes_on_where_it_stopped(s
     second.execute("/app/docker/healthcheck", "beat")
     assert SENDS not in second.logs()
     first.stop()
-    second.prints(SENDS, seconds=3)
+    second.prints(SENDS, seconds=5)
     gaps = pauses(first, second)
     assert min(gaps) > 0.8 and max(gaps) < 3
 
