@@ -68,12 +68,12 @@ def test_of_several_beats_one_sends_jobs_and_the_next_goes_on_where_it_stopped(s
     first.stop()
     second.prints(SENDS, seconds=5)
     gaps = pauses(first, second)
-    assert min(gaps) > 0.8 and max(gaps) < 3
+    assert min(gaps) > 0.5 and max(gaps) < 5
 
     third = often(start, redis)
     docker("kill", second.id)
     third.prints(SENDS, seconds=20)
-    assert min(pauses(first, second, third)) > 0.8
+    assert min(pauses(first, second, third)) > 0.5
 
 
 def often(start, redis):
