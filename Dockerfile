@@ -33,7 +33,7 @@ RUN --mount=type=cache,target=/root/.cache/pip \
 # The code as it is released: without its tests, readable whatever the umask of the clone, compiled.
 # And in /assets what collectstatic needs of it: no templates, and of its modules only those that
 # are imported to find the apps. When yours import more at that time, name them too.
-FROM deps AS code
+FROM base AS code
 COPY manage.py ./
 COPY docker docker
 COPY myapp myapp
