@@ -38,6 +38,7 @@ def remove(there: Target, volumes: bool) -> None:
     jobs.clear(there.swarm, *(f"{there.stack}-{name}" for name in prepare.JOBS))
     console.step(f"stopping {there.stack}")
     there.swarm.remove_services(there.swarm.look("service", "ls", *own).split())
+    _stopped(there, own)
     for kind in ("network", "config", *(["secret"] if volumes else [])):
         for name in there.swarm.look(kind, "ls", *own).split():
             _removed(there, there.swarm, kind, name)
@@ -47,6 +48,19 @@ def remove(there: Target, volumes: bool) -> None:
         if there.stack in node["Spec"].get("Labels", {}):
             there.swarm.ask("node", "update", "--label-rm", there.stack, node["ID"])
     there.first.run('rm -rf -- "$1"', there.path)
+
+
+def _stopped(there: Target, own: list[str]) -> None:
+    """Wait until no server has a container of the stack any more: one may finish what it began."""
+    deadline = time.monotonic() + TIMEOUT
+    for host in there.hosts:
+        with host.docker() as env:
+            swarm = Swarm(there.ctx, env)
+            while swarm.look("ps", *own) and not there.ctx.config.run.dry:
+                if time.monotonic() > deadline:
+                    what = f"containers of {there.stack} still run on {host.name}"
+                    raise Failed(what, f"see inv status --env={there.name}, then again")
+                time.sleep(POLL)
 
 
 def _volumes(there: Target) -> None:

@@ -36,9 +36,11 @@ def connection(name: str, env: Mapping[str, str]) -> Any:
     options: dict[str, Any] = {"banner_timeout": CONNECT, "auth_timeout": 20}
     if env.get("SSH_PRIVATE_KEY"):
         options |= {"pkey": _key(env), "allow_agent": False, "look_for_keys": False}
-    made = Connection(name, config=Config(), connect_timeout=CONNECT, connect_kwargs=options)
+    made = Connection(name, config=Config())
     hop = made
     while hop is not None and hasattr(hop, "client"):
+        hop.connect_timeout = CONNECT
+        hop.connect_kwargs = {**hop.connect_kwargs, **options}
         _be_strict(hop, env)
         hop = hop.gateway
     return made

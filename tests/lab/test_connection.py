@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Callable
+
 import pytest
 import yaml
 from cryptography.hazmat.primitives import serialization as form
@@ -13,10 +16,18 @@ from .trouble import age, another, blocked, cut, logins, settled
 pytestmark = pytest.mark.engine
 
 
-def refused(site: Site, fault, says: str, where: Site | None = None, **env: str) -> None:
+def refused(
+    site: Site,
+    fault,
+    says: str,
+    where: Site | None = None,
+    mended: Callable[[], object] = str,
+    **env: str,
+) -> None:
     """See that a deploy is refused before anything is changed, and that the next one works."""
     history = site.history()
     done = (where or site).inv("deploy", f"--ref={site.good}", **env)
+    mended()
     fault(done, status=2, serves=site.good)
     assert says in done.verdict
     assert site.history() == history
@@ -88,16 +99,29 @@ def test_a_missing_secret_is_refused(site, fault, tmp_path):
     ],
 )  # fmt: skip
 def test_a_bad_compose_file_is_refused(site, fault, text, says):
-    history = site.history()
     site.write("compose/server.yml", text, add=True)
-    try:
-        done = site.inv("deploy", f"--ref={site.good}")
-    finally:
-        git(site.root, "checkout", "compose")
-    fault(done, status=2, serves=site.good)
-    assert says in done.verdict
-    assert site.history() == history
-    assert "nothing to do" in site.must("deploy", f"--ref={site.good}").text
+    refused(site, fault, says, mended=lambda: git(site.root, "checkout", "compose"))
+
+
+def test_a_jump_host_of_the_users_ssh_config_is_gone_through(site, tmp_path):
+    hosts = site.settings["environments"]["lab"]["hosts"]
+    config = tmp_path / ".ssh/config"
+    config.parent.mkdir(0o700)
+    # The name of a server that only the other servers know.
+    config.write_text(f"Host inside\n  HostName node1\n  ProxyJump {hosts[1]}\n")
+    key = site.lab["SSH_KNOWN_HOSTS"].splitlines()[0].partition(" ")[2]
+    settings = copy.deepcopy(site.settings)
+    settings["environments"]["lab"]["hosts"] = ["deploy@inside", *hosts[1:]]
+    file = tmp_path / "invoke.yaml"
+    more = {"HOME": str(tmp_path), "INVOKE_RUNTIME_CONFIG": str(file)}
+    file.write_text(yaml.safe_dump(settings))
+    known = f"{site.lab['SSH_KNOWN_HOSTS']}node1 {key}\n"
+
+    unknown = site.inv("deploy", f"--ref={site.good}", **more)
+    assert "the key of node1 is not known" in unknown.verdict
+    new = another(site)
+    site.must("deploy", f"--ref={new}", SSH_KNOWN_HOSTS=known, **more)
+    site.serves(new)
 
 
 @pytest.mark.fault("the connection is cut while it rolls")
