@@ -24,6 +24,8 @@ SYSTEM = """
 from django.core.management import execute_from_command_line
 execute_from_command_line(["manage.py", "check", "--deploy", "--fail-level", "WARNING"])
 """
+# On every server: $0 is REACH, names of services follow. A replica may come to any of them.
+LAYING = 'python -c "$0" "$@" && exec /app/docker/entrypoint static /srv/static'
 # $0 is PENDING and $1 is REACH, which is followed by names of services; into one stream, lest what
 # comes last is told before.
 MIGRATING = (
@@ -50,9 +52,11 @@ def all_but_the_roll(there: Target, new: Stack, note: dict[str, Any], held: Leas
         rollout.watch(there, new.only(inner), before, 0, held)
     console.step("checking the image on the servers")
     share = {"volumes": [{"type": "volume", "source": "static", "target": "/srv/static"}]}
-    static = new.job(STATIC, ["static", "/srv/static"], every=True, user="0:0", **share)
-    text = REACH.read_text("utf-8") + SYSTEM + PENDING.read_text("utf-8")
-    check = new.job(CHECK, ["python", "-c", text, *backing(new)])
+    reach = REACH.read_text("utf-8")
+    laying = ["sh", "-c", LAYING, reach, *inner]
+    static = new.job(STATIC, laying, every=True, user="0:0", **share)
+    text = reach + SYSTEM + PENDING.read_text("utf-8")
+    check = new.job(CHECK, ["python", "-c", text, *inner])
     found = json.loads(jobs.run(there.swarm, [check, static], limit, held, ANSWER))
     if found["pending"]:
         _migrate(there, new, note, found, held)
