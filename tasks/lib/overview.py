@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from . import answers, lease, progress
+from . import answers, lease
 from .console import table
 from .image import short
+from .progress import Progress, standing
 from .releases import RUNNING, Release
 from .stack import RELEASE
 
@@ -44,12 +45,9 @@ def status(there: Target) -> tuple[str, list[str]]:
     services = there.swarm.services(there.stack)
     tasks = there.swarm.tasks(services.values())
     nodes = {each["ID"]: each for each in there.swarm.nodes()}
-    progress = [
-        progress.judge(name, each, tasks, progress.Snapshot(frozenset(t["ID"] for t in tasks), {}))
-        for name, each in sorted(services.items())
-    ]
-    rows = [_service(each, services[each.service], tasks, nodes) for each in progress]
-    wrong = [f"{each.service}: {each}" for each in progress if not each.done]
+    found = standing(services, tasks)
+    rows = [_service(each, services[each.service], tasks, nodes) for each in found]
+    wrong = [f"{each.service}: {each}" for each in found if not each.done]
     wrong += [f"node {row[0]}: {row[1]}" for row in map(_node, nodes.values()) if row[1] != "ready"]
     url = there.environment.url.rstrip("/")
     said = answers.probe(f"{url}/livez", "")
@@ -70,7 +68,7 @@ def status(there: Target) -> tuple[str, list[str]]:
 
 
 def _service(
-    found: progress.Progress,
+    found: Progress,
     service: Mapping[str, Any],
     tasks: Sequence[Mapping[str, Any]],
     nodes: Mapping[str, Mapping[str, Any]],

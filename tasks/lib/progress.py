@@ -68,6 +68,15 @@ class Progress:
         return ", ".join(parts)
 
 
+def standing(
+    services: Mapping[str, Mapping[str, Any]], tasks: Iterable[Mapping[str, Any]]
+) -> list[Progress]:
+    """How far each service is while no deploy is going on, in the order of their names."""
+    tasks = list(tasks)
+    nothing_new = Snapshot(frozenset(each["ID"] for each in tasks), {})
+    return [judge(name, each, tasks, nothing_new) for name, each in sorted(services.items())]
+
+
 def judge(
     name: str, service: Mapping[str, Any], tasks: Iterable[Mapping[str, Any]], before: Snapshot
 ) -> Progress:

@@ -63,13 +63,11 @@ def runs(there: Target, old: Release | None, before: Stack | None, new: Stack) -
         return False
     services = there.swarm.services(new.name)
     tasks = there.swarm.tasks(services.values())
-    nothing = progress.Snapshot(frozenset(each["ID"] for each in tasks), {})
     labels = {each["Spec"]["Labels"].get(stack.RELEASE) for each in services.values()}
-    found = [progress.judge(name, each, tasks, nothing) for name, each in services.items()]
     return (
         set(services) == set(new.content["services"])
         and labels == {str(old.number)}
-        and all(each.done for each in found)
+        and all(each.done for each in progress.standing(services, tasks))
     )
 
 
