@@ -50,7 +50,8 @@ def render(there: Target, image: Candidate) -> Stack:
     values = {key: str(value) for key, value in there.environment.values.items()}
     # What base.yml takes from the shell must not come from this one.
     hidden: dict[str, str | None] = dict.fromkeys(there.settings.deploy.secrets)
-    env = hidden | values | {
+    pace = at_a_time(there.environment.replicas, len(there.hosts))
+    env = hidden | {"PARALLELISM": str(pace)} | values | {
         "IMAGE": name,
         "STACK": there.stack,
         "SITE_URL": url,
@@ -62,6 +63,15 @@ def render(there: Target, image: Candidate) -> Stack:
     client = engine.compose(there.ctx, [ROOT / file for file in files], there.stack, env)
     config: Any = client.compose.config(return_json=True)
     return rendering.render(config, there.stack, name, known)
+
+
+def at_a_time(replicas: int, servers: int) -> int:
+    """How many replicas are replaced at a time.
+
+    Swarm puts a new one where the fewest are, the old ones counted: of few replicas several at a
+    time would come to the same server, and one that dies would take them all.
+    """
+    return max(replicas // 4, 1 if servers > 1 else 2)
 
 
 def address(url: str) -> str:

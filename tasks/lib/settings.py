@@ -99,6 +99,12 @@ class Environment(Section, frozen=True):
     hosts: Annotated[list[Annotated[str, Meta(pattern=HOST)]], Meta(min_length=1)]
     values: dict[Variable, str | int | list[int]]
 
+    @property
+    def replicas(self) -> int:
+        """How many of the app are to run; of what is no number Compose complains."""
+        said = str(self.values.get("REPLICAS", ""))
+        return int(said) if said.isdecimal() else 2
+
 
 class Settings(Section, frozen=True):
     """Everything that invoke.yaml says of the project."""

@@ -124,7 +124,7 @@ def roll(there: Target, new: Stack, revision: str, soak: float, held: Lease) -> 
     before = rollout.snapshot(there.swarm, new.name)
     there.swarm.apply(new, prune=True)
     rollout.watch(there, new, before, soak, held)
-    times = 2 * max(int(str(there.environment.values.get("REPLICAS", 2))), 1)
+    times = 2 * max(there.environment.replicas, 1)
     answers.verify(there.environment.url.rstrip("/"), revision, times)
 
 

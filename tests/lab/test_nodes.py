@@ -86,9 +86,22 @@ def test_a_full_disk_is_told_before_anything_is_changed(site, fault):
     assert "nothing to do" in site.must("deploy", f"--ref={site.good}").text
 
 
+def places(site: Site) -> list[str]:
+    """Where the app's replicas are."""
+    words = f"docker service ps {site.stack}_app --filter desired-state=running"
+    return site.on("node1", f"{words} --format '{{{{.Node}}}}'").split()
+
+
+def test_a_deploy_leaves_the_replicas_on_different_servers(site):
+    for commit in (another(site), site.good, another(site)):
+        site.must("deploy", f"--ref={commit}")
+        assert len(set(places(site))) == len(places(site)) == 2
+
+
 @pytest.mark.fault("a server dies, and stays away in the next deploy")
 def test_a_server_that_dies_takes_only_what_it_was_answering(site, fault):
     new = another(site)
+    assert len(set(places(site))) == 2
     with site.load() as load:
         with stopped(site, "node3"):
             until(lambda: state(site, "node3") == "down", 60)
