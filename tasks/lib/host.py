@@ -115,7 +115,8 @@ class Host:
     def docker(self) -> Iterator[dict[str, str]]:
         """The variables that let a docker here speak to the engine there, while it lasts."""
         with Relay(lambda: self.session()) as address:
-            yield {"DOCKER_HOST": address}
+            # Those are of the engine here; docker 26 would speak TLS on the socket too.
+            yield {"DOCKER_HOST": address, "DOCKER_TLS": "", "DOCKER_TLS_VERIFY": ""}
 
 
 def _send(channel: Channel, text: str) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .target import Target
 
 # Of Docker: the first with the jobs, health checks and capabilities that the stack uses.
-ENGINE = (25, 0)
+DOCKER = (25, 0)
 # Gigabytes that an image's roll may need on a server.
 DISK = 2
 FILES = ("compose/base.yml", "compose/server.yml")
@@ -131,8 +131,9 @@ def _host(there: Target, host: Host) -> list[str]:
         except Exception as error:
             said = str(getattr(error, "stderr", "") or error).strip().splitlines()
             return [f"{host.name}: its Docker engine does not answer ({said[-1]}) - start it there"]
-    found = _engine(host.name, info)
+    found = outdated(host.name, info["ServerVersion"])
     if host is there.first:
+        found += outdated("this machine", info["ClientInfo"].get("Version", "0.0"))
         found += _manager(there, host.name, info)
     free = int(host.run(FREE, info["DockerRootDir"], changes=False).split()[3]) / 10**6
     if free < DISK:
@@ -140,12 +141,12 @@ def _host(there: Target, host: Host) -> list[str]:
     return found
 
 
-def _engine(name: str, info: Mapping[str, Any]) -> list[str]:
-    version = tuple(int(part) for part in info["ServerVersion"].split(".")[:2])
-    if version >= ENGINE:
+def outdated(name: str, version: str) -> list[str]:
+    """The problem with the Docker of a machine, if it is too old."""
+    if tuple(int(part) for part in version.split(".")[:2]) >= DOCKER:
         return []
-    wanted = ".".join(map(str, ENGINE))
-    return [f"{name}: Docker {info['ServerVersion']} is too old - install {wanted} or later"]
+    wanted = ".".join(map(str, DOCKER))
+    return [f"{name}: Docker {version} is too old - install {wanted} or later"]
 
 
 def _manager(there: Target, name: str, info: Mapping[str, Any]) -> list[str]:

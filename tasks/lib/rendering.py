@@ -52,7 +52,7 @@ def render(config: Mapping[str, Any], name: str, image: str, secrets: Mapping[st
         version = f"{name}_{key}_{hashlib.sha256(text.encode()).hexdigest()[:12]}"
         configs[version], known[key] = text, {"external": True, "name": version}
     content = {
-        "version": "3.13",
+        "version": "3.12",
         "services": {key: _service(each) for key, each in config["services"].items()},
         "networks": {
             key: {k: v for k, v in (each or {}).items() if v}

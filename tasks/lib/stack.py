@@ -66,7 +66,7 @@ class Stack:
         }
         used = {key: _used(service, key, self.content) for key in ("secrets", "configs", "volumes")}
         network = {"external": True, "name": self.content["networks"]["default"]["name"]}
-        content = {"version": "3.13", "services": {name: service}, "networks": {"default": network}}
+        content = {"version": "3.12", "services": {name: service}, "networks": {"default": network}}
         return Stack(f"{self.name}-{name}", self.image, content | used, {})
 
     def text(self) -> str:

@@ -58,7 +58,17 @@ class Swarm:
 
     def info(self) -> dict[str, Any]:
         """The engine, and its part in the Swarm."""
-        return dict(json.loads(self.look("info", "--format", "{{json .}}")))
+        return again(self._info)
+
+    def _info(self) -> dict[str, Any]:
+        from python_on_whales.exceptions import DockerException
+
+        words = ("info", "--format", "{{json .}}")
+        found: dict[str, Any] = json.loads(self.ask(*words))
+        # To docker 26 it is no failure when the engine does not answer.
+        if complaints := found.get("ServerErrors"):
+            raise DockerException(["docker", *words], 1, stderr="\n".join(complaints).encode())
+        return found
 
     def nodes(self) -> list[dict[str, Any]]:
         """The nodes."""

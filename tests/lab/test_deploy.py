@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import os
+import shutil
 import time
 
 import pytest
@@ -67,6 +70,22 @@ def test_nobody_notices_a_deploy_nor_a_rollback(site):
         "succeeded",
         site.good,
     )
+
+
+def clients() -> list[str]:
+    """The docker clients on the path, each once: of different versions, maybe."""
+    found = [shutil.which("docker", path=folder) for folder in os.get_exec_path()]
+    return sorted({os.path.realpath(each) for each in found if each})
+
+
+def test_any_docker_client_deploys(site, tmp_path):
+    commits = itertools.cycle([site.build("by another client"), site.good])
+    for number, client in enumerate(clients()):
+        folder, commit = tmp_path / str(number), next(commits)
+        folder.mkdir()
+        (folder / "docker").symlink_to(client)
+        site.must("deploy", f"--ref={commit}", PATH=f"{folder}:{os.environ['PATH']}")
+        site.serves(commit)
 
 
 def test_the_same_release_again_is_nothing_to_do(site):
