@@ -112,12 +112,12 @@ def test_few_replicas_on_several_servers_are_replaced_one_by_one(replicas, serve
     assert preflight.at_a_time(replicas, servers) == at_a_time
 
 
-@pytest.mark.parametrize("version", ["25.0.0", "26.1.5+dfsg1", "28.2.2", "100.0.0-rc.1"])
+@pytest.mark.parametrize("version", ["26.0.0", "26.1.5+dfsg1", "28.2.2", "100.0.0-rc.1"])
 def test_docker_of_today_is_taken(version):
     assert preflight.outdated("web1", version) == []
 
 
-@pytest.mark.parametrize("version", ["24.0.9", "0.0"])
+@pytest.mark.parametrize("version", ["25.0.5", "0.0"])
 def test_docker_that_is_too_old_is_told(version):
     (problem,) = preflight.outdated("web1", version)
-    assert problem == f"web1: Docker {version} is too old - install 25.0 or later"
+    assert problem == f"web1: Docker {version} is too old - install 26.0 or later"

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from .stack import Stack
     from .target import Target
 
-# Of Docker: the first with the jobs, health checks and capabilities that the stack uses.
-DOCKER = (25, 0)
+# Of Docker: the first whose client leaves a stack to itself, `stack deploy --detach`
+# (docker/cli#373); the jobs, health checks and capabilities that the stack uses are older.
+DOCKER = (26, 0)
 # Gigabytes that an image's roll may need on a server.
 DISK = 2
 FILES = ("compose/base.yml", "compose/server.yml")
