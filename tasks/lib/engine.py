@@ -78,12 +78,17 @@ def both(command: Sequence[str]) -> list[str]:
 
     Raises python-on-whales' DockerException, its stderr both outputs, when it fails.
     """
-    from python_on_whales.exceptions import DockerException
-
     done = subprocess.run(told(command), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     if done.returncode:
-        raise DockerException(list(command), done.returncode, stderr=done.stdout)
+        raise failure(command, done.returncode, done.stdout)
     return done.stdout.decode(errors="replace").splitlines()
+
+
+def failure(command: Sequence[str], status: int, said: bytes) -> Exception:
+    """python-on-whales' DockerException for a command that failed."""
+    from python_on_whales.exceptions import DockerException
+
+    return DockerException(list(command), status, stderr=said)
 
 
 def compose(

@@ -61,13 +61,11 @@ class Swarm:
         return again(self._info)
 
     def _info(self) -> dict[str, Any]:
-        from python_on_whales.exceptions import DockerException
-
         words = ("info", "--format", "{{json .}}")
         found: dict[str, Any] = json.loads(self.ask(*words))
         # To docker 26 it is no failure when the engine does not answer.
         if complaints := found.get("ServerErrors"):
-            raise DockerException(["docker", *words], 1, stderr="\n".join(complaints).encode())
+            raise engine.failure(["docker", *words], 1, "\n".join(complaints).encode())
         return found
 
     def nodes(self) -> list[dict[str, Any]]:
