@@ -123,11 +123,10 @@ def test_what_a_health_check_said_most_since_it_failed_is_told():
 
 
 def test_a_job_has_ended_when_every_task_is_complete():
-    spec = {"Spec": {"Mode": {"GlobalJob": {}}}}
     done = [task("1", state="complete"), task("2", state="complete")]
-    assert jobs.verdict(spec, done) == (True, "")
-    assert jobs.verdict(spec, [done[0], task("2")]) == (False, "")
-    assert jobs.verdict(spec, []) == (False, "")
+    assert jobs.verdict(done) == (True, "")
+    assert jobs.verdict([done[0], task("2")]) == (False, "")
+    assert jobs.verdict([]) == (False, "")
 
 
 def test_a_failed_job_says_why_in_its_last_line_but_for_details():
@@ -145,6 +144,9 @@ def test_a_failed_job_says_why_in_its_last_line_but_for_details():
 
 def test_a_job_has_failed_when_one_task_has():
     bad = task("1", state="failed", Err="task: non-zero exit (3)")
-    ended, why = jobs.verdict({"Spec": {"Mode": {"ReplicatedJob": {}}}}, [bad])
-    assert ended
-    assert "(3)" in why
+    assert jobs.verdict([bad]) == (True, "failed: task: non-zero exit (3)")
+
+
+def test_a_job_has_failed_when_its_server_is_gone():
+    gone = task("1", desired="shutdown")
+    assert jobs.verdict([gone]) == (True, "failed: its server went away")

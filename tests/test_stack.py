@@ -102,7 +102,7 @@ def test_a_job_has_what_the_app_has_and_runs_once(config):
     service = job.content["services"]["check"]
     assert service["image"] == IMAGE
     assert service["command"] == ["sh", "-c", "echo $$HOME"]
-    assert service["deploy"]["mode"] == "replicated-job"
+    assert service["deploy"]["mode"] == "replicated"
     assert service["deploy"]["restart_policy"] == {"condition": "none"}
     assert job.content["networks"]["default"] == {"external": True, "name": "site_default"}
     assert job.content["secrets"] == {"KEY": {"external": True, "name": "site_KEY_v3"}}

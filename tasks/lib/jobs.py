@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from . import console
+from . import console, stack
 from .errors import Failed
 from .progress import ENDED_BADLY, describe
-from .swarm import again
+from .swarm import STACK, again
 
 if TYPE_CHECKING:
     from .lease import Lease
@@ -78,38 +78,37 @@ def run(swarm: Swarm, stacks: list[Stack], timeout: float, lease: Lease, answer:
     Raises Failed when one fails, with its exit code; none is left behind.
     """
     jobs = [Job(each, bool(answer), "" if number else answer) for number, each in enumerate(stacks)]
-    names = [each.name for each in stacks]
+    name = stacks[0].name
     try:
-        clear(swarm, *names)
-        for each in stacks:
-            swarm.apply(each)
-        _wait(swarm, jobs, timeout, lease)
+        _clear(swarm, name)
+        swarm.apply(stack.together(stacks))
+        _wait(swarm, name, jobs, timeout, lease)
         return jobs[0].said
     finally:
-        clear(swarm, *names)
+        _clear(swarm, name)
 
 
-def clear(swarm: Swarm, *stacks: str) -> None:
-    """Remove the jobs of some stacks, whether they run or have ended."""
-
-    def remove() -> None:
-        known = swarm.look("service", "ls", "--format", "{{.Name}}").split()
-        swarm.remove_services([name for name in known if name.rpartition("_")[0] in stacks])
-
-    again(remove)
+def clear(swarm: Swarm, name: str) -> None:
+    """Remove the jobs of the stack of a name, whether they run or have ended."""
+    _clear(swarm, f"{name}{stack.JOBS}")
 
 
-def _wait(swarm: Swarm, jobs: list[Job], timeout: float, lease: Lease) -> None:
+def _clear(swarm: Swarm, name: str) -> None:
+    only = ("--filter", f"label={STACK}={name}")
+    again(lambda: swarm.remove_services(swarm.look("service", "ls", "--quiet", *only).split()))
+
+
+def _wait(swarm: Swarm, name: str, jobs: list[Job], timeout: float, lease: Lease) -> None:
     """Wait until all jobs have ended well. Raises Failed otherwise."""
     deadline = time.monotonic() + timeout
+    services = swarm.services(name, [job.name for job in jobs])
     while True:
         lease.check()
         waiting = [job for job in jobs if not job.ended]
-        services = swarm.inspect("service", [job.service for job in waiting])
-        tasks = swarm.tasks(services)
+        tasks = swarm.tasks([services[job.name] for job in waiting])
         for job in waiting:
-            mine = next(each for each in services if each["Spec"]["Name"] == job.service)
-            _look(swarm, job, mine, [each for each in tasks if each["ServiceID"] == mine["ID"]])
+            mine = services[job.name]["ID"]
+            _look(swarm, job, [each for each in tasks if each["ServiceID"] == mine])
         _fail(jobs)
         late = [job.name for job in jobs if not job.ended]
         if not late:
@@ -120,10 +119,11 @@ def _wait(swarm: Swarm, jobs: list[Job], timeout: float, lease: Lease) -> None:
         time.sleep(POLL)
 
 
-def _look(swarm: Swarm, job: Job, service: Mapping[str, Any], tasks: list[dict[str, Any]]) -> None:
+def _look(swarm: Swarm, job: Job, tasks: list[dict[str, Any]]) -> None:
     """See how a job stands, and show what it has printed since."""
-    job.ended, job.failed = verdict(service, tasks)
-    if job.ended or not job.quiet or time.monotonic() - job.began > PATIENCE:
+    job.ended, job.failed = verdict(tasks)
+    ended = job.failed or (job.ended and job.answer)
+    if ended or not job.quiet or time.monotonic() - job.began > PATIENCE:
         job.lines = tuple(swarm.logs(job.service))
         lines = [each for each in job.lines if job.tells(each)]
         for line in lines[job.shown :]:
@@ -136,15 +136,16 @@ def _look(swarm: Swarm, job: Job, service: Mapping[str, Any], tasks: list[dict[s
         job.failed = "ended well, but its output cannot be read" if job.ended else ""
 
 
-def verdict(service: Mapping[str, Any], tasks: list[dict[str, Any]]) -> tuple[bool, str]:
-    """Whether a job has ended, and how if badly, from what docker says of it."""
+def verdict(tasks: Sequence[Mapping[str, Any]]) -> tuple[bool, str]:
+    """Whether a job has ended, and how if badly, from what docker says of its tasks."""
     bad = next((each for each in tasks if each["Status"]["State"] in ENDED_BADLY), None)
     if bad:
-        return True, describe(bad)
-    status = service.get("ServiceStatus") or {}
-    done = [each for each in tasks if each["Status"]["State"] == "complete"]
-    wanted = 1 if "ReplicatedJob" in service.get("Spec", {}).get("Mode", {}) else len(tasks)
-    return bool(done) and len(done) >= (status.get("DesiredTasks") or wanted), ""
+        return True, describe({**bad, "Slot": None})
+    going = [each for each in tasks if each["Status"]["State"] != "complete"]
+    # Swarm does not start it elsewhere, and itself calls it lost only after a day.
+    if any(each["DesiredState"] == "shutdown" for each in going):
+        return True, "failed: its server went away"
+    return bool(tasks) and not going, ""
 
 
 def _fail(jobs: list[Job]) -> None:

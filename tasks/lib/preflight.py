@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .target import Target
 
 # Of Docker: the first whose client leaves a stack to itself, `stack deploy --detach`
-# (docker/cli#373); the jobs, health checks and capabilities that the stack uses are older.
+# (docker/cli#373); the health checks and capabilities that the stack uses are older.
 DOCKER = (26, 0)
 # Gigabytes that an image's roll may need on a server.
 DISK = 2

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .target import Target
 
 # The jobs.
-JOBS = CHECK, STATIC, BACKUP, MIGRATE = "check", "static", "backup", "migrate"
+CHECK, STATIC, BACKUP, MIGRATE = "check", "static", "backup", "migrate"
 PENDING, REACH = (Path(__file__).with_name(f"{name}.py") for name in ("pending", "reach"))
 ANSWER = '{"pending":'
 # Between REACH and PENDING, all three in one process: each start of the app takes its time.
@@ -35,9 +35,11 @@ MIGRATING = (
 # A migration that waits for a table holds up all that comes after it: not for long. And one whose
 # job has been ended goes on no longer.
 SESSION = "-c lock_timeout=5s -c client_connection_check_interval=1s"
+# Whole or not at all: $0 is its name.
 DUMP = (
-    "PGPASSWORD=$(cat /run/secrets/POSTGRES_PASSWORD) exec pg_dump --host=db --format=custom "
-    '--username="$POSTGRES_USER" --file="/backups/$0.dump" "$POSTGRES_DB"'
+    'part="/backups/$0.part"; PGPASSWORD=$(cat /run/secrets/POSTGRES_PASSWORD) pg_dump --host=db '
+    '--format=custom --username="$POSTGRES_USER" --file="$part" "$POSTGRES_DB" && '
+    'exec mv "$part" "/backups/$0.dump"; status=$?; rm -f "$part"; exit "$status"'
 )
 
 
@@ -75,8 +77,9 @@ def _migrate(
     names, limit = found["pending"], there.settings.deploy.timeout
     if "db" in new.content["services"]:
         console.step("backing up the database")
-        note["backup"] = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-        jobs.run(there.swarm, [backup(new, note["backup"])], limit, held)
+        name = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+        jobs.run(there.swarm, [backup(new, name)], limit, held)
+        note["backup"] = name
     else:
         console.warn("no backup before migrating: the database is not this stack's")
     console.step(f"migrating: {', '.join(names)}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from . import console, jobs, prepare, servers, vault
+from . import console, jobs, servers, vault
 from .errors import Failed, explain
 from .preflight import ELSEWHERE
 from .swarm import STACK, Swarm
@@ -35,7 +35,7 @@ def remove(there: Target, volumes: bool) -> None:
         volumes: its data too, and the secrets that they were made with.
     """
     own = ["--quiet", "--filter", f"label={STACK}={there.stack}"]
-    jobs.clear(there.swarm, *(f"{there.stack}-{name}" for name in prepare.JOBS))
+    jobs.clear(there.swarm, there.stack)
     console.step(f"stopping {there.stack}")
     there.swarm.remove_services(there.swarm.look("service", "ls", *own).split())
     _stopped(there, own)

@@ -29,7 +29,7 @@ def history(there: Target) -> list[Release]:
     cut = [each for each in found if each.state == RUNNING]
     if not cut:
         return found
-    jobs.clear(there.swarm, *(f"{there.stack}-{name}" for name in prepare.JOBS))
+    jobs.clear(there.swarm, there.stack)
     for each in cut:
         console.warn(f"release {each.number}, by {each.by}, was cut off")
         there.releases.write(replace(each, state=FAILED, why="cut off"))

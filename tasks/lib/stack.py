@@ -10,6 +10,8 @@ from typing import Any
 
 # The label of a service that says of which release it is.
 RELEASE = "deploy.release"
+# How the name of the stack ends that a stack's jobs are in.
+JOBS = "_jobs"
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,9 @@ class Stack:
     def job(self, name: str, command: Sequence[str], every: bool = False, **more: Any) -> Stack:
         """A stack of one job: the app's image, with what the app has, run once to its end.
 
+        It is a service that is never restarted, and none of Swarm's own jobs: every manager that
+        was the leader once starts those again (https://github.com/moby/moby/issues/53632).
+
         Args:
             every: once on every node.
             more: keys of the service that are others than the app's.
@@ -60,18 +65,28 @@ class Stack:
         service["networks"] = {"default": None}
         deploy = {key: service["deploy"][key] for key in ("resources",) if key in service["deploy"]}
         service["deploy"] = more.get("deploy", deploy) | {
-            "mode": "global-job" if every else "replicated-job",
+            "mode": "global" if every else "replicated",
             "restart_policy": {"condition": "none"},
             "endpoint_mode": "dnsrr",
         }
         used = {key: _used(service, key, self.content) for key in ("secrets", "configs", "volumes")}
         network = {"external": True, "name": self.content["networks"]["default"]["name"]}
         content = {"version": "3.12", "services": {name: service}, "networks": {"default": network}}
-        return Stack(f"{self.name}-{name}", self.image, content | used, {})
+        return Stack(f"{self.name}{JOBS}", self.image, content | used, {})
 
     def text(self) -> str:
         """The stack as a file for `docker stack deploy`."""
         return json.dumps(self.content, indent=1)
+
+
+def together(stacks: Sequence[Stack]) -> Stack:
+    """Several jobs of a stack as one stack."""
+    first, *rest = stacks
+    content = copy.deepcopy(first.content)
+    for each in rest:
+        for key, part in each.content.items():
+            content[key] = {**content[key], **part} if isinstance(part, dict) else part
+    return Stack(first.name, first.image, content)
 
 
 def _used(service: Mapping[str, Any], key: str, content: Mapping[str, Any]) -> dict[str, Any]:

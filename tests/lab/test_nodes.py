@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -9,7 +10,7 @@ import pytest
 
 from .load import CLIENTS, SLOW, UPLOADS, VISITORS
 from .support import Site, until
-from .trouble import another, blocked, state, stopped
+from .trouble import another, blocked, change_leader, leader, state, stopped
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
@@ -134,3 +135,25 @@ def test_a_manager_that_restarts_amid_a_roll_leaves_one_stated_version(site, fau
     assert done.status == 0 or "undone: release " in done.verdict
     site.must("deploy", f"--ref={new}")
     site.serves(new)
+
+
+# Tells how often it was run, and takes the time in which another run would begin.
+COUNT = """
+import time
+from django.core.cache import cache
+cache.add("runs", 0)
+print("run", cache.incr("runs"))
+time.sleep(5)
+"""
+
+
+def test_a_command_is_run_once_where_a_manager_leads_again(site):
+    # Swarm's own jobs are run again and again then: https://github.com/moby/moby/issues/53632
+    led = [leader(site, "node1")]
+    while led[-1] not in led[:-1]:
+        led.append(change_leader(site))
+    until(lambda: site.inv("status").status == 0, 120)
+
+    for number in (1, 2):
+        said = site.must("manage", f"shell -c '{COUNT}'").text
+        assert re.findall(r"run \d+", said) == [f"run {number}"]

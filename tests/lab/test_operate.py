@@ -100,7 +100,7 @@ def test_a_command_is_run_with_the_image_that_serves(site):
     assert failed.status == 1
     assert "Unknown command: 'no-such-command'" in failed.text
     assert site.lock == ""
-    assert f"{site.stack}-manage" not in site.on("node1", "docker service ls")
+    assert f"{site.stack}_jobs_" not in site.on("node1", "docker service ls")
 
 
 def test_status_and_releases_tell_how_it_is(site):

@@ -90,6 +90,32 @@ def stopped(site: Site, name: str) -> Iterator[None]:
         docker("start", container)
 
 
+@contextmanager
+def stalled(site: Site, node: str) -> Iterator[None]:
+    """A server's engine does nothing meanwhile; its containers go on."""
+    site.on(node, "pkill -STOP -x dockerd")
+    try:
+        yield
+    finally:
+        site.on(node, "pkill -CONT -x dockerd")
+
+
+def leader(site: Site, ask: str) -> str:
+    """The server that leads the managers, as another one says; empty while none does."""
+    form = "{{if .ManagerStatus}}{{.Hostname}} {{.ManagerStatus}}{{end}}"
+    shown = site.on(ask, f"timeout 5 docker node ls --format '{form}' || true")
+    return next((each.split()[0] for each in shown.splitlines() if "Leader" in each), "")
+
+
+def change_leader(site: Site) -> str:
+    """Let another manager lead; returns which one does."""
+    old = leader(site, "node1")
+    other = next(node for node in site.nodes if node != old)
+    with stalled(site, old):
+        until(lambda: leader(site, other) not in ("", old), 60)
+        return leader(site, other)
+
+
 def state(site: Site, name: str) -> str:
     """What the Swarm says of a server."""
     return site.on("node1", f"docker node inspect {name} --format '{{{{.Status.State}}}}'")
