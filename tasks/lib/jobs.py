@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from . import console, stack
 from .errors import Failed
 from .progress import ENDED_BADLY, describe
-from .swarm import STACK, again
+from .swarm import STACK, Watched, again
 
 if TYPE_CHECKING:
     from .lease import Lease
@@ -102,13 +102,14 @@ def _wait(swarm: Swarm, name: str, jobs: list[Job], timeout: float, lease: Lease
     """Wait until all jobs have ended well. Raises Failed otherwise."""
     deadline = time.monotonic() + timeout
     services = swarm.services(name, [job.name for job in jobs])
+    watched = Watched(swarm, services.values())
     while True:
         lease.check()
-        waiting = [job for job in jobs if not job.ended]
-        tasks = swarm.tasks([services[job.name] for job in waiting])
-        for job in waiting:
+        watched.changed()
+        for job in jobs:
             mine = services[job.name]["ID"]
-            _look(swarm, job, [each for each in tasks if each["ServiceID"] == mine])
+            if not job.ended:
+                _look(swarm, job, [each for each in watched.tasks if each["ServiceID"] == mine])
         _fail(jobs)
         late = [job.name for job in jobs if not job.ended]
         if not late:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from . import console
 from .errors import Failed
 from .progress import Progress, Snapshot, describe, judge
-from .swarm import Swarm
+from .swarm import Swarm, Watched
 
 if TYPE_CHECKING:
     from .lease import Lease
@@ -37,7 +37,7 @@ def snapshot(swarm: Swarm, stack: str, going_back: bool = False) -> Snapshot:
     services = swarm.services(stack)
     tasks = swarm.listed(services.values())
     updates = {name: each.get("UpdateStatus") for name, each in services.items()}
-    ended = frozenset(task for task, meant in tasks.items() if meant == "Shutdown")
+    ended = frozenset(task for task, each in tasks.items() if each.meant == "Shutdown")
     return Snapshot(frozenset(tasks), updates, going_back, ended)
 
 
@@ -50,15 +50,17 @@ def watch(there: Target, stack: Stack, before: Snapshot, soak: float, lease: Lea
     began = time.monotonic()
     good_since: float | None = None
     board = console.Board()
+    services = there.swarm.services(stack.name, stack.content["services"])
+    watched = Watched(there.swarm, services.values(), before.ended)
+    found: list[Progress] = []
     while True:
         lease.check()
-        services = there.swarm.services(stack.name, stack.content["services"])
-        tasks = there.swarm.tasks(services.values(), but=before.ended)
-        found = [judge(name, each, tasks, before) for name, each in sorted(services.items())]
-        board.show([(each.service, str(each)) for each in found])
-        for each in found:
-            if each.failed or each.given_up:
-                _broken(each)
+        if watched.changed():
+            services = there.swarm.services(stack.name, stack.content["services"])
+            pairs = sorted(services.items())
+            found = [judge(name, each, watched.tasks, before) for name, each in pairs]
+            board.show([(each.service, str(each)) for each in found])
+            _broken(found)
         now = time.monotonic()
         good_since = (good_since or now) if found and all(each.done for each in found) else None
         left = soak if good_since is None else soak - (now - good_since)
@@ -66,14 +68,17 @@ def watch(there: Target, stack: Stack, before: Snapshot, soak: float, lease: Lea
             return
         if now - began > limit:
             late = "; ".join(f"{each.service} {each}" for each in found if not each.done)
-            raise Broken(f"not healthy within {limit} s: {late}", _stuck(tasks, before))
+            raise Broken(f"not healthy within {limit} s: {late}", _stuck(watched.tasks, before))
         time.sleep(POLL if good_since is None else min(CALM, left))
 
 
-def _broken(progress: Progress) -> None:
-    if progress.failed:
-        raise Broken(f"{progress.service}: {describe(progress.failed)}", progress.failed)
-    raise Broken(f"{progress.service}: {progress.given_up}")
+def _broken(found: Iterable[Progress]) -> None:
+    """Raises Broken when a service has failed."""
+    for each in found:
+        if each.failed:
+            raise Broken(f"{each.service}: {describe(each.failed)}", each.failed)
+        if each.given_up:
+            raise Broken(f"{each.service}: {each.given_up}")
 
 
 def _stuck(tasks: Iterable[Mapping[str, Any]], before: Snapshot) -> Mapping[str, Any] | None:

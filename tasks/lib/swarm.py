@@ -6,7 +6,7 @@ import json
 import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from . import calls, engine, scratch
 from .errors import REFUSED, Failed
@@ -27,8 +27,25 @@ PASSING = (
 RETRIES = (0.2, 0.5, 1, 2, 4, 4)
 # Seconds after which it is not.
 ENOUGH = 30
+# States, as docker lists them, of a task that is on its way to run:
+# https://docs.docker.com/engine/swarm/how-swarm-mode-works/swarm-task-states/
+COMING = {"New", "Pending", "Assigned", "Accepted", "Preparing", "Ready", "Starting"}
 # What docker says of a task that was forgotten since it was listed.
 FORGOTTEN = ("no such task", "not found")
+
+
+class Listed(NamedTuple):
+    """A task as docker lists it.
+
+    Args:
+        meant: what it is to be.
+        state: what it is; empty while it is on its way to run.
+        error: what is wrong with it.
+    """
+
+    meant: str
+    state: str
+    error: str
 
 
 class Swarm:
@@ -85,17 +102,20 @@ class Swarm:
         found = self.inspect("service", wanted)
         return {each["Spec"]["Name"].removeprefix(f"{stack}_"): each for each in found}
 
-    def listed(self, services: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-        """The tasks of some services, also those that have ended not long ago.
-
-        Returns by ID what each is meant to be: Running, Shutdown and so on.
-        """
+    def listed(self, services: Iterable[Mapping[str, Any]]) -> dict[str, Listed]:
+        """The tasks of some services by ID, also those that have ended not long ago."""
         names = [each["ID"] for each in services]
         if not names:
             return {}
-        form = "{{.ID}} {{.DesiredState}}"
+        form = "{{.ID}}\t{{.DesiredState}}\t{{.CurrentState}}\t{{.Error}}"
         shown = self.look("service", "ps", "--no-trunc", "--format", form, *names)
-        return dict(line.split(" ", 1) for line in shown.splitlines())
+        found = {}
+        for line in shown.splitlines():
+            task, meant, state, error = line.split("\t")
+            # It goes on with how long ago that began.
+            state = state.partition(" ")[0]
+            found[task] = Listed(meant, "" if state in COMING else state, error)
+        return found
 
     def tasks(
         self, services: Iterable[Mapping[str, Any]], but: Iterable[str] = ()
@@ -189,6 +209,32 @@ class Swarm:
         for kind, names in (("config", configs), ("secret", older)):
             if old := sorted({*names} - {*used}):
                 self.ask(kind, "rm", *old)
+
+
+class Watched:
+    """The tasks of some services, of which docker is asked all only when it lists them otherwise.
+
+    Args:
+        but: the IDs of those that do not count.
+    Attributes:
+        tasks: what docker knew of them at the last change.
+    """
+
+    def __init__(
+        self, swarm: Swarm, services: Iterable[Mapping[str, Any]], but: Collection[str] = ()
+    ) -> None:
+        self._swarm, self._services, self._but = swarm, list(services), but
+        self._seen: dict[str, Listed] | None = None
+        self.tasks: list[dict[str, Any]] = []
+
+    def changed(self) -> bool:
+        """Whether anything has, since the last time that this was asked; at first, yes."""
+        listed = self._swarm.listed(self._services)
+        if listed == self._seen:
+            return False
+        self._seen = listed
+        self.tasks = self._swarm.tasks(self._services, self._but)
+        return True
 
 
 def again(work: Callable[[], T]) -> T:
