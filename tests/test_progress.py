@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
-from tasks.lib import autopsy, jobs, progress
+from tasks.lib import autopsy, jobs, progress, swarm
 
 NEW = {"Image": "app@sha256:new", "StopGracePeriod": progress.GRACE, "DNSConfig": {}}
 OLD = {"Image": "app@sha256:old"}
@@ -120,6 +121,20 @@ def test_what_a_health_check_said_most_since_it_failed_is_told():
     log = [{"ExitCode": code, "Output": text} for code, text in said]
     assert autopsy.complaint(log) == "503 a b"
     assert autopsy.complaint(log[:2]) == autopsy.complaint([]) == ""
+
+
+def test_what_is_on_its_way_is_listed_alike_and_an_error_may_have_lines():
+    shown = (
+        't1\tRunning\tPreparing 2 seconds ago\t""\n'
+        't2\tRunning\tRunning less than a second ago\t""\n'
+        't3\tShutdown\tFailed 5 seconds ago\t"\\"one\\n\\ttwo\\""\n'
+    )
+    found = swarm.listing(shown)
+    assert found["t1"] == swarm.Listed("Running", "", '""')
+    assert found["t2"].state == "Running"
+    assert (found["t3"].meant, found["t3"].state) == ("Shutdown", "Failed")
+    assert json.loads(found["t3"].error) == '"one\n\ttwo"'
+    assert swarm.listing(shown.replace("Preparing 2", "Starting 9")) == found
 
 
 def test_a_job_has_ended_when_every_task_is_complete():

@@ -78,30 +78,44 @@ def run(swarm: Swarm, stacks: list[Stack], timeout: float, lease: Lease, answer:
     Raises Failed when one fails, with its exit code; none is left behind.
     """
     jobs = [Job(each, bool(answer), "" if number else answer) for number, each in enumerate(stacks)]
-    name = stacks[0].name
+    name, mine = stacks[0].name, list[str]()
+    # Whoever lost the lock must not end the jobs of who has it now.
+    lease.check()
+    _clear(swarm, _of(name))
     try:
-        _clear(swarm, name)
         swarm.apply(stack.together(stacks))
-        _wait(swarm, name, jobs, timeout, lease)
+        services = swarm.services(name, [job.name for job in jobs])
+        mine = [f"id={each['ID']}" for each in services.values()]
+        _wait(swarm, services, jobs, timeout, lease)
         return jobs[0].said
     finally:
-        _clear(swarm, name)
+        _clear(swarm, *(mine or [_of(name)]))
 
 
 def clear(swarm: Swarm, name: str) -> None:
     """Remove the jobs of the stack of a name, whether they run or have ended."""
-    _clear(swarm, f"{name}{stack.JOBS}")
+    _clear(swarm, _of(f"{name}{stack.JOBS}"))
 
 
-def _clear(swarm: Swarm, name: str) -> None:
-    only = ("--filter", f"label={STACK}={name}")
-    again(lambda: swarm.remove_services(swarm.look("service", "ls", "--quiet", *only).split()))
+def _of(name: str) -> str:
+    """What tells the services of a stack."""
+    return f"label={STACK}={name}"
 
 
-def _wait(swarm: Swarm, name: str, jobs: list[Job], timeout: float, lease: Lease) -> None:
+def _clear(swarm: Swarm, *filters: str) -> None:
+    words = [word for each in filters for word in ("--filter", each)]
+    again(lambda: swarm.remove_services(swarm.look("service", "ls", "--quiet", *words).split()))
+
+
+def _wait(
+    swarm: Swarm,
+    services: Mapping[str, Mapping[str, Any]],
+    jobs: list[Job],
+    timeout: float,
+    lease: Lease,
+) -> None:
     """Wait until all jobs have ended well. Raises Failed otherwise."""
     deadline = time.monotonic() + timeout
-    services = swarm.services(name, [job.name for job in jobs])
     watched = Watched(swarm, services.values())
     while True:
         lease.check()

@@ -35,11 +35,12 @@ MIGRATING = (
 # A migration that waits for a table holds up all that comes after it: not for long. And one whose
 # job has been ended goes on no longer.
 SESSION = "-c lock_timeout=5s -c client_connection_check_interval=1s"
-# Whole or not at all: $0 is its name.
+# Whole or not at all; $0 is its name. A shell that is process 1 ends only if it is told how to.
 DUMP = (
-    'part="/backups/$0.part"; PGPASSWORD=$(cat /run/secrets/POSTGRES_PASSWORD) pg_dump --host=db '
-    '--format=custom --username="$POSTGRES_USER" --file="$part" "$POSTGRES_DB" && '
-    'exec mv "$part" "/backups/$0.dump"; status=$?; rm -f "$part"; exit "$status"'
+    "cd /backups; rm -f ./*.part; trap 'kill \"$!\"' INT TERM; "
+    'export PGPASSWORD="$(cat /run/secrets/POSTGRES_PASSWORD)"; pg_dump --host=db '
+    '--format=custom --username="$POSTGRES_USER" --file="$0.part" "$POSTGRES_DB" & '
+    'wait "$!" && exec mv "$0.part" "$0.dump"; status=$?; rm -f "$0.part"; exit "$status"'
 )
 
 

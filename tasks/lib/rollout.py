@@ -68,7 +68,8 @@ def watch(there: Target, stack: Stack, before: Snapshot, soak: float, lease: Lea
             return
         if now - began > limit:
             late = "; ".join(f"{each.service} {each}" for each in found if not each.done)
-            raise Broken(f"not healthy within {limit} s: {late}", _stuck(watched.tasks, before))
+            tasks = there.swarm.tasks(services.values(), before.ended)
+            raise Broken(f"not healthy within {limit} s: {late}", _stuck(tasks, before))
         time.sleep(POLL if good_since is None else min(CALM, left))
 
 

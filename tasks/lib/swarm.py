@@ -48,6 +48,21 @@ class Listed(NamedTuple):
     error: str
 
 
+# What `docker service ps` prints for it: an error may have several lines.
+LISTING = "{{.ID}}\t{{.DesiredState}}\t{{.CurrentState}}\t{{json .Error}}"
+
+
+def listing(shown: str) -> dict[str, Listed]:
+    """The tasks that docker lists, by ID."""
+    found = {}
+    for line in shown.splitlines():
+        task, meant, state, error = line.split("\t")
+        # It goes on with how long ago that began.
+        state = state.partition(" ")[0]
+        found[task] = Listed(meant, "" if state in COMING else state, error)
+    return found
+
+
 class Swarm:
     """Asks and changes a Swarm.
 
@@ -107,15 +122,7 @@ class Swarm:
         names = [each["ID"] for each in services]
         if not names:
             return {}
-        form = "{{.ID}}\t{{.DesiredState}}\t{{.CurrentState}}\t{{.Error}}"
-        shown = self.look("service", "ps", "--no-trunc", "--format", form, *names)
-        found = {}
-        for line in shown.splitlines():
-            task, meant, state, error = line.split("\t")
-            # It goes on with how long ago that began.
-            state = state.partition(" ")[0]
-            found[task] = Listed(meant, "" if state in COMING else state, error)
-        return found
+        return listing(self.look("service", "ps", "--no-trunc", "--format", LISTING, *names))
 
     def tasks(
         self, services: Iterable[Mapping[str, Any]], but: Iterable[str] = ()

@@ -47,9 +47,8 @@ def quiet(site):
 
 def jobs(site: Site) -> str:
     """The one-off jobs that are on the servers."""
-    return site.on(
-        "node1", f"docker service ls --format '{{{{.Name}}}}' | grep ^{site.stack}- || true"
-    )
+    only = f"label=com.docker.stack.namespace={site.stack}_jobs"
+    return site.on("node1", f"docker service ls --format '{{{{.Name}}}}' --filter {only}")
 
 
 @pytest.mark.fault("two deploys at once")
@@ -101,6 +100,7 @@ def test_ctrl_c_in_the_backup_leaves_all_as_it_was(quiet, fault):
 def test_ctrl_c_in_a_migration_ends_it(quiet, fault):
     run = quiet.begin("deploy", f"--ref={slow(quiet)}")
     run.until("waiting")
+    assert jobs(quiet) == f"{quiet.stack}_jobs_migrate"
     interrupt(run)
     fault(run.wait(), status=1, serves=quiet.good)
     assert "interrupted; no replica of the app was touched" in run.verdict
@@ -176,6 +176,23 @@ def test_a_deployer_killed_in_a_migration_is_followed_by_the_next_within_a_minut
     fault(done, status=0, serves=new)
     assert "took over the lock of " in done.text
     assert jobs(quiet) == ""
+
+
+def test_a_command_that_lost_the_lock_leaves_the_jobs_of_who_has_it(site):
+    sleep = "import time; print('begun', flush=True); time.sleep(60)"
+    first = site.begin("manage", f'shell -c "{sleep}"')
+    first.until("begun")
+    assert jobs(site) == f"{site.stack}_jobs_manage"
+    # Somebody takes the lock over, and ends what the former owner had begun.
+    path = f"deploy/myapp/{site.env}/lock"
+    site.on("node1", f"echo '{{}}' >{path}; docker service rm {site.stack}_jobs_manage")
+    label = f"--label com.docker.stack.namespace={site.stack}_jobs"
+    site.on("node1", f"docker service create -d {label} --name theirs redis:8-trixie sleep 600")
+    try:
+        assert first.wait().status in (1, 3), first.text
+        assert jobs(site) == "theirs"
+    finally:
+        site.on("node1", f"docker service rm theirs; rm -f {path}")
 
 
 def test_what_a_killed_deployer_leaves_here_goes_with_the_next(site, tmp_path):

@@ -92,7 +92,7 @@ def test_a_secret_of_several_lines_is_nowhere_to_be_read(knows, tmp_path):
         f"{knows.stack}_{NAME}_v1",
         knows.registry.image.at(knows.registry.digest(knows.good)),
     )
-    service = "docker service create -d --name reads --mode replicated-job --restart-condition none"
+    service = "docker service create -d --name reads --restart-condition none"
     knows.on(
         "node1", f"{service} --no-resolve-image --secret {name} {image} cat /run/secrets/{name}"
     )

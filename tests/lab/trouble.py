@@ -108,12 +108,13 @@ def leader(site: Site, ask: str) -> str:
 
 
 def change_leader(site: Site) -> str:
-    """Let another manager lead; returns which one does."""
+    """Let another manager lead, and see that the one before knows; returns which one does."""
     old = leader(site, "node1")
     other = next(node for node in site.nodes if node != old)
     with stalled(site, old):
-        until(lambda: leader(site, other) not in ("", old), 60)
-        return leader(site, other)
+        new = str(until(lambda: (found := leader(site, other)) != old and found, 60))
+    until(lambda: leader(site, old) == new, 60)
+    return new
 
 
 def state(site: Site, name: str) -> str:
