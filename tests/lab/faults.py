@@ -25,6 +25,7 @@ lock, or it ends by itself within 45 s where it could not be left; and the next 
 # What differs from run to run and from machine to machine, and what stands for it.
 VARIES = {
     r"\b(sha256:)?[0-9a-f]{12,}\b": "...",
+    r"\b[0-9a-z]{25}\b": "...",
     r"\[?127\.0\.0\.1\]?:\d+": "HOST",
     r"port \d+ on 127\.0\.0\.1": "port 22 on HOST",
     r"SHA256:[\w+/]+": "SHA256:...",
