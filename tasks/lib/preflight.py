@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 DOCKER = (26, 0)
 # Gigabytes that an image's roll may need on a server.
 DISK = 2
+# Seconds that a server may take to be ready again to a Swarm whose managers have just elected, or
+# that did not hear of it for a moment: some of its heartbeats, which come every 5 s.
+BACK = 20
 FILES = ("compose/base.yml", "compose/server.yml")
 # The secret that says the database is elsewhere, and the file that leaves ours out then.
 ELSEWHERE, EXTERNAL = "DATABASE_URL", "compose/external.yml"
@@ -155,19 +159,30 @@ def _manager(there: Target, name: str, info: Mapping[str, Any]) -> list[str]:
     if not info.get("Swarm", {}).get("ControlAvailable"):
         state = info.get("Swarm", {}).get("LocalNodeState", "inactive")
         return [f"{name}: it manages no Swarm ({state}) - {setup}"]
-    nodes = there.swarm.nodes()
-    found = []
-    homes = [each for each in nodes if each["Spec"].get("Labels", {}).get(there.stack) == "home"]
+    homes = _homes(there)
+    deadline = time.monotonic() + BACK
+    while homes and not any(map(_up, homes)) and time.monotonic() < deadline:
+        time.sleep(0.5)
+        homes = _homes(there)
     if not homes:
-        found.append(f"no node is labelled {there.stack}=home - {setup}")
-    elif not any(_ready(each) for each in homes):
-        where = homes[0]["Description"]["Hostname"]
-        found.append(f"{where}, where the proxy and the database live, is not ready - start it")
-    return found
+        return [f"no node is labelled {there.stack}=home - {setup}"]
+    where = f"{homes[0]['Description']['Hostname']}, where the proxy and the database live,"
+    if not any(map(_up, homes)):
+        return [f"{where} is {homes[0]['Status']['State']} to the Swarm - start Docker there"]
+    if not any(_up(each) and each["Spec"]["Availability"] == "active" for each in homes):
+        hint = f"there: docker node update --availability=active {homes[0]['ID']}"
+        return [f"{where} takes no tasks ({homes[0]['Spec']['Availability']}) - {hint}"]
+    return []
 
 
-def _ready(node: Mapping[str, Any]) -> bool:
-    return node["Status"]["State"] == "ready" and node["Spec"]["Availability"] == "active"
+def _homes(there: Target) -> list[dict[str, Any]]:
+    """The nodes that bear the label of the stack's data."""
+    nodes = there.swarm.nodes()
+    return [each for each in nodes if each["Spec"].get("Labels", {}).get(there.stack) == "home"]
+
+
+def _up(node: Mapping[str, Any]) -> bool:
+    return bool(node["Status"]["State"] == "ready")
 
 
 def _secrets(there: Target) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import yaml
@@ -72,8 +73,16 @@ def test_a_first_server_that_does_not_answer_is_refused(site, fault):
     fault(done, status=2, serves=site.good)
     assert "no answer over SSH" in done.verdict
     assert site.history() == history
-    # The Swarm has missed it too, and starts the database anew.
+    # The Swarm has missed it too, elects, and starts the database anew.
     site.must("deploy", f"--ref={new}")
+
+
+@pytest.mark.fault("the server with the database takes no tasks")
+def test_a_first_server_that_takes_no_tasks_is_refused(site, fault):
+    update = "docker node update --availability"
+    site.on("node1", f"{update}=pause node1")
+    takes = partial(site.on, "node1", f"{update}=active node1")
+    refused(site, fault, "takes no tasks (pause) - there: docker node update", mended=takes)
 
 
 @pytest.mark.fault("a secret is missing")
