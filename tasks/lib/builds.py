@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from . import console, engine, logins, sbom
 from .errors import REFUSED, Failed
-from .image import BRANCH_LABEL, COMMIT, Reference, as_tag
+from .image import BRANCH_LABEL, COMMIT, Reference, as_tag, begins
 from .settings import ROOT
+from .source import slug
 
 if TYPE_CHECKING:
     from invoke import Context
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 # The Dockerfile's stage that is released.
 RELEASED = "runtime"
-CACHE_LABEL = "cache.made-of"
 # Tags that say something about an image, and that no branch may take: NAME-REST.
 OURS = ("tested", "forced", "cache")
 
@@ -71,11 +70,14 @@ def arguments(source: Source, url: str) -> dict[str, str]:
     }
 
 
-def caches(source: Source, settings: Settings) -> list[str]:
-    """The tags whose layers can be taken over: this branch's, the main one's, the kept stages'."""
-    found = [source.slug, settings.registry.main]
-    found += [f"cache-{stage}" for stage in settings.registry.cache]
-    return [tag for tag in dict.fromkeys(found) if tag]
+def caches(source: Source, stages: Sequence[str]) -> list[str]:
+    """The tags whose layers can be taken over: those of the kept stages, and this branch's."""
+    return [tag for tag in (*map(kept, stages), source.slug) if tag]
+
+
+def kept(stage: str) -> str:
+    """The tag of a stage that is kept."""
+    return f"cache-{stage}"
 
 
 def dotenv(image: Reference, source: Source) -> str:
@@ -138,43 +140,48 @@ def _push(
 ) -> Manifest:
     from .registry import Manifest
 
+    facts = settings.registry
     there = set(registry.tags())
-    known = [registry.image.tagged(each) for each in caches(source, settings) if each in there]
+    known = [registry.image.tagged(each) for each in caches(source, facts.cache) if each in there]
     wanted = _wanted(settings, source, options, [tag], [str(each) for each in known])
     with logins.logged_in(ctx, registry.login) as env:
-        _keep_stages(ctx, wanted, settings.registry.cache, registry, env)
         engine.build(ctx, wanted, env)
-    if ctx.config.run.dry:
-        return registry.find(tag) or Manifest(b"{}", "")
-    return registry.manifest(tag)
+        if ctx.config.run.dry:
+            return registry.find(tag) or Manifest(b"{}", "")
+        made = registry.manifest(tag)
+        first = not there.issuperset(map(kept, facts.cache))
+        if first or (source.slug == slug(facts.main) and _moved(facts.cache, registry, made)):
+            _keep(ctx, wanted, facts.cache, registry, env)
+    return made
 
 
-def _keep_stages(
+def _moved(stages: Sequence[str], registry: Registry, made: Manifest) -> bool:
+    """Whether an image no longer begins with the layers of the last stage that is kept."""
+    if not stages:
+        return False
+    below, whole = (
+        [each["rootfs"]["diff_ids"] for each in registry.platforms(manifest)]
+        for manifest in (registry.manifest(kept(stages[-1])), made)
+    )
+    return not all(any(begins(layers, part) for part in below) for layers in whole)
+
+
+def _keep(
     ctx: Context,
     wanted: engine.Build,
-    stages: Mapping[str, Sequence[str]],
+    stages: Sequence[str],
     registry: Registry,
     env: Mapping[str, str],
 ) -> None:
-    """Push the stages that the settings want kept, unless what they are made of is the same."""
-    for stage, files in stages.items():
-        tag, made_of = f"cache-{stage}", fingerprint(wanted.folder, files)
-        there = registry.find(tag)
-        if there and registry.labels(there).get(CACHE_LABEL) == made_of and not wanted.pull:
-            continue
-        name, labels = str(registry.image.tagged(tag)), {CACHE_LABEL: made_of}
-        engine.build(ctx, replace(wanted, target=stage, tags=[name], args={}, labels=labels), env)
+    """Push the stages that the settings want kept, of the layers that the engine has by now.
 
-
-def fingerprint(folder: Path, files: Sequence[str]) -> str:
-    """What the Dockerfile and some files say, in short."""
-    mark = hashlib.sha256()
-    for name in ("Dockerfile", *files):
-        path = folder / name
-        if not path.is_file():
-            raise Failed(f"no such file: {name}", "correct registry.cache in invoke.yaml", REFUSED)
-        mark.update(hashlib.sha256(path.read_bytes()).digest())
-    return mark.hexdigest()
+    The cache in an image itself would not do: what an engine took over from the registry it leaves
+    out of that, and every second fresh one makes all anew (moby/buildkit#1981).
+    """
+    plain = replace(wanted, args={}, labels={}, caches=(), cache=True, pull=False)
+    for stage in stages:
+        name = str(registry.image.tagged(kept(stage)))
+        engine.build(ctx, replace(plain, target=stage, tags=[name]), env)
 
 
 def _wanted(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from .errors import REFUSED, Failed
@@ -68,3 +69,8 @@ def as_tag(text: str) -> str:
 def short(digest: str) -> str:
     """A digest as people read it."""
     return digest.removeprefix("sha256:")[:12]
+
+
+def begins(layers: Sequence[str], below: Sequence[str]) -> bool:
+    """Whether an image's layers are those of the one below, with others on top."""
+    return len(layers) > len(below) and list(layers[: len(below)]) == list(below)

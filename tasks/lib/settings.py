@@ -71,7 +71,7 @@ class Registry(Section, frozen=True):
     main: Annotated[str, Meta(min_length=1)]
     insecure: bool
     ca: str
-    cache: dict[Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_.-]*$")], list[str]]
+    cache: list[Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_.-]*$")]]
 
 
 class Audit(Section, frozen=True):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import console, engine, logins, registry, release, source, suite
 from .errors import REFUSED, Failed
+from .image import begins
 from .local_docker import Docker
 from .settings import ROOT
 
@@ -56,11 +57,6 @@ def _same_layers(layers: list[str], platforms: list[dict[str, Any]], digest: str
     if others:
         names = [f"{each.get('os')}/{each.get('architecture')}" for each in others]
         console.warn(f"marked without a run on them: {', '.join(names)}")
-
-
-def begins(layers: list[str], below: list[str]) -> bool:
-    """Whether an image's layers are those of the one below, with others on top."""
-    return len(layers) > len(below) and layers[: len(below)] == below
 
 
 def _same_source(revision: str) -> None:

@@ -27,8 +27,11 @@ DOCKERFILE = """\
 FROM scratch AS deps
 COPY requirements/app.txt /deps
 
-FROM scratch AS runtime
+FROM scratch AS prepared
 COPY --from=deps /deps /deps
+COPY myapp/static /static
+
+FROM prepared AS runtime
 COPY manage.py /
 CMD ["/manage.py"]
 ARG REVISION=dev VERSION=dev CREATED= SOURCE=

@@ -75,7 +75,7 @@ def test_an_engine_that_goes_away_amid_a_build(clone, line, task):
     file = clone / "Dockerfile"
     step = f"RUN sleep {mark}\n"
     text = file.read_text().replace("FROM test AS dev\n", f"FROM test AS dev\n{step}")
-    file.write_text(text.replace("FROM base AS runtime\n", f"FROM base AS runtime\n{step}"))
+    file.write_text(text.replace("FROM base AS prepared\n", f"FROM base AS prepared\n{step}"))
     env = {key: value for key, value in os.environ.items() if key != "CI"}
     child = subprocess.Popen(
         ["./inv", *task], cwd=clone, env={**env, "DOCKER_HOST": line.address}, text=True,

@@ -5,15 +5,20 @@ from __future__ import annotations
 import json
 import subprocess
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
 from tasks.lib import release
 
-from .conftest import PASSWORD, USER, docker, git, own_engine
+from .conftest import PASSWORD, USER, Server, docker, git, own_engine
 
 pytestmark = pytest.mark.engine
+# The tags of the stages that invoke.yaml has kept.
+KEPT = ("cache-deps", "cache-prepared")
 
 
 def last(done: subprocess.CompletedProcess[str]) -> str:
@@ -235,7 +240,7 @@ def test_a_shallow_clone_with_a_detached_head_knows_its_branch_from_ci(repositor
     (repository.root / ".git/info/exclude").write_text(".venv\n")
     env = {"CI_COMMIT_SHA": commit, "CI_COMMIT_REF_NAME": "Feature/X", "CI": "true"}
     digest = repository.build(**env)
-    assert sorted(repository.registry.tags()) == sorted([commit, "feature-x", "cache-deps"])
+    assert sorted(repository.registry.tags()) == sorted([commit, "feature-x", *KEPT])
     release.mark_tested(repository.registry, digest)
     repository.must("release", "--env=staging", **env)
 
@@ -251,7 +256,7 @@ def test_dirty_files_are_not_pushed_unasked_and_are_marked(repository):
     assert repository.registry.tags() == []
     repository.build("--allow-dirty")
     commit = git(repository.root, "rev-parse", "HEAD")
-    assert set(repository.registry.tags()) == {f"{commit}-dirty", "cache-deps"}
+    assert set(repository.registry.tags()) == {f"{commit}-dirty", *KEPT}
 
 
 def test_without_push_the_image_is_in_the_engine_only(repository):
@@ -345,25 +350,120 @@ def test_a_registry_that_comes_back_in_time_is_waited_for(repository, server):
     assert repository.registry.digest("staging") == repository.registry.digest("main")
 
 
-def test_a_kept_stage_is_sent_again_only_when_what_it_is_made_of_changed(repository):
-    def stage() -> bool:
-        done = repository.inv("--echo", "build", "--push")
-        assert done.returncode == 0, done.stderr
-        return "--target deps" in done.stderr
+BASE = "python:3.13-slim-trixie"
 
-    assert stage()
+
+def forward(server: Server) -> str:
+    """The option that leads an own engine's localhost to the registry."""
+    inner = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
+    address = docker("inspect", "--format", inner, server.container)
+    return f"--env=FORWARD={server.port}={address}:5000"
+
+
+@dataclass
+class Fresh:
+    """An engine that has the base image, and whatever it has built since it forgot that."""
+
+    address: str
+
+    def docker(self, *words: str) -> str:
+        return docker("--host", self.address, *words)
+
+    def forget(self) -> None:
+        """Be an engine that has built nothing."""
+        names = self.docker("images", "--format", "{{.Repository}}:{{.Tag}}").split()
+        self.docker("rmi", "--force", *(name for name in names if name != BASE))
+        self.docker("builder", "prune", "--all", "--force")
+
+
+@pytest.fixture
+def fresh(server: Server, tmp_path: Path) -> Iterator[Fresh]:
+    """An engine of its own with the base image."""
+    with own_engine(tmp_path, forward(server)) as (_, address):
+        docker("save", "--output", str(tmp_path / "base.tar"), BASE)
+        made = Fresh(address)
+        made.docker("load", "--input", str(tmp_path / "base.tar"))
+        yield made
+
+
+@pytest.fixture
+def store(server: Server, tmp_path: Path) -> Iterator[str]:
+    """The address of an engine that keeps its images in containerd, as Docker Desktop does."""
+    (tmp_path / "daemon.json").write_text('{"features": {"containerd-snapshotter": true}}')
+    more = f"--volume={tmp_path}/daemon.json:/etc/docker/daemon.json:ro", forward(server)
+    with own_engine(tmp_path, *more, daemon=("--storage-driver=overlayfs",)) as (_, address):
+        yield address
+
+
+def test_the_kept_stages_are_sent_again_only_when_the_image_has_others(repository, fresh):
+    def sent() -> bool:
+        done = repository.inv("--echo", "build", "--push", DOCKER_HOST=fresh.address)
+        assert done.returncode == 0, done.stderr
+        both = [f"--target {stage}" in done.stderr for stage in ("deps", "prepared")]
+        assert both[0] == both[1]
+        return both[0]
+
+    def change(name: str) -> None:
+        with (repository.root / name).open("a") as file:
+            file.write("# changed\n")
+        git(repository.root, "commit", "--all", "--message", f"another {name}")
+
+    assert sent()
     repository.commit("other code")
-    assert not stage()
-    with (repository.root / "requirements/app.txt").open("a") as file:
-        file.write("# changed\n")
-    git(repository.root, "commit", "--all", "--message", "other requirements")
-    assert stage()
+    assert not sent()
+    git(repository.root, "checkout", "-b", "feature")
+    change("requirements/app.txt")
+    assert not sent()
+    git(repository.root, "checkout", "main")
+    change("myapp/static/myapp/site.css")
+    assert sent()
+    repository.commit("other code again")
+    assert not sent()
+
+
+# Each of its layers is another one when it is made again.
+FRESH = f"""\
+FROM {BASE} AS base
+
+FROM base AS deps
+COPY requirements/app.txt /
+RUN cat /app.txt /proc/sys/kernel/random/uuid >/deps
+
+FROM base AS prepared
+RUN cat /proc/sys/kernel/random/uuid >/system
+COPY --link --from=deps /deps /deps
+COPY myapp/static/myapp/site.css /
+
+FROM prepared AS runtime
+COPY --link manage.py /
+"""
+
+
+def test_a_fresh_engine_makes_only_what_changed(repository, fresh):
+    def made() -> list[str]:
+        digest = repository.build(DOCKER_HOST=fresh.address)
+        fresh.forget()
+        (config,) = repository.registry.platforms(repository.registry.manifest(digest))
+        return config["rootfs"]["diff_ids"]
+
+    (repository.root / "Dockerfile").write_text(FRESH)
+    repository.commit("a Dockerfile that tells")
+    first = made()
+    # What a second engine took over and kept again is there for a third and a fourth.
+    (repository.root / "myapp/static/myapp/site.css").write_text("")
+    repository.commit("other files")
+    second = made()
+    assert second[:-2] == first[:-2]
+    assert second[-2:] != first[-2:]
+    for number in range(2):
+        repository.commit(f"other code {number}")
+        assert made()[:-1] == second[:-1]
 
 
 def test_the_bill_of_materials_lists_python_and_debian_packages(repository):
     dockerfile = repository.root / "Dockerfile"
     text = dockerfile.read_text().replace(
-        "FROM scratch AS runtime", "FROM python:3.13-slim-trixie AS runtime"
+        "FROM scratch AS prepared", "FROM python:3.13-slim-trixie AS prepared"
     )
     dockerfile.write_text(text + "RUN python -m venv --without-pip /v\n")
     git(repository.root, "commit", "--all", "--message", "with Python")
@@ -374,17 +474,6 @@ def test_the_bill_of_materials_lists_python_and_debian_packages(repository):
     names = [each["purl"] for each in bill["components"]]
     assert any(name.startswith("pkg:pypi/pip@") for name in names)
     assert any(name.startswith("pkg:deb/debian/libc6@") for name in names)
-
-
-@pytest.fixture
-def store(server, tmp_path):
-    """The address of an engine that keeps its images in containerd, as Docker Desktop does."""
-    (tmp_path / "daemon.json").write_text('{"features": {"containerd-snapshotter": true}}')
-    inner = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
-    forward = f"{server.port}={docker('inspect', '--format', inner, server.container)}:5000"
-    more = f"--volume={tmp_path}/daemon.json:/etc/docker/daemon.json:ro", f"--env=FORWARD={forward}"
-    with own_engine(tmp_path, *more, daemon=("--storage-driver=overlayfs",)) as (_, address):
-        yield address
 
 
 def test_an_image_of_several_platforms_is_one_digest(repository, store):
