@@ -18,7 +18,7 @@ sys.path.append(str(ROOT))
 from tests.lab.support import Site
 
 # What our image is built from bears the mark from here on, by which the build cache tells it.
-STAGE = "FROM deps AS code\n"
+STAGE = "FROM base AS code\n"
 # The environment of ours, and of theirs the stack's name and the port of the first server's.
 ENVIRONMENT, NAIVE, PORT = "lab", "naive", 83
 

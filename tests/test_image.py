@@ -8,7 +8,7 @@ import pytest
 
 from tasks.lib import builds
 from tasks.lib.errors import Failed
-from tasks.lib.image import Reference, as_tag
+from tasks.lib.image import Reference, as_tag, begins
 from tasks.lib.source import Source
 
 DIGEST = f"sha256:{'a' * 64}"
@@ -90,3 +90,17 @@ def test_dirty_files_are_pushed_only_when_allowed(capsys):
         builds.allow(dirty, builds.Options(push=True))
     builds.allow(dirty, builds.Options(push=True, dirty=True))
     assert f"tagged {COMMIT}-dirty" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("layers", "below", "expected"),
+    [
+        (["a", "b", "c"], ["a", "b"], True),
+        (["a", "b"], ["a", "b"], False),
+        (["a", "x", "c"], ["a", "b"], False),
+        (["b", "a", "c"], ["a", "b"], False),
+        (["a"], ["a", "b"], False),
+    ],
+)
+def test_the_layers_of_the_image_below_come_first_and_in_order(layers, below, expected):
+    assert begins(layers, below) == expected

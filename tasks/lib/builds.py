@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import console, engine, logins, sbom
-from .errors import REFUSED, Failed
+from .errors import REFUSED, Failed, explain
 from .image import BRANCH_LABEL, COMMIT, Reference, as_tag, begins
 from .settings import ROOT
 from .source import slug
@@ -71,8 +71,8 @@ def arguments(source: Source, url: str) -> dict[str, str]:
 
 
 def caches(source: Source, stages: Sequence[str]) -> list[str]:
-    """The tags whose layers can be taken over: those of the kept stages, and this branch's."""
-    return [tag for tag in (*map(kept, stages), source.slug) if tag]
+    """The tags whose layers can be taken over: of the kept stages, this branch and this commit."""
+    return [tag for tag in (*map(kept, stages), source.slug, source.revision) if tag]
 
 
 def kept(stage: str) -> str:
@@ -127,6 +127,12 @@ def publish(
         made = _push(ctx, settings, source, options, registry, first)
     for tag in moving:
         registry.put(tag, made)
+    if not source.dirty and _stale(settings, source, registry, made):
+        try:
+            _keep(ctx, settings, source, options, registry)
+        except Exception as error:
+            hint = "correct registry.cache in invoke.yaml, or build again"
+            console.warn(f"fresh runners will build more than they must: {explain(error)} - {hint}")
     return registry.image.at(made.digest)
 
 
@@ -140,24 +146,28 @@ def _push(
 ) -> Manifest:
     from .registry import Manifest
 
-    facts = settings.registry
-    there = set(registry.tags())
-    known = [registry.image.tagged(each) for each in caches(source, facts.cache) if each in there]
-    wanted = _wanted(settings, source, options, [tag], [str(each) for each in known])
+    wanted = _wanted(settings, source, options, [tag], _known(settings, source, registry))
     with logins.logged_in(ctx, registry.login) as env:
         engine.build(ctx, wanted, env)
-        if ctx.config.run.dry:
-            return registry.find(tag) or Manifest(b"{}", "")
-        made = registry.manifest(tag)
-        first = not there.issuperset(map(kept, facts.cache))
-        if first or (source.slug == slug(facts.main) and _moved(facts.cache, registry, made)):
-            _keep(ctx, wanted, facts.cache, registry, env)
-    return made
+    if ctx.config.run.dry:
+        return registry.find(tag) or Manifest(b"{}", "")
+    return registry.manifest(tag)
 
 
-def _moved(stages: Sequence[str], registry: Registry, made: Manifest) -> bool:
-    """Whether an image no longer begins with the layers of the last stage that is kept."""
-    if not stages:
+def _known(settings: Settings, source: Source, registry: Registry) -> list[str]:
+    """The images of the registry whose layers can be taken over."""
+    there = set(registry.tags())
+    wanted = caches(source, settings.registry.cache)
+    return [str(registry.image.tagged(tag)) for tag in wanted if tag in there]
+
+
+def _stale(settings: Settings, source: Source, registry: Registry, made: Manifest) -> bool:
+    """Whether to keep stages: they are not there, or the default branch's image has others."""
+    stages, main = settings.registry.cache, slug(settings.registry.main)
+    if not all(registry.digest(kept(stage)) for stage in stages):
+        return True
+    # A dry run has made nothing.
+    if not (stages and made.kind and main and source.slug == main):
         return False
     below, whole = (
         [each["rootfs"]["diff_ids"] for each in registry.platforms(manifest)]
@@ -167,21 +177,21 @@ def _moved(stages: Sequence[str], registry: Registry, made: Manifest) -> bool:
 
 
 def _keep(
-    ctx: Context,
-    wanted: engine.Build,
-    stages: Sequence[str],
-    registry: Registry,
-    env: Mapping[str, str],
+    ctx: Context, settings: Settings, source: Source, options: Options, registry: Registry
 ) -> None:
-    """Push the stages that the settings want kept, of the layers that the engine has by now.
+    """Push the stages that the settings want kept.
 
-    The cache in an image itself would not do: what an engine took over from the registry it leaves
-    out of that, and every second fresh one makes all anew (moby/buildkit#1981).
+    An engine leaves out of an image's own cache what it took over from a registry, and every second
+    fresh one would make all of it anew (moby/buildkit#1981). So first it gets what it does not have
+    yet, then it tells of that without looking elsewhere.
     """
-    plain = replace(wanted, args={}, labels={}, caches=(), cache=True, pull=False)
-    for stage in stages:
-        name = str(registry.image.tagged(kept(stage)))
-        engine.build(ctx, replace(plain, target=stage, tags=[name]), env)
+    known = _known(settings, source, registry)
+    plain = replace(_wanted(settings, source, options, []), args={}, labels={}, cache=True)
+    with logins.logged_in(ctx, registry.login) as env:
+        for stage in settings.registry.cache:
+            name = str(registry.image.tagged(kept(stage)))
+            engine.build(ctx, replace(plain, target=stage, caches=known), env)
+            engine.build(ctx, replace(plain, target=stage, tags=[name]), env)
 
 
 def _wanted(

@@ -113,7 +113,10 @@ def compose(
 
 @dataclass(frozen=True)
 class Build:
-    """What to build: a stage of a Dockerfile in a folder, what to call it, and how."""
+    """What to build: a stage of a Dockerfile in a folder, what to call it, and how.
+
+    Without a name it stays in the builder's cache.
+    """
 
     folder: Path
     target: str
@@ -137,6 +140,7 @@ def build(ctx: Context, wanted: Build, env: Mapping[str, str]) -> None:
     if len(wanted.platforms) > 1 and _one_at_a_time(client):
         hint = "docker buildx create --use --driver docker-container, then again"
         raise Failed("this builder makes one platform at a time", hint, REFUSED)
+    named = bool(wanted.tags)
     try:
         client.buildx.build(
             wanted.folder,
@@ -148,8 +152,9 @@ def build(ctx: Context, wanted: Build, env: Mapping[str, str]) -> None:
             cache_from=[{"type": "registry", "ref": ref} for ref in wanted.caches],
             cache_to={"type": "inline"},
             platforms=list(wanted.platforms) or None,
-            push=wanted.push,
-            load=not wanted.push,
+            push=wanted.push and named,
+            load=named and not wanted.push,
+            output={} if named else {"type": "cacheonly"},
             cache=wanted.cache,
             pull=wanted.pull,
             provenance=False,

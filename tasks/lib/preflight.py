@@ -166,12 +166,14 @@ def _manager(there: Target, name: str, info: Mapping[str, Any]) -> list[str]:
         homes = _homes(there)
     if not homes:
         return [f"no node is labelled {there.stack}=home - {setup}"]
-    where = f"{homes[0]['Description']['Hostname']}, where the proxy and the database live,"
-    if not any(map(_up, homes)):
-        return [f"{where} is {homes[0]['Status']['State']} to the Swarm - start Docker there"]
-    if not any(_up(each) and each["Spec"]["Availability"] == "active" for each in homes):
-        hint = f"there: docker node update --availability=active {homes[0]['ID']}"
-        return [f"{where} takes no tasks ({homes[0]['Spec']['Availability']}) - {hint}"]
+    up = [each for each in homes if _up(each)]
+    first = (up or homes)[0]
+    where = f"{first['Description']['Hostname']}, where the proxy and the database live,"
+    if not up:
+        return [f"{where} is not ready ({first['Status']['State']}) - start Docker there"]
+    if not any(each["Spec"]["Availability"] == "active" for each in up):
+        hint = f"on a manager: docker node update --availability=active {first['ID']}"
+        return [f"{where} takes no tasks ({first['Spec']['Availability']}) - {hint}"]
     return []
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +25,10 @@ SYSTEM = """
 from django.core.management import execute_from_command_line
 execute_from_command_line(["manage.py", "check", "--deploy", "--fail-level", "WARNING"])
 """
-# On every server: $0 is REACH, names of services follow. A replica may come to any of them.
-LAYING = 'python -c "$0" "$@" && exec /app/docker/entrypoint static /srv/static'
+# $0 is REACH and $1 has names of services; a command follows. A person who mends what cannot be
+# reached gets his command all the same, some seconds later.
+REACHED = 'python -c "$0" $1 && shift && exec "$@"'
+WAITED = 'timeout 30 python -c "$0" $1; shift; exec "$@"'
 # $0 is PENDING and $1 is REACH, which is followed by names of services; into one stream, lest what
 # comes last is told before.
 MIGRATING = (
@@ -56,7 +59,8 @@ def all_but_the_roll(there: Target, new: Stack, note: dict[str, Any], held: Leas
     console.step("checking the image on the servers")
     share = {"volumes": [{"type": "volume", "source": "static", "target": "/srv/static"}]}
     reach = REACH.read_text("utf-8")
-    laying = ["sh", "-c", LAYING, reach, *inner]
+    # On every server: a replica may come to any of them.
+    laying = once_reached(new, ["/app/docker/entrypoint", "static", "/srv/static"])
     static = new.job(STATIC, laying, every=True, user="0:0", **share)
     text = reach + SYSTEM + PENDING.read_text("utf-8")
     check = new.job(CHECK, ["python", "-c", text, *inner])
@@ -69,6 +73,15 @@ def backing(new: Stack) -> list[str]:
     """The services that the app's replicas need: not the app's own, nor what stands in front."""
     services = new.content["services"]
     return [name for name in services if name not in new.ours and not services[name].get("ports")]
+
+
+def once_reached(new: Stack, command: Sequence[str], script: str = REACHED) -> list[str]:
+    """A job's command that begins when its server can reach what the app needs.
+
+    Args:
+        script: REACHED, or WAITED for one that begins after half a minute at the latest.
+    """
+    return ["sh", "-c", script, REACH.read_text("utf-8"), " ".join(backing(new)), *command]
 
 
 def _migrate(

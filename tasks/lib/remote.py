@@ -6,7 +6,7 @@ import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from . import calls, console, jobs, lease, process, releases
+from . import calls, console, jobs, lease, prepare, process, releases
 from .errors import REFUSED, Failed
 
 if TYPE_CHECKING:
@@ -74,5 +74,6 @@ def manage(there: Target, command: list[str]) -> None:
         raise Failed("nothing runs yet", f"inv deploy --env={there.name}", REFUSED)
     stack = there.releases.stack(now, there.stack)
     with lease.hold(there.first, there.path, f"runs manage.py {command[0]}") as held:
-        job = stack.job("manage", ["manage", *command])
+        words = ["/app/docker/entrypoint", "manage", *command]
+        job = stack.job("manage", prepare.once_reached(stack, words, prepare.WAITED))
         jobs.run(there.swarm, [job], there.settings.deploy.timeout, held)

@@ -256,7 +256,7 @@ def test_dirty_files_are_not_pushed_unasked_and_are_marked(repository):
     assert repository.registry.tags() == []
     repository.build("--allow-dirty")
     commit = git(repository.root, "rev-parse", "HEAD")
-    assert set(repository.registry.tags()) == {f"{commit}-dirty", *KEPT}
+    assert set(repository.registry.tags()) == {f"{commit}-dirty"}
 
 
 def test_without_push_the_image_is_in_the_engine_only(repository):
@@ -395,7 +395,7 @@ def store(server: Server, tmp_path: Path) -> Iterator[str]:
         yield address
 
 
-def test_the_kept_stages_are_sent_again_only_when_the_image_has_others(repository, fresh):
+def test_the_kept_stages_are_sent_when_the_default_branch_has_others(repository, fresh):
     def sent() -> bool:
         done = repository.inv("--echo", "build", "--push", DOCKER_HOST=fresh.address)
         assert done.returncode == 0, done.stderr
@@ -414,11 +414,26 @@ def test_the_kept_stages_are_sent_again_only_when_the_image_has_others(repositor
     git(repository.root, "checkout", "-b", "feature")
     change("requirements/app.txt")
     assert not sent()
+    # The branch has made the image already.
     git(repository.root, "checkout", "main")
+    git(repository.root, "merge", "--ff-only", "feature")
+    assert sent()
     change("myapp/static/myapp/site.css")
     assert sent()
+    assert not sent()
     repository.commit("other code again")
     assert not sent()
+
+
+def test_an_image_is_pushed_where_a_stage_cannot_be_kept(repository):
+    settings = repository.root / "invoke.yaml"
+    settings.write_text(settings.read_text().replace("cache: [deps, prepared]", "cache: [gone]"))
+    git(repository.root, "commit", "--all", "--message", "a stage that is not there")
+    done = repository.inv("build", "--push")
+    assert done.returncode == 0, done.stderr
+    assert "warning: fresh runners will build more than they must: docker build: " in done.stderr
+    assert "correct registry.cache in invoke.yaml" in last(done)
+    assert "main" in repository.registry.tags()
 
 
 # Each of its layers is another one when it is made again.
@@ -440,21 +455,28 @@ COPY --link manage.py /
 
 
 def test_a_fresh_engine_makes_only_what_changed(repository, fresh):
+    registry = repository.registry
+
+    def layers(name: str) -> list[str]:
+        (config,) = registry.platforms(registry.manifest(name))
+        return config["rootfs"]["diff_ids"]
+
     def made() -> list[str]:
         digest = repository.build(DOCKER_HOST=fresh.address)
         fresh.forget()
-        (config,) = repository.registry.platforms(repository.registry.manifest(digest))
-        return config["rootfs"]["diff_ids"]
+        return layers(digest)
 
     (repository.root / "Dockerfile").write_text(FRESH)
     repository.commit("a Dockerfile that tells")
     first = made()
+    deps = layers("cache-deps")
     # What a second engine took over and kept again is there for a third and a fourth.
     (repository.root / "myapp/static/myapp/site.css").write_text("")
     repository.commit("other files")
     second = made()
     assert second[:-2] == first[:-2]
     assert second[-2:] != first[-2:]
+    assert layers("cache-deps") == deps
     for number in range(2):
         repository.commit(f"other code {number}")
         assert made()[:-1] == second[:-1]
@@ -477,7 +499,8 @@ def test_the_bill_of_materials_lists_python_and_debian_packages(repository):
 
 
 def test_an_image_of_several_platforms_is_one_digest(repository, store):
-    digest = repository.build("--platform=linux/amd64,linux/arm64", DOCKER_HOST=store)
+    both = "linux/amd64,linux/arm64"
+    digest = repository.build(f"--platform={both}", DOCKER_HOST=store)
     registry = repository.registry
     commit = git(repository.root, "rev-parse", "HEAD")
     made = registry.manifest(commit)
@@ -490,6 +513,10 @@ def test_an_image_of_several_platforms_is_one_digest(repository, store):
     release.mark_tested(registry, digest)
     repository.must("release", "--env=staging")
     assert registry.digest("staging") == digest
+    repository.commit("other code")
+    again = repository.inv("--echo", "build", "--push", f"--platform={both}", DOCKER_HOST=store)
+    assert again.returncode == 0
+    assert "--target prepared" not in again.stderr
 
 
 def test_an_engine_that_builds_for_one_platform_only_says_so(repository):

@@ -27,8 +27,10 @@ def refused(
 ) -> None:
     """See that a deploy is refused before anything is changed, and that the next one works."""
     history = site.history()
-    done = (where or site).inv("deploy", f"--ref={site.good}", **env)
-    mended()
+    try:
+        done = (where or site).inv("deploy", f"--ref={site.good}", **env)
+    finally:
+        mended()
     fault(done, status=2, serves=site.good)
     assert says in done.verdict
     assert site.history() == history
@@ -82,7 +84,7 @@ def test_a_first_server_that_takes_no_tasks_is_refused(site, fault):
     update = "docker node update --availability"
     site.on("node1", f"{update}=pause node1")
     takes = partial(site.on, "node1", f"{update}=active node1")
-    refused(site, fault, "takes no tasks (pause) - there: docker node update", mended=takes)
+    refused(site, fault, "takes no tasks (pause) - on a manager: docker node update", mended=takes)
 
 
 @pytest.mark.fault("a secret is missing")

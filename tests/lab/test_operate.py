@@ -100,6 +100,19 @@ def test_a_command_is_run_with_the_image_that_serves(site):
     assert f"{site.stack}_jobs_" not in site.on("node1", "docker service ls")
 
 
+def test_a_command_waits_for_what_the_app_needs(site):
+    db = f"{site.stack}_db"
+    site.on("node1", f"docker service scale --detach {db}=0")
+    try:
+        until(lambda: not site.on("node1", f"docker ps -q -f name={db}."), 60)
+        run = site.begin("manage", "migrate --check")
+        run.until("  waiting for db: ")
+    finally:
+        site.on("node1", f"docker service scale --detach {db}=1")
+    assert run.wait().status == 0, run.text
+    assert run.at("  waiting for db: ")
+
+
 def test_status_and_releases_tell_how_it_is(site):
     said = site.must("status").text
     for service in site.services():
