@@ -114,6 +114,7 @@ def test_a_bad_compose_file_is_refused(site, fault, text, says):
     refused(site, fault, says, mended=lambda: git(site.root, "checkout", "compose"))
 
 
+@pytest.mark.slow
 def test_a_jump_host_of_the_users_ssh_config_is_gone_through(site, tmp_path):
     hosts = site.settings["environments"]["lab"]["hosts"]
     config = tmp_path / ".ssh/config"
@@ -135,6 +136,7 @@ def test_a_jump_host_of_the_users_ssh_config_is_gone_through(site, tmp_path):
     site.serves(new)
 
 
+@pytest.mark.slow
 @pytest.mark.fault("the connection is cut while it rolls")
 def test_a_connection_that_is_cut_is_opened_again(site, fault):
     new = another(site)
