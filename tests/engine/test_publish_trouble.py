@@ -106,6 +106,7 @@ def test_a_request_that_fails_is_sent_again_until_it_does_not(repository, line, 
     assert repository.registry.digest("staging") == digest
 
 
+@pytest.mark.slow
 def test_a_registry_that_stays_busy_is_told_at_last(repository, line):
     line.faults = [BUSY] * 20
     done = repository.inv("images", **through(repository, line.host))

@@ -61,6 +61,7 @@ def test_a_worker_does_jobs_with_as_many_processes_as_the_environment_says(start
     worker.prints("myapp.tasks.flush_clicks")
 
 
+@pytest.mark.slow
 def test_of_several_beats_one_sends_jobs_and_the_next_goes_on_where_it_stopped(start, redis):
     first, second = (often(start, redis) for _ in range(2))
     first.prints(SENDS)

@@ -63,6 +63,7 @@ def test_a_wrong_key_is_refused(site, fault):
     refused(site, fault, "it refuses the login", SSH_PRIVATE_KEY=text.decode())
 
 
+@pytest.mark.slow
 @pytest.mark.fault("the first server does not answer")
 def test_a_first_server_that_does_not_answer_is_refused(site, fault):
     new, history = another(site), site.history()
@@ -190,6 +191,7 @@ def test_a_connection_that_stays_cut_in_the_roll_needs_a_person(site, fault):
     site.serves(new)
 
 
+@pytest.mark.slow
 def test_a_deploy_makes_one_connection_to_each_server(site):
     before = logins(site)
     site.must("deploy", f"--ref={another(site)}")
