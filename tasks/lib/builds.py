@@ -127,9 +127,10 @@ def publish(
         made = _push(ctx, settings, source, options, registry, first)
     for tag in moving:
         registry.put(tag, made)
-    if not source.dirty and _stale(settings, source, registry, made):
+    if not source.dirty:
         try:
-            _keep(ctx, settings, source, options, registry)
+            if _stale(settings, source, registry, made):
+                _keep(ctx, settings, source, options, registry)
         except Exception as error:
             hint = "correct registry.cache in invoke.yaml, or build again"
             console.warn(f"fresh runners will build more than they must: {explain(error)} - {hint}")

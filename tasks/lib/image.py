@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from .errors import REFUSED, Failed
@@ -71,6 +70,6 @@ def short(digest: str) -> str:
     return digest.removeprefix("sha256:")[:12]
 
 
-def begins(layers: Sequence[str], below: Sequence[str]) -> bool:
+def begins(layers: list[str], below: list[str]) -> bool:
     """Whether an image's layers are those of the one below, with others on top."""
-    return len(layers) > len(below) and list(layers[: len(below)]) == list(below)
+    return len(layers) > len(below) and layers[: len(below)] == below
