@@ -1,5 +1,6 @@
 """The table of contents: what `inv --list` shows."""
 
+import atexit
 import sys
 
 from invoke import Collection
@@ -8,6 +9,7 @@ from . import check, develop, observe, operate, publish, rehearse, ship
 from .lib import errors
 
 sys.excepthook = errors.one_line
+atexit.register(errors.unread)
 
 images = Collection()
 images.add_task(publish.images, default=True)

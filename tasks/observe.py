@@ -12,10 +12,10 @@ def doctor(ctx: Context) -> None:
 
     Example: inv doctor
     """
-    from .lib import diagnosis, settings
+    from .lib import console, diagnosis, settings
 
     findings = diagnosis.look(settings.read(ctx))
-    print(diagnosis.text(findings))
+    console.result(diagnosis.text(findings))
     raise Exit(code=int(any(each.state == "wrong" for each in findings)))
 
 
@@ -25,11 +25,11 @@ def status(ctx: Context, env: str = "") -> None:
 
     Example: inv status --env=prod
     """
-    from .lib import errors, overview, settings, target
+    from .lib import console, errors, overview, settings, target
 
     with target.reach(ctx, settings.read(ctx), env) as there:
         text, wrong = overview.status(there)
-        print(text)
+        console.result(text)
         if wrong:
             raise errors.Failed("; ".join(wrong), f"inv logs --env={env} tells more")
 
@@ -40,11 +40,11 @@ def releases(ctx: Context, env: str = "") -> None:
 
     Example: inv releases --env=prod
     """
-    from .lib import lease, overview, settings, target
+    from .lib import console, lease, overview, settings, target
 
     with target.reach(ctx, settings.read(ctx), env) as there:
         locked = bool(lease.look(there.first, there.path))
-        print(overview.history(there.releases.read(), locked))
+        console.result(overview.history(there.releases.read(), locked))
 
 
 @task(help={"shell": "bash, zsh or fish"})
@@ -59,7 +59,9 @@ def completion(ctx: Context, shell: str = "bash") -> None:
 
     from invoke.completion.complete import print_completion_script
 
+    from .lib import console
+
     script = io.StringIO()
     with redirect_stdout(script):
         print_completion_script(shell=shell, names=["inv"])
-    print(re.sub(r"\binv (?=[^\n]*--complete)", "./inv ", script.getvalue()))
+    console.result(re.sub(r"\binv (?=[^\n]*--complete)", "./inv ", script.getvalue()))

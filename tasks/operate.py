@@ -67,7 +67,7 @@ def list_secrets(ctx: Context, env: str = "") -> None:
         known = there.swarm.secrets(there.stack)
         names = sorted({*facts.deploy.secrets, *known})
         rows = [(name, (known.get(name) or ["missing"])[0]) for name in names]
-        print(console.table(rows, ("secret", "newest version")))
+        console.result(console.table(rows, ("secret", "newest version")))
 
 
 @task(

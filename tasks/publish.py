@@ -51,7 +51,7 @@ def build(
 
     Example: inv build --push --digest-file reports/digest
     """
-    from .lib import builds, registry, settings, source
+    from .lib import builds, console, registry, settings, source
 
     facts = settings.read(ctx)
     origin = source.read(settings.ROOT)
@@ -59,14 +59,14 @@ def build(
     options = builds.Options(push, platforms, not no_cache, pull, allow_dirty)
     builds.allow(origin, options, [digest_file, dotenv, sbom])
     if not push:
-        print(builds.local(ctx, facts, origin, options))
+        console.result(builds.local(ctx, facts, origin, options))
         return
     place = registry.connect(ctx, facts)
     image = builds.publish(ctx, facts, origin, options, place)
     builds.write({digest_file: f"{image.digest}\n", dotenv: builds.dotenv(image, origin)})
     if sbom and not ctx.config.run.dry:
         builds.write({sbom: builds.bill(ctx, image, place)})
-    print(image)
+    console.result(image)
 
 
 @task(
@@ -89,7 +89,7 @@ def release(ctx: Context, env: str = "", ref: str = "", force: str = "") -> None
     found = release.find(place, ref or source.read(settings.ROOT).commit)
     for line in release.make_current(place, env, found, force):
         console.say(line)
-    print(place.image.at(found.digest))
+    console.result(place.image.at(found.digest))
 
 
 @task(name="list")
@@ -98,10 +98,11 @@ def images(ctx: Context) -> None:
 
     Example: inv images
     """
-    from .lib import inventory, registry, settings
+    from .lib import console, inventory, registry, settings
 
     facts = settings.read(ctx)
-    print(inventory.table(inventory.read(registry.connect(ctx, facts)), facts.environments))
+    found = inventory.read(registry.connect(ctx, facts))
+    console.result(inventory.table(found, facts.environments))
 
 
 @task(help={"keep": "how many of the newest images stay anyway", "yes": "do not ask"})
@@ -118,7 +119,7 @@ def prune(ctx: Context, keep: int = 20, yes: bool = False) -> None:
     if not old:
         console.say("nothing to delete")
         return
-    print(inventory.table(old, facts.environments))
+    console.result(inventory.table(old, facts.environments))
     if not yes and not console.confirm(f"Delete these {len(old)}?"):
         raise errors.Failed("nothing was deleted", "answer y, or add --yes", errors.REFUSED)
     for each in old:

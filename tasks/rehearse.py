@@ -26,7 +26,7 @@ def up(ctx: Context, name: str = "lab", nodes: int = 0) -> None:
     if sys.stdout.isatty():
         console.say(f'type this to work with it: eval "$(./inv lab.up --name {name})"')
     elif exports:
-        print(exports)
+        console.result(exports)
 
 
 @task(help={"name": NAME})
@@ -50,10 +50,10 @@ def status(ctx: Context, name: str = "lab") -> None:
 
     Example: inv lab.status
     """
-    from .lib import errors, lab, lab_report, settings
+    from .lib import console, errors, lab, lab_report, settings
 
     report = lab_report.look(lab.Lab(ctx, settings.read(ctx, missing_ok=True), name))
-    print(report.text)
+    console.result(report.text)
     if report.wrong:
         raise errors.Failed(f"not well: {', '.join(report.wrong)}", f"inv lab.up --name {name}")
 
@@ -92,7 +92,7 @@ def rehearse(ctx: Context, event: list[str], name: str = "rehearsal", keep: bool
     gitlab_tool.install(ctx)
     with place.alone(), rehearsal.staged(ctx, place, keep) as stage:
         problems = rehearsal_events.perform(stage, events) + rehearsal_report.search(stage)
-        print(rehearsal_report.report(stage))
+        console.result(rehearsal_report.report(stage))
     if keep:
         console.say(f'the lab stays: eval "$(./inv lab.up --name {name})"')
     if problems:

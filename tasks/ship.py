@@ -19,7 +19,7 @@ def preflight(ctx: Context, env: str = "", ref: str = "") -> None:
 
     Example: inv preflight --env=staging
     """
-    from .lib import errors, preflight, settings, target
+    from .lib import console, errors, preflight, settings, target
 
     facts = settings.read(ctx)
     facts.environment(env)
@@ -29,7 +29,7 @@ def preflight(ctx: Context, env: str = "", ref: str = "") -> None:
         preflight.see(there, image)
         if image:
             preflight.render(there, image)
-        print(preflight.report(there, image))
+        console.result(preflight.report(there, image))
 
 
 @task(
@@ -97,7 +97,7 @@ def deploy(
             if ref and not sites.comes_and_goes(there.name):
                 shipping.mark(there, image)
         builds.write({dotenv: shipping.dotenv(there, wanted)})
-        print(wanted.image)
+        console.result(wanted.image)
 
 
 @task(
@@ -115,7 +115,17 @@ def rollback(ctx: Context, env: str = "", to: str = "", force: str = "", dotenv:
 
     Example: inv rollback --env=prod
     """
-    from .lib import builds, errors, lease, preflight, releases, settings, shipping, target
+    from .lib import (
+        builds,
+        console,
+        errors,
+        lease,
+        preflight,
+        releases,
+        settings,
+        shipping,
+        target,
+    )
 
     facts = settings.read(ctx)
     with (
@@ -134,7 +144,7 @@ def rollback(ctx: Context, env: str = "", to: str = "", force: str = "", dotenv:
         made = releases.back(history, goal, force)
         shipping.deploy(there, wanted, made, old, held)
         builds.write({dotenv: shipping.dotenv(there, wanted)})
-        print(wanted.image)
+        console.result(wanted.image)
 
 
 @task(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 
 import pytest
 from python_on_whales import DockerException
 
 from tasks.lib import errors
+
+from .conftest import ROOT
 
 
 def docker(stderr: str, *words: str) -> DockerException:
@@ -86,3 +89,11 @@ def test_a_path_that_is_not_there_is_named(inv):
 def test_commands_are_shown_as_they_are_typed(monkeypatch, program, shown):
     monkeypatch.setattr("sys.argv", [program])
     assert errors.as_typed("no lab - inv lab.up, or `inv --debug`; not /bin/inv dev") == shown
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("words", ["--list", "--help dev", "completion"])
+def test_nothing_is_said_when_nobody_reads_on(words, unbuffered):
+    script, env = f"./inv {words} | true", {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    done = subprocess.run(["bash", "-c", script], cwd=ROOT, env=env, capture_output=True, text=True)
+    assert done.stderr == ""

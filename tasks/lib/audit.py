@@ -92,7 +92,7 @@ def conclude(parts: Sequence[Part]) -> None:
     """Print the problems, and a line for each part. Raises Failed when there are any."""
     rows = [(part.name, *problem) for part in parts for problem in part.problems]
     if rows:
-        print(console.table(rows, ("KIND", "WHAT", "WHERE", "THEN")), flush=True)
+        console.result(console.table(rows, ("KIND", "WHAT", "WHERE", "THEN")))
     for part in parts:
         ended = console.colour("failed ", 31) if part.failed else console.colour("ok     ", 32)
         told = part.silent or f"{len(part.problems) or 'none'} in {part.scope}"

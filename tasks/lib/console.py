@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from collections.abc import Sequence
+from typing import TextIO
+
+# What is said of a pipe that nobody reads, and of a terminal that was closed.
+GONE = {errno.EPIPE, errno.EIO}
 
 
 def colour(text: str, code: int, stream: object = None) -> str:
@@ -12,9 +18,34 @@ def colour(text: str, code: int, stream: object = None) -> str:
     return f"\033[{code}m{text}\033[0m" if tty else text
 
 
+def write(text: str, stream: TextIO | None = None) -> None:
+    """Write to stderr, or another stream; where nobody reads it any more, work goes on without."""
+    stream = stream or sys.stderr
+    try:
+        stream.write(text)
+        stream.flush()
+    except OSError as error:
+        # A full disk spoils a result; a deploy is not to fail for its log.
+        if stream is sys.stdout and error.errno not in GONE:
+            raise
+        drop(stream)
+
+
+def drop(stream: TextIO) -> None:
+    """Let what is written to a stream, also by what is started later, go nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+
+
 def say(text: str) -> None:
     """One line of progress."""
-    print(text, file=sys.stderr, flush=True)
+    write(f"{text}\n")
+
+
+def result(text: object) -> None:
+    """What a task was asked for, on stdout."""
+    write(f"{text}\n", sys.stdout)
 
 
 def step(text: str) -> None:
@@ -55,7 +86,7 @@ class Board:
     def show(self, rows: Sequence[tuple[str, str]]) -> None:
         """Show how it stands now."""
         if self._live and self._shown:
-            sys.stderr.write(f"\033[{len(self._shown)}A\033[J")
+            write(f"\033[{len(self._shown)}A\033[J")
         width = max((len(name) for name, _ in rows), default=0)
         for name, state in rows:
             if self._live or self._shown.get(name) != state:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -15,7 +16,11 @@ from typing import Any, NoReturn
 import invoke
 from invoke.exceptions import Exit, ParseError, UnexpectedExit
 
+from . import console
+
 REFUSED = 2
+# What a shell tells of a program whose output nobody read to its end: 128 + SIGPIPE.
+UNREAD = 141
 
 
 class Failed(Exception):
@@ -62,10 +67,24 @@ class Executor(invoke.Executor):
         except KeyboardInterrupt:
             raise Exit("inv: interrupted", code=130) from None
         except Exception as error:
+            if isinstance(error, BrokenPipeError) and unread():
+                raise Exit(code=UNREAD) from None
             if self.core and self.core[0].args.debug.value:
                 raise
             text = f"inv: {as_typed(explain(error))}"
             raise Exit(text, code=getattr(error, "code", 1)) from error
+
+
+def unread() -> bool:
+    """Whether nobody reads stdout any more, as after `inv images | head`; then it goes nowhere."""
+    if sys.stdout is None:
+        return False
+    poller = select.poll()
+    poller.register(sys.stdout, select.POLLOUT)
+    gone = any(event & (select.POLLERR | select.POLLHUP) for _, event in poller.poll(0))
+    if gone:
+        console.drop(sys.stdout)
+    return gone
 
 
 def as_typed(text: str) -> str:
@@ -138,6 +157,8 @@ def _interrupt(signum: int, frame: FrameType | None) -> NoReturn:
 
 def one_line(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """A sys.excepthook for what fails before any executor runs, such as a broken invoke.yaml."""
+    if isinstance(error, BrokenPipeError) and unread():
+        return
     if "--debug" in sys.argv or "-d" in sys.argv:
         sys.__excepthook__(kind, error, trace)
         return

@@ -111,7 +111,7 @@ def count(findings: Iterable[Finding]) -> str:
 def conclude(findings: Sequence[Finding]) -> None:
     """Print the findings and their number. Raises Failed when one is major or worse."""
     if findings:
-        print(table(findings), flush=True)
+        console.result(table(findings))
     console.say(f"findings: {count(findings)}")
     failing = [each for each in findings if each.severity in FAILING]
     if failing:

@@ -101,6 +101,7 @@ class Host:
         with LOG.open(errors="replace") as log:
             print("".join(log.readlines()[-tail:]), end="", flush=True)
             while follow and _running():
+                # Ends where nobody reads on, as console.result would not.
                 print(log.read(), end="", flush=True)
                 time.sleep(0.1)
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from . import lock, process
+from . import console, lock, process
 from .errors import Failed
 from .settings import ROOT
 
@@ -93,7 +93,7 @@ def conclude(failures: list[str], package: str, counted: bool) -> None:
     """Print the coverage as the last line. Raises Failed, naming them, when tests failed."""
     if counted and COVERAGE.is_file():
         covered = percent(COVERAGE.read_text())
-        print(f"TOTAL coverage of {package}, branches counted: {covered}%", flush=True)
+        console.result(f"TOTAL coverage of {package}, branches counted: {covered}%")
     if failures:
         raise Failed(f"failed: {' and '.join(failures)}", "see above")
 

@@ -74,6 +74,7 @@ class Run:
     def __init__(self, command: list[str], root: Path, env: Exports) -> None:
         self.began, self.ended = time.time(), 0.0
         self.lines: list[tuple[float, str]] = []
+        self._left = False
         self.process = subprocess.Popen(
             command, cwd=root, env=env, text=True,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -82,8 +83,16 @@ class Run:
         self._reader.start()
 
     def _read(self) -> None:
-        for line in self.process.stdout or ():
-            self.lines.append((time.time(), line.rstrip("\n")))
+        assert self.process.stdout
+        with self.process.stdout as lines:
+            for line in lines:
+                self.lines.append((time.time(), line.rstrip("\n")))
+                if self._left:
+                    return
+
+    def leave(self) -> None:
+        """Read its outputs no more, after the next line: who writes to them then is told so."""
+        self._left = True
 
     def wait(self, seconds: float = 240) -> Run:
         """Wait until it has ended; one that takes longer fails the test."""

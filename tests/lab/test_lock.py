@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import signal
 import socket
 import time
 from datetime import UTC, datetime
@@ -144,6 +145,26 @@ def test_ctrl_c_twice_says_that_a_person_is_needed_and_the_next_deploy_repairs_i
     assert "could not be brought back (interrupted) - look: " in run.verdict
     site.must("deploy", f"--ref={new}")
     site.serves(new)
+
+
+def test_a_deploy_goes_on_when_nobody_reads_it(site):
+    new = another(site)
+    run = site.begin("deploy", f"--ref={new}")
+    run.until("checking the image")
+    run.leave()
+    assert run.wait().status == 0, run.text
+    site.serves(new)
+    assert site.history()[0]["state"] == "succeeded"
+
+
+def test_a_terminal_that_is_closed_undoes_the_roll(site):
+    run = site.begin("deploy", f"--ref={another(site)}")
+    run.until(" old")
+    run.leave()
+    run.process.send_signal(signal.SIGHUP)
+    assert run.wait().status == 1, run.text
+    site.serves(site.good)
+    assert site.history()[0]["state"] == "undone"
 
 
 @pytest.mark.fault("the deployer is killed while it rolls")
