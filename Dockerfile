@@ -53,6 +53,10 @@ RUN DJANGO_SETTINGS_MODULE=myapp.settings.prod python manage.py collectstatic --
 
 # What stays the same when only the code changes; invoke.yaml has it kept for builds elsewhere.
 FROM base AS prepared
+# The base image has no bytecode, and a container may not write any: without this each start, of the
+# web server as of every command, would compile what it imports of the standard library.
+RUN python -m compileall -q -j 0 --invalidation-mode unchecked-hash -x site-packages \
+        "$(python -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')"
 # hadolint ignore=DL3008
 RUN --mount=type=cache,target=/var/cache/apt,sharing=locked \
     --mount=type=cache,target=/var/lib/apt,sharing=locked \

@@ -5,24 +5,32 @@ from __future__ import annotations
 import time
 
 from . import web
-from .rollout import POLL, Broken
+from .rollout import Broken
 
 # What the app itself answers when it fails, and how often in a row makes that sure.
-ERROR, SURE = 500, 4
+ERROR, SURE = 500, 10
+# Seconds until the next look, where the answer was not the wanted one.
+POLL = 0.1
+# Good answers in a row, for each replica and at least: of one old replica among the new ones, that
+# chance would spare it is once in 150 deploys of many replicas, and less of few.
+TIMES, LEAST = 5, 20
 
 
-def verify(url: str, revision: str, times: int, timeout: float = 20) -> None:
-    """See that the app answers at its address, with the wanted version, several times in a row.
+def verify(url: str, revision: str, replicas: int = 1, timeout: float = 20) -> None:
+    """See that the app answers at its address, with the wanted version and no other.
 
     Args:
-        revision: what /livez must say; empty: any.
-        times: how often in a row.
+        revision: what /livez must say.
+        replicas: how many there are.
         timeout: seconds that it may take.
     Raises Broken with the last answer otherwise.
     """
+    client = web.Web()
     good, errors, deadline = 0, 0, time.monotonic() + timeout
-    while good < times:
-        said = probe(f"{url}/livez", revision) or probe(f"{url}/", "")
+    while good < max(TIMES * replicas, LEAST):
+        said = probe(f"{url}/livez", revision, client)
+        if good < 2 * replicas:
+            said = said or probe(f"{url}/", "", client)
         good = 0 if said else good + 1
         errors = errors + 1 if said.endswith(f" answers {ERROR}") else 0
         if errors == SURE or (said and time.monotonic() > deadline):
@@ -31,12 +39,12 @@ def verify(url: str, revision: str, times: int, timeout: float = 20) -> None:
             time.sleep(POLL)
 
 
-def probe(url: str, revision: str) -> str:
+def probe(url: str, revision: str = "", client: web.Web | None = None) -> str:
     """What is wrong with the answer of an address; empty when nothing is."""
     from urllib3.exceptions import HTTPError
 
     try:
-        answer = web.Web().send("GET", url)
+        answer = (client or web.Web()).send("GET", url)
     except HTTPError as error:
         return f"{url} does not answer: {web.cause(error)[:200]}"
     if answer.status >= 400:

@@ -50,7 +50,7 @@ def status(there: Target) -> tuple[str, list[str]]:
     wrong = [f"{each.service}: {each}" for each in found if not each.done]
     wrong += [f"node {row[0]}: {row[1]}" for row in map(_node, nodes.values()) if row[1] != "ready"]
     url = there.environment.url.rstrip("/")
-    said = answers.probe(f"{url}/livez", "")
+    said = answers.probe(f"{url}/livez")
     wrong += [said] if said else []
     past = there.releases.read()
     holder = lease.look(there.first, there.path)

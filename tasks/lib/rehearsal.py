@@ -107,7 +107,7 @@ class Stage:
             url, image = each["DEPLOY_URL"], each["DEPLOY_IMAGE"]
             if image.rpartition("@")[2] != now.digest:
                 raise Failed(f"{url} got {image}, build made {now.digest}", "see the logs")
-            answers.verify(url, now.commit, times=4)
+            answers.verify(url, now.commit)
             if act is now:
                 self._released(url, now)
 

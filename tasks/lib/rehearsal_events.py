@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from . import answers, rollout, source
+from . import answers, source
 from .errors import REFUSED, Failed
 from .gitlab import Event
 
@@ -54,11 +54,8 @@ def _merge_request(stage: Stage) -> None:
     stage.verify(act, act)
     _press(stage, act, "stop")
     for each in act.deployed:
-        try:
-            answers.verify(each["DEPLOY_URL"], "", times=1, timeout=0)
-        except rollout.Broken:
-            continue
-        raise Failed(f"{each['DEPLOY_URL']} still answers", "see the logs")
+        if not answers.probe(each["DEPLOY_URL"]):
+            raise Failed(f"{each['DEPLOY_URL']} still answers", "see the logs")
 
 
 def _default_branch(stage: Stage) -> None:

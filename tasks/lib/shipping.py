@@ -124,8 +124,7 @@ def roll(there: Target, new: Stack, revision: str, soak: float, held: Lease) -> 
     before = rollout.snapshot(there.swarm, new.name)
     there.swarm.apply(new, prune=True)
     rollout.watch(there, new, before, soak, held)
-    times = 2 * max(there.environment.replicas, 1)
-    answers.verify(there.environment.url.rstrip("/"), revision, times)
+    answers.verify(there.environment.url.rstrip("/"), revision, there.environment.replicas)
 
 
 @contextmanager
@@ -163,7 +162,7 @@ def _undo(there: Target, new: Stack, old: Stack | None, held: Lease) -> str:
     rollout.watch(there, old, before, there.settings.deploy.soak, held)
     if now is None:
         raise Failed("the server remembers no good release")
-    answers.verify(there.environment.url.rstrip("/"), now.revision, 2)
+    answers.verify(there.environment.url.rstrip("/"), now.revision, there.environment.replicas)
     return f"undone: release {now.number} ({short(now.digest)}) runs as before"
 
 

@@ -125,30 +125,29 @@ class Swarm:
         return listing(self.look("service", "ps", "--no-trunc", "--format", LISTING, *names))
 
     def tasks(
-        self, services: Iterable[Mapping[str, Any]], but: Iterable[str] = ()
+        self,
+        services: Iterable[Mapping[str, Any]],
+        but: Iterable[str] = (),
+        listed: Iterable[str] | None = None,
     ) -> list[dict[str, Any]]:
         """What docker knows of those tasks.
 
         Args:
             but: the IDs of those that need not be asked for.
+            listed: the IDs of all, as they were listed just now.
         """
-        of, left_out = list(services), set(but)
-        for pause in (0.2, 0.5, 2):
+        of, left_out, pauses = list(services), set(but), iter((0.2, 0.5, 2))
+        while True:
+            wanted = self.listed(of) if listed is None else listed
             try:
-                return self._tasks(of, left_out)
+                return self.inspect("task", [each for each in wanted if each not in left_out])
             except Exception as error:
-                said = str(getattr(error, "stderr", "") or "").lower()
-                if not any(sign in said for sign in FORGOTTEN):
+                said, pause = str(getattr(error, "stderr", "") or "").lower(), next(pauses, None)
+                if pause is None or not any(sign in said for sign in FORGOTTEN):
                     raise
+                # One was forgotten since it was listed.
+                listed = None
                 time.sleep(pause)
-        return self._tasks(of, left_out)
-
-    def _tasks(
-        self, services: list[Mapping[str, Any]], left_out: Collection[str]
-    ) -> list[dict[str, Any]]:
-        """The same, which fails when one is forgotten meanwhile."""
-        found = [each for each in self.listed(services) if each not in left_out]
-        return self.inspect("task", found)
 
     def logs(self, name: str, lines: int | str = "all") -> list[str]:
         """The last lines that a service or one of its tasks logged; none when they are gone."""
@@ -240,7 +239,7 @@ class Watched:
         if listed == self._seen:
             return False
         self._seen = listed
-        self.tasks = self._swarm.tasks(self._services, self._but)
+        self.tasks = self._swarm.tasks(self._services, self._but, listed)
         return True
 
 

@@ -80,6 +80,20 @@ def test_the_code_is_compiled(shell):
     )
 
 
+def test_a_start_compiles_nothing(shell):
+    code = """
+import os, sys
+from importlib.util import cache_from_source
+import myapp.wsgi, myapp.celery, celery.bin.worker, gzip
+for each in list(sys.modules.values()):
+    file = getattr(each, "__file__", None) or ""
+    if file.endswith(".py") and not os.path.exists(cache_from_source(file)):
+        print(file)
+"""
+    variables = [f"--env={name}={value}" for name, value in SETTINGS.items()]
+    assert shell(f"python -c '{code}'", *variables) == ""
+
+
 @pytest.mark.parametrize("tool", ["gcc", "cc", "make", "git", "curl", "wget", "uv", "npm"])
 def test_it_has_no_build_tools(shell, tool):
     assert shell(f"command -v {tool} || echo none") == "none"

@@ -50,12 +50,18 @@ def died(site: Site, service: str, code: int) -> float:
     )
 
 
-def broken(site: Site, what: str, files: dict[str, str]) -> tuple[str, Run]:
-    """Deploy an image that does not work, and see that the load notices nothing."""
+def broken(
+    site: Site, what: str, files: dict[str, str], but: tuple[str, ...] = ()
+) -> tuple[str, Run]:
+    """Deploy an image that does not work, and see that the load notices nothing.
+
+    Args:
+        but: the kinds of requests that may fail.
+    """
     bad = site.build(what, files)
     with site.load() as load:
         done = site.inv("deploy", f"--ref={bad}")
-    assert load.failures == []
+    assert [each for each in load.failures if each.split(": ")[1] not in but] == []
     assert load.total > 50
     return bad, done
 
@@ -109,7 +115,8 @@ def test_an_app_that_listens_on_another_port_is_told_with_its_probe(site, fault)
 @pytest.mark.fault("the app gets healthy, then dies")
 def test_an_app_that_dies_while_it_is_watched_is_undone(site, fault):
     files = {"=docker/web": WEB.replace("set -eu\n", f"set -eu\n{DIE}", 1)}
-    bad, done = broken(site, "dies", files)
+    # What takes seconds, and was with a replica when that died, cannot be answered any more.
+    bad, done = broken(site, "dies", files, but=("slow", "upload"))
     fault(done, status=1, serves=site.good)
     assert "failed: task: non-zero exit (137)" in done.verdict
     assert "    out of luck" in done.text
