@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import socket
 import subprocess
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+# Below the ports that the system hands out, so that no connection is given one meanwhile.
+PORTS = range(20000, 32000)
 ROOT = Path(__file__).resolve().parents[1]
 Inv = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens at."""
+    while True:
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", random.choice(PORTS)))
+            return int(probe.getsockname()[1])
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
@@ -70,7 +82,5 @@ def clone(tmp_path: Path, make_clone: Callable[[Path], Path]) -> Path:
 
 @pytest.fixture
 def port() -> int:
-    """A port that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port that is free."""
+    return free_port()

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from .conftest import free_port
+
 NOWHERE = {"DOCKER_HOST": "unix:///nowhere.sock"}
 
 
@@ -52,9 +54,7 @@ def test_dev_runs_the_app_says_on_what_and_down_stops_it(app, inv, port):
 
 
 def test_a_debugger_can_attach(app, inv, port):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        debugport = probe.getsockname()[1]
+    debugport = free_port()
     env = {**NOWHERE, "INVOKE_DEV_DEBUGPORT": str(debugport)}
     up = inv("dev", "--detach", "--debugger", "--port", str(port), root=app, **env)
     assert up.returncode == 0, up.stderr
@@ -94,6 +94,7 @@ def test_ctrl_c_stops_it_and_leaves_nothing(app, port):
     deadline = time.monotonic() + 60
     while True:
         assert time.monotonic() < deadline
+        assert child.poll() is None, child.communicate()[0]
         try:
             get(port, "/livez")
             break

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -168,23 +169,23 @@ def _manager(there: Target, name: str, info: Mapping[str, Any]) -> list[str]:
         return [f"no node is labelled {there.stack}=home - {setup}"]
     up = [each for each in homes if _up(each)]
     first = (up or homes)[0]
-    where = f"{first['Description']['Hostname']}, where the proxy and the database live,"
+    where = f"{first['Hostname']}, where the proxy and the database live,"
     if not up:
-        return [f"{where} is not ready ({first['Status']['State']}) - start Docker there"]
-    if not any(each["Spec"]["Availability"] == "active" for each in up):
+        return [f"{where} is not ready ({first['Status'].lower()}) - start Docker there"]
+    if not any(each["Availability"] == "Active" for each in up):
         hint = f"on a manager: docker node update --availability=active {first['ID']}"
-        return [f"{where} takes no tasks ({first['Spec']['Availability']}) - {hint}"]
+        return [f"{where} takes no tasks ({first['Availability'].lower()}) - {hint}"]
     return []
 
 
-def _homes(there: Target) -> list[dict[str, Any]]:
-    """The nodes that bear the label of the stack's data."""
-    nodes = there.swarm.nodes()
-    return [each for each in nodes if each["Spec"].get("Labels", {}).get(there.stack) == "home"]
+def _homes(there: Target) -> list[dict[str, str]]:
+    """The nodes that bear the label of the stack's data, as docker lists them."""
+    words = ("--filter", f"node.label={there.stack}=home", "--format", "{{json .}}")
+    return [json.loads(line) for line in there.swarm.look("node", "ls", *words).splitlines()]
 
 
-def _up(node: Mapping[str, Any]) -> bool:
-    return bool(node["Status"]["State"] == "ready")
+def _up(node: Mapping[str, str]) -> bool:
+    return node["Status"] == "Ready"
 
 
 def _secrets(there: Target) -> list[str]:

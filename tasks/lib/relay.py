@@ -6,6 +6,8 @@ import json
 import socket
 import threading
 from collections.abc import Callable
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from . import scratch
@@ -21,6 +23,7 @@ class Relay:
 
     On the server it is `docker system dial-stdio` that speaks to the engine, as with docker's own
     ssh:// addresses; those would need a connection and a host key check of their own for each call.
+    One is always begun ahead: the next caller waits neither for the way there nor for its start.
 
     Args:
         session: opens a channel for a command on the server.
@@ -30,16 +33,24 @@ class Relay:
         self._session = session
         self._folder = scratch.folder()
         self._server = socket.socket(socket.AF_UNIX)
+        self._spares: SimpleQueue[Channel] = SimpleQueue()
+        # Held while one is begun.
+        self._beginning = threading.Lock()
+        self._ended = False
 
     def __enter__(self) -> str:
         path = self._folder.__enter__() / "docker.sock"
         self._server.bind(str(path))
         self._server.listen(16)
         threading.Thread(target=self._accept, daemon=True).start()
+        threading.Thread(target=self._begin, daemon=True).start()
         return f"unix://{path}"
 
     def __exit__(self, *_: object) -> None:
+        self._ended = True
         self._server.close()
+        if spare := self._take():
+            spare.close()
         self._folder.__exit__(None, None, None)
 
     def _accept(self) -> None:
@@ -50,12 +61,34 @@ class Relay:
                 return
             threading.Thread(target=self._join, args=(caller,), daemon=True).start()
 
+    def _dial(self) -> Channel:
+        channel = self._session()
+        channel.exec_command("docker system dial-stdio")
+        return channel
+
+    def _take(self) -> Channel | None:
+        """The spare one, unless there is none or it has ended meanwhile."""
+        with suppress(Empty):
+            spare = self._spares.get_nowait()
+            return None if spare.closed or spare.eof_received else spare
+        return None
+
+    def _begin(self) -> None:
+        """Begin the next; that this fails is told to who needs it then."""
+        if self._spares.empty() and self._beginning.acquire(blocking=False):
+            with suppress(Exception):
+                self._spares.put(self._dial())
+            self._beginning.release()
+        if self._ended and (spare := self._take()):
+            spare.close()
+
     def _join(self, caller: socket.socket) -> None:
         """Pass bytes both ways until both sides have ended."""
         with caller:
+            spare = self._take()
+            threading.Thread(target=self._begin, daemon=True).start()
             try:
-                channel = self._session()
-                channel.exec_command("docker system dial-stdio")
+                channel = spare or self._dial()
             except Exception as error:
                 _refuse(caller, error)
                 return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from . import lease, stack
 from .errors import REFUSED, Failed
@@ -17,6 +17,8 @@ READ = (
     'cd "$1/releases" 2>/dev/null || exit 0; for each in */release.json; do cat "$each"; echo; done'
 )
 STACK = 'cat "$1/releases/$2/stack.json"'
+# One after another, with what no JSON has in between.
+STACKS = 'cd "$1/releases"; for each in */stack.json; do cat "$each"; printf "\\f"; done'
 # Whole or not at all: a file is written beside, then moved.
 WRITE = """
 set -eu; umask 077; mkdir -p "$1/releases/$2"; cd "$1/releases/$2"
@@ -105,6 +107,11 @@ class Releases:
             what = f"release {release.number} has no stack on the server"
             raise Failed(what, "inv releases shows others", REFUSED) from None
         return stack.load(name, release.image, text)
+
+    def stacks(self) -> list[dict[str, Any]]:
+        """What is in the stacks of all that are remembered."""
+        texts = self._host.run(STACKS, self._path, changes=False).split("\f")
+        return [json.loads(text) for text in texts if text.strip()]
 
     def forget(self, old: list[Release]) -> None:
         """Delete releases."""

@@ -56,7 +56,9 @@ def watch(there: Target, stack: Stack, before: Snapshot, soak: float, lease: Lea
     while True:
         lease.check()
         if watched.changed():
-            services = there.swarm.services(stack.name, stack.content["services"])
+            # At first they were asked for just now.
+            if found:
+                services = there.swarm.services(stack.name, stack.content["services"])
             pairs = sorted(services.items())
             found = [judge(name, each, watched.tasks, before) for name, each in pairs]
             board.show([(each.service, str(each)) for each in found])

@@ -187,10 +187,8 @@ def _forget(there: Target, wanted: Stack) -> None:
     history = there.releases.read()
     old = releases.forgettable(history, there.settings.deploy.keep)
     there.releases.forget(old)
-    kept = [each for each in history if each not in old]
     used = set(wanted.configs)
-    for each in kept:
-        content = there.releases.stack(each, there.stack).content
+    for content in there.releases.stacks():
         for kind in ("secrets", "configs"):
             used |= {entry["name"] for entry in content.get(kind, {}).values()}
     there.swarm.forget(there.stack, used)

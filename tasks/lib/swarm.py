@@ -122,7 +122,9 @@ class Swarm:
         names = [each["ID"] for each in services]
         if not names:
             return {}
-        return listing(self.look("service", "ps", "--no-trunc", "--format", LISTING, *names))
+        # Names are not wanted: docker would ask for each one by itself.
+        words = ("service", "ps", "--no-resolve", "--no-trunc", "--format", LISTING)
+        return listing(self.look(*words, *names))
 
     def tasks(
         self,
@@ -134,7 +136,7 @@ class Swarm:
 
         Args:
             but: the IDs of those that need not be asked for.
-            listed: the IDs of all, as they were listed just now.
+            listed: the IDs of those that are wanted, as they were listed just now; without it, all.
         """
         of, left_out, pauses = list(services), set(but), iter((0.2, 0.5, 2))
         while True:
@@ -218,12 +220,10 @@ class Swarm:
 
 
 class Watched:
-    """The tasks of some services, of which docker is asked all only when it lists them otherwise.
+    """The tasks of some services, of which docker is asked all that it lists otherwise than before.
 
     Args:
         but: the IDs of those that do not count.
-    Attributes:
-        tasks: what docker knew of them at the last change.
     """
 
     def __init__(
@@ -231,15 +231,23 @@ class Watched:
     ) -> None:
         self._swarm, self._services, self._but = swarm, list(services), but
         self._seen: dict[str, Listed] | None = None
-        self.tasks: list[dict[str, Any]] = []
+        self._known: dict[str, dict[str, Any]] = {}
+
+    @property
+    def tasks(self) -> list[dict[str, Any]]:
+        """What docker knew of each at its last change."""
+        return list(self._known.values())
 
     def changed(self) -> bool:
         """Whether anything has, since the last time that this was asked; at first, yes."""
         listed = self._swarm.listed(self._services)
         if listed == self._seen:
             return False
-        self._seen = listed
-        self.tasks = self._swarm.tasks(self._services, self._but, listed)
+        before, self._seen = self._seen or {}, listed
+        self._known = {key: each for key, each in self._known.items() if key in listed}
+        fresh = [key for key, each in listed.items() if before.get(key) != each]
+        for each in self._swarm.tasks(self._services, self._but, fresh):
+            self._known[each["ID"]] = each
         return True
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,11 +16,8 @@ SIZES = {"phone": (390, 844), "desktop": (1280, 800)}
 
 
 @pytest.fixture
-def site(clone: Path, inv) -> Iterator[str]:
+def site(clone: Path, inv, port: int) -> Iterator[str]:
     """The app from a clone, on whichever engine answers; its URL."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     done = inv("dev", "--detach", "--port", str(port), root=clone)
     assert done.returncode == 0, done.stderr
     yield f"http://127.0.0.1:{port}/"

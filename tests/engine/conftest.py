@@ -20,6 +20,7 @@ from tasks.lib.credentials import Login
 from tasks.lib.image import Reference
 from tasks.lib.registry import Registry
 from tasks.lib.transport import Transport
+from tests.conftest import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 USER, PASSWORD = "robot", "a $ecret: with signs"
@@ -62,12 +63,6 @@ def until(condition: Callable[[], bool], seconds: float = 30) -> None:
     while not condition():
         assert time.monotonic() < deadline, f"not within {seconds} s"
         time.sleep(0.05)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @contextmanager
