@@ -11,9 +11,9 @@ from .rollout import Broken
 ERROR, SURE = 500, 10
 # Seconds until the next look, where the answer was not the wanted one.
 POLL = 0.1
-# Good answers in a row, for each replica and at least: of one old replica among the new ones, that
-# chance would spare it is once in 150 deploys of many replicas, and less of few.
-TIMES, LEAST = 5, 20
+# Good answers in a row, for each replica and at least: they miss one old replica beside the new
+# ones once in a thousand times at most.
+TIMES, LEAST = 8, 20
 
 
 def verify(url: str, revision: str, replicas: int = 1, timeout: float = 20) -> None:
@@ -22,16 +22,17 @@ def verify(url: str, revision: str, replicas: int = 1, timeout: float = 20) -> N
     Args:
         revision: what /livez must say.
         replicas: how many there are.
-        timeout: seconds that it may take.
+        timeout: seconds that it may take from the first answer that is not the wanted one.
     Raises Broken with the last answer otherwise.
     """
     client = web.Web()
-    good, errors, deadline = 0, 0, time.monotonic() + timeout
+    good, errors, deadline = 0, 0, 0.0
     while good < max(TIMES * replicas, LEAST):
         said = probe(f"{url}/livez", revision, client)
         if good < 2 * replicas:
             said = said or probe(f"{url}/", "", client)
         good = 0 if said else good + 1
+        deadline = deadline or (time.monotonic() + timeout if said else 0)
         errors = errors + 1 if said.endswith(f" answers {ERROR}") else 0
         if errors == SURE or (said and time.monotonic() > deadline):
             raise Broken(said)

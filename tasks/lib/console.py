@@ -18,17 +18,19 @@ def colour(text: str, code: int, stream: object = None) -> str:
     return f"\033[{code}m{text}\033[0m" if tty else text
 
 
-def write(text: str, stream: TextIO | None = None) -> None:
-    """Write to stderr, or another stream; where nobody reads it any more, work goes on without."""
-    stream = stream or sys.stderr
+def write(text: str, stream: TextIO | None) -> None:
+    """Write to stdout or stderr; where nobody reads it any more, work goes on without."""
+    if stream is None:
+        return
     try:
         stream.write(text)
         stream.flush()
     except OSError as error:
+        if error.errno in GONE:
+            drop(stream)
         # A full disk spoils a result; a deploy is not to fail for its log.
-        if stream is sys.stdout and error.errno not in GONE:
+        elif stream is sys.stdout:
             raise
-        drop(stream)
 
 
 def drop(stream: TextIO) -> None:
@@ -40,7 +42,7 @@ def drop(stream: TextIO) -> None:
 
 def say(text: str) -> None:
     """One line of progress."""
-    write(f"{text}\n")
+    write(f"{text}\n", sys.stderr)
 
 
 def result(text: object) -> None:
@@ -86,7 +88,7 @@ class Board:
     def show(self, rows: Sequence[tuple[str, str]]) -> None:
         """Show how it stands now."""
         if self._live and self._shown:
-            write(f"\033[{len(self._shown)}A\033[J")
+            write(f"\033[{len(self._shown)}A\033[J", sys.stderr)
         width = max((len(name) for name, _ in rows), default=0)
         for name, state in rows:
             if self._live or self._shown.get(name) != state:

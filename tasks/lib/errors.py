@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, NoReturn
@@ -65,14 +65,16 @@ class Executor(invoke.Executor):
         except (Exit, UnexpectedExit, ParseError):
             raise
         except KeyboardInterrupt:
-            raise Exit("inv: interrupted", code=130) from None
+            console.say("inv: interrupted")
+            raise Exit(code=130) from None
         except Exception as error:
             if isinstance(error, BrokenPipeError) and unread():
                 raise Exit(code=UNREAD) from None
             if self.core and self.core[0].args.debug.value:
                 raise
-            text = f"inv: {as_typed(explain(error))}"
-            raise Exit(text, code=getattr(error, "code", 1)) from error
+            # Not left to Invoke: its print would fail where nobody reads, and the status be lost.
+            console.say(f"inv: {as_typed(explain(error))}")
+            raise Exit(code=getattr(error, "code", 1)) from error
 
 
 def unread() -> bool:
@@ -84,6 +86,8 @@ def unread() -> bool:
     gone = any(event & (select.POLLERR | select.POLLHUP) for _, event in poller.poll(0))
     if gone:
         console.drop(sys.stdout)
+    with suppress(OSError):
+        console.write("", sys.stdout)
     return gone
 
 
@@ -152,6 +156,9 @@ def _last_line(text: str) -> str:
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> NoReturn:
+    if signum == signal.SIGHUP:
+        # A shell and the kernel both tell of a terminal that was closed: once is meant.
+        signal.signal(signum, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 
@@ -164,9 +171,9 @@ def one_line(kind: type[BaseException], error: BaseException, trace: TracebackTy
         return
     mark = getattr(error, "problem_mark", None)
     if isinstance(error, KeyboardInterrupt):
-        print("inv: interrupted", file=sys.stderr)
+        console.say("inv: interrupted")
     elif mark is not None:
         where = f"{mark.name}:{mark.line + 1}"
-        print(f"inv: {where}: not valid YAML: {error.problem} - mend that line", file=sys.stderr)  # type: ignore[attr-defined]
+        console.say(f"inv: {where}: not valid YAML: {error.problem} - mend that line")  # type: ignore[attr-defined]
     else:
-        print(f"inv: {as_typed(explain(error))}", file=sys.stderr)
+        console.say(f"inv: {as_typed(explain(error))}")

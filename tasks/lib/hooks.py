@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -42,7 +43,9 @@ def run(name: str, told: Mapping[str, str], timeout: float) -> None:
     if not os.access(hook, os.X_OK):
         return
     console.step(f"hooks/{name}")
-    child = subprocess.Popen([str(hook)], cwd=ROOT, env={**os.environ, **told})
+    # What it says is progress: stdout is the task's own.
+    env = {**os.environ, **told}
+    child = subprocess.Popen([str(hook)], cwd=ROOT, env=env, stdout=sys.stderr)
     try:
         status = child.wait(timeout)
     except subprocess.TimeoutExpired:

@@ -78,18 +78,25 @@ def run(swarm: Swarm, stacks: list[Stack], timeout: float, lease: Lease, answer:
     Raises Failed when one fails, with its exit code; none is left behind.
     """
     jobs = [Job(each, bool(answer), "" if number else answer) for number, each in enumerate(stacks)]
-    name, mine = stacks[0].name, list[str]()
+    name, lost = stacks[0].name, False
     # Whoever lost the lock must not end the jobs of who has it now.
-    lease.check()
-    _clear(swarm, _of(name))
+    lease.confirm()
+    mine = [_of(name)]
+    _clear(swarm, *mine)
     try:
         swarm.apply(stack.together(stacks))
         services = swarm.services(name, [job.name for job in jobs])
         mine = [f"id={each['ID']}" for each in services.values()]
         _wait(swarm, services, jobs, timeout, lease)
         return jobs[0].said
+    except Exception:
+        # Who took the lock over has ended them: that is why, then.
+        lost = lease.lost
+        lease.check()
+        raise
     finally:
-        _clear(swarm, *(mine or [_of(name)]))
+        if not (lost and mine == [_of(name)]):
+            _clear(swarm, *mine)
 
 
 def clear(swarm: Swarm, name: str) -> None:

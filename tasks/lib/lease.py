@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from .host import Host
 
 LOCKED = 4
+# What the scripts exit with when somebody else has it.
+GONE = 9
 # Seconds that the lock holds without being renewed, and between two renewals.
 LEASE, RENEWAL = 45, 10
 
@@ -35,10 +37,17 @@ if [ -e lock ]; then
 fi
 cat >lock
 """
-RENEW = 'cd "$1"; exec 9>guard; flock -w 10 9; grep -q "$2" lock && touch lock'
+RENEW = """
+set -eu; cd "$1" 2>/dev/null || exit 9; exec 9>guard; flock -w 10 9
+if grep -qs "$2" lock; then touch lock; else cat lock 2>/dev/null || true; exit 9; fi
+"""
 LEAVE = 'cd "$1"; exec 9>guard; flock -w 10 9; if grep -q "$2" lock; then rm lock; fi'
 LOOK = 'cat "$1/lock" 2>/dev/null || true'
 BREAK = 'rm -f "$1/lock"'
+
+
+class Lost(Failed):
+    """Somebody else has taken the lock over: what is to be done is theirs to do."""
 
 
 class Lease:
@@ -47,22 +56,48 @@ class Lease:
     def __init__(self, host: Host, path: str, token: str) -> None:
         self._host, self._path, self._token = host, path, token
         self._end, self._lost = threading.Event(), ""
-        self._thread = threading.Thread(target=self._renew, daemon=True)
+        self._thread = threading.Thread(target=self._keep, daemon=True)
 
     def check(self) -> None:
-        """Raises Failed when somebody else has taken the lock over meanwhile."""
+        """Raises Lost when somebody else is known to have taken the lock over meanwhile."""
         if self._lost:
-            what = f"the lock was lost: {self._lost}"
-            raise Failed(what, "see inv status; then run this again", 3)
+            what = f"the lock was lost: {self._lost}; all is left as it is"
+            raise Lost(what, "see inv status; then run this again", 3)
+
+    def confirm(self) -> None:
+        """The same, after a look: this machine may have slept since the lock was last renewed.
+
+        Raises Failed when the server does not tell.
+        """
+        try:
+            self._renew()
+        except Failed:
+            # A connection that broke meanwhile is found to be so by using it, then opened again.
+            self._renew()
+        self.check()
+
+    @property
+    def lost(self) -> bool:
+        """Whether somebody else has taken it over, as far as the server tells."""
+        with suppress(Failed):
+            self._renew()
+        return bool(self._lost)
 
     def _renew(self) -> None:
         from .host import CommandFailed
 
+        try:
+            self._host.run(RENEW, self._path, self._token, changes=False)
+        except CommandFailed as error:
+            if error.status != GONE:
+                raise
+            who = f"{_tell(error.said)}, has it now" if error.said else "somebody else took it"
+            self._lost = who
+
+    def _keep(self) -> None:
         while not self._end.wait(RENEWAL):
             try:
-                self._host.run(RENEW, self._path, self._token, changes=False)
-            except CommandFailed:
-                self._lost = "it was not renewed in time, and somebody took it over"
+                self._renew()
             except Failed as error:
                 console.warn(f"the lock cannot be renewed now: {error}")
 
@@ -110,7 +145,7 @@ def hold(host: Host, path: str, doing: str) -> Iterator[Lease]:
         try:
             said = host.run(TAKE, path, str(LEASE), text=json.dumps(note), changes=False)
         except CommandFailed as error:
-            if error.status != 9:
+            if error.status != GONE:
                 raise
             raise _locked(error.said) from None
         if said.startswith("stale: "):

@@ -49,8 +49,7 @@ class Relay:
     def __exit__(self, *_: object) -> None:
         self._ended = True
         self._server.close()
-        if spare := self._take():
-            spare.close()
+        self._close_spares()
         self._folder.__exit__(None, None, None)
 
     def _accept(self) -> None:
@@ -75,12 +74,16 @@ class Relay:
 
     def _begin(self) -> None:
         """Begin the next; that this fails is told to who needs it then."""
-        if self._spares.empty() and self._beginning.acquire(blocking=False):
-            with suppress(Exception):
+        with self._beginning, suppress(Exception):
+            if self._spares.empty() and not self._ended:
                 self._spares.put(self._dial())
-            self._beginning.release()
-        if self._ended and (spare := self._take()):
-            spare.close()
+        if self._ended:
+            self._close_spares()
+
+    def _close_spares(self) -> None:
+        with suppress(Empty):
+            while True:
+                self._spares.get_nowait().close()
 
     def _join(self, caller: socket.socket) -> None:
         """Pass bytes both ways until both sides have ended."""

@@ -18,7 +18,7 @@ READ = (
 )
 STACK = 'cat "$1/releases/$2/stack.json"'
 # One after another, with what no JSON has in between.
-STACKS = 'cd "$1/releases"; for each in */stack.json; do cat "$each"; printf "\\f"; done'
+STACKS = 'set -e; cd "$1/releases"; for each in */stack.json; do cat "$each"; printf "\\f"; done'
 # Whole or not at all: a file is written beside, then moved.
 WRITE = """
 set -eu; umask 077; mkdir -p "$1/releases/$2"; cd "$1/releases/$2"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from . import answers, autopsy, console, hooks, jobs, prepare, progress, releases, rollout, stack
 from .errors import Failed, explain
 from .image import short
+from .lease import Lost
 from .release import move
 from .releases import FAILED, GOOD, RUNNING, UNDONE, Release
 
@@ -105,10 +106,14 @@ def recorded(there: Target, release: Release, began: float) -> Iterator[dict[str
             note["why"] += "; no replica of the app was touched"
         told = hooks.facts(there, release, note["why"])
         hooks.attempt(hooks.FAILURE, told, there.settings.deploy.timeout)
+        if isinstance(error, Lost):
+            # The records are another's by now.
+            note.clear()
         code = PERSON if getattr(error, "code", 1) == PERSON else 1
-        raise Failed(note["why"], code=code) from error
+        raise Failed(told["DEPLOY_ERROR"], code=code) from error
     finally:
-        _record(there, replace(release, seconds=round(time.monotonic() - began), **note))
+        if note:
+            _record(there, replace(release, seconds=round(time.monotonic() - began), **note))
 
 
 def _record(there: Target, release: Release) -> None:
@@ -122,6 +127,7 @@ def _record(there: Target, release: Release) -> None:
 def roll(there: Target, new: Stack, revision: str, soak: float, held: Lease) -> None:
     """Give a stack to the Swarm, and see it run and answer. Raises Broken otherwise."""
     before = rollout.snapshot(there.swarm, new.name)
+    held.confirm()
     there.swarm.apply(new, prune=True)
     rollout.watch(there, new, before, soak, held)
     answers.verify(there.environment.url.rstrip("/"), revision, there.environment.replicas)
@@ -139,6 +145,9 @@ def undone(
         try:
             why = autopsy.tell(there, error, why)
             state = _undo(there, new, old, held)
+        except Lost:
+            note["state"] = FAILED
+            raise
         except (Exception, KeyboardInterrupt) as second:
             note["state"] = FAILED
             what = f"{why}; and what ran before could not be brought back ({explain(second)})"
@@ -153,10 +162,12 @@ def undone(
 def _undo(there: Target, new: Stack, old: Stack | None, held: Lease) -> str:
     """Bring back what ran before, on all services. Returns how it is then."""
     if old is None:
+        held.confirm()
         there.swarm.remove_services([f"{new.name}_{name}" for name in new.ours])
         return "nothing of the app runs, as before"
     now = releases.current(there.releases.read())
     before = rollout.snapshot(there.swarm, old.name, going_back=True)
+    held.confirm()
     there.swarm.apply(old, prune=True)
     # Until none of the other answers any more.
     rollout.watch(there, old, before, there.settings.deploy.soak, held)

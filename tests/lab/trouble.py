@@ -46,15 +46,15 @@ def _build(site: Site, what: str, files: dict[str, str]) -> str:
     return _built[key]
 
 
-def interrupt(run: Run) -> None:
-    """Ctrl-C in a terminal: a task and all its children get it."""
+def interrupt(run: Run, number: int = signal.SIGINT) -> None:
+    """Ctrl-C in a terminal, or another signal: a task and all its children get it."""
     pids = [run.process.pid]
     for pid in pids:
         children = Path(f"/proc/{pid}/task/{pid}/children")
         pids += [int(each) for each in children.read_text().split()] if children.exists() else []
     for pid in pids:
         try:
-            os.kill(pid, signal.SIGINT)
+            os.kill(pid, number)
         except ProcessLookupError:
             continue
 
