@@ -199,6 +199,8 @@ def test_a_deployer_that_wakes_up_leaves_what_another_has_deployed(site, fault):
     interrupt(first, signal.SIGCONT)
     fault(first.wait(), status=3, serves=theirs)
     assert "inv: the lock was lost: somebody else took it; all is left as it is - " in first.verdict
+    assert "brought back" not in first.verdict
+    assert settled(site) == {theirs}
     assert site.history()[0]["revision"] == theirs
 
 
