@@ -87,11 +87,11 @@ def rehearse(ctx: Context, event: list[str], name: str = "rehearsal", keep: bool
         settings,
     )
 
-    events = rehearsal_events.wanted(event)
+    chosen = rehearsal_events.wanted(event)
     place = lab.Lab(ctx, settings.read(ctx, missing_ok=True), name)
     gitlab_tool.install(ctx)
     with place.alone(), rehearsal.staged(ctx, place, keep) as stage:
-        problems = rehearsal_events.perform(stage, events) + rehearsal_report.search(stage)
+        problems = rehearsal_events.perform(stage, chosen) + rehearsal_report.search(stage)
         console.result(rehearsal_report.report(stage))
     if keep:
         console.say(f'the lab stays: eval "$(./inv lab.up --name {name})"')

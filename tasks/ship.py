@@ -84,15 +84,15 @@ def deploy(
             shipping.plan(shipping.previous(there, there.releases.read()), wanted)
             return
         with lease.hold(there.first, there.path, "deploys") as held:
-            history = shipping.history(there)
-            now, old = releases.current(history), shipping.previous(there, history)
+            entries = shipping.settled_history(there)
+            now, old = releases.current(entries), shipping.previous(there, entries)
             shipping.plan(old, wanted)
             if now and shipping.runs(there, now, old, wanted):
                 console.say(f"release {now.number} runs already: nothing to do")
             else:
                 if force:
                     release.admit(there.registry, image, force)
-                made = releases.new(history, wanted.image, image.revision, force)
+                made = releases.new(entries, wanted.image, image.revision, force)
                 shipping.deploy(there, wanted, made, old, held)
             if ref and not sites.comes_and_goes(there.name):
                 shipping.mark(there, image)
@@ -132,16 +132,16 @@ def rollback(ctx: Context, env: str = "", to: str = "", force: str = "", dotenv:
         target.reach(ctx, facts, env) as there,
         lease.hold(there.first, there.path, "rolls back") as held,
     ):
-        history = shipping.history(there)
-        goal = releases.before(history, to)
-        across = releases.across(history, goal)
+        entries = shipping.settled_history(there)
+        goal = releases.before(entries, to)
+        across = releases.across(entries, goal)
         if across and not force:
             what = f"{', '.join(across)} cannot be reversed since release {goal.number}"
             raise errors.Failed(what, 'restore a backup, or --force "reason"', errors.REFUSED)
         with errors.refusing():
-            wanted, old = preflight.recorded(there, goal), shipping.previous(there, history)
+            wanted, old = preflight.recorded(there, goal), shipping.previous(there, entries)
         shipping.plan(old, wanted)
-        made = releases.back(history, goal, force)
+        made = releases.back(entries, goal, force)
         shipping.deploy(there, wanted, made, old, held)
         builds.write({dotenv: shipping.dotenv(there, wanted)})
         console.result(wanted.image)

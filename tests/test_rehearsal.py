@@ -38,8 +38,8 @@ def test_a_secret_is_found_as_it_is_and_encoded(text, names):
 
 
 def test_no_log_is_kept_with_a_secret_in_it(tmp_path):
-    logs = {"main deploy:staging": "the key is a/b c, the password 0123456789abcdef\n"}
-    rehearsal_logs.keep(logs, SECRETS, tmp_path / "logs")
+    written = {"main deploy:staging": "the key is a/b c, the password 0123456789abcdef\n"}
+    rehearsal_logs.keep(written, SECRETS, tmp_path / "logs")
     kept = (tmp_path / "logs/main-deploy-staging.log").read_text()
     assert kept == "the key is [SECRET_KEY], the password [CI_REGISTRY_PASSWORD]\n"
 
@@ -58,15 +58,15 @@ def test_only_a_branch_has_the_variable_of_a_branch():
 
 
 @pytest.mark.parametrize(
-    ("names", "events"),
+    ("names", "expected"),
     [
         ([], ["branch", "main", "tag", "rollback"]),
         (["tag", "branch"], ["branch", "tag"]),
         (["rollback"], ["tag", "rollback"]),
     ],
 )
-def test_events_come_in_their_order(names, events):
-    assert rehearsal_events.wanted(names) == events
+def test_events_come_in_their_order(names, expected):
+    assert rehearsal_events.wanted(names) == expected
 
 
 def test_an_unknown_event_is_refused():

@@ -13,12 +13,12 @@ def release(number: int, digest: str, state: str = GOOD, kind: str = "deploy", *
     return Release(number, f"app@{digest}", "c" * 40, "me", kind, state, **more)
 
 
-def history(*them: Release) -> list[Release]:
+def entries(*them: Release) -> list[Release]:
     return sorted(them, key=lambda each: -each.number)
 
 
 def test_the_newest_that_succeeded_runs():
-    past = history(
+    past = entries(
         release(1, "a"), release(2, "b"), release(3, "c", UNDONE), release(4, "d", FAILED)
     )
     found = releases.current(past)
@@ -32,40 +32,40 @@ def test_nothing_runs_before_the_first():
 
 
 def test_numbers_go_on_after_failures():
-    assert releases.number(history(release(1, "a"), release(2, "b", FAILED))) == 3
+    assert releases.number(entries(release(1, "a"), release(2, "b", FAILED))) == 3
 
 
 def test_back_is_the_release_before():
-    past = history(release(1, "a"), release(2, "b"), release(3, "c", UNDONE))
+    past = entries(release(1, "a"), release(2, "b"), release(3, "c", UNDONE))
     assert releases.before(past).number == 1
 
 
 def test_back_after_going_back_is_one_further():
-    past = history(
+    past = entries(
         release(1, "a"), release(2, "b"), release(3, "c"), release(4, "b", kind="rollback")
     )
     assert releases.before(past).number == 1
 
 
 def test_back_passes_over_releases_of_the_same_image():
-    past = history(release(1, "a"), release(2, "b"), release(3, "b"))
+    past = entries(release(1, "a"), release(2, "b"), release(3, "b"))
     assert releases.before(past).number == 1
 
 
 def test_back_to_a_named_release():
-    past = history(release(1, "a"), release(2, "b"), release(3, "c"))
+    past = entries(release(1, "a"), release(2, "b"), release(3, "c"))
     assert releases.before(past, "1").number == 1
 
 
 @pytest.mark.parametrize("wanted", ["9", "3", "x"])
 def test_back_to_what_is_no_good_release_is_refused(wanted):
-    past = history(release(1, "a"), release(2, "b"), release(3, "c", FAILED))
+    past = entries(release(1, "a"), release(2, "b"), release(3, "c", FAILED))
     with pytest.raises(Failed, match="there are: 2, 1") as caught:
         releases.before(past, wanted)
     assert caught.value.code == 2
 
 
-@pytest.mark.parametrize("past", [[], history(release(1, "a"))])
+@pytest.mark.parametrize("past", [[], entries(release(1, "a"))])
 def test_back_from_the_first_is_refused(past):
     with pytest.raises(Failed, match="no release before") as caught:
         releases.before(past)
@@ -73,7 +73,7 @@ def test_back_from_the_first_is_refused(past):
 
 
 def test_migrations_that_cannot_be_reversed_are_counted_since_the_goal():
-    past = history(
+    past = entries(
         release(1, "a", final=["app.1"]),
         release(2, "b", final=["app.2"]),
         release(3, "c", UNDONE, final=["app.3"]),
@@ -83,7 +83,7 @@ def test_migrations_that_cannot_be_reversed_are_counted_since_the_goal():
 
 
 def test_the_two_newest_good_ones_are_never_forgotten():
-    past = history(*(release(n, "x", GOOD if n < 3 else FAILED) for n in range(1, 8)))
+    past = entries(*(release(n, "x", GOOD if n < 3 else FAILED) for n in range(1, 8)))
     kept = {each.number for each in past} - {
         each.number for each in releases.forgettable(past, keep=3)
     }

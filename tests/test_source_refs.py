@@ -11,7 +11,7 @@ from tasks.lib import source
 from tasks.lib.errors import Failed
 
 
-def git(root: Path, *words: str) -> str:
+def run_git(root: Path, *words: str) -> str:
     who = ["-c", "user.name=t", "-c", "user.email=t@example.com"]
     command = ["git", *who, *words]
     return subprocess.run(
@@ -24,15 +24,15 @@ def repository(tmp_path: Path) -> Path:
     """A repository with one commit on the branch Feature/X."""
     root = tmp_path / "repository"
     root.mkdir()
-    git(root, "init", "--quiet", "-b", "Feature/X")
+    run_git(root, "init", "--quiet", "-b", "Feature/X")
     (root / "file").write_text("one")
-    git(root, "add", ".")
-    git(root, "commit", "--quiet", "--message", "one")
+    run_git(root, "add", ".")
+    run_git(root, "commit", "--quiet", "--message", "one")
     return root
 
 
 def commit(root: Path) -> str:
-    return git(root, "rev-parse", "HEAD")
+    return run_git(root, "rev-parse", "HEAD")
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_git_alone_tells_all(repository):
         "feature-x",
     )
     assert (found.tag, found.dirty, found.revision) == ("", False, commit(repository))
-    assert found.date == git(repository, "log", "-1", "--format=%cI")
+    assert found.date == run_git(repository, "log", "-1", "--format=%cI")
 
 
 @pytest.mark.parametrize("name", ["file", "new"])
@@ -72,12 +72,12 @@ def test_changed_and_new_files_make_it_dirty(repository, name):
 
 def test_of_several_tags_the_highest_version_counts(repository):
     for tag in ("v1.9.0", "v1.10.0", "v1.2.0"):
-        git(repository, "tag", tag)
+        run_git(repository, "tag", tag)
     assert source.read(repository, {}).tag == "v1.10.0"
 
 
 def test_a_detached_head_without_ci_has_no_branch(repository):
-    git(repository, "checkout", "--quiet", "--detach")
+    run_git(repository, "checkout", "--quiet", "--detach")
     assert source.read(repository, {}).branch == ""
 
 
@@ -113,8 +113,8 @@ def test_ci_tells_the_branch_or_tag_of_a_shallow_detached_clone(
     repository, tmp_path, env, branch, tag
 ):
     clone = tmp_path / "clone"
-    git(tmp_path, "clone", "--quiet", "--depth=1", f"file://{repository}", str(clone))
-    git(clone, "checkout", "--quiet", "--detach")
+    run_git(tmp_path, "clone", "--quiet", "--depth=1", f"file://{repository}", str(clone))
+    run_git(clone, "checkout", "--quiet", "--detach")
     here = {key: commit(clone) if value == "HEAD" else value for key, value in env.items()}
     found = source.read(clone, here)
     assert (found.commit, found.branch, found.tag) == (commit(repository), branch, tag)
@@ -136,7 +136,7 @@ def test_without_git_the_variables_are_enough(tmp_path):
 def test_the_commits_in_between_are_told_also_those_taken_back(repository):
     first = commit(repository)
     (repository / "file").write_text("two")
-    git(repository, "commit", "--quiet", "--all", "--message", "two")
+    run_git(repository, "commit", "--quiet", "--all", "--message", "two")
     second = commit(repository)
     assert [line.split()[0] + line[-3:] for line in source.between(first, second, repository)] == [
         "+two"

@@ -7,8 +7,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).resolve().parents[1]
 HEAVY = {
     "cyclonedx",
@@ -22,7 +20,6 @@ HEAVY = {
     "rich",
     "django",
 }
-NOUNS = ROOT / "tasks/lib"
 
 
 def test_the_list_of_tasks_imports_no_heavy_library():
@@ -68,14 +65,6 @@ def imported(path: Path) -> set[str]:
             stem = base if base.endswith(".") else f"{base}."
             found |= {base, *(f"{stem}{alias.name}" for alias in node.names)}
     return found
-
-
-@pytest.mark.parametrize("path", sorted(NOUNS.glob("*.py")), ids=lambda path: path.name)
-def test_nouns_never_import_verbs_nor_a_foreign_door(path):
-    names = imported(path)
-    assert not [name for name in names if name.startswith("..")]
-    if path.name != "engine.py":
-        assert "python_on_whales" not in {name.split(".")[0] for name in names}
 
 
 def test_the_app_and_the_pipeline_never_import_each_other():

@@ -62,19 +62,19 @@ class Docker:
             self.down(volumes=True)
         if not self._serves(running.port):
             local.claim(running.port)
-        client = self._compose(
+        project = self._compose(
             "dev",
             APP_PORT=running.port,
             DEBUG_PORT=running.debugport,
             DEBUGGER="1" if running.debugger else "",
         )
         status = engine.attach(
-            client, "up", "--build", "--detach", "--remove-orphans", "--wait",
+            project, "up", "--build", "--detach", "--remove-orphans", "--wait",
             "--wait-timeout", str(self.settings.dev.timeout),
         )  # fmt: skip
         if status:
-            why = self._why(client)
-            client.compose.stop(timeout=5)
+            why = self._why(project)
+            project.compose.stop(timeout=5)
             raise Failed(*why)
 
     def _serves(self, port: int) -> bool:
@@ -86,16 +86,16 @@ class Docker:
                 return True
         return False
 
-    def _why(self, client: DockerClient) -> tuple[str, str]:
+    def _why(self, project: DockerClient) -> tuple[str, str]:
         """What did not start, as a failure and its hint, after its last lines of log."""
-        containers = client.compose.ps(all=True)
+        containers = project.compose.ps(all=True)
         if not containers:
             return "the image does not build: see above", "mend what it says, then inv dev again"
         for container in containers:
             state = container.state
             sick = state.health is not None and state.health.status != "healthy"
             if state.exit_code or state.status == "exited" or (state.running and sick):
-                console.say(str(client.container.logs(container, tail=30)))
+                console.say(str(project.container.logs(container, tail=30)))
                 how = "is not healthy" if state.running else f"exited with {state.exit_code}"
                 service = (container.config.labels or {})["com.docker.compose.service"]
                 return f"{service} {how}: its log is above", "mend it and run inv dev again"
@@ -107,8 +107,8 @@ class Docker:
 
     def down(self, volumes: bool = False) -> None:
         """Remove the containers and networks of the dev stack, and its volumes if asked."""
-        client = self._compose("dev")
-        client.compose.down(remove_orphans=True, volumes=volumes, timeout=5, quiet=True)
+        project = self._compose("dev")
+        project.compose.down(remove_orphans=True, volumes=volumes, timeout=5, quiet=True)
 
     def logs(self, follow: bool, tail: int) -> None:
         """Print the log of all services."""
@@ -117,37 +117,37 @@ class Docker:
 
     def manage(self, words: list[str]) -> int:
         """Run manage.py in the running app, or in a container for this once."""
-        client = self._compose("dev")
+        project = self._compose("dev")
         tty = [] if sys.stdin.isatty() else ["-T"]
-        running = any(each.state.running for each in client.compose.ps(["app"]))
+        running = any(each.state.running for each in project.compose.ps(["app"]))
         how = ["exec"] if running else ["run", "--rm", "--build"]
-        return engine.attach(client, *how, *tty, "app", "python", "manage.py", *words)
+        return engine.attach(project, *how, *tty, "app", "python", "manage.py", *words)
 
     def psql(self) -> int:
         """Open psql in the database's container."""
-        client = self._compose("dev")
+        project = self._compose("dev")
         tty = [] if sys.stdin.isatty() else ["-T"]
-        if not client.compose.ps(["db"]):
+        if not project.compose.ps(["db"]):
             raise Failed("the database is not running", "inv dev --detach")
         psql = 'psql -U "$POSTGRES_USER" "$POSTGRES_DB"'
-        return engine.attach(client, "exec", *tty, "db", "sh", "-c", psql)
+        return engine.attach(project, "exec", *tty, "db", "sh", "-c", psql)
 
     def test(self, words: list[str], keep: bool = False) -> int:
         """Run Python in the test stage, on PostgreSQL and Redis made for it."""
-        client = self._compose("test")
+        project = self._compose("test")
         (ROOT / "reports").mkdir(exist_ok=True)
         tty = [] if sys.stdout.isatty() else ["-T"]
         # The servers start while the image is made.
         up = ["--progress", "quiet", "up", "--detach", "db", "redis"]
-        servers = calls.begin([*client.client_config.docker_compose_cmd, *up])
+        servers = calls.begin([*project.client_config.docker_compose_cmd, *up])
         try:
             if self.make:
                 self.make()
-            elif engine.attach(client, "build", "--quiet", "app"):
+            elif engine.attach(project, "build", "--quiet", "app"):
                 raise Failed("the image does not build: see above", "mend what it says")
             servers.wait()
-            return engine.attach(client, "run", "--rm", *tty, "app", "python", *words)
+            return engine.attach(project, "run", "--rm", *tty, "app", "python", *words)
         finally:
             servers.wait()
             if not keep:
-                client.compose.down(volumes=True, remove_orphans=True, timeout=0, quiet=True)
+                project.compose.down(volumes=True, remove_orphans=True, timeout=0, quiet=True)

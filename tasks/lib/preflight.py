@@ -66,8 +66,8 @@ def render(there: Target, image: Candidate) -> Stack:
     versions = {key: names[0] for key, names in there.swarm.secrets(there.stack).items()}
     known = {key: versions.get(key, "") for key in there.settings.deploy.secrets}
     files = [*FILES, *([EXTERNAL] if ELSEWHERE in there.settings.deploy.secrets else [])]
-    client = engine.compose(there.ctx, [ROOT / file for file in files], there.stack, env)
-    config: Any = client.compose.config(return_json=True)
+    project = engine.compose(there.ctx, [ROOT / file for file in files], there.stack, env)
+    config: Any = project.compose.config(return_json=True)
     return rendering.render(config, there.stack, name, known)
 
 

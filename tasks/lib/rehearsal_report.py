@@ -48,15 +48,15 @@ def _row(act: Act, job: Job) -> tuple[str, ...]:
 def search(stage: Stage) -> list[str]:
     """Keep what the jobs wrote, and search it for secrets. Returns what was found, and where."""
     secrets = rehearsal_logs.forms(stage.variables)
-    logs = {
+    jobs = {
         f"{act.event.name} {job.name}": "".join(f"{line}\n" for line in job.log)
         for act in stage.acts
         for job in act.jobs
         if job.state
     }
-    if logs:
-        rehearsal_logs.keep(logs, secrets)
-    written = logs | rehearsal_logs.artifacts(stage.clone)
+    if jobs:
+        rehearsal_logs.keep(jobs, secrets)
+    written = jobs | rehearsal_logs.artifacts(stage.clone)
     return [
         f"the value of {', '.join(names)} is in what {where} wrote"
         for where, text in written.items()

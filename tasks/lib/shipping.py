@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 PERSON = 3
 
 
-def history(there: Target) -> list[Release]:
+def settled_history(there: Target) -> list[Release]:
     """What was released, after what deploys that were cut off have left is put away."""
     found = there.releases.read()
     cut = [each for each in found if each.state == RUNNING]
@@ -37,9 +37,9 @@ def history(there: Target) -> list[Release]:
     return there.releases.read()
 
 
-def previous(there: Target, history: list[Release]) -> Stack | None:
+def previous(there: Target, entries: list[Release]) -> Stack | None:
     """The stack that runs now; None when there is none."""
-    now = releases.current(history)
+    now = releases.current(entries)
     return there.releases.stack(now, there.stack) if now else None
 
 
@@ -195,8 +195,8 @@ def _tidy(there: Target, wanted: Stack) -> None:
 
 
 def _forget(there: Target, wanted: Stack) -> None:
-    history = there.releases.read()
-    old = releases.forgettable(history, there.settings.deploy.keep)
+    entries = there.releases.read()
+    old = releases.forgettable(entries, there.settings.deploy.keep)
     there.releases.forget(old)
     used = set(wanted.configs)
     for content in there.releases.stacks():

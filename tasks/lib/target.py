@@ -78,9 +78,9 @@ def reach(
         with refusing():
             place = registry.connect(ctx, settings)
             hosts = stack.enter_context(host.connected(ctx, environment.hosts, env))
-            login = stack.enter_context(logins.lent(place.login))
+            config = stack.enter_context(logins.lent(place.login))
             there = stack.enter_context(hosts[0].docker())
-        swarm = Swarm(ctx, {**there, **login})
+        swarm = Swarm(ctx, {**there, **config})
         made = Target(ctx, settings, name, environment, hosts, swarm, place)
         with refusing():
             made.environment = sites.settled(environment, swarm, made.stack)
