@@ -12,12 +12,12 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tasks.lib import answers, web
+from tasks.lib import answers, http_client
 from tasks.lib.credentials import Login
 from tasks.lib.errors import Failed
 from tasks.lib.transport import Transport
 
-LOGIN = web.basic("me", "a $ecret: with signs")
+LOGIN = http_client.basic("me", "a $ecret: with signs")
 
 
 class Site(BaseHTTPRequestHandler):
@@ -99,13 +99,13 @@ def test_a_registry_is_asked_through_the_proxy_with_its_login(serve, proxy):
 @pytest.mark.parametrize("straight", ["127.0.0.1", "localhost,127.0.0.0/8", "*"])
 def test_what_no_proxy_names_is_asked_straight(serve, proxy, monkeypatch, straight):
     monkeypatch.setenv("NO_PROXY", straight)
-    assert web.Web().send("GET", f"http://{serve(Site)}/a").data == b"/a None"
+    assert http_client.Web().send("GET", f"http://{serve(Site)}/a").data == b"/a None"
 
 
 def test_a_redirect_goes_through_the_proxy_of_where_it_leads(serve, proxy, monkeypatch):
     first, second = serve(Site), serve(Site)
     monkeypatch.setenv("NO_PROXY", first)
-    answer = web.Web().send("GET", f"http://{first}/to/http://{second}/b")
+    answer = http_client.Web().send("GET", f"http://{first}/to/http://{second}/b")
     assert answer.data == b"/b None by the proxy"
 
 
@@ -119,8 +119,8 @@ def test_a_proxy_that_refuses_is_told_as_the_cause(serve, proxy, monkeypatch):
 def test_a_login_is_sent_on_to_the_same_host_only(serve):
     first, second = serve(Site), serve(Site)
     login = {"Authorization": LOGIN}
-    same = web.Web().send("GET", f"http://{first}/to//a", headers=login)
-    other = web.Web().send("GET", f"http://{first}/to/http://{second}/a", headers=login)
+    same = http_client.Web().send("GET", f"http://{first}/to//a", headers=login)
+    other = http_client.Web().send("GET", f"http://{first}/to/http://{second}/a", headers=login)
     assert same.data == f"/a {LOGIN}".encode()
     assert other.data == b"/a None"
 
@@ -137,7 +137,7 @@ def test_redirects_in_a_circle_end(serve):
 def test_the_users_netrc_is_never_read(serve, tmp_path: Path, monkeypatch):
     (tmp_path / ".netrc").write_text("machine 127.0.0.1 login me password mine\n")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert web.Web().send("GET", f"http://{serve(Site)}/a").data == b"/a None"
+    assert http_client.Web().send("GET", f"http://{serve(Site)}/a").data == b"/a None"
 
 
 def test_a_token_that_is_over_is_renewed_with_the_login(serve):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from . import web
+from . import http_client
 from .rollout import Broken
 
 # What the app itself answers when it fails, and how often in a row makes that sure.
@@ -25,7 +25,7 @@ def verify(url: str, revision: str, replicas: int = 1, timeout: float = 20) -> N
         timeout: seconds that it may take from the first answer that is not the wanted one.
     Raises Broken with the last answer otherwise.
     """
-    client = web.Web()
+    client = http_client.Web()
     good, errors, deadline = 0, 0, 0.0
     while good < max(TIMES * replicas, LEAST):
         said = probe(f"{url}/livez", revision, client)
@@ -40,14 +40,14 @@ def verify(url: str, revision: str, replicas: int = 1, timeout: float = 20) -> N
             time.sleep(POLL)
 
 
-def probe(url: str, revision: str = "", client: web.Web | None = None) -> str:
+def probe(url: str, revision: str = "", client: http_client.Web | None = None) -> str:
     """What is wrong with the answer of an address; empty when nothing is."""
     from urllib3.exceptions import HTTPError
 
     try:
-        answer = (client or web.Web()).send("GET", url)
+        answer = (client or http_client.Web()).send("GET", url)
     except HTTPError as error:
-        return f"{url} does not answer: {web.cause(error)[:200]}"
+        return f"{url} does not answer: {http_client.cause(error)[:200]}"
     if answer.status >= 400:
         return f"{url} answers {answer.status}"
     if revision:
@@ -65,6 +65,6 @@ def version(url: str) -> str:
     from urllib3.exceptions import HTTPError
 
     try:
-        return str(web.Web().send("GET", f"{url}/livez").json().get("version", ""))
+        return str(http_client.Web().send("GET", f"{url}/livez").json().get("version", ""))
     except (HTTPError, ValueError, AttributeError):
         return ""

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from . import credentials, engine, scratch
+from . import credentials, engine, files
 from .calls import call, told
 from .errors import Failed
 
@@ -30,7 +30,7 @@ def logged_in(ctx: Context, login: credentials.Login | None) -> Iterator[dict[st
     if login is None or login.stored:
         yield {}
         return
-    with scratch.folder() as private:
+    with files.folder() as private:
         own = credentials.folder()
         for path in own.iterdir() if own.is_dir() else ():
             if path.name != "config.json":
@@ -52,7 +52,7 @@ def lent(login: credentials.Login | None) -> Iterator[dict[str, str]]:
     if login is None or login.stored:
         yield {}
         return
-    with scratch.folder() as private:
+    with files.folder() as private:
         pair = base64.b64encode(f"{login.user}:{login.password}".encode()).decode()
         auths = {"auths": {login.host: {"auth": pair}}}
         (private / "config.json").write_text(json.dumps(auths))

@@ -10,7 +10,7 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
-from . import scratch
+from . import files
 
 if TYPE_CHECKING:
     from paramiko import Channel
@@ -31,7 +31,7 @@ class Relay:
 
     def __init__(self, session: Callable[[], Channel]) -> None:
         self._session = session
-        self._folder = scratch.folder()
+        self._folder = files.folder()
         self._server = socket.socket(socket.AF_UNIX)
         self._spares: SimpleQueue[Channel] = SimpleQueue()
         # Held while one is begun.

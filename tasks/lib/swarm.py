@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from . import calls, engine, scratch
+from . import calls, engine, files
 from .errors import REFUSED, Failed
 
 if TYPE_CHECKING:
@@ -192,7 +192,7 @@ class Swarm:
                 self.ask(
                     "config", "create", "--label", f"{STACK}={stack.name}", name, "-", text=text
                 )
-        with scratch.folder() as folder:
+        with files.folder() as folder:
             file = folder / "stack.json"
             file.write_text(stack.text(), "utf-8")
             options = ["--resolve-image", "never", "--with-registry-auth", "--detach"]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit
 
-from . import console, web
+from . import console, http_client
 from .errors import REFUSED, Failed
 from .image import HUB
 
@@ -64,7 +64,7 @@ class Transport:
         self._authorization: dict[str, str] = {}
 
     @cached_property
-    def _web(self) -> web.Web:
+    def _web(self) -> http_client.Web:
         if self.ca and not Path(self.ca).is_file():
             raise Failed(f"no such file: {self.ca}", "correct registry.ca in invoke.yaml", REFUSED)
         from urllib3.util import Retry
@@ -81,7 +81,7 @@ class Transport:
             RETRIES, other=0, status_forcelist=(429, 500, 502, 503, 504), backoff_factor=0.5,
             allowed_methods=None, raise_on_status=False,
         )  # fmt: skip
-        return web.Web(TIMEOUT, again, self.ca)
+        return http_client.Web(TIMEOUT, again, self.ca)
 
     def ask(
         self,
@@ -124,7 +124,7 @@ class Transport:
                 what = f"the certificate of {self.host} is not trusted"
                 hint = "name its authority's file: registry.ca in invoke.yaml"
                 raise Failed(what, hint) from None
-            what = f"the registry {self.host} does not answer ({web.cause(error)})"
+            what = f"the registry {self.host} does not answer ({http_client.cause(error)})"
             raise Failed(what, "see that it is up and reachable, then run this again") from None
 
     def _authorize(self, answer: BaseHTTPResponse, request: str) -> None:
@@ -135,7 +135,7 @@ class Transport:
             asked = {key: quoted or bare for key, quoted, bare in PART.findall(rest)}
             self._authorization = {"Authorization": f"Bearer {self._token(asked)}"}
         elif login and not login.token:
-            self._authorization = {"Authorization": web.basic(login.user, login.password)}
+            self._authorization = {"Authorization": http_client.basic(login.user, login.password)}
         else:
             raise self._refused(answer, request)
 
@@ -154,7 +154,9 @@ class Transport:
         else:
             method, body = "GET", b""
             url = f"{realm}{'&' if '?' in realm else '?'}{urlencode(about)}"
-            headers = {"Authorization": web.basic(login.user, login.password)} if login else {}
+            headers = (
+                {"Authorization": http_client.basic(login.user, login.password)} if login else {}
+            )
         answer = self._send(method, url, body, headers)
         if answer.status >= 400:
             raise self._refused(answer, f"{method} {urlsplit(realm).path}")
