@@ -36,7 +36,8 @@ def test(
 
     Example: inv test --pattern clicks
     """
-    from .lib import console, local, settings, suite
+    from .lib import console, local, suite
+    from .lib.project import settings
 
     facts = settings.read(ctx)
     testing = local.Testing(tuple(path), pattern, keepdb, parallel, cov_html)
@@ -85,7 +86,8 @@ def types(ctx: Context) -> None:
 
     Example: inv types
     """
-    from .lib import linters, settings
+    from .lib import linters
+    from .lib.project import settings
 
     linters.report(ctx, linters.typing(settings.read(ctx).project.package))
 
@@ -96,7 +98,8 @@ def migrations(ctx: Context, engine: str = "") -> None:
 
     Example: inv migrations
     """
-    from .lib import linters, local, settings
+    from .lib import linters, local
+    from .lib.project import settings
 
     place = local.choose(ctx, settings.read(ctx), engine)
     linters.conclude(
@@ -115,9 +118,10 @@ def requirements(ctx: Context, upgrade: bool = False) -> None:
 
     Example: inv requirements --upgrade
     """
-    from .lib import console, lock
+    from .lib import console
+    from .lib.project import requirements
 
-    changed = lock.compile(ctx, upgrade)
+    changed = requirements.compile(ctx, upgrade)
     console.say(f"changed: {', '.join(changed)}" if changed else "nothing changed")
     raise Exit(code=0)
 
@@ -132,9 +136,10 @@ def quality(ctx: Context, html: bool = False) -> None:
 
     Example: inv quality --html
     """
-    from .lib import findings, lock, quality, quality_page
+    from .lib import findings, quality, quality_page
+    from .lib.project import requirements
 
-    lock.install(ctx, "checks", "the checkers")
+    requirements.install(ctx, "checks", "the checkers")
     found = quality.inspect(ctx)
     findings.write(ctx, "codequality.json", findings.gitlab(found))
     if html:
@@ -153,8 +158,9 @@ def audit(ctx: Context, offline: bool = False) -> None:
 
     Example: inv audit
     """
-    from .lib import audit, lock, settings
+    from .lib import audit
+    from .lib.project import requirements, settings
 
     rules = settings.read(ctx).audit
-    lock.install(ctx, "checks", "the checkers")
+    requirements.install(ctx, "checks", "the checkers")
     audit.conclude(audit.run(ctx, rules, offline))

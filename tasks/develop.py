@@ -31,7 +31,8 @@ def dev(
 
     Example: inv dev --port 8001
     """
-    from .lib import console, local, settings
+    from .lib import console, local
+    from .lib.project import settings
 
     facts = settings.read(ctx)
     place = local.choose(ctx, facts, engine)
@@ -56,7 +57,8 @@ def down(ctx: Context, engine: str = "", volumes: bool = False, yes: bool = Fals
 
     Example: inv down --volumes
     """
-    from .lib import console, errors, local, settings
+    from .lib import console, errors, local
+    from .lib.project import settings
 
     place = local.choose(ctx, settings.read(ctx), engine)
     if volumes and not yes and not console.confirm("Delete the development database?"):
@@ -88,7 +90,8 @@ def logs(
 
     Example: inv logs --env=prod --service=app --since=10m --follow
     """
-    from .lib import local, remote, settings, target
+    from .lib import local, remote, target
+    from .lib.project import settings
 
     if env:
         with target.reach(ctx, settings.read(ctx), env) as there:
@@ -109,7 +112,8 @@ def manage(ctx: Context, command: str, engine: str = "", env: str = "") -> None:
 
     Example: inv manage "migrate --plan"
     """
-    from .lib import errors, local, remote, settings, target
+    from .lib import errors, local, remote, target
+    from .lib.project import settings
 
     if env:
         with target.reach(ctx, settings.read(ctx), env) as there:
@@ -126,7 +130,8 @@ def shell(ctx: Context, engine: str = "") -> None:
 
     Example: inv shell
     """
-    from .lib import local, settings
+    from .lib import local
+    from .lib.project import settings
 
     raise Exit(code=local.choose(ctx, settings.read(ctx), engine).manage(["shell"]))
 
@@ -137,6 +142,7 @@ def psql(ctx: Context, engine: str = "") -> None:
 
     Example: inv psql
     """
-    from .lib import local, settings
+    from .lib import local
+    from .lib.project import settings
 
     raise Exit(code=local.choose(ctx, settings.read(ctx), engine).psql())

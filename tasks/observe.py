@@ -12,7 +12,8 @@ def doctor(ctx: Context) -> None:
 
     Example: inv doctor
     """
-    from .lib import console, diagnosis, settings
+    from .lib import console, diagnosis
+    from .lib.project import settings
 
     findings = diagnosis.look(settings.read(ctx))
     console.result(diagnosis.text(findings))
@@ -25,7 +26,8 @@ def status(ctx: Context, env: str = "") -> None:
 
     Example: inv status --env=prod
     """
-    from .lib import console, errors, overview, settings, target
+    from .lib import console, errors, overview, target
+    from .lib.project import settings
 
     with target.reach(ctx, settings.read(ctx), env) as there:
         text, wrong = overview.status(there)
@@ -40,7 +42,8 @@ def releases(ctx: Context, env: str = "") -> None:
 
     Example: inv releases --env=prod
     """
-    from .lib import console, lease, overview, settings, target
+    from .lib import console, lease, overview, target
+    from .lib.project import settings
 
     with target.reach(ctx, settings.read(ctx), env) as there:
         locked = bool(lease.look(there.first, there.path))

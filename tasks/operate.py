@@ -15,7 +15,8 @@ def setup(ctx: Context, env: str = "") -> None:
 
     Example: inv server.setup --env=staging
     """
-    from .lib import console, servers, settings, target
+    from .lib import console, servers, target
+    from .lib.project import settings
 
     facts = settings.read(ctx)
     with target.reach(ctx, facts, env) as there:
@@ -41,7 +42,8 @@ def set_secret(ctx: Context, env: str = "", name: str = "", random: bool = False
 
     Example: inv secrets.set --env=staging --name=SECRET_KEY --random
     """
-    from .lib import console, lease, settings, target, vault
+    from .lib import console, lease, target, vault
+    from .lib.project import settings
 
     facts = settings.read(ctx)
     facts.environment(env)
@@ -60,7 +62,8 @@ def list_secrets(ctx: Context, env: str = "") -> None:
 
     Example: inv secrets.list --env=staging
     """
-    from .lib import console, settings, target
+    from .lib import console, target
+    from .lib.project import settings
 
     facts = settings.read(ctx)
     with target.reach(ctx, facts, env) as there:
@@ -79,7 +82,8 @@ def remove_secret(ctx: Context, env: str = "", name: str = "", yes: bool = False
 
     Example: inv secrets.remove --env=staging --name=OLD_TOKEN
     """
-    from .lib import console, errors, lease, settings, target
+    from .lib import console, errors, lease, target
+    from .lib.project import settings
 
     facts = settings.read(ctx)
     with (
@@ -104,7 +108,8 @@ def unlock(ctx: Context, env: str = "", yes: bool = False) -> None:
 
     Example: inv unlock --env=staging
     """
-    from .lib import console, errors, lease, settings, target
+    from .lib import console, errors, lease, target
+    from .lib.project import settings
 
     facts = settings.read(ctx)
     with target.reach(ctx, facts, env) as there:

@@ -13,7 +13,8 @@ def login(ctx: Context) -> None:
 
     Example: inv login
     """
-    from .lib import console, logins, registry, settings
+    from .lib import console, logins, registry
+    from .lib.project import settings
 
     place = registry.connect(ctx, settings.read(ctx))
     place.check()
@@ -51,10 +52,11 @@ def build(
 
     Example: inv build --push --digest-file reports/digest
     """
-    from .lib import builds, console, registry, settings, source
+    from .lib import builds, console, registry
+    from .lib.project import git, settings
 
     facts = settings.read(ctx)
-    origin = source.read(settings.ROOT)
+    origin = git.read(settings.ROOT)
     platforms = [each.strip() for each in platform.split(",") if each.strip()]
     options = builds.Options(push, platforms, not no_cache, pull, allow_dirty)
     builds.allow(origin, options, [digest_file, dotenv, sbom])
@@ -81,12 +83,13 @@ def release(ctx: Context, env: str = "", ref: str = "", force: str = "") -> None
 
     Example: inv release --env=staging --ref=main
     """
-    from .lib import console, registry, release, settings, source
+    from .lib import console, registry, release
+    from .lib.project import git, settings
 
     facts = settings.read(ctx)
     facts.environment(env)
     place = registry.connect(ctx, facts)
-    found = release.find(place, ref or source.read(settings.ROOT).commit)
+    found = release.find(place, ref or git.read(settings.ROOT).commit)
     for line in release.make_current(place, env, found, force):
         console.say(line)
     console.result(place.image.at(found.digest))
@@ -98,7 +101,8 @@ def images(ctx: Context) -> None:
 
     Example: inv images
     """
-    from .lib import console, inventory, registry, settings
+    from .lib import console, inventory, registry
+    from .lib.project import settings
 
     facts = settings.read(ctx)
     found = inventory.read(registry.connect(ctx, facts))
@@ -111,7 +115,8 @@ def prune(ctx: Context, keep: int = 20, yes: bool = False) -> None:
 
     Example: inv images.prune --keep 20
     """
-    from .lib import console, errors, inventory, registry, settings
+    from .lib import console, errors, inventory, registry
+    from .lib.project import settings
 
     facts = settings.read(ctx)
     place = registry.connect(ctx, facts)

@@ -18,7 +18,8 @@ def up(ctx: Context, name: str = "lab", nodes: int = 0) -> None:
 
     Example: inv lab.up --nodes 5
     """
-    from .lib import console, lab, settings
+    from .lib import console, lab
+    from .lib.project import settings
 
     place = lab.Lab(ctx, settings.read(ctx, missing_ok=True), name)
     with place.alone():
@@ -35,7 +36,8 @@ def down(ctx: Context, name: str = "lab") -> None:
 
     Example: inv lab.down
     """
-    from .lib import console, lab, settings
+    from .lib import console, lab
+    from .lib.project import settings
 
     place = lab.Lab(ctx, settings.read(ctx, missing_ok=True), name)
     with place.alone():
@@ -50,7 +52,8 @@ def status(ctx: Context, name: str = "lab") -> None:
 
     Example: inv lab.status
     """
-    from .lib import console, errors, lab, lab_report, settings
+    from .lib import console, errors, lab, lab_report
+    from .lib.project import settings
 
     report = lab_report.look(lab.Lab(ctx, settings.read(ctx, missing_ok=True), name))
     console.result(report.text)
@@ -84,8 +87,8 @@ def rehearse(ctx: Context, event: list[str], name: str = "rehearsal", keep: bool
         rehearsal,
         rehearsal_events,
         rehearsal_report,
-        settings,
     )
+    from .lib.project import settings
 
     chosen = rehearsal_events.wanted(event)
     place = lab.Lab(ctx, settings.read(ctx, missing_ok=True), name)

@@ -19,7 +19,8 @@ def preflight(ctx: Context, env: str = "", ref: str = "") -> None:
 
     Example: inv preflight --env=staging
     """
-    from .lib import console, errors, preflight, settings, target
+    from .lib import console, errors, preflight, target
+    from .lib.project import settings
 
     facts = settings.read(ctx)
     facts.environment(env)
@@ -66,11 +67,11 @@ def deploy(
         release,
         releases,
         removal,
-        settings,
         shipping,
         sites,
         target,
     )
+    from .lib.project import settings
 
     facts = settings.read(ctx)
     with target.reach(ctx, facts, sites.named(env, name)) as there:
@@ -115,17 +116,8 @@ def rollback(ctx: Context, env: str = "", to: str = "", force: str = "", dotenv:
 
     Example: inv rollback --env=prod
     """
-    from .lib import (
-        builds,
-        console,
-        errors,
-        lease,
-        preflight,
-        releases,
-        settings,
-        shipping,
-        target,
-    )
+    from .lib import builds, console, errors, lease, preflight, releases, shipping, target
+    from .lib.project import settings
 
     facts = settings.read(ctx)
     with (
@@ -164,7 +156,8 @@ def destroy(
 
     Example: inv destroy --env=review --name=my-branch --volumes
     """
-    from .lib import console, errors, lease, removal, settings, sites, target
+    from .lib import console, errors, lease, removal, sites, target
+    from .lib.project import settings
 
     facts = settings.read(ctx)
     with target.reach(ctx, facts, sites.named(env, name)) as there:

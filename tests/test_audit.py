@@ -12,7 +12,8 @@ from threading import Thread
 
 import pytest
 
-from tasks.lib import leaks, licences, lock
+from tasks.lib import leaks, licences
+from tasks.lib.project import requirements
 from tasks.lib.vulnerabilities import reason
 
 VULNERABLE = {"package": {"name": "django", "ecosystem": "PyPI"}, "version": "3.2"}
@@ -96,7 +97,7 @@ def test_a_vulnerable_pin_is_told_with_what_is_free_of_it(small, inv, database):
 def test_without_a_problem_it_passes_and_tells_what_it_looked_at(small, inv, database):
     done = inv("audit", root=small, INVOKE_AUDIT_DATABASE=database())
     assert done.returncode == 0, done.stderr
-    packages = len({(pin.name, pin.version) for pin in lock.pins()})
+    packages = len({(pin.name, pin.version) for pin in requirements.pins()})
     assert f"vulnerabilities: none in {packages} packages" in done.stderr
 
 
@@ -214,8 +215,8 @@ def test_an_expression_of_licences_is_understood(licence, expected):
     assert licences.allowed(licence, {"MIT", "BSD License"}) is expected
 
 
-def pin(name: str, version: str = "1.0", marker: str = "") -> lock.Pin:
-    return lock.Pin(name, version, marker, "requirements/app.txt")
+def pin(name: str, version: str = "1.0", marker: str = "") -> requirements.Pin:
+    return requirements.Pin(name, version, marker, "requirements/app.txt")
 
 
 def test_a_package_that_is_not_here_in_this_version_tells_no_licence():
@@ -231,8 +232,8 @@ def test_what_is_only_for_windows_or_old_pythons_does_not_ship():
 
 
 def test_pins_are_read_with_their_markers():
-    assert pin("tzdata").name in {each.name for each in lock.pins("app")}
-    markers = {each.name: each.marker for each in lock.pins("app")}
+    assert pin("tzdata").name in {each.name for each in requirements.pins("app")}
+    markers = {each.name: each.marker for each in requirements.pins("app")}
     assert markers["tzdata"] == "sys_platform == 'win32'"
     assert markers["celery"] == ""
 

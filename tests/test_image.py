@@ -9,7 +9,7 @@ import pytest
 from tasks.lib import builds
 from tasks.lib.errors import Failed
 from tasks.lib.image import Reference, as_tag, begins
-from tasks.lib.source import Source
+from tasks.lib.project.git import Source
 
 DIGEST = f"sha256:{'a' * 64}"
 COMMIT = "0123456789" * 4

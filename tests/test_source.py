@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import pytest
 
-from tasks.lib import source
 from tasks.lib.errors import Failed
+from tasks.lib.project import git
 
 
 def test_files_are_the_tracked_and_the_new_ones(clone):
     (clone / "new.py").write_text("")
     (clone / "db.sqlite3").write_text("ignored")
     (clone / "manage.py").unlink()
-    names = {path.name for path in source.files(clone)}
+    names = {path.name for path in git.files(clone)}
     assert {"new.py", "invoke.yaml"} <= names
     assert not {"db.sqlite3", "manage.py"} & names
 
 
 def test_outside_a_repository_it_says_so_in_one_line(tmp_path):
     with pytest.raises(Failed, match=r"not a git repository.* - run this in a git clone"):
-        source.files(tmp_path)
+        git.files(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -36,4 +36,4 @@ def test_outside_a_repository_it_says_so_in_one_line(tmp_path):
 def test_a_shell_script_is_known_by_its_name_or_first_line(tmp_path, name, first, expected):
     path = tmp_path / name
     path.write_text(first)
-    assert source.is_shell(path) == expected
+    assert git.is_shell(path) == expected

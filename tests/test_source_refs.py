@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.lib import source
 from tasks.lib.errors import Failed
+from tasks.lib.project import git
 
 
 def run_git(root: Path, *words: str) -> str:
@@ -49,11 +49,11 @@ def commit(root: Path) -> str:
     ],
 )
 def test_a_branch_is_slugged_as_gitlab_does(branch, expected):
-    assert source.slug(branch) == expected
+    assert git.slug(branch) == expected
 
 
 def test_git_alone_tells_all(repository):
-    found = source.read(repository, {})
+    found = git.read(repository, {})
     assert (found.commit, found.branch, found.slug) == (
         commit(repository),
         "Feature/X",
@@ -66,19 +66,19 @@ def test_git_alone_tells_all(repository):
 @pytest.mark.parametrize("name", ["file", "new"])
 def test_changed_and_new_files_make_it_dirty(repository, name):
     (repository / name).write_text("two")
-    found = source.read(repository, {})
+    found = git.read(repository, {})
     assert found.revision == f"{commit(repository)}-dirty"
 
 
 def test_of_several_tags_the_highest_version_counts(repository):
     for tag in ("v1.9.0", "v1.10.0", "v1.2.0"):
         run_git(repository, "tag", tag)
-    assert source.read(repository, {}).tag == "v1.10.0"
+    assert git.read(repository, {}).tag == "v1.10.0"
 
 
 def test_a_detached_head_without_ci_has_no_branch(repository):
     run_git(repository, "checkout", "--quiet", "--detach")
-    assert source.read(repository, {}).branch == ""
+    assert git.read(repository, {}).branch == ""
 
 
 @pytest.mark.parametrize(
@@ -116,21 +116,21 @@ def test_ci_tells_the_branch_or_tag_of_a_shallow_detached_clone(
     run_git(tmp_path, "clone", "--quiet", "--depth=1", f"file://{repository}", str(clone))
     run_git(clone, "checkout", "--quiet", "--detach")
     here = {key: commit(clone) if value == "HEAD" else value for key, value in env.items()}
-    found = source.read(clone, here)
+    found = git.read(clone, here)
     assert (found.commit, found.branch, found.tag) == (commit(repository), branch, tag)
 
 
 def test_variables_about_another_commit_do_not_count(repository):
     env = {"CI_COMMIT_SHA": "0" * 40, "CI_COMMIT_REF_NAME": "other", "CI_COMMIT_TAG": "v9"}
-    found = source.read(repository, env)
+    found = git.read(repository, env)
     assert (found.commit, found.branch, found.tag) == (commit(repository), "Feature/X", "")
 
 
 def test_without_git_the_variables_are_enough(tmp_path):
     env = {"CI_COMMIT_SHA": "1" * 40, "CI_COMMIT_REF_NAME": "main"}
-    assert source.read(tmp_path, env).commit == "1" * 40
+    assert git.read(tmp_path, env).commit == "1" * 40
     with pytest.raises(Failed, match="run this in a git clone"):
-        source.read(tmp_path, {})
+        git.read(tmp_path, {})
 
 
 def test_the_commits_in_between_are_told_also_those_taken_back(repository):
@@ -138,11 +138,11 @@ def test_the_commits_in_between_are_told_also_those_taken_back(repository):
     (repository / "file").write_text("two")
     run_git(repository, "commit", "--quiet", "--all", "--message", "two")
     second = commit(repository)
-    assert [line.split()[0] + line[-3:] for line in source.between(first, second, repository)] == [
+    assert [line.split()[0] + line[-3:] for line in git.between(first, second, repository)] == [
         "+two"
     ]
-    assert [line.split()[0] + line[-3:] for line in source.between(second, first, repository)] == [
+    assert [line.split()[0] + line[-3:] for line in git.between(second, first, repository)] == [
         "-two"
     ]
     with pytest.raises(Failed, match="git does not have 000000000000 here - git fetch --unshallow"):
-        source.between("0" * 40, second, repository)
+        git.between("0" * 40, second, repository)

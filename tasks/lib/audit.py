@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from . import console, leaks, licences, lock, source, vulnerabilities
+from . import console, leaks, licences, vulnerabilities
 from .errors import Failed
+from .project import git, requirements
 
 if TYPE_CHECKING:
     from invoke import Context
 
-    from .settings import Audit
+    from .project.settings import Audit
 
 # The lock file of what ships; what only tools need may have any licence.
 SHIPPED = "app"
@@ -52,14 +53,14 @@ def run(ctx: Context, rules: Audit, offline: bool) -> list[Part]:
 
 
 def _secrets() -> Part:
-    files = source.files()
+    files = git.files()
     advice = "change it where it is used, and take it out; or mark it: pragma: allowlist secret"
     found = [(each.kind, f"{each.path}:{each.line}", advice) for each in leaks.find(files)]
     return Part("secrets", f"{len(files)} files", found)
 
 
 def _licences(rules: Audit) -> Part:
-    pins = licences.shipped(lock.pins(SHIPPED))
+    pins = licences.shipped(requirements.pins(SHIPPED))
     problems = []
     for pin in pins:
         stated = licences.stated(pin)
@@ -71,7 +72,7 @@ def _licences(rules: Audit) -> Part:
 
 
 def _vulnerabilities(ctx: Context, rules: Audit) -> Part:
-    pins = lock.pins()
+    pins = requirements.pins()
     scope = f"{len({(pin.name, pin.version) for pin in pins})} packages"
     try:
         found = vulnerabilities.find(ctx, pins, rules.database)

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 from . import console, engine, logins, sbom
 from .errors import REFUSED, Failed, explain
 from .image import BRANCH_LABEL, COMMIT, Reference, as_tag, begins
-from .settings import ROOT
-from .source import slug
+from .project.git import slug
+from .project.settings import ROOT
 
 if TYPE_CHECKING:
     from invoke import Context
 
+    from .project.git import Source
+    from .project.settings import Settings
     from .registry import Manifest, Registry
-    from .settings import Settings
-    from .source import Source
 
 # The Dockerfile's stage that is released.
 RELEASED = "runtime"

@@ -7,9 +7,10 @@ import shutil
 import sys
 from dataclasses import dataclass
 
-from . import console, engine, local, source
+from . import console, engine, local
 from .errors import Failed
-from .settings import ROOT, Settings
+from .project import git
+from .project.settings import ROOT, Settings
 
 GIGABYTE = 10**9
 
@@ -40,7 +41,7 @@ def look(settings: Settings) -> list[Finding]:
 
 def _git() -> Finding:
     try:
-        return Finding("ok", "git", source.git("log", "-1", "--format=%h %s", root=ROOT))
+        return Finding("ok", "git", git.git("log", "-1", "--format=%h %s", root=ROOT))
     except Failed as error:
         return Finding("missing", "git", str(error), "git init && git commit, or clone again")
 

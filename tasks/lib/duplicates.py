@@ -8,9 +8,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import process, source
+from . import process
 from .errors import Failed
 from .findings import Finding
+from .project import git
 
 if TYPE_CHECKING:
     from invoke import Context
@@ -23,7 +24,7 @@ TOKENS, LONG = 50, 10
 
 def find(ctx: Context) -> list[Finding]:
     """A finding for each place of code that stands elsewhere, too."""
-    files = [path for path in source.files() if _written(path)]
+    files = [path for path in git.files() if _written(path)]
     with tempfile.TemporaryDirectory() as folder:
         words = ["--reporters=json", f"--output={folder}", "--no-tips", f"--min-tokens={TOKENS}"]
         words.append("--absolute")  # a relative one is relative to who knows what
@@ -36,7 +37,7 @@ def find(ctx: Context) -> list[Finding]:
 
 
 def _written(path: Path) -> bool:
-    return (path.suffix in WRITTEN or source.is_shell(path)) and "migrations" not in path.parts
+    return (path.suffix in WRITTEN or git.is_shell(path)) and "migrations" not in path.parts
 
 
 def pairs(found: Iterable[dict[str, Any]], root: Path) -> list[Finding]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from . import console, process
 from .errors import REFUSED, Failed
-from .settings import ROOT
+from .project.settings import ROOT
 
 if TYPE_CHECKING:
     from invoke import Context

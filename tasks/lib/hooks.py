@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from . import console, process
 from .errors import REFUSED, Failed
-from .settings import ROOT
+from .project.settings import ROOT
 
 if TYPE_CHECKING:
     from .releases import Release

@@ -19,15 +19,15 @@ from .errors import REFUSED, Failed
 from .image import HUB, Reference
 from .lab_plan import Plan
 from .local_docker import project_name
+from .project.settings import ROOT
 from .registry import Registry
-from .settings import ROOT
 from .transport import Transport
 
 if TYPE_CHECKING:
     from invoke import Context
     from python_on_whales import DockerClient
 
-    from .settings import Settings
+    from .project.settings import Settings
 
 # What Compose marks all that is a project's with.
 PROJECT = "com.docker.compose.project"

@@ -11,7 +11,7 @@ import msgspec
 import yaml
 
 from . import console, servers, target
-from .settings import MANY, Settings
+from .project.settings import MANY, Settings
 
 if TYPE_CHECKING:
     from invoke import Context

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import console, process, source
+from . import console, process
 from .errors import Failed
+from .project import git
 
 if TYPE_CHECKING:
     from invoke import Context
@@ -16,7 +17,7 @@ Commands = dict[str, list[str]]
 
 def checks(files: list[Path] | None = None) -> Commands:
     """The style checks for the files of the source; none where a kind of file is missing."""
-    files = source.files() if files is None else files
+    files = git.files() if files is None else files
     return _some(
         {
             "ruff check": (["check", "--quiet"], ["."]),
@@ -24,7 +25,7 @@ def checks(files: list[Path] | None = None) -> Commands:
             "djlint": (["--lint", "--quiet"], _suffix(files, ".html")),
             "djlint format": (["--check", "--quiet"], _suffix(files, ".html")),
             "hadolint": ([], [str(path) for path in files if "Dockerfile" in path.name]),
-            "shellcheck": ([], [str(path) for path in files if source.is_shell(path)]),
+            "shellcheck": ([], [str(path) for path in files if git.is_shell(path)]),
             "yamllint": (["--strict"], _suffix(files, ".yml", ".yaml")),
         }
     )
@@ -32,7 +33,7 @@ def checks(files: list[Path] | None = None) -> Commands:
 
 def fixes(files: list[Path] | None = None) -> Commands:
     """The commands that rewrite Python and templates."""
-    files = source.files() if files is None else files
+    files = git.files() if files is None else files
     return _some(
         {
             "ruff check": (["check", "--fix", "--quiet"], ["."]),

@@ -15,7 +15,7 @@ from .local_host import Host
 if TYPE_CHECKING:
     from invoke import Context
 
-    from .settings import Settings
+    from .project.settings import Settings
 
 
 @dataclass(frozen=True)

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, ClassVar
 
 from . import calls, console, engine
 from .errors import Failed
-from .settings import ROOT
+from .project.settings import ROOT
 
 if TYPE_CHECKING:
     from invoke import Context
     from python_on_whales import DockerClient
 
     from .local import Running
-    from .settings import Settings
+    from .project.settings import Settings
 
 
 def project_name(name: str, folder: Path, overlay: str) -> str:

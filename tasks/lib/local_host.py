@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, ClassVar
 
 from . import console, process
 from .errors import Failed
-from .settings import ROOT
+from .project.settings import ROOT
 
 if TYPE_CHECKING:
     from invoke import Context
 
     from .local import Running
-    from .settings import Settings
+    from .project.settings import Settings
 
 STATE = ROOT / ".dev"
 LOG, PID, DATA = STATE / "log", STATE / "pid", ROOT / "db.sqlite3"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from . import engine, release, rendering, sites
 from .console import table
 from .errors import REFUSED, Failed
-from .settings import ROOT
+from .project.settings import ROOT
 from .swarm import Swarm
 
 if TYPE_CHECKING:

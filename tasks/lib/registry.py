@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from invoke import Context
     from urllib3 import BaseHTTPResponse
 
-    from .settings import Settings
+    from .project.settings import Settings
 
 INDEXES = (
     "application/vnd.oci.image.index.v1+json",

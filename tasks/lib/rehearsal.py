@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from . import answers, console, credentials, engine, lab_plan, local_docker, process, source
+from . import answers, console, credentials, engine, lab_plan, local_docker, process
 from .errors import Failed
 from .gitlab import BROKEN, STATE, Event, Job, Runner
 from .image import Reference
 from .lab import Lab
+from .project import git
+from .project.settings import MANY, ROOT
 from .registry import Registry
-from .settings import MANY, ROOT
 from .transport import Transport
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ class Stage:
     @property
     def commit(self) -> str:
         """The commit that the clone is at."""
-        return "" if self.ctx.config.run.dry else source.git("rev-parse", "HEAD", root=self.clone)
+        return "" if self.ctx.config.run.dry else git.git("rev-parse", "HEAD", root=self.clone)
 
     def verify(self, act: Act, now: Act) -> None:
         """See that what an act deployed is what another's build made, and that it answers.
@@ -128,7 +129,7 @@ class Stage:
 def staged(ctx: Context, lab: Lab, keep: bool) -> Iterator[Stage]:
     """A clean clone and a lab; both are gone afterwards, unless the lab is kept or was there."""
     began = time.monotonic()
-    if source.read(ROOT).dirty:
+    if git.read(ROOT).dirty:
         console.warn("the commit is rehearsed: what is not committed is left out")
     keep = keep or lab_plan.load(lab.folder) is not None
     with tempfile.TemporaryDirectory(prefix="rehearsal-") as folder:

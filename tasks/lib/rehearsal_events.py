@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from . import answers, source
+from . import answers
 from .errors import REFUSED, Failed
 from .gitlab import Event
+from .project import git
 
 if TYPE_CHECKING:
     from .rehearsal import Act, Stage
@@ -81,5 +82,5 @@ def _press(stage: Stage, act: Act, prefix: str) -> Act:
 
 def _ref(stage: Stage, name: str) -> dict[str, str]:
     """What GitLab says of a branch or tag."""
-    slug = {"CI_COMMIT_REF_NAME": name, "CI_COMMIT_REF_SLUG": source.slug(name)}
+    slug = {"CI_COMMIT_REF_NAME": name, "CI_COMMIT_REF_SLUG": git.slug(name)}
     return slug | {"CI_DEFAULT_BRANCH": stage.main}

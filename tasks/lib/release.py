@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from . import console, source
+from . import console
 from .errors import REFUSED, Failed
 from .image import COMMIT, DIGEST, REVISION_LABEL, TAG, short
+from .project import git
 from .registry import Manifest
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def _names(registry: Registry, ref: str) -> list[str]:
     if len(ref) < 7 or len(short_commit) > 1:
         short_commit = []
     names = [ref] if TAG.fullmatch(ref) else []
-    names += [source.slug(ref), *short_commit, source.full(ref)]
+    names += [git.slug(ref), *short_commit, git.full(ref)]
     return [name for name in dict.fromkeys(names) if name in known]
 
 
@@ -173,7 +174,7 @@ def story(environment: str, old: Candidate | None, new: Candidate) -> list[str]:
         return lines
     try:
         first, last = (each.revision.removesuffix("-dirty") for each in (old, new))
-        return lines + [f"  {commit}" for commit in source.between(first, last)]
+        return lines + [f"  {commit}" for commit in git.between(first, last)]
     except Failed as error:
         return [*lines, f"  the commits in between are not known: {error}"]
 

@@ -14,7 +14,7 @@ from .errors import REFUSED, Failed
 from .swarm import STACK
 
 if TYPE_CHECKING:
-    from .settings import Environment
+    from .project.settings import Environment
     from .swarm import Swarm
 
 # Docker allows 64 characters in the name of a secret, and these are followed by more.

@@ -7,15 +7,16 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from . import console, lock, process
+from . import console, process
 from .errors import Failed
-from .settings import ROOT
+from .project import requirements
+from .project.settings import ROOT
 
 if TYPE_CHECKING:
     from invoke import Context
 
     from .local import Place, Testing
-    from .settings import Settings
+    from .project.settings import Settings
 
 COVERAGE = ROOT / "reports/coverage.xml"
 # pytest's exit statuses: https://docs.pytest.org/en/stable/reference/exit-codes.html
@@ -64,7 +65,7 @@ def pipeline(
     """
     everything = everything or slow
     if everything:
-        lock.install(ctx, "browser", "the browser tests")
+        requirements.install(ctx, "browser", "the browser tests")
     words = ["-m", "pytest", *paths, *options(testing), "--junitxml=reports/pipeline.xml"]
     words += ["-p", "no:django", "-W", "ignore::pytest.PytestConfigWarning"]
     if not slow:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from . import host, logins, registry, sites
 from .errors import refusing
+from .project.settings import Environment, Settings
 from .releases import Releases
-from .settings import Environment, Settings
 from .swarm import Swarm
 
 if TYPE_CHECKING:

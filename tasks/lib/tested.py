@@ -5,17 +5,18 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from . import console, engine, logins, registry, release, source, suite
+from . import console, engine, logins, registry, release, suite
 from .errors import REFUSED, Failed
 from .image import begins
 from .local_docker import Docker
-from .settings import ROOT
+from .project import git
+from .project.settings import ROOT
 
 if TYPE_CHECKING:
     from invoke import Context
 
     from .local import Testing
-    from .settings import Settings
+    from .project.settings import Settings
 
 
 def run(ctx: Context, settings: Settings, ref: str, testing: Testing) -> None:
@@ -61,7 +62,7 @@ def _same_layers(layers: list[str], platforms: list[dict[str, Any]], digest: str
 
 def _same_source(revision: str) -> None:
     """Warn when the tests here are not those of the image's commit."""
-    here = source.read(ROOT)
+    here = git.read(ROOT)
     if revision != here.commit:
         console.warn(f"the tests are of {here.commit[:12]}, the image is of {revision[:12]}")
     elif here.dirty:

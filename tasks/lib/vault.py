@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from .errors import REFUSED, Failed
 
 if TYPE_CHECKING:
-    from .settings import Settings
+    from .project.settings import Settings
 
 
 def known(settings: Settings, name: str) -> None:

@@ -16,7 +16,7 @@ from .errors import Failed
 if TYPE_CHECKING:
     from invoke import Context
 
-    from .lock import Pin
+    from .project.requirements import Pin
 
 
 @dataclass(frozen=True)

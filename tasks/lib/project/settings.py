@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from .errors import REFUSED, Failed
+from ..errors import REFUSED, Failed
 
 if TYPE_CHECKING:
     from invoke import Context
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 FILE = "invoke.yaml"
 # Top-level keys that are Invoke's own.
 INVOKE = {"run", "runners", "sudo", "tasks", "timeouts"}
@@ -150,9 +150,9 @@ def read(ctx: Context, missing_ok: bool = False) -> Settings:
     try:
         return msgspec.convert(values, Settings)
     except msgspec.ValidationError:
-        from . import complaints
+        from . import settings_errors
 
-        lines = complaints.lines(values, Settings, [path for path in files if path.is_file()])
+        lines = settings_errors.lines(values, Settings, [path for path in files if path.is_file()])
         raise Failed("\ninv: ".join(lines), code=REFUSED) from None
 
 

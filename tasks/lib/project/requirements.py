@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import process
-from .errors import Failed
+from .. import process
+from ..errors import Failed
 from .settings import ROOT
 
 if TYPE_CHECKING:

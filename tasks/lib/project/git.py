@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from .errors import REFUSED, Failed
+from ..errors import REFUSED, Failed
 
 
 @dataclass(frozen=True)
