@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import console, engine, logins, sbom
+from . import console, logins, sbom
+from .docker import client
 from .errors import REFUSED, Failed, explain
 from .image import BRANCH_LABEL, COMMIT, Reference, as_tag, begins
 from .project.git import slug
@@ -105,7 +106,7 @@ def local(ctx: Context, settings: Settings, source: Source, options: Options) ->
     """Build into the engine only. Returns the image by its first tag."""
     image = Reference.parse(settings.registry.image)
     names = tags(source, settings.environments)
-    engine.build(ctx, _wanted(settings, source, options, names), {})
+    client.build(ctx, _wanted(settings, source, options, names), {})
     return image.tagged(names[0])
 
 
@@ -149,7 +150,7 @@ def _push(
 
     wanted = _wanted(settings, source, options, [tag], _known(settings, source, registry))
     with logins.logged_in(ctx, registry.login) as env:
-        engine.build(ctx, wanted, env)
+        client.build(ctx, wanted, env)
     if ctx.config.run.dry:
         return registry.find(tag) or Manifest(b"{}", "")
     return registry.manifest(tag)
@@ -191,8 +192,8 @@ def _keep(
     with logins.logged_in(ctx, registry.login) as env:
         for stage in settings.registry.cache:
             name = str(registry.image.tagged(kept(stage)))
-            engine.build(ctx, replace(plain, target=stage, caches=known), env)
-            engine.build(ctx, replace(plain, target=stage, tags=[name]), env)
+            client.build(ctx, replace(plain, target=stage, caches=known), env)
+            client.build(ctx, replace(plain, target=stage, tags=[name]), env)
 
 
 def _wanted(
@@ -201,9 +202,9 @@ def _wanted(
     options: Options,
     names: Sequence[str],
     known: Sequence[str] = (),
-) -> engine.Build:
+) -> client.Build:
     image = Reference.parse(settings.registry.image)
-    return engine.Build(
+    return client.Build(
         folder=ROOT,
         target=RELEASED,
         tags=[str(image.tagged(name)) for name in names],
@@ -220,7 +221,7 @@ def _wanted(
 def bill(ctx: Context, image: Reference, registry: Registry) -> str:
     """The bill of materials of an image, which is fetched when the engine does not have it."""
     with logins.logged_in(ctx, registry.login) as env:
-        return sbom.of(image, engine.output(ctx, str(image), sbom.LIST, env))
+        return sbom.of(image, client.output(ctx, str(image), sbom.LIST, env))
 
 
 def write(files: Mapping[str, str]) -> None:

@@ -7,7 +7,8 @@ import shutil
 import sys
 from dataclasses import dataclass
 
-from . import console, engine, local
+from . import console, local
+from .docker import client
 from .errors import Failed
 from .project import git
 from .project.settings import ROOT, Settings
@@ -27,7 +28,7 @@ class Finding:
 
 def look(settings: Settings) -> list[Finding]:
     """Look at everything that the tasks rely on; nothing is changed."""
-    answer = engine.version()
+    answer = client.version()
     return [
         Finding("ok", "python", f"{platform.python_version()} in {sys.prefix}"),
         Finding("ok", "invoke.yaml", "every key known, every value of its type"),
@@ -56,7 +57,7 @@ def _docker(answer: str) -> Finding:
 
 
 def _plugin(name: str) -> Finding:
-    found = engine.plugin(name)
+    found = client.plugin(name)
     if found:
         return Finding("ok", f"docker {name}", found)
     return Finding("wrong", f"docker {name}", "not there", f"install docker's {name} plugin")

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from . import calls, console, engine, lab_files, lab_plan, lab_sites, lab_swarm, process
+from . import console, lab_files, lab_plan, lab_sites, lab_swarm, process
+from .docker import cli, client
 from .errors import REFUSED, Failed
 from .image import HUB, Reference
 from .lab_plan import Plan
@@ -47,7 +48,7 @@ class Lab:
     def __init__(self, ctx: Context, settings: Settings, name: str) -> None:
         if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name) or len(name) > 30:
             raise Failed(f"no name for a lab: {name!r}", "use a-z, 0-9 and hyphens", REFUSED)
-        if not engine.version():
+        if not client.version():
             raise Failed("no Docker engine answers", "start Docker, or lab/engine up", REFUSED)
         self.ctx, self.settings, self.name = ctx, settings, name
         self.dry = ctx.config.run.dry
@@ -58,7 +59,7 @@ class Lab:
     @cached_property
     def client(self) -> DockerClient:
         """Docker, for this lab's Compose project."""
-        return engine.compose(self.ctx, [self.folder / "compose.yaml"], self.project, {})
+        return client.compose(self.ctx, [self.folder / "compose.yaml"], self.project, {})
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -139,18 +140,18 @@ class Lab:
     def _supply(self, images: list[str]) -> None:
         """Get the images that are not here: pull those of Docker Hub, build the servers'."""
         for image in ["registry:2", *images]:
-            if not engine.has(self.ctx, image):
+            if not client.has(self.ctx, image):
                 console.say(f"pulling {image}")
-                engine.pull(self.ctx, image)
-        if not engine.has(self.ctx, node_image()):
+                client.pull(self.ctx, image)
+        if not client.has(self.ctx, node_image()):
             console.say(f"building {node_image()}")
-            wanted = engine.Build(IMAGES, "node", [node_image()], file="node.Dockerfile")
-            engine.build(self.ctx, wanted, {})
+            wanted = client.Build(IMAGES, "node", [node_image()], file="node.Dockerfile")
+            client.build(self.ctx, wanted, {})
 
     def _wait(self) -> None:
         """Wait until all are healthy. Raises Failed, after its log, for one that is not."""
         up = partial(self.client.compose.up, detach=True, wait=True, quiet=True)
-        if engine.attempt(partial(up, wait_timeout=TIMEOUT)) is not None:
+        if client.attempt(partial(up, wait_timeout=TIMEOUT)) is not None:
             return
         for container in self.client.compose.ps(all=True):
             health = container.state.health
@@ -168,7 +169,7 @@ class Lab:
                 target = Reference(f"localhost:{plan.mirror}", source.path, source.tag)
                 if not Registry(target, Transport(target.host)).digest(target.tag):
                     self.client.image.tag(image, str(target))
-                    pushes[str(target)] = calls.begin(
+                    pushes[str(target)] = cli.begin(
                         [*self.client.docker_cmd, "push", "--quiet", str(target)]
                     )
             yield
@@ -202,7 +203,7 @@ class Lab:
 
     def ask(self, node: str, *words: str) -> str:
         """The same; empty when it fails, or takes as long as a Swarm without a leader does."""
-        return engine.attempt(partial(self._run, node, "timeout", "5", "docker", *words)) or ""
+        return client.attempt(partial(self._run, node, "timeout", "5", "docker", *words)) or ""
 
     # Down.
 
@@ -210,7 +211,7 @@ class Lab:
         """Remove everything; returns whether there was anything."""
         there = self._clear()
         if plan := lab_plan.load(self.folder):
-            engine.forget(self.ctx, plan.host)
+            client.forget(self.ctx, plan.host)
         if not self.dry:
             for file in self.folder.glob("*"):
                 file.unlink()

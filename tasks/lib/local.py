@@ -7,7 +7,8 @@ import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
-from . import console, engine
+from . import console
+from .docker import client
 from .errors import REFUSED, Failed
 from .local_docker import Docker
 from .local_host import Host
@@ -76,7 +77,7 @@ def choose(ctx: Context, settings: Settings, asked: str = "") -> Place:
     wanted = asked or settings.dev.engine
     if wanted not in {"auto", "docker", "host"}:
         raise Failed(f"unknown engine {wanted!r}", "use --engine=docker or --engine=host", REFUSED)
-    version = "" if wanted == "host" else engine.version()
+    version = "" if wanted == "host" else client.version()
     ci = os.environ.get("CI", "").lower() in {"1", "true"}
     if version:
         console.say(f"engine: docker {version}")

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from . import calls, console, engine
+from . import console
+from .docker import cli, client
 from .errors import Failed
 from .project.settings import ROOT
 
@@ -50,7 +51,7 @@ class Docker:
         files = [ROOT / "compose/base.yml", ROOT / f"compose/{overlay}.yml"]
         ids = {"APP_UID": os.getuid(), "APP_GID": os.getgid()}
         variables = {key: str(value) for key, value in {**ids, **env}.items()}
-        return engine.compose(
+        return client.compose(
             self.ctx, files, project, {"IMAGE": self.image or project, **variables}
         )
 
@@ -68,7 +69,7 @@ class Docker:
             DEBUG_PORT=running.debugport,
             DEBUGGER="1" if running.debugger else "",
         )
-        status = engine.attach(
+        status = client.attach(
             project, "up", "--build", "--detach", "--remove-orphans", "--wait",
             "--wait-timeout", str(self.settings.dev.timeout),
         )  # fmt: skip
@@ -113,7 +114,7 @@ class Docker:
     def logs(self, follow: bool, tail: int) -> None:
         """Print the log of all services."""
         words = ["--follow"] if follow else []
-        engine.attach(self._compose("dev"), "logs", "--tail", str(tail), *words)
+        client.attach(self._compose("dev"), "logs", "--tail", str(tail), *words)
 
     def manage(self, words: list[str]) -> int:
         """Run manage.py in the running app, or in a container for this once."""
@@ -121,7 +122,7 @@ class Docker:
         tty = [] if sys.stdin.isatty() else ["-T"]
         running = any(each.state.running for each in project.compose.ps(["app"]))
         how = ["exec"] if running else ["run", "--rm", "--build"]
-        return engine.attach(project, *how, *tty, "app", "python", "manage.py", *words)
+        return client.attach(project, *how, *tty, "app", "python", "manage.py", *words)
 
     def psql(self) -> int:
         """Open psql in the database's container."""
@@ -130,7 +131,7 @@ class Docker:
         if not project.compose.ps(["db"]):
             raise Failed("the database is not running", "inv dev --detach")
         psql = 'psql -U "$POSTGRES_USER" "$POSTGRES_DB"'
-        return engine.attach(project, "exec", *tty, "db", "sh", "-c", psql)
+        return client.attach(project, "exec", *tty, "db", "sh", "-c", psql)
 
     def test(self, words: list[str], keep: bool = False) -> int:
         """Run Python in the test stage, on PostgreSQL and Redis made for it."""
@@ -139,14 +140,14 @@ class Docker:
         tty = [] if sys.stdout.isatty() else ["-T"]
         # The servers start while the image is made.
         up = ["--progress", "quiet", "up", "--detach", "db", "redis"]
-        servers = calls.begin([*project.client_config.docker_compose_cmd, *up])
+        servers = cli.begin([*project.client_config.docker_compose_cmd, *up])
         try:
             if self.make:
                 self.make()
-            elif engine.attach(project, "build", "--quiet", "app"):
+            elif client.attach(project, "build", "--quiet", "app"):
                 raise Failed("the image does not build: see above", "mend what it says")
             servers.wait()
-            return engine.attach(project, "run", "--rm", *tty, "app", "python", *words)
+            return client.attach(project, "run", "--rm", *tty, "app", "python", *words)
         finally:
             servers.wait()
             if not keep:

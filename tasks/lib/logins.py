@@ -9,8 +9,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from . import credentials, engine, files
-from .calls import call, told
+from . import credentials, files
+from .docker import client
+from .docker.cli import call, told
 from .errors import Failed
 
 if TYPE_CHECKING:
@@ -24,9 +25,9 @@ def logged_in(ctx: Context, login: credentials.Login | None) -> Iterator[dict[st
     A login that docker has stored itself is used as it is. Any other goes into a private
     configuration folder, with all else that the user's own has, and is gone afterwards.
     """
-    if engine.is_service():
+    if client.is_service():
         # The first that a job does with it: it may have only just been started.
-        engine.version()
+        client.version()
     if login is None or login.stored:
         yield {}
         return

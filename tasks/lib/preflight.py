@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from . import engine, release, rendering, sites
+from . import release, rendering, sites
 from .console import table
+from .docker import client
 from .errors import REFUSED, Failed
 from .project.settings import ROOT
 from .swarm import Swarm
@@ -66,7 +67,7 @@ def render(there: Target, image: Candidate) -> Stack:
     versions = {key: names[0] for key, names in there.swarm.secrets(there.stack).items()}
     known = {key: versions.get(key, "") for key in there.settings.deploy.secrets}
     files = [*FILES, *([EXTERNAL] if ELSEWHERE in there.settings.deploy.secrets else [])]
-    project = engine.compose(there.ctx, [ROOT / file for file in files], there.stack, env)
+    project = client.compose(there.ctx, [ROOT / file for file in files], there.stack, env)
     config: Any = project.compose.config(return_json=True)
     return rendering.render(config, there.stack, name, known)
 

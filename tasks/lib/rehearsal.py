@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from . import answers, console, credentials, engine, lab_plan, local_docker, process
+from . import answers, console, credentials, lab_plan, local_docker, process
+from .docker import client
 from .errors import Failed
 from .gitlab import BROKEN, STATE, Event, Job, Runner
 from .image import Reference
@@ -147,8 +148,8 @@ def staged(ctx: Context, lab: Lab, keep: bool) -> Iterator[Stage]:
             yield stage
         finally:
             image = local_docker.project_name(lab.settings.project.name, clone, "test")
-            if engine.has(ctx, image):
-                engine.remove(ctx, image)
+            if client.has(ctx, image):
+                client.remove(ctx, image)
             if not keep:
                 lab.down()
 

@@ -6,7 +6,8 @@ import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from . import calls, console, jobs, lease, prepare, process, releases
+from . import console, jobs, lease, prepare, process, releases
+from .docker import cli
 from .errors import REFUSED, Failed
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def logs(there: Target, service: str, wanted: Lines) -> None:
         raise Failed(what, f"there are: {', '.join(sorted(known)) or 'none'}", REFUSED)
     options = ["--follow"] if wanted.follow else []
     options += ["--tail", str(wanted.tail)] + (["--since", wanted.since] if wanted.since else [])
-    call = calls.call(there.ctx, there.swarm.env)
+    call = cli.call(there.ctx, there.swarm.env)
     children = [
         subprocess.Popen([*call, "service", "logs", *options, f"{there.stack}_{name}"])
         for name in names

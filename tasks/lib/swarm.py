@@ -8,7 +8,8 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from . import calls, engine, files
+from . import files
+from .docker import cli, client
 from .errors import REFUSED, Failed
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class Swarm:
 
     def ask(self, *words: str, text: str = "") -> str:
         """What a docker command prints."""
-        return engine.ask(self._ctx, self.env, *words, text=text)
+        return client.ask(self._ctx, self.env, *words, text=text)
 
     def look(self, *words: str) -> str:
         """What a docker command prints that changes nothing; tried again when it fails."""
@@ -97,7 +98,7 @@ class Swarm:
         found: dict[str, Any] = json.loads(self.ask(*words))
         # To docker 26 it is no failure when the engine does not answer.
         if complaints := found.get("ServerErrors"):
-            raise engine.failure(["docker", *words], 1, "\n".join(complaints).encode())
+            raise client.failure(["docker", *words], 1, "\n".join(complaints).encode())
         return found
 
     def nodes(self) -> list[dict[str, Any]]:
@@ -154,9 +155,9 @@ class Swarm:
     def logs(self, name: str, lines: int | str = "all") -> list[str]:
         """The last lines that a service or one of its tasks logged; none when they are gone."""
         words = ("service", "logs", "--raw", "--tail", str(lines), name)
-        command = [*calls.call(self._ctx, self.env), *words]
+        command = [*cli.call(self._ctx, self.env), *words]
         try:
-            return again(lambda: engine.both(command))
+            return again(lambda: client.both(command))
         except Exception as error:
             return str(getattr(error, "stderr", "") or "").splitlines()
 

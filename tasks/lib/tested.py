@@ -5,7 +5,8 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from . import console, engine, logins, registry, release, suite
+from . import console, logins, registry, release, suite
+from .docker import client
 from .errors import REFUSED, Failed
 from .image import begins
 from .local_docker import Docker
@@ -33,20 +34,20 @@ def run(ctx: Context, settings: Settings, ref: str, testing: Testing) -> None:
     console.step(f"the app's tests on {place.image.at(digest)}")
     _same_source(image.revision)
     name = f"{settings.project.name}-tested-{uuid.uuid4().hex[:12]}"
-    wanted = engine.Build(ROOT, "test", [name], args={"TESTED": str(place.image.at(digest))})
+    wanted = client.Build(ROOT, "test", [name], args={"TESTED": str(place.image.at(digest))})
 
     def make() -> None:
         with logins.logged_in(ctx, place.login) as env:
-            engine.build(ctx, wanted, env)
+            client.build(ctx, wanted, env)
         if not ctx.config.run.dry:
-            _same_layers(engine.layers(ctx, name), place.platforms(image.manifest), digest)
+            _same_layers(client.layers(ctx, name), place.platforms(image.manifest), digest)
 
     try:
         package = settings.project.package
         failures = suite.app(Docker(ctx, settings, name, make), [package], testing, settings)
         suite.conclude(failures, package, counted=True)
     finally:
-        engine.remove(ctx, name)
+        client.remove(ctx, name)
     console.say(f"marked as tested: {release.mark_tested(place, digest)}")
 
 

@@ -10,12 +10,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import console, echo
+from .. import console
+from . import dry_run
 
 if TYPE_CHECKING:
     from invoke import Context
 
-ECHO = Path(__file__).with_name("echo.py")
+ECHO = Path(__file__).with_name("dry_run.py")
 
 
 def call(ctx: Context, env: Mapping[str, str | None]) -> list[str]:
@@ -39,7 +40,7 @@ def told(command: Sequence[str]) -> list[str]:
     words = [str(word) for word in command]
     if words[:2] == [sys.executable, str(ECHO)]:
         mode, *said = words[2:]
-        if mode == "echo" or not echo.runs(mode, said):
+        if mode == "echo" or not dry_run.runs(mode, said):
             console.say(console.colour(shlex.join(said), 1))
     return words
 

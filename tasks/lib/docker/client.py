@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import process
-from .calls import call, told
-from .errors import REFUSED, Failed
+from .. import process
+from ..errors import REFUSED, Failed
+from .cli import call, told
 
 if TYPE_CHECKING:
     from invoke import Context
