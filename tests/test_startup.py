@@ -40,7 +40,7 @@ def test_a_release_loads_neither_dockers_nor_the_servers_doors():
         "import sys; from tasks import publish\n"
         "from tasks.lib import registry, release\n"
         "from tasks.lib.project import settings\n"
-        "print({'tasks.lib.docker.client', 'tasks.lib.host', 'urllib3'} & set(sys.modules))"
+        "print({'tasks.lib.docker.client', 'tasks.lib.ssh.host', 'urllib3'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout.strip() == "set()", done.stderr

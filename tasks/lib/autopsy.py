@@ -11,7 +11,7 @@ from .errors import explain
 from .swarm import Swarm
 
 if TYPE_CHECKING:
-    from .host import Host
+    from .ssh.host import Host
     from .target import Target
 
 

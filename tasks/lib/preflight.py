@@ -16,9 +16,9 @@ from .project.settings import ROOT
 from .swarm import Swarm
 
 if TYPE_CHECKING:
-    from .host import Host
     from .release import Candidate
     from .releases import Release
+    from .ssh.host import Host
     from .stack import Stack
     from .target import Target
 

@@ -11,7 +11,7 @@ from . import lease, stack
 from .errors import REFUSED, Failed
 
 if TYPE_CHECKING:
-    from .host import Host
+    from .ssh.host import Host
 
 READ = (
     'cd "$1/releases" 2>/dev/null || exit 0; for each in */release.json; do cat "$each"; echo; done'
@@ -99,7 +99,7 @@ class Releases:
 
     def stack(self, release: Release, name: str) -> stack.Stack:
         """The stack of a release. Raises Failed when it is not there."""
-        from .host import CommandFailed
+        from .ssh.host import CommandFailed
 
         try:
             text = self._host.run(STACK, self._path, str(release.number), changes=False)

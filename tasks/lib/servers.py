@@ -9,7 +9,7 @@ from .errors import Failed
 from .swarm import Swarm
 
 if TYPE_CHECKING:
-    from .host import Host
+    from .ssh.host import Host
     from .target import Target
 
 # The address by which we reached the server: the others reach it there, too.

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from . import host, logins, registry, sites
+from . import logins, registry, sites
 from .errors import refusing
 from .project.settings import Environment, Settings
 from .releases import Releases
+from .ssh import host
 from .swarm import Swarm
 
 if TYPE_CHECKING:

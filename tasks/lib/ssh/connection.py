@@ -10,7 +10,7 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from .errors import REFUSED, Failed
+from ..errors import REFUSED, Failed
 
 if TYPE_CHECKING:
     from paramiko import Channel, PKey, Transport

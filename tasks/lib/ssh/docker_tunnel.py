@@ -10,7 +10,7 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
-from . import files
+from .. import files
 
 if TYPE_CHECKING:
     from paramiko import Channel

@@ -11,9 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from . import console, ssh
-from .errors import REFUSED, Failed
-from .relay import Relay
+from .. import console
+from ..errors import REFUSED, Failed
+from . import connection
+from .docker_tunnel import Relay
 
 if TYPE_CHECKING:
     from invoke import Context
@@ -48,12 +49,12 @@ class Host:
     def open(self) -> None:
         """Connect. Raises Failed, with what to do, when that does not work."""
         self.close()
-        self._connection = ssh.connection(self.name, self._env)
-        with ssh.explained(self.name):
+        self._connection = connection.connection(self.name, self._env)
+        with connection.explained(self.name):
             self._connection.open()
         transport = self._connection.transport
-        ssh.tune(transport.sock)
-        threading.Thread(target=ssh.keep_alive, args=(transport,), daemon=True).start()
+        connection.tune(transport.sock)
+        threading.Thread(target=connection.keep_alive, args=(transport,), daemon=True).start()
 
     def close(self) -> None:
         """End the connection, and its way there."""
@@ -70,8 +71,8 @@ class Host:
             if transport is None or not transport.is_active():
                 self._open_again()
                 transport = self._connection.transport
-        with ssh.explained(self.name):
-            return ssh.channel(transport)
+        with connection.explained(self.name):
+            return connection.channel(transport)
 
     def _open_again(self) -> None:
         if self._failed and time.monotonic() - self._failed[0] < RECENT:
@@ -98,7 +99,7 @@ class Host:
         if changes and run.dry:
             return ""
         channel = self.session()
-        with ssh.explained(self.name):
+        with connection.explained(self.name):
             channel.settimeout(COMMAND)
             channel.exec_command(shlex.join(["sh", "-c", script, "inv", *arguments]))
             _send(channel, text)
@@ -160,7 +161,7 @@ def connected(
         grave = [
             each
             for number, each in enumerate(problems)
-            if each and (number == 0 or not isinstance(each, ssh.Silent))
+            if each and (number == 0 or not isinstance(each, connection.Silent))
         ]
         if grave:
             raise Failed("\ninv: ".join(map(str, grave)), code=REFUSED)

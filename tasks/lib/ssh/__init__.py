@@ -1,0 +1,1 @@
+"""The one door to servers: SSH connections, commands, and docker through them."""
