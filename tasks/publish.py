@@ -13,10 +13,11 @@ def login(ctx: Context) -> None:
 
     Example: inv login
     """
-    from .lib import console, logins, registry
+    from .lib import console, logins
     from .lib.project import settings
+    from .lib.registry.client import connect
 
-    place = registry.connect(ctx, settings.read(ctx))
+    place = connect(ctx, settings.read(ctx))
     place.check()
     with logins.logged_in(ctx, place.login):
         who = (
@@ -52,8 +53,9 @@ def build(
 
     Example: inv build --push --digest-file reports/digest
     """
-    from .lib import builds, console, registry
+    from .lib import builds, console
     from .lib.project import git, settings
+    from .lib.registry.client import connect
 
     facts = settings.read(ctx)
     origin = git.read(settings.ROOT)
@@ -63,7 +65,7 @@ def build(
     if not push:
         console.result(builds.local(ctx, facts, origin, options))
         return
-    place = registry.connect(ctx, facts)
+    place = connect(ctx, facts)
     image = builds.publish(ctx, facts, origin, options, place)
     builds.write({digest_file: f"{image.digest}\n", dotenv: builds.dotenv(image, origin)})
     if sbom and not ctx.config.run.dry:
@@ -83,12 +85,13 @@ def release(ctx: Context, env: str = "", ref: str = "", force: str = "") -> None
 
     Example: inv release --env=staging --ref=main
     """
-    from .lib import console, registry, release
+    from .lib import console, release
     from .lib.project import git, settings
+    from .lib.registry.client import connect
 
     facts = settings.read(ctx)
     facts.environment(env)
-    place = registry.connect(ctx, facts)
+    place = connect(ctx, facts)
     found = release.find(place, ref or git.read(settings.ROOT).commit)
     for line in release.make_current(place, env, found, force):
         console.say(line)
@@ -101,11 +104,12 @@ def images(ctx: Context) -> None:
 
     Example: inv images
     """
-    from .lib import console, inventory, registry
+    from .lib import console, inventory
     from .lib.project import settings
+    from .lib.registry.client import connect
 
     facts = settings.read(ctx)
-    found = inventory.read(registry.connect(ctx, facts))
+    found = inventory.read(connect(ctx, facts))
     console.result(inventory.table(found, facts.environments))
 
 
@@ -115,11 +119,12 @@ def prune(ctx: Context, keep: int = 20, yes: bool = False) -> None:
 
     Example: inv images.prune --keep 20
     """
-    from .lib import console, errors, inventory, registry
+    from .lib import console, errors, inventory
     from .lib.project import settings
+    from .lib.registry.client import connect
 
     facts = settings.read(ctx)
-    place = registry.connect(ctx, facts)
+    place = connect(ctx, facts)
     old = inventory.prunable(inventory.read(place), keep, facts.environments)
     if not old:
         console.say("nothing to delete")

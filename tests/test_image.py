@@ -8,8 +8,8 @@ import pytest
 
 from tasks.lib import builds
 from tasks.lib.errors import Failed
-from tasks.lib.image import Reference, as_tag, begins
 from tasks.lib.project.git import Source
+from tasks.lib.registry.reference import Reference, as_tag, begins
 
 DIGEST = f"sha256:{'a' * 64}"
 COMMIT = "0123456789" * 4

@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tasks.lib import credentials, inventory, transport
+from tasks.lib import inventory
 from tasks.lib.errors import Failed
 from tasks.lib.inventory import Stored
+from tasks.lib.registry import credentials, session
 
 HOST = "registry.example.com:5000"
 GITLAB = {"CI_REGISTRY": HOST, "CI_REGISTRY_USER": "job", "CI_REGISTRY_PASSWORD": "p"}
@@ -43,12 +44,12 @@ def docker(tmp_path):
     ],
 )
 def test_http_is_for_this_machine_and_for_what_is_called_insecure(host, insecure, ca, expected):
-    assert transport.plain(host, insecure, ca) == expected
+    assert session.plain(host, insecure, ca) == expected
 
 
 def test_a_missing_file_of_an_authority_is_named(tmp_path):
     with pytest.raises(Failed, match=r"no such file: .*/ca\.pem - correct registry\.ca"):
-        transport.Transport(HOST, ca=str(tmp_path / "ca.pem")).ask("GET", "/v2/")
+        session.Transport(HOST, ca=str(tmp_path / "ca.pem")).ask("GET", "/v2/")
 
 
 def auth(user: str, password: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from tasks.lib import sbom
-from tasks.lib.image import Reference
+from tasks.lib.registry.reference import Reference
 
 LISTED = """\
 pypi\tDjango\t5.2.1\t

@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from tasks.lib import answers, http_client
-from tasks.lib.credentials import Login
 from tasks.lib.errors import Failed
-from tasks.lib.transport import Transport
+from tasks.lib.registry.credentials import Login
+from tasks.lib.registry.session import Transport
 
 LOGIN = http_client.basic("me", "a $ecret: with signs")
 

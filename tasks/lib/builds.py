@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 from . import console, logins, sbom
 from .docker import client
 from .errors import REFUSED, Failed, explain
-from .image import BRANCH_LABEL, COMMIT, Reference, as_tag, begins
 from .project.git import slug
 from .project.settings import ROOT
+from .registry.reference import BRANCH_LABEL, COMMIT, Reference, as_tag, begins
 
 if TYPE_CHECKING:
     from invoke import Context
 
     from .project.git import Source
     from .project.settings import Settings
-    from .registry import Manifest, Registry
+    from .registry.client import Manifest, Registry
 
 # The Dockerfile's stage that is released.
 RELEASED = "runtime"
@@ -146,7 +146,7 @@ def _again(source: Source, options: Options) -> bool:
 def _push(
     ctx: Context, settings: Settings, source: Source, options: Options, registry: Registry, tag: str
 ) -> Manifest:
-    from .registry import Manifest
+    from .registry.client import Manifest
 
     wanted = _wanted(settings, source, options, [tag], _known(settings, source, registry))
     with logins.logged_in(ctx, registry.login) as env:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from . import console
 from .builds import OURS
-from .image import BRANCH_LABEL, COMMIT, REVISION_LABEL, short
+from .registry.reference import BRANCH_LABEL, COMMIT, REVISION_LABEL, short
 
 if TYPE_CHECKING:
-    from .registry import Manifest, Registry
+    from .registry.client import Manifest, Registry
 
 NOTES = tuple(f"{mark}-" for mark in OURS if mark != "tested")
 

@@ -17,12 +17,12 @@ import yaml
 from . import console, lab_files, lab_plan, lab_sites, lab_swarm, process
 from .docker import cli, client
 from .errors import REFUSED, Failed
-from .image import HUB, Reference
 from .lab_plan import Plan
 from .local_docker import project_name
 from .project.settings import ROOT
-from .registry import Registry
-from .transport import Transport
+from .registry.client import Registry
+from .registry.reference import HUB, Reference
+from .registry.session import Transport
 
 if TYPE_CHECKING:
     from invoke import Context

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from . import console, lab_files, lab_plan, lab_swarm
-from .credentials import Login
 from .errors import Failed
 from .lab import Lab
 from .lab_plan import Plan
-from .transport import Transport
+from .registry.credentials import Login
+from .registry.session import Transport
 
 HEADS = ("WHAT", "STATE", "WHERE", "MORE")
 Row = tuple[str, str, str, str]

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from . import answers, lease
 from .console import table
-from .image import short
 from .progress import Progress, standing
+from .registry.reference import short
 from .releases import RUNNING, Release
 from .stack import RELEASE
 

@@ -13,16 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from . import answers, console, credentials, lab_plan, local_docker, process
+from . import answers, console, lab_plan, local_docker, process
 from .docker import client
 from .errors import Failed
 from .gitlab import BROKEN, STATE, Event, Job, Runner
-from .image import Reference
 from .lab import Lab
 from .project import git
 from .project.settings import MANY, ROOT
-from .registry import Registry
-from .transport import Transport
+from .registry import credentials
+from .registry.client import Registry
+from .registry.reference import Reference
+from .registry.session import Transport
 
 if TYPE_CHECKING:
     from invoke import Context

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from . import rehearsal_logs
 from .console import colour, table
 from .gitlab import BROKEN, PASSED, WARNED
-from .image import short
+from .registry.reference import short
 
 if TYPE_CHECKING:
     from .gitlab import Job

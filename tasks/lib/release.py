@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 from . import console
 from .errors import REFUSED, Failed
-from .image import COMMIT, DIGEST, REVISION_LABEL, TAG, short
 from .project import git
-from .registry import Manifest
+from .registry.client import Manifest
+from .registry.reference import COMMIT, DIGEST, REVISION_LABEL, TAG, short
 
 if TYPE_CHECKING:
-    from .registry import Registry
+    from .registry.client import Registry
 
 EMPTY = "application/vnd.oci.empty.v1+json"
 KIND = "application/vnd.oci.image.manifest.v1+json"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import REFUSED, Failed
-from .image import DIGEST
+from .registry.reference import DIGEST
 from .stack import Stack
 
 # What `docker stack deploy` does not take or would only warn of. Its reference:

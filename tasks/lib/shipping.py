@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from . import answers, autopsy, console, hooks, jobs, prepare, progress, releases, rollout, stack
 from .errors import Failed, explain
-from .image import short
 from .lease import Lost
+from .registry.reference import short
 from .release import move
 from .releases import FAILED, GOOD, RUNNING, UNDONE, Release
 

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from . import logins, registry, sites
+from . import logins, sites
 from .errors import refusing
 from .project.settings import Environment, Settings
+from .registry.client import Registry, connect
 from .releases import Releases
 from .ssh import host
 from .swarm import Swarm
@@ -36,7 +37,7 @@ class Target:
     environment: Environment
     hosts: list[host.Host]
     swarm: Swarm
-    registry: registry.Registry
+    registry: Registry
 
     @property
     def stack(self) -> str:
@@ -77,7 +78,7 @@ def reach(
     environment = settings.environment(name)
     with ExitStack() as stack:
         with refusing():
-            place = registry.connect(ctx, settings)
+            place = connect(ctx, settings)
             hosts = stack.enter_context(host.connected(ctx, environment.hosts, env))
             config = stack.enter_context(logins.lent(place.login))
             there = stack.enter_context(hosts[0].docker())

@@ -5,13 +5,14 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from . import console, logins, registry, release, suite
+from . import console, logins, release, suite
 from .docker import client
 from .errors import REFUSED, Failed
-from .image import begins
 from .local_docker import Docker
 from .project import git
 from .project.settings import ROOT
+from .registry.client import connect
+from .registry.reference import begins
 
 if TYPE_CHECKING:
     from invoke import Context
@@ -28,7 +29,7 @@ def run(ctx: Context, settings: Settings, ref: str, testing: Testing) -> None:
     """
     if testing.paths or testing.pattern:
         raise Failed("an image is tested whole", "leave out --path and --pattern", REFUSED)
-    place = registry.connect(ctx, settings)
+    place = connect(ctx, settings)
     image = release.resolve(place, ref.rpartition("@")[2])
     digest = image.manifest.digest
     console.step(f"the app's tests on {place.image.at(digest)}")

@@ -16,10 +16,10 @@ from pathlib import Path
 import bcrypt
 import pytest
 
-from tasks.lib.credentials import Login
-from tasks.lib.image import Reference
-from tasks.lib.registry import Registry
-from tasks.lib.transport import Transport
+from tasks.lib.registry.client import Registry
+from tasks.lib.registry.credentials import Login
+from tasks.lib.registry.reference import Reference
+from tasks.lib.registry.session import Transport
 from tests.conftest import free_port
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -24,12 +24,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from tasks.lib import release
-from tasks.lib.credentials import Login
 from tasks.lib.errors import Failed
-from tasks.lib.image import Reference
-from tasks.lib.registry import Registry
-from tasks.lib.registry import digest as digest_of
-from tasks.lib.transport import Transport
+from tasks.lib.registry.client import Registry
+from tasks.lib.registry.client import digest as digest_of
+from tasks.lib.registry.credentials import Login
+from tasks.lib.registry.reference import Reference
+from tasks.lib.registry.session import Transport
 
 from .conftest import PASSWORD, USER, git, htpasswd, serve, until
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tasks.lib import release
-from tasks.lib.registry import INDEXES, Manifest
+from tasks.lib.registry.client import INDEXES, Manifest
 
 from .conftest import git
 

@@ -19,11 +19,11 @@ from typing import Any
 import yaml
 
 from tasks.lib import release
-from tasks.lib.credentials import Login
 from tasks.lib.errors import Failed
-from tasks.lib.image import Reference
-from tasks.lib.registry import Registry
-from tasks.lib.transport import Transport
+from tasks.lib.registry.client import Registry
+from tasks.lib.registry.credentials import Login
+from tasks.lib.registry.reference import Reference
+from tasks.lib.registry.session import Transport
 
 from .load import Load
 

@@ -14,12 +14,12 @@ import pytest
 import yaml
 from invoke import Context
 
-from tasks.lib.credentials import Login
 from tasks.lib.gitlab_tool import TOOL, install
-from tasks.lib.image import Reference
-from tasks.lib.registry import Registry
+from tasks.lib.registry.client import Registry
+from tasks.lib.registry.credentials import Login
+from tasks.lib.registry.reference import Reference
+from tasks.lib.registry.session import Transport
 from tasks.lib.release import is_tested
-from tasks.lib.transport import Transport
 
 from .conftest import started
 from .support import Exports, docker, git

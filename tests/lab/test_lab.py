@@ -18,9 +18,9 @@ import paramiko
 import pytest
 import yaml
 
-from tasks.lib.image import Reference
-from tasks.lib.registry import Registry
-from tasks.lib.transport import Transport
+from tasks.lib.registry.client import Registry
+from tasks.lib.registry.reference import Reference
+from tasks.lib.registry.session import Transport
 
 from .conftest import ROOT, Exports, inv, must, new_name, variables
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
-from .errors import REFUSED, Failed
+from ..errors import REFUSED, Failed
 
 HUB = "docker.io"
 BRANCH_LABEL = "org.opencontainers.image.ref.name"

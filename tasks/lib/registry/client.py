@@ -11,16 +11,16 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urljoin, urlsplit
 
+from ..errors import Failed
 from . import credentials
-from .errors import Failed
-from .image import Reference
-from .transport import Transport
+from .reference import Reference
+from .session import Transport
 
 if TYPE_CHECKING:
     from invoke import Context
     from urllib3 import BaseHTTPResponse
 
-    from .project.settings import Settings
+    from ..project.settings import Settings
 
 INDEXES = (
     "application/vnd.oci.image.index.v1+json",

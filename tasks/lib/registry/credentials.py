@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .errors import Failed
-from .image import HUB
+from ..errors import Failed
+from .reference import HUB
 
 # GitLab's variables, in this order: the job's own login, and a deploy token's.
 PAIRS = (

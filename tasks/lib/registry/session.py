@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit
 
-from . import console, http_client
-from .errors import REFUSED, Failed
-from .image import HUB
+from .. import console, http_client
+from ..errors import REFUSED, Failed
+from .reference import HUB
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse

@@ -1,0 +1,1 @@
+"""The one door to the registry: references, credentials, its HTTP API."""
