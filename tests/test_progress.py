@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tasks.lib import autopsy, jobs, progress, swarm
+from tasks.lib import autopsy
+from tasks.lib.orchestrators.swarm import client, jobs, progress
 
 NEW = {"Image": "app@sha256:new", "StopGracePeriod": progress.GRACE, "DNSConfig": {}}
 OLD = {"Image": "app@sha256:old"}
@@ -129,12 +130,12 @@ def test_what_is_on_its_way_is_listed_alike_and_an_error_may_have_lines():
         't2\tRunning\tRunning less than a second ago\t""\n'
         't3\tShutdown\tFailed 5 seconds ago\t"\\"one\\n\\ttwo\\""\n'
     )
-    found = swarm.listing(shown)
-    assert found["t1"] == swarm.Listed("Running", "", '""')
+    found = client.listing(shown)
+    assert found["t1"] == client.Listed("Running", "", '""')
     assert found["t2"].state == "Running"
     assert (found["t3"].meant, found["t3"].state) == ("Shutdown", "Failed")
     assert json.loads(found["t3"].error) == '"one\n\ttwo"'
-    assert swarm.listing(shown.replace("Preparing 2", "Starting 9")) == found
+    assert client.listing(shown.replace("Preparing 2", "Starting 9")) == found
 
 
 def test_a_job_has_ended_when_every_task_is_complete():

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tasks.lib import rendering, stack
 from tasks.lib.errors import Failed
+from tasks.lib.orchestrators.swarm import rendering, stack
 
 IMAGE = "registry.example.com/app@sha256:" + "a" * 64
 SECRETS = {"KEY": "site_KEY_v3"}

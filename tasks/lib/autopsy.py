@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import console
 from .errors import explain
-from .swarm import Swarm
+from .orchestrators.swarm.client import Swarm
 
 if TYPE_CHECKING:
     from .ssh.host import Host

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from . import answers, lease
 from .console import table
-from .progress import Progress, standing
+from .orchestrators.swarm.progress import Progress, standing
+from .orchestrators.swarm.stack import RELEASE
 from .registry.reference import short
 from .releases import RUNNING, Release
-from .stack import RELEASE
 
 if TYPE_CHECKING:
     from .target import Target

@@ -8,18 +8,19 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from . import release, rendering, sites
+from . import release, sites
 from .console import table
 from .docker import client
 from .errors import REFUSED, Failed
+from .orchestrators.swarm import rendering
+from .orchestrators.swarm.client import Swarm
 from .project.settings import ROOT
-from .swarm import Swarm
 
 if TYPE_CHECKING:
+    from .orchestrators.swarm.stack import Stack
     from .release import Candidate
     from .releases import Release
     from .ssh.host import Host
-    from .stack import Stack
     from .target import Target
 
 # Of Docker: the first whose client leaves a stack to itself, `stack deploy --detach`

@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import console, jobs, rollout
+from . import console, rollout
 from .errors import explain
+from .orchestrators.swarm import jobs
 
 if TYPE_CHECKING:
     from .lease import Lease
-    from .stack import Stack
+    from .orchestrators.swarm.stack import Stack
     from .target import Target
 
 # The jobs.

@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from . import lease, stack
+from . import lease
 from .errors import REFUSED, Failed
+from .orchestrators.swarm import stack
 
 if TYPE_CHECKING:
     from .ssh.host import Host

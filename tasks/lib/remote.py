@@ -6,9 +6,10 @@ import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from . import console, jobs, lease, prepare, process, releases
+from . import console, lease, prepare, process, releases
 from .docker import cli
 from .errors import REFUSED, Failed
+from .orchestrators.swarm import jobs
 
 if TYPE_CHECKING:
     from .target import Target

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from . import console, jobs, servers, vault
+from . import console, servers, vault
 from .errors import Failed, explain
+from .orchestrators.swarm import jobs
+from .orchestrators.swarm.client import STACK, Swarm
 from .preflight import ELSEWHERE
-from .swarm import STACK, Swarm
 
 if TYPE_CHECKING:
     from .target import Target

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from . import console
 from .errors import Failed
-from .progress import Progress, Snapshot, describe, judge
-from .swarm import Swarm, Watched
+from .orchestrators.swarm.client import Swarm, Watched
+from .orchestrators.swarm.progress import Progress, Snapshot, describe, judge
 
 if TYPE_CHECKING:
     from .lease import Lease
-    from .stack import Stack
+    from .orchestrators.swarm.stack import Stack
     from .target import Target
 
 # Seconds between two looks, and while all is well: each look costs the server some work, too.

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from .errors import Failed
-from .swarm import Swarm
+from .orchestrators.swarm.client import Swarm
 
 if TYPE_CHECKING:
     from .ssh.host import Host

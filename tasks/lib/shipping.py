@@ -8,17 +8,18 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from . import answers, autopsy, console, hooks, jobs, prepare, progress, releases, rollout, stack
+from . import answers, autopsy, console, hooks, prepare, releases, rollout
 from .errors import Failed, explain
 from .lease import Lost
+from .orchestrators.swarm import jobs, progress, stack
 from .registry.reference import short
 from .release import move
 from .releases import FAILED, GOOD, RUNNING, UNDONE, Release
 
 if TYPE_CHECKING:
     from .lease import Lease
+    from .orchestrators.swarm.stack import Stack
     from .release import Candidate
-    from .stack import Stack
     from .target import Target
 
 PERSON = 3

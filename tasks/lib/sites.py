@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from .errors import REFUSED, Failed
-from .swarm import STACK
+from .orchestrators.swarm.client import STACK
 
 if TYPE_CHECKING:
+    from .orchestrators.swarm.client import Swarm
     from .project.settings import Environment
-    from .swarm import Swarm
 
 # Docker allows 64 characters in the name of a secret, and these are followed by more.
 LONGEST = 24

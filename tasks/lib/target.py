@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from . import logins, sites
 from .errors import refusing
+from .orchestrators.swarm.client import Swarm
 from .project.settings import Environment, Settings
 from .registry.client import Registry, connect
 from .releases import Releases
 from .ssh import host
-from .swarm import Swarm
 
 if TYPE_CHECKING:
     from invoke import Context

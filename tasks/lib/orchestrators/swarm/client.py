@@ -8,9 +8,9 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from . import files
-from .docker import cli, client
-from .errors import REFUSED, Failed
+from ... import files
+from ...docker import cli, client
+from ...errors import REFUSED, Failed
 
 if TYPE_CHECKING:
     from invoke import Context

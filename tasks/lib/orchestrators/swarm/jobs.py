@@ -8,15 +8,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from . import console, stack
-from .errors import Failed
+from ... import console
+from ...errors import Failed
+from . import stack
+from .client import STACK, Watched, again
 from .progress import ENDED_BADLY, describe
-from .swarm import STACK, Watched, again
 
 if TYPE_CHECKING:
-    from .lease import Lease
+    from ...lease import Lease
+    from .client import Swarm
     from .stack import Stack
-    from .swarm import Swarm
 
 POLL = 0.3
 # Seconds after which a quiet job is asked what it waits for, and how a line that tells it begins.

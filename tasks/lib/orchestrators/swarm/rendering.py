@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .errors import REFUSED, Failed
-from .registry.reference import DIGEST
+from ...errors import REFUSED, Failed
+from ...registry.reference import DIGEST
 from .stack import Stack
 
 # What `docker stack deploy` does not take or would only warn of. Its reference:

@@ -1,0 +1,1 @@
+"""What runs containers on servers: one protocol, a folder for each that fulfils it."""
