@@ -36,17 +36,18 @@ def test(
 
     Example: inv test --pattern clicks
     """
-    from .lib import console, local, suite
+    from .lib import console, suite
+    from .lib.app import backend
     from .lib.project import settings
 
     facts = settings.read(ctx)
-    testing = local.Testing(tuple(path), pattern, keepdb, parallel, cov_html)
+    testing = backend.Testing(tuple(path), pattern, keepdb, parallel, cov_html)
     if image:
         from .lib import tested
 
         tested.run(ctx, facts, image, testing)
         return
-    place = local.choose(ctx, facts, engine)
+    place = backend.choose(ctx, facts, engine)
     apps, ours = suite.split(testing.paths, facts.project.package)
     failures = []
     if ours:
@@ -98,10 +99,11 @@ def migrations(ctx: Context, engine: str = "") -> None:
 
     Example: inv migrations
     """
-    from .lib import linters, local
+    from .lib import linters
+    from .lib.app import backend
     from .lib.project import settings
 
-    place = local.choose(ctx, settings.read(ctx), engine)
+    place = backend.choose(ctx, settings.read(ctx), engine)
     linters.conclude(
         {
             "missing migrations": place.test(linters.MISSING_MIGRATIONS, keep=True),

@@ -31,12 +31,13 @@ def dev(
 
     Example: inv dev --port 8001
     """
-    from .lib import console, local
+    from .lib import console
+    from .lib.app import backend
     from .lib.project import settings
 
     facts = settings.read(ctx)
-    place = local.choose(ctx, facts, engine)
-    running = local.Running(port or facts.dev.port, facts.dev.debugport, debugger)
+    place = backend.choose(ctx, facts, engine)
+    running = backend.Running(port or facts.dev.port, facts.dev.debugport, debugger)
     try:
         place.up(running, fresh)
         console.step(f"{facts.project.name} runs at http://127.0.0.1:{running.port}")
@@ -57,10 +58,11 @@ def down(ctx: Context, engine: str = "", volumes: bool = False, yes: bool = Fals
 
     Example: inv down --volumes
     """
-    from .lib import console, errors, local
+    from .lib import console, errors
+    from .lib.app import backend
     from .lib.project import settings
 
-    place = local.choose(ctx, settings.read(ctx), engine)
+    place = backend.choose(ctx, settings.read(ctx), engine)
     if volumes and not yes and not console.confirm("Delete the development database?"):
         raise errors.Failed("nothing was deleted", "answer y, or add --yes", errors.REFUSED)
     place.down(volumes)
@@ -90,14 +92,15 @@ def logs(
 
     Example: inv logs --env=prod --service=app --since=10m --follow
     """
-    from .lib import local, remote, target
+    from .lib import remote, target
+    from .lib.app import backend
     from .lib.project import settings
 
     if env:
         with target.reach(ctx, settings.read(ctx), env) as there:
             remote.logs(there, service, remote.Lines(follow, tail, since))
         return
-    local.choose(ctx, settings.read(ctx), engine).logs(follow, tail)
+    backend.choose(ctx, settings.read(ctx), engine).logs(follow, tail)
 
 
 @task(
@@ -112,14 +115,15 @@ def manage(ctx: Context, command: str, engine: str = "", env: str = "") -> None:
 
     Example: inv manage "migrate --plan"
     """
-    from .lib import errors, local, remote, target
+    from .lib import errors, remote, target
+    from .lib.app import backend
     from .lib.project import settings
 
     if env:
         with target.reach(ctx, settings.read(ctx), env) as there:
             remote.manage(there, shlex.split(command))
         return
-    status = local.choose(ctx, settings.read(ctx), engine).manage(shlex.split(command))
+    status = backend.choose(ctx, settings.read(ctx), engine).manage(shlex.split(command))
     if status:
         raise errors.Failed(f"manage.py {command} ended with {status}", code=status)
 
@@ -130,10 +134,10 @@ def shell(ctx: Context, engine: str = "") -> None:
 
     Example: inv shell
     """
-    from .lib import local
+    from .lib.app import backend
     from .lib.project import settings
 
-    raise Exit(code=local.choose(ctx, settings.read(ctx), engine).manage(["shell"]))
+    raise Exit(code=backend.choose(ctx, settings.read(ctx), engine).manage(["shell"]))
 
 
 @task(help={"engine": ENGINE})
@@ -142,7 +146,7 @@ def psql(ctx: Context, engine: str = "") -> None:
 
     Example: inv psql
     """
-    from .lib import local
+    from .lib.app import backend
     from .lib.project import settings
 
-    raise Exit(code=local.choose(ctx, settings.read(ctx), engine).psql())
+    raise Exit(code=backend.choose(ctx, settings.read(ctx), engine).psql())

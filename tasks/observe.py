@@ -12,11 +12,12 @@ def doctor(ctx: Context) -> None:
 
     Example: inv doctor
     """
-    from .lib import console, diagnosis
+    from .lib import console
+    from .lib.app import doctor
     from .lib.project import settings
 
-    findings = diagnosis.look(settings.read(ctx))
-    console.result(diagnosis.text(findings))
+    findings = doctor.look(settings.read(ctx))
+    console.result(doctor.text(findings))
     raise Exit(code=int(any(each.state == "wrong" for each in findings)))
 
 

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 import yaml
 
 from . import console, lab_files, lab_plan, lab_sites, lab_swarm, process
+from .app.compose import project_name
 from .docker import cli, client
 from .errors import REFUSED, Failed
 from .lab_plan import Plan
-from .local_docker import project_name
 from .project.settings import ROOT
 from .registry.client import Registry
 from .registry.reference import HUB, Reference

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from . import answers, console, lab_plan, local_docker, process
+from . import answers, console, lab_plan, process
+from .app import compose
 from .docker import client
 from .errors import Failed
 from .gitlab import BROKEN, STATE, Event, Job, Runner
@@ -148,7 +149,7 @@ def staged(ctx: Context, lab: Lab, keep: bool) -> Iterator[Stage]:
                 runner.give(_given(variables, facts))
             yield stage
         finally:
-            image = local_docker.project_name(lab.settings.project.name, clone, "test")
+            image = compose.project_name(lab.settings.project.name, clone, "test")
             if client.has(ctx, image):
                 client.remove(ctx, image)
             if not keep:

@@ -15,7 +15,7 @@ from .project.settings import ROOT
 if TYPE_CHECKING:
     from invoke import Context
 
-    from .local import Place, Testing
+    from .app.backend import Place, Testing
     from .project.settings import Settings
 
 COVERAGE = ROOT / "reports/coverage.xml"

@@ -6,9 +6,9 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 from . import console, logins, release, suite
+from .app.compose import Docker
 from .docker import client
 from .errors import REFUSED, Failed
-from .local_docker import Docker
 from .project import git
 from .project.settings import ROOT
 from .registry.client import connect
@@ -17,7 +17,7 @@ from .registry.reference import begins
 if TYPE_CHECKING:
     from invoke import Context
 
-    from .local import Testing
+    from .app.backend import Testing
     from .project.settings import Settings
 
 

@@ -7,16 +7,16 @@ import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
-from . import console
-from .docker import client
-from .errors import REFUSED, Failed
-from .local_docker import Docker
-from .local_host import Host
+from .. import console
+from ..docker import client
+from ..errors import REFUSED, Failed
+from .compose import Docker
+from .native import Host
 
 if TYPE_CHECKING:
     from invoke import Context
 
-    from .project.settings import Settings
+    from ..project.settings import Settings
 
 
 @dataclass(frozen=True)

@@ -12,15 +12,15 @@ import urllib.request
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from . import console, process
-from .errors import Failed
-from .project.settings import ROOT
+from .. import console, process
+from ..errors import Failed
+from ..project.settings import ROOT
 
 if TYPE_CHECKING:
     from invoke import Context
 
-    from .local import Running
-    from .project.settings import Settings
+    from ..project.settings import Settings
+    from .backend import Running
 
 STATE = ROOT / ".dev"
 LOG, PID, DATA = STATE / "log", STATE / "pid", ROOT / "db.sqlite3"
@@ -36,10 +36,10 @@ class Host:
 
     def up(self, running: Running, fresh: bool) -> None:
         """Migrate, start the development server, wait until it is ready."""
-        from . import local
+        from . import backend
 
         self.down(volumes=fresh)
-        local.claim(running.port)
+        backend.claim(running.port)
         if self.manage(["migrate", "--verbosity", "0"]):
             raise Failed("the migrations fail: see above", "mend them, then inv dev again")
         server = ["manage.py", "runserver", f"127.0.0.1:{running.port}"]

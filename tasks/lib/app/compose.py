@@ -11,17 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from . import console
-from .docker import cli, client
-from .errors import Failed
-from .project.settings import ROOT
+from .. import console
+from ..docker import cli, client
+from ..errors import Failed
+from ..project.settings import ROOT
 
 if TYPE_CHECKING:
     from invoke import Context
     from python_on_whales import DockerClient
 
-    from .local import Running
-    from .project.settings import Settings
+    from ..project.settings import Settings
+    from .backend import Running
 
 
 def project_name(name: str, folder: Path, overlay: str) -> str:
@@ -57,12 +57,12 @@ class Docker:
 
     def up(self, running: Running, fresh: bool) -> None:
         """Build and start the dev stack; wait until every service is healthy."""
-        from . import local
+        from . import backend
 
         if fresh:
             self.down(volumes=True)
         if not self._serves(running.port):
-            local.claim(running.port)
+            backend.claim(running.port)
         project = self._compose(
             "dev",
             APP_PORT=running.port,

@@ -7,11 +7,12 @@ import shutil
 import sys
 from dataclasses import dataclass
 
-from . import console, local
-from .docker import client
-from .errors import Failed
-from .project import git
-from .project.settings import ROOT, Settings
+from .. import console
+from ..docker import client
+from ..errors import Failed
+from ..project import git
+from ..project.settings import ROOT, Settings
+from . import backend
 
 GIGABYTE = 10**9
 
@@ -65,7 +66,7 @@ def _plugin(name: str) -> Finding:
 
 def _port(port: int) -> Finding:
     try:
-        local.claim(port)
+        backend.claim(port)
     except Failed:
         mend = f"inv down, or inv dev --port {port + 1}"
         return Finding("missing", f"port {port}", "in use, maybe by inv dev", mend)
