@@ -13,13 +13,14 @@ def login(ctx: Context) -> None:
 
     Example: inv login
     """
-    from .lib import console, logins
+    from .lib import console
+    from .lib.images import login
     from .lib.project import settings
     from .lib.registry.client import connect
 
     place = connect(ctx, settings.read(ctx))
     place.check()
-    with logins.logged_in(ctx, place.login):
+    with login.logged_in(ctx, place.login):
         who = (
             f"as {place.login.user} (from {place.login.origin})" if place.login else "with no login"
         )
@@ -53,23 +54,24 @@ def build(
 
     Example: inv build --push --digest-file reports/digest
     """
-    from .lib import builds, console
+    from .lib import console
+    from .lib.images import builder
     from .lib.project import git, settings
     from .lib.registry.client import connect
 
     facts = settings.read(ctx)
     origin = git.read(settings.ROOT)
     platforms = [each.strip() for each in platform.split(",") if each.strip()]
-    options = builds.Options(push, platforms, not no_cache, pull, allow_dirty)
-    builds.allow(origin, options, [digest_file, dotenv, sbom])
+    options = builder.Options(push, platforms, not no_cache, pull, allow_dirty)
+    builder.allow(origin, options, [digest_file, dotenv, sbom])
     if not push:
-        console.result(builds.local(ctx, facts, origin, options))
+        console.result(builder.local(ctx, facts, origin, options))
         return
     place = connect(ctx, facts)
-    image = builds.publish(ctx, facts, origin, options, place)
-    builds.write({digest_file: f"{image.digest}\n", dotenv: builds.dotenv(image, origin)})
+    image = builder.publish(ctx, facts, origin, options, place)
+    builder.write({digest_file: f"{image.digest}\n", dotenv: builder.dotenv(image, origin)})
     if sbom and not ctx.config.run.dry:
-        builds.write({sbom: builds.bill(ctx, image, place)})
+        builder.write({sbom: builder.bill(ctx, image, place)})
     console.result(image)
 
 
@@ -85,15 +87,16 @@ def release(ctx: Context, env: str = "", ref: str = "", force: str = "") -> None
 
     Example: inv release --env=staging --ref=main
     """
-    from .lib import console, release
+    from .lib import console
+    from .lib.images import promotion
     from .lib.project import git, settings
     from .lib.registry.client import connect
 
     facts = settings.read(ctx)
     facts.environment(env)
     place = connect(ctx, facts)
-    found = release.find(place, ref or git.read(settings.ROOT).commit)
-    for line in release.make_current(place, env, found, force):
+    found = promotion.find(place, ref or git.read(settings.ROOT).commit)
+    for line in promotion.make_current(place, env, found, force):
         console.say(line)
     console.result(place.image.at(found.digest))
 
@@ -104,13 +107,14 @@ def images(ctx: Context) -> None:
 
     Example: inv images
     """
-    from .lib import console, inventory
+    from .lib import console
+    from .lib.images import listing
     from .lib.project import settings
     from .lib.registry.client import connect
 
     facts = settings.read(ctx)
-    found = inventory.read(connect(ctx, facts))
-    console.result(inventory.table(found, facts.environments))
+    found = listing.read(connect(ctx, facts))
+    console.result(listing.table(found, facts.environments))
 
 
 @task(help={"keep": "how many of the newest images stay anyway", "yes": "do not ask"})
@@ -119,17 +123,18 @@ def prune(ctx: Context, keep: int = 20, yes: bool = False) -> None:
 
     Example: inv images.prune --keep 20
     """
-    from .lib import console, errors, inventory
+    from .lib import console, errors
+    from .lib.images import listing
     from .lib.project import settings
     from .lib.registry.client import connect
 
     facts = settings.read(ctx)
     place = connect(ctx, facts)
-    old = inventory.prunable(inventory.read(place), keep, facts.environments)
+    old = listing.prunable(listing.read(place), keep, facts.environments)
     if not old:
         console.say("nothing to delete")
         return
-    console.result(inventory.table(old, facts.environments))
+    console.result(listing.table(old, facts.environments))
     if not yes and not console.confirm(f"Delete these {len(old)}?"):
         raise errors.Failed("nothing was deleted", "answer y, or add --yes", errors.REFUSED)
     for each in old:

@@ -58,19 +58,8 @@ def deploy(
 
     Example: inv deploy --env=staging --ref=main
     """
-    from .lib import (
-        builds,
-        console,
-        errors,
-        lease,
-        preflight,
-        release,
-        releases,
-        removal,
-        shipping,
-        sites,
-        target,
-    )
+    from .lib import console, errors, lease, preflight, releases, removal, shipping, sites, target
+    from .lib.images import builder, promotion
     from .lib.project import settings
 
     facts = settings.read(ctx)
@@ -92,12 +81,12 @@ def deploy(
                 console.say(f"release {now.number} runs already: nothing to do")
             else:
                 if force:
-                    release.admit(there.registry, image, force)
+                    promotion.admit(there.registry, image, force)
                 made = releases.new(entries, wanted.image, image.revision, force)
                 shipping.deploy(there, wanted, made, old, held)
             if ref and not sites.comes_and_goes(there.name):
                 shipping.mark(there, image)
-        builds.write({dotenv: shipping.dotenv(there, wanted)})
+        builder.write({dotenv: shipping.dotenv(there, wanted)})
         console.result(wanted.image)
 
 
@@ -116,7 +105,8 @@ def rollback(ctx: Context, env: str = "", to: str = "", force: str = "", dotenv:
 
     Example: inv rollback --env=prod
     """
-    from .lib import builds, console, errors, lease, preflight, releases, shipping, target
+    from .lib import console, errors, lease, preflight, releases, shipping, target
+    from .lib.images import builder
     from .lib.project import settings
 
     facts = settings.read(ctx)
@@ -135,7 +125,7 @@ def rollback(ctx: Context, env: str = "", to: str = "", force: str = "", dotenv:
         shipping.plan(old, wanted)
         made = releases.back(entries, goal, force)
         shipping.deploy(there, wanted, made, old, held)
-        builds.write({dotenv: shipping.dotenv(there, wanted)})
+        builder.write({dotenv: shipping.dotenv(there, wanted)})
         console.result(wanted.image)
 
 

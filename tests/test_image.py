@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from tasks.lib import builds
 from tasks.lib.errors import Failed
+from tasks.lib.images import builder
 from tasks.lib.project.git import Source
 from tasks.lib.registry.reference import Reference, as_tag, begins
 
@@ -81,14 +81,14 @@ def test_any_git_tag_gives_a_tag(tag, expected):
     ],
 )
 def test_an_image_bears_its_commit_branch_and_git_tag_unless_they_are_reserved(changes, expected):
-    assert builds.tags(replace(SOURCE, **changes), ENVIRONMENTS) == expected
+    assert builder.tags(replace(SOURCE, **changes), ENVIRONMENTS) == expected
 
 
 def test_dirty_files_are_pushed_only_when_allowed(capsys):
     dirty = replace(SOURCE, dirty=True)
     with pytest.raises(Failed, match="commit first, or add --allow-dirty"):
-        builds.allow(dirty, builds.Options(push=True))
-    builds.allow(dirty, builds.Options(push=True, dirty=True))
+        builder.allow(dirty, builder.Options(push=True))
+    builder.allow(dirty, builder.Options(push=True, dirty=True))
     assert f"tagged {COMMIT}-dirty" in capsys.readouterr().err
 
 

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tasks.lib import inventory
 from tasks.lib.errors import Failed
-from tasks.lib.inventory import Stored
+from tasks.lib.images import listing
+from tasks.lib.images.listing import Stored
 from tasks.lib.registry import credentials, session
 
 HOST = "registry.example.com:5000"
@@ -111,8 +111,8 @@ def stored(*tags: str, branch: str = "main") -> Stored:
     ],
 )
 def test_only_images_whose_every_tag_is_a_commits_a_branchs_or_a_mark_go(image, goes):
-    assert (inventory.prunable([image], 0, ["staging"]) == [image]) == goes
-    assert inventory.prunable([image], 1, ["staging"]) == []
+    assert (listing.prunable([image], 0, ["staging"]) == [image]) == goes
+    assert listing.prunable([image], 1, ["staging"]) == []
 
 
 @pytest.mark.parametrize(
@@ -126,4 +126,4 @@ def test_only_images_whose_every_tag_is_a_commits_a_branchs_or_a_mark_go(image, 
     ],
 )
 def test_an_age_is_said_in_one_unit(created, expected):
-    assert inventory.age(created, datetime(2026, 1, 3, 12, tzinfo=UTC)) == expected
+    assert listing.age(created, datetime(2026, 1, 3, 12, tzinfo=UTC)) == expected

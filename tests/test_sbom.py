@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from tasks.lib import sbom
+from tasks.lib.images import sbom
 from tasks.lib.registry.reference import Reference
 
 LISTED = """\

@@ -8,17 +8,18 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from . import release, sites
+from . import sites
 from .console import table
 from .docker import client
 from .errors import REFUSED, Failed
+from .images import promotion
 from .orchestrators.swarm import rendering
 from .orchestrators.swarm.client import Swarm
 from .project.settings import ROOT
 
 if TYPE_CHECKING:
+    from .images.promotion import Candidate
     from .orchestrators.swarm.stack import Stack
-    from .release import Candidate
     from .releases import Release
     from .ssh.host import Host
     from .target import Target
@@ -43,12 +44,12 @@ def find(there: Target, ref: str) -> Candidate:
     Raises Failed when there is none.
     """
     if ref:
-        return release.resolve(there.registry, ref)
+        return promotion.resolve(there.registry, ref)
     found = None if sites.comes_and_goes(there.name) else there.registry.find(there.name)
     if found is None:
         hint = f"inv release --env={there.name}, or add --ref=COMMIT"
         raise Failed(f"nothing is released for {there.name}", hint, REFUSED)
-    return release.candidate(there.registry, found)
+    return promotion.candidate(there.registry, found)
 
 
 def render(there: Target, image: Candidate) -> Stack:
@@ -93,7 +94,7 @@ def problems(there: Target, image: Candidate | None, force: str = "") -> list[st
         looks = [pool.submit(_host, there, each) for each in there.hosts]
         looks.append(pool.submit(_secrets, there))
         found = [problem for look in looks for problem in look.result()]
-    if image and not force and not release.admitted(there.registry, image):
+    if image and not force and not promotion.admitted(there.registry, image):
         digest = there.registry.image.at(image.manifest.digest)
         found.append(f'{image} is not tested - inv test --image={digest}, or --force "reason"')
     return found

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 from . import answers, autopsy, console, hooks, prepare, releases, rollout
 from .errors import Failed, explain
+from .images.promotion import move
 from .lease import Lost
 from .orchestrators.swarm import jobs, progress, stack
 from .registry.reference import short
-from .release import move
 from .releases import FAILED, GOOD, RUNNING, UNDONE, Release
 
 if TYPE_CHECKING:
+    from .images.promotion import Candidate
     from .lease import Lease
     from .orchestrators.swarm.stack import Stack
-    from .release import Candidate
     from .target import Target
 
 PERSON = 3

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from . import logins, sites
+from . import sites
 from .errors import refusing
+from .images import login
 from .orchestrators.swarm.client import Swarm
 from .project.settings import Environment, Settings
 from .registry.client import Registry, connect
@@ -80,7 +81,7 @@ def reach(
         with refusing():
             place = connect(ctx, settings)
             hosts = stack.enter_context(host.connected(ctx, environment.hosts, env))
-            config = stack.enter_context(logins.lent(place.login))
+            config = stack.enter_context(login.lent(place.login))
             there = stack.enter_context(hosts[0].docker())
         swarm = Swarm(ctx, {**there, **config})
         made = Target(ctx, settings, name, environment, hosts, swarm, place)

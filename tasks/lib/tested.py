@@ -5,10 +5,11 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from . import console, logins, release, suite
+from . import console, suite
 from .app.compose import Docker
 from .docker import client
 from .errors import REFUSED, Failed
+from .images import login, promotion
 from .project import git
 from .project.settings import ROOT
 from .registry.client import connect
@@ -30,7 +31,7 @@ def run(ctx: Context, settings: Settings, ref: str, testing: Testing) -> None:
     if testing.paths or testing.pattern:
         raise Failed("an image is tested whole", "leave out --path and --pattern", REFUSED)
     place = connect(ctx, settings)
-    image = release.resolve(place, ref.rpartition("@")[2])
+    image = promotion.resolve(place, ref.rpartition("@")[2])
     digest = image.manifest.digest
     console.step(f"the app's tests on {place.image.at(digest)}")
     _same_source(image.revision)
@@ -38,7 +39,7 @@ def run(ctx: Context, settings: Settings, ref: str, testing: Testing) -> None:
     wanted = client.Build(ROOT, "test", [name], args={"TESTED": str(place.image.at(digest))})
 
     def make() -> None:
-        with logins.logged_in(ctx, place.login) as env:
+        with login.logged_in(ctx, place.login) as env:
             client.build(ctx, wanted, env)
         if not ctx.config.run.dry:
             _same_layers(client.layers(ctx, name), place.platforms(image.manifest), digest)
@@ -49,7 +50,7 @@ def run(ctx: Context, settings: Settings, ref: str, testing: Testing) -> None:
         suite.conclude(failures, package, counted=True)
     finally:
         client.remove(ctx, name)
-    console.say(f"marked as tested: {release.mark_tested(place, digest)}")
+    console.say(f"marked as tested: {promotion.mark_tested(place, digest)}")
 
 
 def _same_layers(layers: list[str], platforms: list[dict[str, Any]], digest: str) -> None:

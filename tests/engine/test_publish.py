@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.lib import release
+from tasks.lib.images import promotion
 
 from .conftest import PASSWORD, USER, Server, docker, git, own_engine
 
@@ -38,7 +38,7 @@ def test_the_digest_built_is_the_digest_tested_and_the_digest_released(repositor
         "main": digest,
     }
 
-    assert release.mark_tested(registry, digest) == f"tested-{commit}"
+    assert promotion.mark_tested(registry, digest) == f"tested-{commit}"
     released = repository.must("release", "--env=staging")
 
     assert released == f"{repository.image}@{digest}"
@@ -53,7 +53,7 @@ def test_the_digest_built_is_the_digest_tested_and_the_digest_released(repositor
 def test_releasing_again_does_nothing_and_the_next_release_keeps_the_one_before(repository):
     registry = repository.registry
     first = repository.build()
-    release.mark_tested(registry, first)
+    promotion.mark_tested(registry, first)
     repository.must("release", "--env=staging")
     again = repository.inv("release", "--env=staging")
     assert again.returncode == 0
@@ -62,7 +62,7 @@ def test_releasing_again_does_nothing_and_the_next_release_keeps_the_one_before(
 
     repository.commit("a new feature")
     second = repository.build()
-    release.mark_tested(registry, second)
+    promotion.mark_tested(registry, second)
     done = repository.inv("release", "--env=staging", "--ref=main")
     assert registry.digest("staging") == second != first
     assert registry.digest("staging-previous") == first
@@ -79,7 +79,7 @@ def test_releasing_again_does_nothing_and_the_next_release_keeps_the_one_before(
 def test_a_release_is_named_by_digest_commit_branch_or_environment(repository):
     registry = repository.registry
     digest = repository.build()
-    commit = release.mark_tested(registry, digest).removeprefix("tested-")
+    commit = promotion.mark_tested(registry, digest).removeprefix("tested-")
     for ref in (digest, commit, commit[:8], "main", "staging"):
         env = "prod" if ref == "staging" else "staging"
         assert repository.must("release", f"--env={env}", f"--ref={ref}").endswith(digest), ref
@@ -118,12 +118,12 @@ def test_a_reason_is_recorded_for_what_is_released_already_too(repository):
 
 def test_a_mark_is_of_one_digest_and_not_of_its_commit(repository):
     registry = repository.registry
-    release.mark_tested(registry, repository.build())
+    promotion.mark_tested(registry, repository.build())
     dockerfile = repository.root / "Dockerfile"
     git(repository.root, "update-index", "--assume-unchanged", "Dockerfile")
     dockerfile.write_text(dockerfile.read_text() + "ENV OTHER=yes\n")
     other = repository.build("--no-cache")
-    assert not release.is_tested(registry, other)
+    assert not promotion.is_tested(registry, other)
     assert repository.inv("release", "--env=staging").returncode == 2
 
 
@@ -241,7 +241,7 @@ def test_a_shallow_clone_with_a_detached_head_knows_its_branch_from_ci(repositor
     env = {"CI_COMMIT_SHA": commit, "CI_COMMIT_REF_NAME": "Feature/X", "CI": "true"}
     digest = repository.build(**env)
     assert sorted(repository.registry.tags()) == sorted([commit, "feature-x", *KEPT])
-    release.mark_tested(repository.registry, digest)
+    promotion.mark_tested(repository.registry, digest)
     repository.must("release", "--env=staging", **env)
 
 
@@ -273,7 +273,7 @@ def test_dry_says_what_it_would_do_and_changes_nothing(repository):
     assert done.returncode == 0, done.stderr
     assert "docker buildx build" in done.stderr
     assert repository.registry.tags() == []
-    release.mark_tested(repository.registry, repository.build())
+    promotion.mark_tested(repository.registry, repository.build())
     done = repository.inv("--dry", "release", "--env=staging")
     assert f"PUT http://{repository.image.replace('/', '/v2/', 1)}/manifests/staging" in done.stderr
     assert repository.registry.digest("staging") == ""
@@ -285,7 +285,7 @@ def test_two_releases_at_once_leave_one_of_them_and_what_was_before(repository):
     for number in range(3):
         repository.commit(f"number {number}")
         digests.append(repository.build())
-        release.mark_tested(registry, digests[-1])
+        promotion.mark_tested(registry, digests[-1])
     repository.must("release", "--env=staging", f"--ref={digests[0]}")
     with ThreadPoolExecutor(2) as pool:
         runs = pool.map(
@@ -304,7 +304,7 @@ def test_old_images_go_but_none_that_is_used(repository):
     for number in range(4):
         repository.commit(f"number {number}")
         made.append(repository.build())
-        release.mark_tested(registry, made[-1])
+        promotion.mark_tested(registry, made[-1])
         if number < 2:
             repository.must("release", "--env=staging")
     git(repository.root, "checkout", "-b", "other")
@@ -323,7 +323,7 @@ def test_old_images_go_but_none_that_is_used(repository):
 
 
 def test_a_registry_that_is_down_is_told_in_one_line_by_every_task(repository, server):
-    release.mark_tested(repository.registry, repository.build())
+    promotion.mark_tested(repository.registry, repository.build())
     repository.commit("more")
     tasks = [["login"], ["images"], ["build", "--push"], ["release", "--env=staging", "--ref=main"]]
     server.stop()
@@ -340,7 +340,7 @@ def test_a_registry_that_is_down_is_told_in_one_line_by_every_task(repository, s
 
 
 def test_a_registry_that_comes_back_in_time_is_waited_for(repository, server):
-    release.mark_tested(repository.registry, repository.build())
+    promotion.mark_tested(repository.registry, repository.build())
     server.stop()
     back = threading.Timer(3, server.start)
     back.start()
@@ -510,7 +510,7 @@ def test_an_image_of_several_platforms_is_one_digest(repository, store):
     for child in made.children:
         labels = registry.labels(registry.manifest(child))
         assert labels["org.opencontainers.image.revision"] == commit
-    release.mark_tested(registry, digest)
+    promotion.mark_tested(registry, digest)
     repository.must("release", "--env=staging")
     assert registry.digest("staging") == digest
     repository.commit("other code")

@@ -23,8 +23,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
-from tasks.lib import release
 from tasks.lib.errors import Failed
+from tasks.lib.images import promotion
 from tasks.lib.registry.client import Registry
 from tasks.lib.registry.client import digest as digest_of
 from tasks.lib.registry.credentials import Login
@@ -99,7 +99,7 @@ def through(repository, host: str) -> dict[str, str]:
 )
 def test_a_request_that_fails_is_sent_again_until_it_does_not(repository, line, fault):
     digest = repository.build()
-    release.mark_tested(repository.registry, digest)
+    promotion.mark_tested(repository.registry, digest)
     line.faults = [fault, fault]
     done = repository.inv("release", "--env=staging", **through(repository, line.host))
     assert done.returncode == 0, done.stderr
@@ -127,7 +127,7 @@ def test_a_release_that_was_cut_between_its_two_changes_is_finished_by_the_next(
     for number in range(2):
         repository.commit(f"number {number}")
         digests.append(repository.build())
-        release.mark_tested(registry, digests[-1])
+        promotion.mark_tested(registry, digests[-1])
         registry.put(["staging", "staging-previous"][number], registry.manifest(digests[0]))
     repository.must("release", "--env=staging")
     assert registry.digest("staging") == digests[1]
@@ -202,7 +202,7 @@ def test_a_private_ca_is_trusted_when_it_is_named_and_only_then(repository, priv
     assert "main" in repository.must("images", **env, INVOKE_REGISTRY_CA=ca)
     image, login = Reference.parse(env["INVOKE_REGISTRY_IMAGE"]), Login(host, USER, PASSWORD, "")
     registry = Registry(image, Transport(host, login, ca=ca))
-    release.mark_tested(registry, digest)
+    promotion.mark_tested(registry, digest)
     repository.must("release", "--env=staging", **env, INVOKE_REGISTRY_CA=ca)
 
     system = "/etc/ssl/certs/ca-certificates.crt"
@@ -300,7 +300,7 @@ def test_a_registry_with_a_token_service_is_logged_in_to(repository, tokens):
     digest = repository.build(**env)
     image = Reference.parse(env["INVOKE_REGISTRY_IMAGE"])
     registry = Registry(image, Transport(host, Login(host, USER, PASSWORD, "the test")))
-    release.mark_tested(registry, digest)
+    promotion.mark_tested(registry, digest)
     repository.must("release", "--env=staging", **env)
     assert registry.digest("staging") == digest
     assert {actions for _, actions in asked} >= {PULL, PUSH}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.lib import release
+from tasks.lib.images import promotion
 from tasks.lib.registry.client import INDEXES, Manifest
 
 from .conftest import git
@@ -34,7 +34,7 @@ def test_the_digest_that_passes_is_marked_and_can_be_released(whole):
     done = whole.inv("test", f"--image={whole.image}@{whole.digest}")
 
     assert done.returncode == 0, done.stdout + done.stderr
-    assert release.is_tested(whole.registry, whole.digest)
+    assert promotion.is_tested(whole.registry, whole.digest)
     assert done.stdout.strip().splitlines()[-1].startswith("TOTAL ")
     assert whole.must("release", "--env=staging") == f"{whole.image}@{whole.digest}"
     assert whole.registry.digest("staging") == whole.digest
@@ -61,8 +61,8 @@ def test_of_several_platforms_the_one_that_runs_here_is_tested(whole):
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert "warning: marked without a run on them: linux/amd64" in done.stderr
-    assert release.is_tested(registry, index.digest)
-    assert not release.is_tested(registry, other.digest)
+    assert promotion.is_tested(registry, index.digest)
+    assert not promotion.is_tested(registry, other.digest)
 
 
 def test_an_image_that_fails_is_not_marked(whole):
@@ -70,7 +70,7 @@ def test_an_image_that_fails_is_not_marked(whole):
     done = whole.inv("test", f"--image={whole.digest}")
     assert done.returncode == 1
     assert "warning: the tests differ from those of the commit" in done.stderr
-    assert not release.is_tested(whole.registry, whole.digest)
+    assert not promotion.is_tested(whole.registry, whole.digest)
 
 
 def test_a_part_of_the_suite_marks_nothing(repository):

@@ -18,8 +18,8 @@ from typing import Any
 
 import yaml
 
-from tasks.lib import release
 from tasks.lib.errors import Failed
+from tasks.lib.images import promotion
 from tasks.lib.registry.client import Registry
 from tasks.lib.registry.credentials import Login
 from tasks.lib.registry.reference import Reference
@@ -233,7 +233,7 @@ class Site:
 
     def mark(self, commit: str) -> None:
         """Mark a commit's image as tested, as `test --image` would."""
-        release.mark_tested(self.registry, self.registry.digest(commit))
+        promotion.mark_tested(self.registry, self.registry.digest(commit))
 
     # What is there.
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from . import console
-from .builds import OURS
-from .registry.reference import BRANCH_LABEL, COMMIT, REVISION_LABEL, short
+from .. import console
+from ..registry.reference import BRANCH_LABEL, COMMIT, REVISION_LABEL, short
+from .builder import OURS
 
 if TYPE_CHECKING:
-    from .registry.client import Manifest, Registry
+    from ..registry.client import Manifest, Registry
 
 NOTES = tuple(f"{mark}-" for mark in OURS if mark != "tested")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .registry.reference import Reference
+from ..registry.reference import Reference
 
 if TYPE_CHECKING:
     from cyclonedx.model.component import Component

@@ -9,11 +9,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from . import files
-from .docker import client
-from .docker.cli import call, told
-from .errors import Failed
-from .registry import credentials
+from .. import files
+from ..docker import client
+from ..docker.cli import call, told
+from ..errors import Failed
+from ..registry import credentials
 
 if TYPE_CHECKING:
     from invoke import Context

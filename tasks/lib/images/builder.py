@@ -7,19 +7,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import console, logins, sbom
-from .docker import client
-from .errors import REFUSED, Failed, explain
-from .project.git import slug
-from .project.settings import ROOT
-from .registry.reference import BRANCH_LABEL, COMMIT, Reference, as_tag, begins
+from .. import console
+from ..docker import client
+from ..errors import REFUSED, Failed, explain
+from ..project.git import slug
+from ..project.settings import ROOT
+from ..registry.reference import BRANCH_LABEL, COMMIT, Reference, as_tag, begins
+from . import login, sbom
 
 if TYPE_CHECKING:
     from invoke import Context
 
-    from .project.git import Source
-    from .project.settings import Settings
-    from .registry.client import Manifest, Registry
+    from ..project.git import Source
+    from ..project.settings import Settings
+    from ..registry.client import Manifest, Registry
 
 # The Dockerfile's stage that is released.
 RELEASED = "runtime"
@@ -146,10 +147,10 @@ def _again(source: Source, options: Options) -> bool:
 def _push(
     ctx: Context, settings: Settings, source: Source, options: Options, registry: Registry, tag: str
 ) -> Manifest:
-    from .registry.client import Manifest
+    from ..registry.client import Manifest
 
     wanted = _wanted(settings, source, options, [tag], _known(settings, source, registry))
-    with logins.logged_in(ctx, registry.login) as env:
+    with login.logged_in(ctx, registry.login) as env:
         client.build(ctx, wanted, env)
     if ctx.config.run.dry:
         return registry.find(tag) or Manifest(b"{}", "")
@@ -189,7 +190,7 @@ def _keep(
     """
     known = _known(settings, source, registry)
     plain = replace(_wanted(settings, source, options, []), args={}, labels={}, cache=True)
-    with logins.logged_in(ctx, registry.login) as env:
+    with login.logged_in(ctx, registry.login) as env:
         for stage in settings.registry.cache:
             name = str(registry.image.tagged(kept(stage)))
             client.build(ctx, replace(plain, target=stage, caches=known), env)
@@ -220,7 +221,7 @@ def _wanted(
 
 def bill(ctx: Context, image: Reference, registry: Registry) -> str:
     """The bill of materials of an image, which is fetched when the engine does not have it."""
-    with logins.logged_in(ctx, registry.login) as env:
+    with login.logged_in(ctx, registry.login) as env:
         return sbom.of(image, client.output(ctx, str(image), sbom.LIST, env))
 
 

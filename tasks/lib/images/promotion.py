@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from . import console
-from .errors import REFUSED, Failed
-from .project import git
-from .registry.client import Manifest
-from .registry.reference import COMMIT, DIGEST, REVISION_LABEL, TAG, short
+from .. import console
+from ..errors import REFUSED, Failed
+from ..project import git
+from ..registry.client import Manifest
+from ..registry.reference import COMMIT, DIGEST, REVISION_LABEL, TAG, short
 
 if TYPE_CHECKING:
-    from .registry.client import Registry
+    from ..registry.client import Registry
 
 EMPTY = "application/vnd.oci.empty.v1+json"
 KIND = "application/vnd.oci.image.manifest.v1+json"

@@ -1,0 +1,1 @@
+"""Images from a commit to a release: tags, builds, promotion, listing."""
