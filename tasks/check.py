@@ -36,16 +36,17 @@ def test(
 
     Example: inv test --pattern clicks
     """
-    from .lib import console, suite
+    from .lib import console
     from .lib.app import backend
+    from .lib.checks import suite
     from .lib.project import settings
 
     facts = settings.read(ctx)
     testing = backend.Testing(tuple(path), pattern, keepdb, parallel, cov_html)
     if image:
-        from .lib import tested
+        from .lib.checks import image_tests
 
-        tested.run(ctx, facts, image, testing)
+        image_tests.run(ctx, facts, image, testing)
         return
     place = backend.choose(ctx, facts, engine)
     apps, ours = suite.split(testing.paths, facts.project.package)
@@ -65,7 +66,7 @@ def lint(ctx: Context) -> None:
 
     Example: inv lint
     """
-    from .lib import linters
+    from .lib.checks import linters
 
     linters.report(ctx, linters.checks())
 
@@ -76,7 +77,7 @@ def format(ctx: Context) -> None:
 
     Example: inv format
     """
-    from .lib import linters
+    from .lib.checks import linters
 
     linters.report(ctx, linters.fixes())
 
@@ -87,7 +88,7 @@ def types(ctx: Context) -> None:
 
     Example: inv types
     """
-    from .lib import linters
+    from .lib.checks import linters
     from .lib.project import settings
 
     linters.report(ctx, linters.typing(settings.read(ctx).project.package))
@@ -99,8 +100,8 @@ def migrations(ctx: Context, engine: str = "") -> None:
 
     Example: inv migrations
     """
-    from .lib import linters
     from .lib.app import backend
+    from .lib.checks import linters
     from .lib.project import settings
 
     place = backend.choose(ctx, settings.read(ctx), engine)
@@ -138,15 +139,15 @@ def quality(ctx: Context, html: bool = False) -> None:
 
     Example: inv quality --html
     """
-    from .lib import findings, quality, quality_page
+    from .lib.checks import codequality, html_report, quality
     from .lib.project import requirements
 
     requirements.install(ctx, "checks", "the checkers")
     found = quality.inspect(ctx)
-    findings.write(ctx, "codequality.json", findings.gitlab(found))
+    codequality.write(ctx, "codequality.json", codequality.gitlab(found))
     if html:
-        findings.write(ctx, "codequality.html", quality_page.page(found))
-    findings.conclude(found)
+        codequality.write(ctx, "codequality.html", html_report.page(found))
+    codequality.conclude(found)
 
 
 @task(auto_shortflags=False, help={"offline": "do not ask for known vulnerabilities"})
@@ -160,7 +161,7 @@ def audit(ctx: Context, offline: bool = False) -> None:
 
     Example: inv audit
     """
-    from .lib import audit
+    from .lib.checks import audit
     from .lib.project import requirements, settings
 
     rules = settings.read(ctx).audit

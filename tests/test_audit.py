@@ -12,9 +12,9 @@ from threading import Thread
 
 import pytest
 
-from tasks.lib import leaks, licences
+from tasks.lib.checks import licences, secret_scan
+from tasks.lib.checks.vulnerabilities import reason
 from tasks.lib.project import requirements
-from tasks.lib.vulnerabilities import reason
 
 VULNERABLE = {"package": {"name": "django", "ecosystem": "PyPI"}, "version": "3.2"}
 ADVISORY = {
@@ -174,20 +174,20 @@ def test_secrets_are_told_by_kind_and_place_and_not_shown(small, inv):
 def test_a_marked_line_is_no_secret(tmp_path):
     file = tmp_path / "leaky.py"
     file.write_text("".join(f"{text}  # pragma: allowlist secret\n" for text in SECRETS.values()))
-    assert leaks.find([file]) == []
+    assert secret_scan.find([file]) == []
 
 
 def test_in_tests_made_up_passwords_pass_and_real_tokens_do_not(tmp_path):
     file = tmp_path / "test_leaky.py"
     file.write_text("\n".join(SECRETS.values()))
-    kinds = {each.kind for each in leaks.find([file])}
+    kinds = {each.kind for each in secret_scan.find([file])}
     assert kinds & SECRETS.keys() == {"AWS Access Key", "GitHub Token", "Private Key"}
 
 
 def test_a_text_may_speak_of_passwords_and_hold_none(tmp_path):
     file = tmp_path / "README.md"
     file.write_text("`secrets.set`, `secrets.list`\n" + "\n".join(SECRETS.values()))
-    found = {each.kind for each in leaks.find([file])}
+    found = {each.kind for each in secret_scan.find([file])}
     assert found >= SECRETS.keys() - {"Secret Keyword"}
     assert "Secret Keyword" not in found
 

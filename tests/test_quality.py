@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.lib import duplicates, findings, quality
-from tasks.lib.findings import Finding
+from tasks.lib.checks import codequality, duplicates, quality
+from tasks.lib.checks.codequality import Finding
 
 # jscpd:ignore-start
 BLOCK = """
@@ -80,7 +80,7 @@ def test_a_problem_of_each_kind_is_found_where_it_is(planted, inv):
     } == expected
     assert f"are also at {PATH}:" in found["duplicate", "bench/copied.py"]["description"]
     severities = [line.split()[0] for line in done.stdout.splitlines()[1:]]
-    assert severities == sorted(severities, key=findings.SEVERITIES.index)
+    assert severities == sorted(severities, key=codequality.SEVERITIES.index)
     place = f"{PATH}:{expected['S602', PATH][1]}"
     assert re.search(rf"^critical +security +S602 +{place} ", done.stdout, re.MULTILINE)
     assert re.search(r"^inv: to mend: 1 critical, \d major - see above", done.stderr, re.MULTILINE)
@@ -180,13 +180,13 @@ def finding(line: int, code: str) -> Finding:
 
 def test_equal_findings_have_fingerprints_of_their_own():
     same = [finding(3, "x = 1"), finding(9, "x = 1"), finding(9, "x = 1")]
-    assert len(set(findings.fingerprints(same))) == 3
+    assert len(set(codequality.fingerprints(same))) == 3
 
 
 def test_a_fingerprint_is_not_of_the_line_nor_of_the_indentation():
     near, far = finding(3, "x = 1"), finding(90, "    x  = 1")
-    assert findings.fingerprints([near]) == findings.fingerprints([far])
-    assert findings.fingerprints([near]) != findings.fingerprints([finding(3, "x = 2")])
+    assert codequality.fingerprints([near]) == codequality.fingerprints([far])
+    assert codequality.fingerprints([near]) != codequality.fingerprints([finding(3, "x = 2")])
 
 
 def pair(one: str, other: str, fragment: str = "a\nb\n") -> dict:

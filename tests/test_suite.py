@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tasks.lib import suite
+from tasks.lib.checks import suite
 from tasks.lib.errors import Failed
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import console, process
-from .errors import Failed
-from .project import git
+from .. import console, process
+from ..errors import Failed
+from ..project import git
 
 if TYPE_CHECKING:
     from invoke import Context

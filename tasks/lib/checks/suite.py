@@ -7,16 +7,16 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from . import console, process
-from .errors import Failed
-from .project import requirements
-from .project.settings import ROOT
+from .. import console, process
+from ..errors import Failed
+from ..project import requirements
+from ..project.settings import ROOT
 
 if TYPE_CHECKING:
     from invoke import Context
 
-    from .app.backend import Place, Testing
-    from .project.settings import Settings
+    from ..app.backend import Place, Testing
+    from ..project.settings import Settings
 
 COVERAGE = ROOT / "reports/coverage.xml"
 # pytest's exit statuses: https://docs.pytest.org/en/stable/reference/exit-codes.html

@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import process
-from .errors import Failed
-from .findings import Finding
-from .project import git
+from .. import process
+from ..errors import Failed
+from ..project import git
+from .codequality import Finding
 
 if TYPE_CHECKING:
     from invoke import Context

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import process
-from .errors import Failed
+from .. import process
+from ..errors import Failed
 
 if TYPE_CHECKING:
     from invoke import Context
 
-    from .project.requirements import Pin
+    from ..project.requirements import Pin
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .project.requirements import Pin
+    from ..project.requirements import Pin
 
 # The Pythons that the lock files are for.
 PYTHONS = ("3.11.99", "3.12.99", "3.13.99")

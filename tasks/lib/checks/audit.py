@@ -7,14 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from . import console, leaks, licences, vulnerabilities
-from .errors import Failed
-from .project import git, requirements
+from .. import console
+from ..errors import Failed
+from ..project import git, requirements
+from . import licences, secret_scan, vulnerabilities
 
 if TYPE_CHECKING:
     from invoke import Context
 
-    from .project.settings import Audit
+    from ..project.settings import Audit
 
 # The lock file of what ships; what only tools need may have any licence.
 SHIPPED = "app"
@@ -55,7 +56,7 @@ def run(ctx: Context, rules: Audit, offline: bool) -> list[Part]:
 def _secrets() -> Part:
     files = git.files()
     advice = "change it where it is used, and take it out; or mark it: pragma: allowlist secret"
-    found = [(each.kind, f"{each.path}:{each.line}", advice) for each in leaks.find(files)]
+    found = [(each.kind, f"{each.path}:{each.line}", advice) for each in secret_scan.find(files)]
     return Part("secrets", f"{len(files)} files", found)
 
 

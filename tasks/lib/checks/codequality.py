@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import console
-from .errors import Failed
+from .. import console
+from ..errors import Failed
 
 if TYPE_CHECKING:
     from invoke import Context

@@ -5,21 +5,22 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from . import console, suite
-from .app.compose import Docker
-from .docker import client
-from .errors import REFUSED, Failed
-from .images import login, promotion
-from .project import git
-from .project.settings import ROOT
-from .registry.client import connect
-from .registry.reference import begins
+from .. import console
+from ..app.compose import Docker
+from ..docker import client
+from ..errors import REFUSED, Failed
+from ..images import login, promotion
+from ..project import git
+from ..project.settings import ROOT
+from ..registry.client import connect
+from ..registry.reference import begins
+from . import suite
 
 if TYPE_CHECKING:
     from invoke import Context
 
-    from .app.backend import Testing
-    from .project.settings import Settings
+    from ..app.backend import Testing
+    from ..project.settings import Settings
 
 
 def run(ctx: Context, settings: Settings, ref: str, testing: Testing) -> None:

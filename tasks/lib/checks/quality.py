@@ -6,9 +6,10 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import duplicates, process
-from .errors import Failed
-from .findings import Finding, ordered
+from .. import process
+from ..errors import Failed
+from . import duplicates
+from .codequality import Finding, ordered
 
 if TYPE_CHECKING:
     from invoke import Context

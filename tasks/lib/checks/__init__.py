@@ -1,0 +1,1 @@
+"""What is checked before a change goes on: tests, style, quality, audit."""
