@@ -92,13 +92,13 @@ def logs(
 
     Example: inv logs --env=prod --service=app --since=10m --follow
     """
-    from .lib import remote, target
     from .lib.app import backend
+    from .lib.environments import connection, logs
     from .lib.project import settings
 
     if env:
-        with target.reach(ctx, settings.read(ctx), env) as there:
-            remote.logs(there, service, remote.Lines(follow, tail, since))
+        with connection.reach(ctx, settings.read(ctx), env) as there:
+            logs.logs(there, service, logs.Lines(follow, tail, since))
         return
     backend.choose(ctx, settings.read(ctx), engine).logs(follow, tail)
 
@@ -115,13 +115,14 @@ def manage(ctx: Context, command: str, engine: str = "", env: str = "") -> None:
 
     Example: inv manage "migrate --plan"
     """
-    from .lib import errors, remote, target
+    from .lib import errors
     from .lib.app import backend
+    from .lib.environments import connection, logs
     from .lib.project import settings
 
     if env:
-        with target.reach(ctx, settings.read(ctx), env) as there:
-            remote.manage(there, shlex.split(command))
+        with connection.reach(ctx, settings.read(ctx), env) as there:
+            logs.manage(there, shlex.split(command))
         return
     status = backend.choose(ctx, settings.read(ctx), engine).manage(shlex.split(command))
     if status:

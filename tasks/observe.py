@@ -27,11 +27,12 @@ def status(ctx: Context, env: str = "") -> None:
 
     Example: inv status --env=prod
     """
-    from .lib import console, errors, overview, target
+    from .lib import console, errors
+    from .lib.environments import connection, status
     from .lib.project import settings
 
-    with target.reach(ctx, settings.read(ctx), env) as there:
-        text, wrong = overview.status(there)
+    with connection.reach(ctx, settings.read(ctx), env) as there:
+        text, wrong = status.status(there)
         console.result(text)
         if wrong:
             raise errors.Failed("; ".join(wrong), f"inv logs --env={env} tells more")
@@ -43,12 +44,13 @@ def releases(ctx: Context, env: str = "") -> None:
 
     Example: inv releases --env=prod
     """
-    from .lib import console, lease, overview, target
+    from .lib import console
+    from .lib.environments import connection, lock, status
     from .lib.project import settings
 
-    with target.reach(ctx, settings.read(ctx), env) as there:
-        locked = bool(lease.look(there.first, there.path))
-        console.result(overview.history(there.releases.read(), locked))
+    with connection.reach(ctx, settings.read(ctx), env) as there:
+        locked = bool(lock.look(there.first, there.path))
+        console.result(status.history(there.releases.read(), locked))
 
 
 @task(help={"shell": "bash, zsh or fish"})

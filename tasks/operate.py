@@ -15,13 +15,14 @@ def setup(ctx: Context, env: str = "") -> None:
 
     Example: inv server.setup --env=staging
     """
-    from .lib import console, servers, target
+    from .lib import console
+    from .lib.environments import bootstrap, connection
     from .lib.project import settings
 
     facts = settings.read(ctx)
-    with target.reach(ctx, facts, env) as there:
+    with connection.reach(ctx, facts, env) as there:
         changes = 0
-        for line in servers.setup(there):
+        for line in bootstrap.setup(there):
             console.say(line)
             changes += 1
         console.say(f"{env}: ready" + ("" if changes else ", nothing to do"))
@@ -42,17 +43,18 @@ def set_secret(ctx: Context, env: str = "", name: str = "", random: bool = False
 
     Example: inv secrets.set --env=staging --name=SECRET_KEY --random
     """
-    from .lib import console, lease, target, vault
+    from .lib import console
+    from .lib.environments import connection, lock, secret_values
     from .lib.project import settings
 
     facts = settings.read(ctx)
     facts.environment(env)
-    vault.known(facts, name)
+    secret_values.known(facts, name)
     with (
-        target.reach(ctx, facts, env) as there,
-        lease.hold(there.first, there.path, "sets secrets"),
+        connection.reach(ctx, facts, env) as there,
+        lock.hold(there.first, there.path, "sets secrets"),
     ):
-        value = vault.random() if random else vault.read(name)
+        value = secret_values.random() if random else secret_values.read(name)
         console.say(f"stored as {there.swarm.set_secret(there.stack, name, value)}")
 
 
@@ -62,11 +64,12 @@ def list_secrets(ctx: Context, env: str = "") -> None:
 
     Example: inv secrets.list --env=staging
     """
-    from .lib import console, target
+    from .lib import console
+    from .lib.environments import connection
     from .lib.project import settings
 
     facts = settings.read(ctx)
-    with target.reach(ctx, facts, env) as there:
+    with connection.reach(ctx, facts, env) as there:
         known = there.swarm.secrets(there.stack)
         names = sorted({*facts.deploy.secrets, *known})
         rows = [(name, (known.get(name) or ["missing"])[0]) for name in names]
@@ -82,13 +85,14 @@ def remove_secret(ctx: Context, env: str = "", name: str = "", yes: bool = False
 
     Example: inv secrets.remove --env=staging --name=OLD_TOKEN
     """
-    from .lib import console, errors, lease, target
+    from .lib import console, errors
+    from .lib.environments import connection, lock
     from .lib.project import settings
 
     facts = settings.read(ctx)
     with (
-        target.reach(ctx, facts, env) as there,
-        lease.hold(there.first, there.path, "sets secrets"),
+        connection.reach(ctx, facts, env) as there,
+        lock.hold(there.first, there.path, "sets secrets"),
     ):
         versions = there.swarm.secrets(there.stack).get(name)
         if not versions:
@@ -108,16 +112,17 @@ def unlock(ctx: Context, env: str = "", yes: bool = False) -> None:
 
     Example: inv unlock --env=staging
     """
-    from .lib import console, errors, lease, target
+    from .lib import console, errors
+    from .lib.environments import connection, lock
     from .lib.project import settings
 
     facts = settings.read(ctx)
-    with target.reach(ctx, facts, env) as there:
-        holder = lease.look(there.first, there.path)
+    with connection.reach(ctx, facts, env) as there:
+        holder = lock.look(there.first, there.path)
         if not holder:
             console.say(f"{env} is not locked")
             return
         if not yes and not console.confirm(f"{env} is locked by {holder}. Take it away?"):
             raise errors.Failed(f"locked by {holder}", "answer y, or add --yes", errors.REFUSED)
-        lease.unlock(there.first, there.path)
+        lock.unlock(there.first, there.path)
         console.say(f"took the lock of {holder} away")

@@ -19,12 +19,13 @@ def preflight(ctx: Context, env: str = "", ref: str = "") -> None:
 
     Example: inv preflight --env=staging
     """
-    from .lib import console, errors, preflight, target
+    from .lib import console, errors, preflight
+    from .lib.environments import connection
     from .lib.project import settings
 
     facts = settings.read(ctx)
     facts.environment(env)
-    with target.reach(ctx, facts, env) as there, errors.refusing():
+    with connection.reach(ctx, facts, env) as there, errors.refusing():
         released = ref or there.registry.digest(env)
         image = preflight.find(there, ref) if released else None
         preflight.see(there, image)
@@ -58,33 +59,34 @@ def deploy(
 
     Example: inv deploy --env=staging --ref=main
     """
-    from .lib import console, errors, lease, preflight, releases, removal, shipping, sites, target
+    from .lib import console, errors, preflight, shipping
+    from .lib.environments import connection, dynamic, history, lock, teardown
     from .lib.images import builder, promotion
     from .lib.project import settings
 
     facts = settings.read(ctx)
-    with target.reach(ctx, facts, sites.named(env, name)) as there:
+    with connection.reach(ctx, facts, dynamic.named(env, name)) as there:
         with errors.refusing():
             image = preflight.find(there, ref)
-            if sites.comes_and_goes(there.name) and not plan:
-                removal.make_ready(there)
+            if dynamic.comes_and_goes(there.name) and not plan:
+                teardown.make_ready(there)
             preflight.see(there, image, force)
             wanted = preflight.render(there, image)
         if plan or ctx.config.run.dry:
             shipping.plan(shipping.previous(there, there.releases.read()), wanted)
             return
-        with lease.hold(there.first, there.path, "deploys") as held:
+        with lock.hold(there.first, there.path, "deploys") as held:
             entries = shipping.settled_history(there)
-            now, old = releases.current(entries), shipping.previous(there, entries)
+            now, old = history.current(entries), shipping.previous(there, entries)
             shipping.plan(old, wanted)
             if now and shipping.runs(there, now, old, wanted):
                 console.say(f"release {now.number} runs already: nothing to do")
             else:
                 if force:
                     promotion.admit(there.registry, image, force)
-                made = releases.new(entries, wanted.image, image.revision, force)
+                made = history.new(entries, wanted.image, image.revision, force)
                 shipping.deploy(there, wanted, made, old, held)
-            if ref and not sites.comes_and_goes(there.name):
+            if ref and not dynamic.comes_and_goes(there.name):
                 shipping.mark(there, image)
         builder.write({dotenv: shipping.dotenv(there, wanted)})
         console.result(wanted.image)
@@ -105,25 +107,26 @@ def rollback(ctx: Context, env: str = "", to: str = "", force: str = "", dotenv:
 
     Example: inv rollback --env=prod
     """
-    from .lib import console, errors, lease, preflight, releases, shipping, target
+    from .lib import console, errors, preflight, shipping
+    from .lib.environments import connection, history, lock
     from .lib.images import builder
     from .lib.project import settings
 
     facts = settings.read(ctx)
     with (
-        target.reach(ctx, facts, env) as there,
-        lease.hold(there.first, there.path, "rolls back") as held,
+        connection.reach(ctx, facts, env) as there,
+        lock.hold(there.first, there.path, "rolls back") as held,
     ):
         entries = shipping.settled_history(there)
-        goal = releases.before(entries, to)
-        across = releases.across(entries, goal)
+        goal = history.before(entries, to)
+        across = history.across(entries, goal)
         if across and not force:
             what = f"{', '.join(across)} cannot be reversed since release {goal.number}"
             raise errors.Failed(what, 'restore a backup, or --force "reason"', errors.REFUSED)
         with errors.refusing():
             wanted, old = preflight.recorded(there, goal), shipping.previous(there, entries)
         shipping.plan(old, wanted)
-        made = releases.back(entries, goal, force)
+        made = history.back(entries, goal, force)
         shipping.deploy(there, wanted, made, old, held)
         builder.write({dotenv: shipping.dotenv(there, wanted)})
         console.result(wanted.image)
@@ -146,14 +149,15 @@ def destroy(
 
     Example: inv destroy --env=review --name=my-branch --volumes
     """
-    from .lib import console, errors, lease, removal, sites, target
+    from .lib import console, errors
+    from .lib.environments import connection, dynamic, lock, teardown
     from .lib.project import settings
 
     facts = settings.read(ctx)
-    with target.reach(ctx, facts, sites.named(env, name)) as there:
+    with connection.reach(ctx, facts, dynamic.named(env, name)) as there:
         what = f"{there.stack}, its data and secrets too" if volumes else there.stack
         if not yes and not console.confirm(f"Remove {what} from {there.first.name}?"):
             raise errors.Failed("nothing was removed", "answer y, or add --yes", errors.REFUSED)
-        with lease.hold(there.first, there.path, "removes it"):
-            removal.remove(there, volumes)
+        with lock.hold(there.first, there.path, "removes it"):
+            teardown.remove(there, volumes)
     console.say(f"removed {what}")

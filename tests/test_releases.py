@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tasks.lib import preflight, releases, servers
+from tasks.lib import preflight
+from tasks.lib.environments import bootstrap, history
+from tasks.lib.environments.history import FAILED, GOOD, RUNNING, UNDONE, Release
 from tasks.lib.errors import Failed
-from tasks.lib.releases import FAILED, GOOD, RUNNING, UNDONE, Release
 
 
 def release(number: int, digest: str, state: str = GOOD, kind: str = "deploy", **more) -> Release:
@@ -21,54 +22,54 @@ def test_the_newest_that_succeeded_runs():
     past = entries(
         release(1, "a"), release(2, "b"), release(3, "c", UNDONE), release(4, "d", FAILED)
     )
-    found = releases.current(past)
+    found = history.current(past)
     assert found
     assert found.number == 2
 
 
 def test_nothing_runs_before_the_first():
-    assert releases.current([]) is None
-    assert releases.number([]) == 1
+    assert history.current([]) is None
+    assert history.number([]) == 1
 
 
 def test_numbers_go_on_after_failures():
-    assert releases.number(entries(release(1, "a"), release(2, "b", FAILED))) == 3
+    assert history.number(entries(release(1, "a"), release(2, "b", FAILED))) == 3
 
 
 def test_back_is_the_release_before():
     past = entries(release(1, "a"), release(2, "b"), release(3, "c", UNDONE))
-    assert releases.before(past).number == 1
+    assert history.before(past).number == 1
 
 
 def test_back_after_going_back_is_one_further():
     past = entries(
         release(1, "a"), release(2, "b"), release(3, "c"), release(4, "b", kind="rollback")
     )
-    assert releases.before(past).number == 1
+    assert history.before(past).number == 1
 
 
 def test_back_passes_over_releases_of_the_same_image():
     past = entries(release(1, "a"), release(2, "b"), release(3, "b"))
-    assert releases.before(past).number == 1
+    assert history.before(past).number == 1
 
 
 def test_back_to_a_named_release():
     past = entries(release(1, "a"), release(2, "b"), release(3, "c"))
-    assert releases.before(past, "1").number == 1
+    assert history.before(past, "1").number == 1
 
 
 @pytest.mark.parametrize("wanted", ["9", "3", "x"])
 def test_back_to_what_is_no_good_release_is_refused(wanted):
     past = entries(release(1, "a"), release(2, "b"), release(3, "c", FAILED))
     with pytest.raises(Failed, match="there are: 2, 1") as caught:
-        releases.before(past, wanted)
+        history.before(past, wanted)
     assert caught.value.code == 2
 
 
 @pytest.mark.parametrize("past", [[], entries(release(1, "a"))])
 def test_back_from_the_first_is_refused(past):
     with pytest.raises(Failed, match="no release before") as caught:
-        releases.before(past)
+        history.before(past)
     assert caught.value.code == 2
 
 
@@ -78,25 +79,25 @@ def test_migrations_that_cannot_be_reversed_are_counted_since_the_goal():
         release(2, "b", final=["app.2"]),
         release(3, "c", UNDONE, final=["app.3"]),
     )
-    assert releases.across(past, past[-1]) == ["app.3", "app.2"]
-    assert releases.across(past, past[0]) == []
+    assert history.across(past, past[-1]) == ["app.3", "app.2"]
+    assert history.across(past, past[0]) == []
 
 
 def test_the_two_newest_good_ones_are_never_forgotten():
     past = entries(*(release(n, "x", GOOD if n < 3 else FAILED) for n in range(1, 8)))
     kept = {each.number for each in past} - {
-        each.number for each in releases.forgettable(past, keep=3)
+        each.number for each in history.forgettable(past, keep=3)
     }
     assert kept == {7, 6, 5, 2, 1}
 
 
 def test_a_release_that_runs_is_not_the_current_one():
-    assert releases.current([release(1, "a", RUNNING)]) is None
+    assert history.current([release(1, "a", RUNNING)]) is None
 
 
 @pytest.mark.parametrize(("hosts", "managers"), [(1, 1), (2, 1), (3, 3), (4, 3), (5, 5), (9, 5)])
 def test_managers_are_an_odd_number(hosts, managers):
-    assert servers.wanted_managers(hosts) == managers
+    assert bootstrap.wanted_managers(hosts) == managers
 
 
 def test_https_is_for_a_name_and_http_for_any():

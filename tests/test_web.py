@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tasks.lib import answers, http_client
+from tasks.lib import http_client
+from tasks.lib.environments import healthcheck
 from tasks.lib.errors import Failed
 from tasks.lib.registry.credentials import Login
 from tasks.lib.registry.session import Transport
@@ -113,7 +114,7 @@ def test_a_proxy_that_refuses_is_told_as_the_cause(serve, proxy, monkeypatch):
     with pytest.raises(Failed, match=r"\(its proxy: 407 Proxy Authentication Required\)"):
         Transport("registry.invalid").ask("GET", "/v2/")
     monkeypatch.setenv("HTTP_PROXY", "socks5://127.0.0.1:1")
-    assert "unsupported scheme socks5" in answers.probe("http://127.0.0.1:1/")
+    assert "unsupported scheme socks5" in healthcheck.probe("http://127.0.0.1:1/")
 
 
 def test_a_login_is_sent_on_to_the_same_host_only(serve):
@@ -131,7 +132,7 @@ def test_redirects_in_a_circle_end(serve):
             self.path = "/to//again"
             super().do_GET()
 
-    assert "does not answer: more than 10 redirects" in answers.probe(f"http://{serve(Circle)}")
+    assert "does not answer: more than 10 redirects" in healthcheck.probe(f"http://{serve(Circle)}")
 
 
 def test_the_users_netrc_is_never_read(serve, tmp_path: Path, monkeypatch):

@@ -11,8 +11,8 @@ from .errors import explain
 from .orchestrators.swarm.client import Swarm
 
 if TYPE_CHECKING:
+    from .environments.connection import Target
     from .ssh.host import Host
-    from .target import Target
 
 
 def tell(there: Target, error: BaseException, why: str) -> str:

@@ -13,8 +13,8 @@ from .errors import REFUSED, Failed
 from .project.settings import ROOT
 
 if TYPE_CHECKING:
-    from .releases import Release
-    from .target import Target
+    from .environments.connection import Target
+    from .environments.history import Release
 
 PRE, POST, FAILURE = "pre-deploy", "post-deploy", "on-failure"
 

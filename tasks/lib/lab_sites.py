@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import yaml
 
-from . import console, servers, target
+from . import console
+from .environments import bootstrap, connection
 from .project.settings import MANY, Settings
 
 if TYPE_CHECKING:
@@ -28,8 +29,8 @@ def prepare(ctx: Context, settings: Settings, overlay: Path, variables: Mapping[
     facts = msgspec.convert(merge(msgspec.to_builtins(settings), more), Settings)
     there_for_good = [name for name in more["environments"] if not name.endswith(MANY)]
     for name in there_for_good:
-        with target.reach(ctx, facts, name, {**os.environ, **variables}) as there:
-            for _ in servers.setup(there):
+        with connection.reach(ctx, facts, name, {**os.environ, **variables}) as there:
+            for _ in bootstrap.setup(there):
                 pass
             known = there.swarm.secrets(there.stack)
             for secret in set(facts.deploy.secrets) - set(known):

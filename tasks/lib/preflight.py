@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from . import sites
 from .console import table
 from .docker import client
+from .environments import dynamic
 from .errors import REFUSED, Failed
 from .images import promotion
 from .orchestrators.swarm import rendering
@@ -18,11 +18,11 @@ from .orchestrators.swarm.client import Swarm
 from .project.settings import ROOT
 
 if TYPE_CHECKING:
+    from .environments.connection import Target
+    from .environments.history import Release
     from .images.promotion import Candidate
     from .orchestrators.swarm.stack import Stack
-    from .releases import Release
     from .ssh.host import Host
-    from .target import Target
 
 # Of Docker: the first whose client leaves a stack to itself, `stack deploy --detach`
 # (docker/cli#373); the health checks and capabilities that the stack uses are older.
@@ -45,7 +45,7 @@ def find(there: Target, ref: str) -> Candidate:
     """
     if ref:
         return promotion.resolve(there.registry, ref)
-    found = None if sites.comes_and_goes(there.name) else there.registry.find(there.name)
+    found = None if dynamic.comes_and_goes(there.name) else there.registry.find(there.name)
     if found is None:
         hint = f"inv release --env={there.name}, or add --ref=COMMIT"
         raise Failed(f"nothing is released for {there.name}", hint, REFUSED)

@@ -13,9 +13,9 @@ from .errors import explain
 from .orchestrators.swarm import jobs
 
 if TYPE_CHECKING:
-    from .lease import Lease
+    from .environments.connection import Target
+    from .environments.lock import Lease
     from .orchestrators.swarm.stack import Stack
-    from .target import Target
 
 # The jobs.
 CHECK, STATIC, BACKUP, MIGRATE = "check", "static", "backup", "migrate"

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from . import answers, console, lab_plan, process
+from . import console, lab_plan, process
 from .app import compose
 from .docker import client
+from .environments import healthcheck
 from .errors import Failed
 from .gitlab import BROKEN, STATE, Event, Job, Runner
 from .lab import Lab
@@ -111,7 +112,7 @@ class Stage:
             url, image = each["DEPLOY_URL"], each["DEPLOY_IMAGE"]
             if image.rpartition("@")[2] != now.digest:
                 raise Failed(f"{url} got {image}, build made {now.digest}", "see the logs")
-            answers.verify(url, now.commit)
+            healthcheck.verify(url, now.commit)
             if act is now:
                 self._released(url, now)
 

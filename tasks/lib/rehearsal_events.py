@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from . import answers
+from .environments import healthcheck
 from .errors import REFUSED, Failed
 from .gitlab import Event
 from .project import git
@@ -55,7 +55,7 @@ def _merge_request(stage: Stage) -> None:
     stage.verify(act, act)
     _press(stage, act, "stop")
     for each in act.deployed:
-        if not answers.probe(each["DEPLOY_URL"]):
+        if not healthcheck.probe(each["DEPLOY_URL"]):
             raise Failed(f"{each['DEPLOY_URL']} still answers", "see the logs")
 
 

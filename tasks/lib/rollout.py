@@ -12,9 +12,9 @@ from .orchestrators.swarm.client import Swarm, Watched
 from .orchestrators.swarm.progress import Progress, Snapshot, describe, judge
 
 if TYPE_CHECKING:
-    from .lease import Lease
+    from .environments.connection import Target
+    from .environments.lock import Lease
     from .orchestrators.swarm.stack import Stack
-    from .target import Target
 
 # Seconds between two looks, and while all is well: each look costs the server some work, too.
 POLL, CALM = 0.3, 1.0

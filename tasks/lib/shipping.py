@@ -8,19 +8,20 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from . import answers, autopsy, console, hooks, prepare, releases, rollout
+from . import autopsy, console, hooks, prepare, rollout
+from .environments import healthcheck, history
+from .environments.history import FAILED, GOOD, RUNNING, UNDONE, Release
+from .environments.lock import Lost
 from .errors import Failed, explain
 from .images.promotion import move
-from .lease import Lost
 from .orchestrators.swarm import jobs, progress, stack
 from .registry.reference import short
-from .releases import FAILED, GOOD, RUNNING, UNDONE, Release
 
 if TYPE_CHECKING:
+    from .environments.connection import Target
+    from .environments.lock import Lease
     from .images.promotion import Candidate
-    from .lease import Lease
     from .orchestrators.swarm.stack import Stack
-    from .target import Target
 
 PERSON = 3
 
@@ -40,7 +41,7 @@ def settled_history(there: Target) -> list[Release]:
 
 def previous(there: Target, entries: list[Release]) -> Stack | None:
     """The stack that runs now; None when there is none."""
-    now = releases.current(entries)
+    now = history.current(entries)
     return there.releases.stack(now, there.stack) if now else None
 
 
@@ -131,7 +132,7 @@ def roll(there: Target, new: Stack, revision: str, soak: float, held: Lease) -> 
     held.confirm()
     there.swarm.apply(new, prune=True)
     rollout.watch(there, new, before, soak, held)
-    answers.verify(there.environment.url.rstrip("/"), revision, there.environment.replicas)
+    healthcheck.verify(there.environment.url.rstrip("/"), revision, there.environment.replicas)
 
 
 @contextmanager
@@ -166,7 +167,7 @@ def _undo(there: Target, new: Stack, old: Stack | None, held: Lease) -> str:
         held.confirm()
         there.swarm.remove_services([f"{new.name}_{name}" for name in new.ours])
         return "nothing of the app runs, as before"
-    now = releases.current(there.releases.read())
+    now = history.current(there.releases.read())
     before = rollout.snapshot(there.swarm, old.name, going_back=True)
     held.confirm()
     there.swarm.apply(old, prune=True)
@@ -174,7 +175,7 @@ def _undo(there: Target, new: Stack, old: Stack | None, held: Lease) -> str:
     rollout.watch(there, old, before, there.settings.deploy.soak, held)
     if now is None:
         raise Failed("the server remembers no good release")
-    answers.verify(there.environment.url.rstrip("/"), now.revision, there.environment.replicas)
+    healthcheck.verify(there.environment.url.rstrip("/"), now.revision, there.environment.replicas)
     return f"undone: release {now.number} ({short(now.digest)}) runs as before"
 
 
@@ -197,7 +198,7 @@ def _tidy(there: Target, wanted: Stack) -> None:
 
 def _forget(there: Target, wanted: Stack) -> None:
     entries = there.releases.read()
-    old = releases.forgettable(entries, there.settings.deploy.keep)
+    old = history.forgettable(entries, there.settings.deploy.keep)
     there.releases.forget(old)
     used = set(wanted.configs)
     for content in there.releases.stacks():

@@ -15,7 +15,7 @@ from .client import STACK, Watched, again
 from .progress import ENDED_BADLY, describe
 
 if TYPE_CHECKING:
-    from ...lease import Lease
+    from ...environments.lock import Lease
     from .client import Swarm
     from .stack import Stack
 

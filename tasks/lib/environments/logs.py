@@ -6,13 +6,14 @@ import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from . import console, lease, prepare, process, releases
-from .docker import cli
-from .errors import REFUSED, Failed
-from .orchestrators.swarm import jobs
+from .. import console, prepare, process
+from ..docker import cli
+from ..errors import REFUSED, Failed
+from ..orchestrators.swarm import jobs
+from . import history, lock
 
 if TYPE_CHECKING:
-    from .target import Target
+    from .connection import Target
 
 
 @dataclass(frozen=True)
@@ -65,17 +66,17 @@ def _tell_gaps(there: Target, services: list[dict[str, Any]]) -> None:
 
 
 def _ours(there: Target, known: list[str]) -> list[str]:
-    now = releases.current(there.releases.read())
+    now = history.current(there.releases.read())
     return there.releases.stack(now, there.stack).ours if now else known
 
 
 def manage(there: Target, command: list[str]) -> None:
     """Run a manage.py command as a one-off of the image that runs. Raises Failed when it fails."""
-    now = releases.current(there.releases.read())
+    now = history.current(there.releases.read())
     if now is None:
         raise Failed("nothing runs yet", f"inv deploy --env={there.name}", REFUSED)
     stack = there.releases.stack(now, there.stack)
-    with lease.hold(there.first, there.path, f"runs manage.py {command[0]}") as held:
+    with lock.hold(there.first, there.path, f"runs manage.py {command[0]}") as held:
         words = ["/app/docker/entrypoint", "manage", *command]
         job = stack.job("manage", prepare.once_reached(stack, words, prepare.WAITED))
         jobs.run(there.swarm, [job], there.settings.deploy.timeout, held)

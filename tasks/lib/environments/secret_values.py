@@ -8,10 +8,10 @@ import secrets
 import sys
 from typing import TYPE_CHECKING
 
-from .errors import REFUSED, Failed
+from ..errors import REFUSED, Failed
 
 if TYPE_CHECKING:
-    from .project.settings import Settings
+    from ..project.settings import Settings
 
 
 def known(settings: Settings, name: str) -> None:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from . import console, servers, vault
-from .errors import Failed, explain
-from .orchestrators.swarm import jobs
-from .orchestrators.swarm.client import STACK, Swarm
-from .preflight import ELSEWHERE
+from .. import console
+from ..errors import Failed, explain
+from ..orchestrators.swarm import jobs
+from ..orchestrators.swarm.client import STACK, Swarm
+from ..preflight import ELSEWHERE
+from . import bootstrap, secret_values
 
 if TYPE_CHECKING:
-    from .target import Target
+    from .connection import Target
 
 # Seconds until all of a stack's containers must have stopped and its network is gone.
 TIMEOUT = 120
@@ -21,12 +22,12 @@ POLL = 0.3
 
 def make_ready(there: Target) -> None:
     """Make a site's servers ready, and make up the secrets that it has not."""
-    for line in servers.setup(there):
+    for line in bootstrap.setup(there):
         console.say(line)
     known = there.swarm.secrets(there.stack)
     for name in there.settings.deploy.secrets:
         if name not in known and name != ELSEWHERE:
-            there.swarm.set_secret(there.stack, name, vault.random())
+            there.swarm.set_secret(there.stack, name, secret_values.random())
 
 
 def remove(there: Target, volumes: bool) -> None:

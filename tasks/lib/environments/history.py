@@ -7,12 +7,12 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from . import lease
-from .errors import REFUSED, Failed
-from .orchestrators.swarm import stack
+from ..errors import REFUSED, Failed
+from ..orchestrators.swarm import stack
+from . import lock
 
 if TYPE_CHECKING:
-    from .ssh.host import Host
+    from ..ssh.host import Host
 
 READ = (
     'cd "$1/releases" 2>/dev/null || exit 0; for each in */release.json; do cat "$each"; echo; done'
@@ -100,7 +100,7 @@ class Releases:
 
     def stack(self, release: Release, name: str) -> stack.Stack:
         """The stack of a release. Raises Failed when it is not there."""
-        from .ssh.host import CommandFailed
+        from ..ssh.host import CommandFailed
 
         try:
             text = self._host.run(STACK, self._path, str(release.number), changes=False)
@@ -132,13 +132,13 @@ def number(history: list[Release]) -> int:
 
 def new(history: list[Release], image: str, revision: str, force: str) -> Release:
     """The next release, of an image."""
-    return Release(number(history), image, revision, lease.owner(), why=force)
+    return Release(number(history), image, revision, lock.owner(), why=force)
 
 
 def back(history: list[Release], goal: Release, force: str) -> Release:
     """The next release, that goes back to another."""
     why = force or f"to release {goal.number}"
-    by = lease.owner()
+    by = lock.owner()
     return Release(number(history), goal.image, goal.revision, by, kind="rollback", why=why)
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from .errors import Failed
-from .orchestrators.swarm.client import Swarm
+from ..errors import Failed
+from ..orchestrators.swarm.client import Swarm
 
 if TYPE_CHECKING:
-    from .ssh.host import Host
-    from .target import Target
+    from ..ssh.host import Host
+    from .connection import Target
 
 # The address by which we reached the server: the others reach it there, too.
 ADDRESS = "echo \"$SSH_CONNECTION\" | cut -d' ' -f3"

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from . import answers, lease
-from .console import table
-from .orchestrators.swarm.progress import Progress, standing
-from .orchestrators.swarm.stack import RELEASE
-from .registry.reference import short
-from .releases import RUNNING, Release
+from ..console import table
+from ..orchestrators.swarm.progress import Progress, standing
+from ..orchestrators.swarm.stack import RELEASE
+from ..registry.reference import short
+from . import healthcheck, lock
+from .history import RUNNING, Release
 
 if TYPE_CHECKING:
-    from .target import Target
+    from .connection import Target
 
 
 def history(releases: Sequence[Release], locked: bool) -> str:
@@ -50,17 +50,17 @@ def status(there: Target) -> tuple[str, list[str]]:
     wrong = [f"{each.service}: {each}" for each in found if not each.done]
     wrong += [f"node {row[0]}: {row[1]}" for row in map(_node, nodes.values()) if row[1] != "ready"]
     url = there.environment.url.rstrip("/")
-    said = answers.probe(f"{url}/livez")
+    said = healthcheck.probe(f"{url}/livez")
     wrong += [said] if said else []
     past = there.releases.read()
-    holder = lease.look(there.first, there.path)
+    holder = lock.look(there.first, there.path)
     parts = [
         table(rows, ("service", "replicas", "release", "image", "nodes"))
         if rows
         else "no services",
         table([_node(each) for each in nodes.values()], ("node", "state", "role", "engine")),
         table([(each.name, disk(there, each)) for each in there.hosts], ("server", "disk free")),
-        f"url: {url} " + (said or f"answers, version {answers.version(url)[:12]}"),
+        f"url: {url} " + (said or f"answers, version {healthcheck.version(url)[:12]}"),
         f"lock: {holder or 'free'}",
         history(past[:3], bool(holder)),
     ]

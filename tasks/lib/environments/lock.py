@@ -13,11 +13,11 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from . import console
-from .errors import Failed
+from .. import console
+from ..errors import Failed
 
 if TYPE_CHECKING:
-    from .ssh.host import Host
+    from ..ssh.host import Host
 
 LOCKED = 4
 # What the scripts exit with when somebody else has it.
@@ -84,7 +84,7 @@ class Lease:
         return bool(self._lost)
 
     def _renew(self) -> None:
-        from .ssh.host import CommandFailed
+        from ..ssh.host import CommandFailed
 
         try:
             self._host.run(RENEW, self._path, self._token, changes=False)
@@ -135,7 +135,7 @@ def hold(host: Host, path: str, doing: str) -> Iterator[Lease]:
         doing: what for, told to others who want it.
     Raises Failed with exit status 4 when somebody else has it; a dead owner's lock is taken over.
     """
-    from .ssh.host import CommandFailed
+    from ..ssh.host import CommandFailed
 
     token = uuid.uuid4().hex
     since = datetime.now(UTC).isoformat(timespec="seconds")

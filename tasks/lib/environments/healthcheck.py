@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 
-from . import http_client
-from .rollout import Broken
+from .. import http_client
+from ..rollout import Broken
 
 # What the app itself answers when it fails, and how often in a row makes that sure.
 ERROR, SURE = 500, 10

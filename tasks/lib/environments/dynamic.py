@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from .errors import REFUSED, Failed
-from .orchestrators.swarm.client import STACK
+from ..errors import REFUSED, Failed
+from ..orchestrators.swarm.client import STACK
 
 if TYPE_CHECKING:
-    from .orchestrators.swarm.client import Swarm
-    from .project.settings import Environment
+    from ..orchestrators.swarm.client import Swarm
+    from ..project.settings import Environment
 
 # Docker allows 64 characters in the name of a secret, and these are followed by more.
 LONGEST = 24

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from . import sites
-from .errors import refusing
-from .images import login
-from .orchestrators.swarm.client import Swarm
-from .project.settings import Environment, Settings
-from .registry.client import Registry, connect
-from .releases import Releases
-from .ssh import host
+from ..errors import refusing
+from ..images import login
+from ..orchestrators.swarm.client import Swarm
+from ..project.settings import Environment, Settings
+from ..registry.client import Registry, connect
+from ..ssh import host
+from . import dynamic
+from .history import Releases
 
 if TYPE_CHECKING:
     from invoke import Context
@@ -43,12 +43,12 @@ class Target:
     @property
     def stack(self) -> str:
         """The stack's name."""
-        return f"{self.settings.project.name}-{sites.short(self.name)}"
+        return f"{self.settings.project.name}-{dynamic.short(self.name)}"
 
     @property
     def path(self) -> str:
         """The environment's folder on its first server."""
-        return f"{self.settings.deploy.path}/{sites.short(self.name)}"
+        return f"{self.settings.deploy.path}/{dynamic.short(self.name)}"
 
     @property
     def first(self) -> host.Host:
@@ -86,5 +86,5 @@ def reach(
         swarm = Swarm(ctx, {**there, **config})
         made = Target(ctx, settings, name, environment, hosts, swarm, place)
         with refusing():
-            made.environment = sites.settled(environment, swarm, made.stack)
+            made.environment = dynamic.settled(environment, swarm, made.stack)
         yield made

@@ -1,0 +1,1 @@
+"""Environments on servers: connection, lock, history, status, teardown."""
