@@ -18,7 +18,8 @@ def up(ctx: Context, name: str = "lab", nodes: int = 0) -> None:
 
     Example: inv lab.up --nodes 5
     """
-    from .lib import console, lab
+    from .lib import console
+    from .lib.lab import lab
     from .lib.project import settings
 
     place = lab.Lab(ctx, settings.read(ctx, missing_ok=True), name)
@@ -36,7 +37,8 @@ def down(ctx: Context, name: str = "lab") -> None:
 
     Example: inv lab.down
     """
-    from .lib import console, lab
+    from .lib import console
+    from .lib.lab import lab
     from .lib.project import settings
 
     place = lab.Lab(ctx, settings.read(ctx, missing_ok=True), name)
@@ -52,10 +54,11 @@ def status(ctx: Context, name: str = "lab") -> None:
 
     Example: inv lab.status
     """
-    from .lib import console, errors, lab, lab_report
+    from .lib import console, errors
+    from .lib.lab import lab, status
     from .lib.project import settings
 
-    report = lab_report.look(lab.Lab(ctx, settings.read(ctx, missing_ok=True), name))
+    report = status.look(lab.Lab(ctx, settings.read(ctx, missing_ok=True), name))
     console.result(report.text)
     if report.wrong:
         raise errors.Failed(f"not well: {', '.join(report.wrong)}", f"inv lab.up --name {name}")
@@ -79,15 +82,8 @@ def rehearse(ctx: Context, event: list[str], name: str = "rehearsal", keep: bool
 
     Example: inv rehearse --keep
     """
-    from .lib import (
-        console,
-        errors,
-        gitlab_tool,
-        lab,
-        rehearsal,
-        rehearsal_events,
-        rehearsal_report,
-    )
+    from .lib import console, errors, gitlab_tool, rehearsal, rehearsal_events, rehearsal_report
+    from .lib.lab import lab
     from .lib.project import settings
 
     chosen = rehearsal_events.wanted(event)

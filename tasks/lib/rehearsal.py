@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from . import console, lab_plan, process
+from . import console, process
 from .app import compose
 from .docker import client
 from .environments import healthcheck
 from .errors import Failed
 from .gitlab import BROKEN, STATE, Event, Job, Runner
-from .lab import Lab
+from .lab import state
+from .lab.lab import Lab
 from .project import git
 from .project.settings import MANY, ROOT
 from .registry import credentials
@@ -135,7 +136,7 @@ def staged(ctx: Context, lab: Lab, keep: bool) -> Iterator[Stage]:
     began = time.monotonic()
     if git.read(ROOT).dirty:
         console.warn("the commit is rehearsed: what is not committed is left out")
-    keep = keep or lab_plan.load(lab.folder) is not None
+    keep = keep or state.load(lab.folder) is not None
     with tempfile.TemporaryDirectory(prefix="rehearsal-") as folder:
         clone, home = Path(folder, lab.settings.project.name), Path(folder, "home")
         try:

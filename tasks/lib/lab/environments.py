@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import yaml
 
-from . import console
-from .environments import bootstrap, connection
-from .project.settings import MANY, Settings
+from .. import console
+from ..environments import bootstrap, connection
+from ..project.settings import MANY, Settings
 
 if TYPE_CHECKING:
     from invoke import Context

@@ -14,21 +14,22 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from . import console, lab_files, lab_plan, lab_sites, lab_swarm, process
-from .app.compose import project_name
-from .docker import cli, client
-from .errors import REFUSED, Failed
-from .lab_plan import Plan
-from .project.settings import ROOT
-from .registry.client import Registry
-from .registry.reference import HUB, Reference
-from .registry.session import Transport
+from .. import console, process
+from ..app.compose import project_name
+from ..docker import cli, client
+from ..errors import REFUSED, Failed
+from ..project.settings import ROOT
+from ..registry.client import Registry
+from ..registry.reference import HUB, Reference
+from ..registry.session import Transport
+from . import config_files, environments, state, swarm
+from .state import Plan
 
 if TYPE_CHECKING:
     from invoke import Context
     from python_on_whales import DockerClient
 
-    from .project.settings import Settings
+    from ..project.settings import Settings
 
 # What Compose marks all that is a project's with.
 PROJECT = "com.docker.compose.project"
@@ -100,14 +101,14 @@ class Lab:
         with self._seeding(plan, images):
             self._wait()
             addresses = {node: plan.address(node) for node in plan.nodes}
-            lab_swarm.form(self.docker, self.ask, addresses)
+            swarm.form(self.docker, self.ask, addresses)
         lines = self._meet(plan)
         console.step(f"lab {self.name}: ready after {time.monotonic() - begun:.0f} s")
         return lines
 
     def _plan(self, nodes: int) -> Plan:
         """The facts of this lab, new ones when there are none, and its Compose file."""
-        plan = lab_plan.load(self.folder)
+        plan = state.load(self.folder)
         if not 0 <= nodes <= MOST:
             raise Failed(f"a lab of {nodes} servers", f"1 to {MOST}", REFUSED)
         if plan and nodes not in (0, len(plan.nodes)):
@@ -117,14 +118,14 @@ class Lab:
             # What is there without its folder has nobody who knows its keys.
             self._clear()
             names, places = self.settings.deploy.secrets, len(self.environments)
-            plan = lab_plan.draw(self._subnet(), nodes or NODES, places, names)
+            plan = state.draw(self._subnet(), nodes or NODES, places, names)
         if not self.dry:
-            lab_plan.save(self.folder, plan)
-            self._write("compose.yaml", lab_files.compose(plan, self.project, node_image()))
+            state.save(self.folder, plan)
+            self._write("compose.yaml", config_files.compose(plan, self.project, node_image()))
         return plan
 
     def _write(self, name: str, content: object) -> None:
-        lab_plan.write(self.folder / name, yaml.safe_dump(content, sort_keys=False))
+        state.write(self.folder / name, yaml.safe_dump(content, sort_keys=False))
 
     def _subnet(self) -> str:
         """Addresses that the engine has given to no other network."""
@@ -183,16 +184,16 @@ class Lab:
 
     def _meet(self, plan: Plan) -> str:
         """Write what the tasks and ssh must know of the servers; returns lines for the shell."""
-        keys = [self._run(node, "cat", lab_files.HOSTKEY) for node in plan.nodes]
-        hosts = lab_files.known_hosts(plan, keys)
+        keys = [self._run(node, "cat", config_files.HOSTKEY) for node in plan.nodes]
+        hosts = config_files.known_hosts(plan, keys)
         settings = self.folder / "invoke.yaml"
         name = self.settings.project.name
-        self._write(settings.name, lab_files.overlay(plan, name, self.environments))
-        lab_plan.write(self.folder / "known_hosts", hosts)
-        lab_plan.write(self.folder / "key", plan.private)
-        told = lab_files.variables(plan, settings, hosts)
-        lab_sites.prepare(self.ctx, self.settings, settings, told)
-        return lab_files.exports(told)
+        self._write(settings.name, config_files.overlay(plan, name, self.environments))
+        state.write(self.folder / "known_hosts", hosts)
+        state.write(self.folder / "key", plan.private)
+        told = config_files.variables(plan, settings, hosts)
+        environments.prepare(self.ctx, self.settings, settings, told)
+        return config_files.exports(told)
 
     def _run(self, node: str, *words: str) -> str:
         return str(self.client.container.execute(f"{self.project}-{node}", list(words)))
@@ -210,7 +211,7 @@ class Lab:
     def down(self) -> bool:
         """Remove everything; returns whether there was anything."""
         there = self._clear()
-        if plan := lab_plan.load(self.folder):
+        if plan := state.load(self.folder):
             client.forget(self.ctx, plan.host)
         if not self.dry:
             for file in self.folder.glob("*"):

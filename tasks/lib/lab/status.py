@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from . import console, lab_files, lab_plan, lab_swarm
-from .errors import Failed
+from .. import console
+from ..errors import Failed
+from ..registry.credentials import Login
+from ..registry.session import Transport
+from . import config_files, state, swarm
 from .lab import Lab
-from .lab_plan import Plan
-from .registry.credentials import Login
-from .registry.session import Transport
+from .state import Plan
 
 HEADS = ("WHAT", "STATE", "WHERE", "MORE")
 Row = tuple[str, str, str, str]
@@ -26,19 +27,19 @@ class Report:
 
 def look(lab: Lab) -> Report:
     """Look at everything. Raises Failed when there is no such lab."""
-    plan = lab_plan.load(lab.folder)
+    plan = state.load(lab.folder)
     if plan is None:
         raise Failed(f"there is no lab {lab.name}", "inv lab.up")
-    members = lab_swarm.members(lab.ask, plan.nodes)
+    members = swarm.members(lab.ask, plan.nodes)
     rows = [_registry(plan), *(_node(lab, plan, node, members) for node in plan.nodes)]
     wrong = [row[0] for row in rows if row[1] != "ok"]
-    places = lab_files.overlay(plan, lab.settings.project.name, lab.environments)["environments"]
+    places = config_files.overlay(plan, lab.settings.project.name, lab.environments)["environments"]
     rows += [(name, "", place["url"], "an environment") for name, place in places.items()]
     return Report(console.table(rows, HEADS), wrong)
 
 
 def _registry(plan: Plan) -> Row:
-    login = Login(plan.host, lab_plan.USER, plan.password, "the lab")
+    login = Login(plan.host, state.USER, plan.password, "the lab")
     try:
         Transport(plan.host, login).ask("GET", "/v2/")
     except Failed as error:

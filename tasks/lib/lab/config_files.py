@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from .lab_plan import USER, Plan
+from .state import USER, Plan
 
 HOSTKEY = "/etc/ssh/ssh_host_ed25519_key.pub"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 
-from .errors import Failed
+from ..errors import Failed
 
 # With fewer servers than these, one alone manages the Swarm: of two, neither could be missed.
 MANAGERS = 3

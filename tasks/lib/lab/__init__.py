@@ -1,0 +1,1 @@
+"""A lab: a throwaway registry and servers in containers on this machine."""
