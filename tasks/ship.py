@@ -19,7 +19,8 @@ def preflight(ctx: Context, env: str = "", ref: str = "") -> None:
 
     Example: inv preflight --env=staging
     """
-    from .lib import console, errors, preflight
+    from .lib import console, errors
+    from .lib.deploys import preflight
     from .lib.environments import connection
     from .lib.project import settings
 
@@ -59,7 +60,8 @@ def deploy(
 
     Example: inv deploy --env=staging --ref=main
     """
-    from .lib import console, errors, preflight, shipping
+    from .lib import console, errors
+    from .lib.deploys import deployment, preflight
     from .lib.environments import connection, dynamic, history, lock, teardown
     from .lib.images import builder, promotion
     from .lib.project import settings
@@ -73,22 +75,22 @@ def deploy(
             preflight.see(there, image, force)
             wanted = preflight.render(there, image)
         if plan or ctx.config.run.dry:
-            shipping.plan(shipping.previous(there, there.releases.read()), wanted)
+            deployment.plan(deployment.previous(there, there.releases.read()), wanted)
             return
         with lock.hold(there.first, there.path, "deploys") as held:
-            entries = shipping.settled_history(there)
-            now, old = history.current(entries), shipping.previous(there, entries)
-            shipping.plan(old, wanted)
-            if now and shipping.runs(there, now, old, wanted):
+            entries = deployment.settled_history(there)
+            now, old = history.current(entries), deployment.previous(there, entries)
+            deployment.plan(old, wanted)
+            if now and deployment.runs(there, now, old, wanted):
                 console.say(f"release {now.number} runs already: nothing to do")
             else:
                 if force:
                     promotion.admit(there.registry, image, force)
                 made = history.new(entries, wanted.image, image.revision, force)
-                shipping.deploy(there, wanted, made, old, held)
+                deployment.deploy(there, wanted, made, old, held)
             if ref and not dynamic.comes_and_goes(there.name):
-                shipping.mark(there, image)
-        builder.write({dotenv: shipping.dotenv(there, wanted)})
+                deployment.mark(there, image)
+        builder.write({dotenv: deployment.dotenv(there, wanted)})
         console.result(wanted.image)
 
 
@@ -107,7 +109,8 @@ def rollback(ctx: Context, env: str = "", to: str = "", force: str = "", dotenv:
 
     Example: inv rollback --env=prod
     """
-    from .lib import console, errors, preflight, shipping
+    from .lib import console, errors
+    from .lib.deploys import deployment, preflight
     from .lib.environments import connection, history, lock
     from .lib.images import builder
     from .lib.project import settings
@@ -117,18 +120,18 @@ def rollback(ctx: Context, env: str = "", to: str = "", force: str = "", dotenv:
         connection.reach(ctx, facts, env) as there,
         lock.hold(there.first, there.path, "rolls back") as held,
     ):
-        entries = shipping.settled_history(there)
+        entries = deployment.settled_history(there)
         goal = history.before(entries, to)
         across = history.across(entries, goal)
         if across and not force:
             what = f"{', '.join(across)} cannot be reversed since release {goal.number}"
             raise errors.Failed(what, 'restore a backup, or --force "reason"', errors.REFUSED)
         with errors.refusing():
-            wanted, old = preflight.recorded(there, goal), shipping.previous(there, entries)
-        shipping.plan(old, wanted)
+            wanted, old = preflight.recorded(there, goal), deployment.previous(there, entries)
+        deployment.plan(old, wanted)
         made = history.back(entries, goal, force)
-        shipping.deploy(there, wanted, made, old, held)
-        builder.write({dotenv: shipping.dotenv(there, wanted)})
+        deployment.deploy(there, wanted, made, old, held)
+        builder.write({dotenv: deployment.dotenv(there, wanted)})
         console.result(wanted.image)
 
 

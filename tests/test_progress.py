@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tasks.lib import autopsy
+from tasks.lib.deploys import failure_report
 from tasks.lib.orchestrators.swarm import client, jobs, progress
 
 NEW = {"Image": "app@sha256:new", "StopGracePeriod": progress.GRACE, "DNSConfig": {}}
@@ -120,8 +120,8 @@ def test_the_exit_code_is_told_when_the_words_lack_it():
 def test_what_a_health_check_said_most_since_it_failed_is_told():
     said = [(1, "refused"), (0, ""), (1, "503 a\nb"), (1, "503 a b"), (1, "refused")]
     log = [{"ExitCode": code, "Output": text} for code, text in said]
-    assert autopsy.complaint(log) == "503 a b"
-    assert autopsy.complaint(log[:2]) == autopsy.complaint([]) == ""
+    assert failure_report.complaint(log) == "503 a b"
+    assert failure_report.complaint(log[:2]) == failure_report.complaint([]) == ""
 
 
 def test_what_is_on_its_way_is_listed_alike_and_an_error_may_have_lines():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tasks.lib import preflight
+from tasks.lib.deploys import preflight
 from tasks.lib.environments import bootstrap, history
 from tasks.lib.environments.history import FAILED, GOOD, RUNNING, UNDONE, Release
 from tasks.lib.errors import Failed

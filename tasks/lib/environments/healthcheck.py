@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from .. import http_client
-from ..rollout import Broken
+from ..deploys.rollout import Broken
 
 # What the app itself answers when it fails, and how often in a row makes that sure.
 ERROR, SURE = 500, 10

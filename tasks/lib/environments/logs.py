@@ -6,7 +6,8 @@ import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .. import console, prepare, process
+from .. import console, process
+from ..deploys import predeploy
 from ..docker import cli
 from ..errors import REFUSED, Failed
 from ..orchestrators.swarm import jobs
@@ -78,5 +79,5 @@ def manage(there: Target, command: list[str]) -> None:
     stack = there.releases.stack(now, there.stack)
     with lock.hold(there.first, there.path, f"runs manage.py {command[0]}") as held:
         words = ["/app/docker/entrypoint", "manage", *command]
-        job = stack.job("manage", prepare.once_reached(stack, words, prepare.WAITED))
+        job = stack.job("manage", predeploy.once_reached(stack, words, predeploy.WAITED))
         jobs.run(there.swarm, [job], there.settings.deploy.timeout, held)

@@ -6,10 +6,10 @@ import time
 from typing import TYPE_CHECKING
 
 from .. import console
+from ..deploys.preflight import ELSEWHERE
 from ..errors import Failed, explain
 from ..orchestrators.swarm import jobs
 from ..orchestrators.swarm.client import STACK, Swarm
-from ..preflight import ELSEWHERE
 from . import bootstrap, secret_values
 
 if TYPE_CHECKING:

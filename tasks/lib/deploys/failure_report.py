@@ -6,13 +6,13 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from . import console
-from .errors import explain
-from .orchestrators.swarm.client import Swarm
+from .. import console
+from ..errors import explain
+from ..orchestrators.swarm.client import Swarm
 
 if TYPE_CHECKING:
-    from .environments.connection import Target
-    from .ssh.host import Host
+    from ..environments.connection import Target
+    from ..ssh.host import Host
 
 
 def tell(there: Target, error: BaseException, why: str) -> str:

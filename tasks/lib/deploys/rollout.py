@@ -6,15 +6,15 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from . import console
-from .errors import Failed
-from .orchestrators.swarm.client import Swarm, Watched
-from .orchestrators.swarm.progress import Progress, Snapshot, describe, judge
+from .. import console
+from ..errors import Failed
+from ..orchestrators.swarm.client import Swarm, Watched
+from ..orchestrators.swarm.progress import Progress, Snapshot, describe, judge
 
 if TYPE_CHECKING:
-    from .environments.connection import Target
-    from .environments.lock import Lease
-    from .orchestrators.swarm.stack import Stack
+    from ..environments.connection import Target
+    from ..environments.lock import Lease
+    from ..orchestrators.swarm.stack import Stack
 
 # Seconds between two looks, and while all is well: each look costs the server some work, too.
 POLL, CALM = 0.3, 1.0

@@ -8,21 +8,21 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from .console import table
-from .docker import client
-from .environments import dynamic
-from .errors import REFUSED, Failed
-from .images import promotion
-from .orchestrators.swarm import rendering
-from .orchestrators.swarm.client import Swarm
-from .project.settings import ROOT
+from ..console import table
+from ..docker import client
+from ..environments import dynamic
+from ..errors import REFUSED, Failed
+from ..images import promotion
+from ..orchestrators.swarm import rendering
+from ..orchestrators.swarm.client import Swarm
+from ..project.settings import ROOT
 
 if TYPE_CHECKING:
-    from .environments.connection import Target
-    from .environments.history import Release
-    from .images.promotion import Candidate
-    from .orchestrators.swarm.stack import Stack
-    from .ssh.host import Host
+    from ..environments.connection import Target
+    from ..environments.history import Release
+    from ..images.promotion import Candidate
+    from ..orchestrators.swarm.stack import Stack
+    from ..ssh.host import Host
 
 # Of Docker: the first whose client leaves a stack to itself, `stack deploy --detach`
 # (docker/cli#373); the health checks and capabilities that the stack uses are older.

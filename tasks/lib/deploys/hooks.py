@@ -8,13 +8,13 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from . import console, process
-from .errors import REFUSED, Failed
-from .project.settings import ROOT
+from .. import console, process
+from ..errors import REFUSED, Failed
+from ..project.settings import ROOT
 
 if TYPE_CHECKING:
-    from .environments.connection import Target
-    from .environments.history import Release
+    from ..environments.connection import Target
+    from ..environments.history import Release
 
 PRE, POST, FAILURE = "pre-deploy", "post-deploy", "on-failure"
 

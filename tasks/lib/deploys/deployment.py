@@ -8,20 +8,21 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from . import autopsy, console, hooks, prepare, rollout
-from .environments import healthcheck, history
-from .environments.history import FAILED, GOOD, RUNNING, UNDONE, Release
-from .environments.lock import Lost
-from .errors import Failed, explain
-from .images.promotion import move
-from .orchestrators.swarm import jobs, progress, stack
-from .registry.reference import short
+from .. import console
+from ..environments import healthcheck, history
+from ..environments.history import FAILED, GOOD, RUNNING, UNDONE, Release
+from ..environments.lock import Lost
+from ..errors import Failed, explain
+from ..images.promotion import move
+from ..orchestrators.swarm import jobs, progress, stack
+from ..registry.reference import short
+from . import failure_report, hooks, predeploy, rollout
 
 if TYPE_CHECKING:
-    from .environments.connection import Target
-    from .environments.lock import Lease
-    from .images.promotion import Candidate
-    from .orchestrators.swarm.stack import Stack
+    from ..environments.connection import Target
+    from ..environments.lock import Lease
+    from ..images.promotion import Candidate
+    from ..orchestrators.swarm.stack import Stack
 
 PERSON = 3
 
@@ -85,7 +86,7 @@ def deploy(there: Target, wanted: Stack, release: Release, old: Stack | None, he
     new = wanted.labelled(release.number)
     with recorded(there, release, began) as note:
         if release.kind == "deploy":
-            prepare.all_but_the_roll(there, new, note, held)
+            predeploy.all_but_the_roll(there, new, note, held)
         with undone(there, new, old, note, held):
             console.step(f"rolling out release {release.number}")
             soak = there.settings.deploy.soak if release.kind == "deploy" else 0
@@ -145,7 +146,7 @@ def undone(
     except (Exception, KeyboardInterrupt) as error:
         why = explain(error)
         try:
-            why = autopsy.tell(there, error, why)
+            why = failure_report.tell(there, error, why)
             state = _undo(there, new, old, held)
         except Lost:
             note["state"] = FAILED

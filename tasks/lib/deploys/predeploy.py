@@ -8,18 +8,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import console, rollout
-from .errors import explain
-from .orchestrators.swarm import jobs
+from .. import console
+from ..errors import explain
+from ..orchestrators.swarm import jobs
+from . import rollout
 
 if TYPE_CHECKING:
-    from .environments.connection import Target
-    from .environments.lock import Lease
-    from .orchestrators.swarm.stack import Stack
+    from ..environments.connection import Target
+    from ..environments.lock import Lease
+    from ..orchestrators.swarm.stack import Stack
 
 # The jobs.
 CHECK, STATIC, BACKUP, MIGRATE = "check", "static", "backup", "migrate"
-PENDING, REACH = (Path(__file__).with_name(f"{name}.py") for name in ("pending", "reach"))
+PENDING, REACH = (Path(__file__).parents[1] / f"{name}.py" for name in ("pending", "reach"))
 ANSWER = '{"pending":'
 # Between REACH and PENDING, all three in one process: each start of the app takes its time.
 SYSTEM = """

@@ -1,0 +1,1 @@
+"""A deploy: preflight, plan, predeploy, rollout, undo."""
