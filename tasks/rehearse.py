@@ -82,16 +82,17 @@ def rehearse(ctx: Context, event: list[str], name: str = "rehearsal", keep: bool
 
     Example: inv rehearse --keep
     """
-    from .lib import console, errors, gitlab_tool, rehearsal, rehearsal_events, rehearsal_report
+    from .lib import console, errors
     from .lib.lab import lab
     from .lib.project import settings
+    from .lib.rehearsal import events, gitlab_tool, rehearsal, report
 
-    chosen = rehearsal_events.wanted(event)
+    chosen = events.wanted(event)
     place = lab.Lab(ctx, settings.read(ctx, missing_ok=True), name)
     gitlab_tool.install(ctx)
     with place.alone(), rehearsal.staged(ctx, place, keep) as stage:
-        problems = rehearsal_events.perform(stage, chosen) + rehearsal_report.search(stage)
-        console.result(rehearsal_report.report(stage))
+        problems = events.perform(stage, chosen) + report.search(stage)
+        console.result(report.report(stage))
     if keep:
         console.say(f'the lab stays: eval "$(./inv lab.up --name {name})"')
     if problems:

@@ -6,9 +6,9 @@ import base64
 
 import pytest
 
-from tasks.lib import rehearsal_events, rehearsal_logs
 from tasks.lib.errors import Failed
-from tasks.lib.gitlab import Event
+from tasks.lib.rehearsal import events, logs
+from tasks.lib.rehearsal.gitlab_ci_local import Event
 
 GIVEN = {
     "CI_REGISTRY": "localhost:5000",
@@ -18,7 +18,7 @@ GIVEN = {
     "SSH_KNOWN_HOSTS": "[127.0.0.1]:22 ssh-ed25519 AAAA",
     "SECRET_KEY": "a/b c",  # pragma: allowlist secret
 }
-SECRETS = rehearsal_logs.forms(GIVEN)
+SECRETS = logs.forms(GIVEN)
 
 
 @pytest.mark.parametrize(
@@ -34,19 +34,19 @@ SECRETS = rehearsal_logs.forms(GIVEN)
     ],
 )
 def test_a_secret_is_found_as_it_is_and_encoded(text, names):
-    assert rehearsal_logs.leaked(f"before {text} after", SECRETS) == names
+    assert logs.leaked(f"before {text} after", SECRETS) == names
 
 
 def test_no_log_is_kept_with_a_secret_in_it(tmp_path):
     written = {"main deploy:staging": "the key is a/b c, the password 0123456789abcdef\n"}
-    rehearsal_logs.keep(written, SECRETS, tmp_path / "logs")
+    logs.keep(written, SECRETS, tmp_path / "logs")
     kept = (tmp_path / "logs/main-deploy-staging.log").read_text()
     assert kept == "the key is [SECRET_KEY], the password [CI_REGISTRY_PASSWORD]\n"
 
 
 def test_logs_of_the_rehearsal_before_go(tmp_path):
-    rehearsal_logs.keep({"one": ""}, {}, tmp_path / "logs")
-    rehearsal_logs.keep({"two": ""}, {}, tmp_path / "logs")
+    logs.keep({"one": ""}, {}, tmp_path / "logs")
+    logs.keep({"two": ""}, {}, tmp_path / "logs")
     assert [file.name for file in (tmp_path / "logs").iterdir()] == ["two.log"]
 
 
@@ -66,9 +66,9 @@ def test_only_a_branch_has_the_variable_of_a_branch():
     ],
 )
 def test_events_come_in_their_order(names, expected):
-    assert rehearsal_events.wanted(names) == expected
+    assert events.wanted(names) == expected
 
 
 def test_an_unknown_event_is_refused():
     with pytest.raises(Failed, match="unknown event 'tags' - use branch"):
-        rehearsal_events.wanted(["tags"])
+        events.wanted(["tags"])

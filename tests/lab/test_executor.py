@@ -14,12 +14,12 @@ import pytest
 import yaml
 from invoke import Context
 
-from tasks.lib.gitlab_tool import TOOL, install
 from tasks.lib.images.promotion import is_tested
 from tasks.lib.registry.client import Registry
 from tasks.lib.registry.credentials import Login
 from tasks.lib.registry.reference import Reference
 from tasks.lib.registry.session import Transport
+from tasks.lib.rehearsal.gitlab_tool import TOOL, install
 
 from .conftest import started
 from .support import Exports, docker, git

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from urllib.parse import quote
 
-from .project.settings import ROOT
+from ..project.settings import ROOT
 
 FOLDER = ROOT / "reports/rehearsal"
 # What a lab tells that anybody may know.

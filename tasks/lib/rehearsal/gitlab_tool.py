@@ -5,9 +5,9 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING
 
-from . import console, process
-from .errors import REFUSED, Failed
-from .project.settings import ROOT
+from .. import console, process
+from ..errors import REFUSED, Failed
+from ..project.settings import ROOT
 
 if TYPE_CHECKING:
     from invoke import Context

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from . import console
-from .errors import Failed
+from .. import console
+from ..errors import Failed
 from .gitlab_tool import TOOL
 
 if TYPE_CHECKING:

@@ -7,13 +7,13 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from . import rehearsal_logs
-from .console import colour, table
-from .gitlab import BROKEN, PASSED, WARNED
-from .registry.reference import short
+from ..console import colour, table
+from ..registry.reference import short
+from . import logs
+from .gitlab_ci_local import BROKEN, PASSED, WARNED
 
 if TYPE_CHECKING:
-    from .gitlab import Job
+    from .gitlab_ci_local import Job
     from .rehearsal import Act, Stage
 
 HEADS = ("PIPELINE", "JOB", "RESULT", "TIME", "DIGEST", "WHERE")
@@ -47,7 +47,7 @@ def _row(act: Act, job: Job) -> tuple[str, ...]:
 
 def search(stage: Stage) -> list[str]:
     """Keep what the jobs wrote, and search it for secrets. Returns what was found, and where."""
-    secrets = rehearsal_logs.forms(stage.variables)
+    secrets = logs.forms(stage.variables)
     jobs = {
         f"{act.event.name} {job.name}": "".join(f"{line}\n" for line in job.log)
         for act in stage.acts
@@ -55,10 +55,10 @@ def search(stage: Stage) -> list[str]:
         if job.state
     }
     if jobs:
-        rehearsal_logs.keep(jobs, secrets)
-    written = jobs | rehearsal_logs.artifacts(stage.clone)
+        logs.keep(jobs, secrets)
+    written = jobs | logs.artifacts(stage.clone)
     return [
         f"the value of {', '.join(names)} is in what {where} wrote"
         for where, text in written.items()
-        if (names := rehearsal_logs.leaked(text, secrets))
+        if (names := logs.leaked(text, secrets))
     ]

@@ -13,20 +13,20 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from . import console, process
-from .app import compose
-from .docker import client
-from .environments import healthcheck
-from .errors import Failed
-from .gitlab import BROKEN, STATE, Event, Job, Runner
-from .lab import state
-from .lab.lab import Lab
-from .project import git
-from .project.settings import MANY, ROOT
-from .registry import credentials
-from .registry.client import Registry
-from .registry.reference import Reference
-from .registry.session import Transport
+from .. import console, process
+from ..app import compose
+from ..docker import client
+from ..environments import healthcheck
+from ..errors import Failed
+from ..lab import state
+from ..lab.lab import Lab
+from ..project import git
+from ..project.settings import MANY, ROOT
+from ..registry import credentials
+from ..registry.client import Registry
+from ..registry.reference import Reference
+from ..registry.session import Transport
+from .gitlab_ci_local import BROKEN, STATE, Event, Job, Runner
 
 if TYPE_CHECKING:
     from invoke import Context

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from .environments import healthcheck
-from .errors import REFUSED, Failed
-from .gitlab import Event
-from .project import git
+from ..environments import healthcheck
+from ..errors import REFUSED, Failed
+from ..project import git
+from .gitlab_ci_local import Event
 
 if TYPE_CHECKING:
     from .rehearsal import Act, Stage

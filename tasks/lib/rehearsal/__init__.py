@@ -1,0 +1,1 @@
+"""A rehearsal: the project's GitLab pipeline, run for real in a lab."""
