@@ -20,8 +20,8 @@ def docker(stderr: str, *words: str) -> DockerException:
 @pytest.mark.parametrize(
     ("error", "expected"),
     [
-        (errors.Failed("no such thing", "make one"), "no such thing - make one"),
-        (errors.Failed("no such thing"), "no such thing"),
+        (errors.TaskError("no such thing", "make one"), "no such thing - make one"),
+        (errors.TaskError("no such thing"), "no such thing"),
         (
             docker("Cannot connect to the Docker daemon at unix:///x.", "compose", "up"),
             "docker up: Cannot connect to the Docker daemon at unix:///x. - start Docker",

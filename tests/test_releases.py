@@ -7,7 +7,7 @@ import pytest
 from tasks.lib.deploys import preflight
 from tasks.lib.environments import bootstrap, history
 from tasks.lib.environments.history import FAILED, GOOD, RUNNING, UNDONE, Release
-from tasks.lib.errors import Failed
+from tasks.lib.errors import TaskError
 
 
 def release(number: int, digest: str, state: str = GOOD, kind: str = "deploy", **more) -> Release:
@@ -61,14 +61,14 @@ def test_back_to_a_named_release():
 @pytest.mark.parametrize("wanted", ["9", "3", "x"])
 def test_back_to_what_is_no_good_release_is_refused(wanted):
     past = entries(release(1, "a"), release(2, "b"), release(3, "c", FAILED))
-    with pytest.raises(Failed, match="there are: 2, 1") as caught:
+    with pytest.raises(TaskError, match="there are: 2, 1") as caught:
         history.before(past, wanted)
     assert caught.value.code == 2
 
 
 @pytest.mark.parametrize("past", [[], entries(release(1, "a"))])
 def test_back_from_the_first_is_refused(past):
-    with pytest.raises(Failed, match="no release before") as caught:
+    with pytest.raises(TaskError, match="no release before") as caught:
         history.before(past)
     assert caught.value.code == 2
 

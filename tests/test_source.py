@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tasks.lib.errors import Failed
+from tasks.lib.errors import TaskError
 from tasks.lib.project import git
 
 
@@ -18,7 +18,7 @@ def test_files_are_the_tracked_and_the_new_ones(clone):
 
 
 def test_outside_a_repository_it_says_so_in_one_line(tmp_path):
-    with pytest.raises(Failed, match=r"not a git repository.* - run this in a git clone"):
+    with pytest.raises(TaskError, match=r"not a git repository.* - run this in a git clone"):
         git.files(tmp_path)
 
 

@@ -23,7 +23,7 @@ REFUSED = 2
 UNREAD = 141
 
 
-class Failed(Exception):
+class TaskError(Exception):
     """A failure told as "what - what to do".
 
     Args:
@@ -42,11 +42,11 @@ def refusing() -> Iterator[None]:
     """What fails here fails before anything was changed: its exit status is 2."""
     try:
         yield
-    except Failed as error:
+    except TaskError as error:
         error.code = REFUSED if error.code == 1 else error.code
         raise
     except Exception as error:
-        raise Failed(explain(error), code=REFUSED) from error
+        raise TaskError(explain(error), code=REFUSED) from error
 
 
 class Executor(invoke.Executor):
@@ -101,7 +101,7 @@ def as_typed(text: str) -> str:
 def explain(error: BaseException) -> str:
     """One line that says what an exception of ours, Docker's, or anybody's means."""
     kind = type(error).__name__
-    if isinstance(error, Failed):
+    if isinstance(error, TaskError):
         return str(error)
     if isinstance(error, KeyboardInterrupt):
         return "interrupted"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import process
-from ..errors import Failed
+from ..errors import TaskError
 from ..project import git
 from .codequality import Finding
 
@@ -32,7 +32,7 @@ def find(ctx: Context) -> list[Finding]:
         report = Path(folder, "jscpd-report.json")
         if done.returncode or not report.is_file():
             said = " ".join(done.stderr.split())
-            raise Failed(f"jscpd cannot check: {said}", "see .jscpd.json, if any")
+            raise TaskError(f"jscpd cannot check: {said}", "see .jscpd.json, if any")
         return pairs(json.loads(report.read_text("utf-8"))["duplicates"], Path.cwd())
 
 

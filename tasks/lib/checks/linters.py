@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import console, process
-from ..errors import Failed
+from ..errors import TaskError
 from ..project import git
 
 if TYPE_CHECKING:
@@ -55,17 +55,17 @@ ON_SQLITE = ["--exclude-migration-tests", "NOT_NULL"]
 
 
 def report(ctx: Context, commands: Commands) -> None:
-    """Run all commands, a line for each. Raises Failed with the names of those that failed."""
+    """Run all commands, a line for each. Raises TaskError with the names of those that failed."""
     conclude({name: process.run(ctx, command) for name, command in commands.items()})
 
 
 def conclude(statuses: dict[str, int]) -> None:
-    """Say of each check whether it passed. Raises Failed with the names of those that failed."""
+    """Say of each check whether it passed. Raises TaskError with the names of those that failed."""
     for name, status in statuses.items():
         ended = console.colour("failed ", 31) if status else console.colour("ok     ", 32)
         console.say(f"{ended} {name}")
     if failed := [name for name, status in statuses.items() if status]:
-        raise Failed(f"failed: {', '.join(failed)}", "see above; inv format mends much of it")
+        raise TaskError(f"failed: {', '.join(failed)}", "see above; inv format mends much of it")
 
 
 def _suffix(files: list[Path], *suffixes: str) -> list[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import process
-from ..errors import REFUSED, Failed
+from ..errors import REFUSED, TaskError
 from .cli import call, told
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def build(ctx: Context, wanted: Build, env: Mapping[str, str]) -> None:
     client = DockerClient(client_call=call(ctx, env))
     if len(wanted.platforms) > 1 and _one_at_a_time(client):
         hint = "docker buildx create --use --driver docker-container, then again"
-        raise Failed("this builder makes one platform at a time", hint, REFUSED)
+        raise TaskError("this builder makes one platform at a time", hint, REFUSED)
     named = bool(wanted.tags)
     try:
         client.buildx.build(
@@ -199,7 +199,7 @@ def has(ctx: Context, name: str) -> bool:
 
 
 def pull(ctx: Context, name: str) -> None:
-    """Pull an image. Raises Failed when it cannot."""
+    """Pull an image. Raises TaskError when it cannot."""
     from python_on_whales import DockerClient
     from python_on_whales.exceptions import DockerException
 
@@ -209,7 +209,7 @@ def pull(ctx: Context, name: str) -> None:
     except DockerException as error:
         said = (error.stderr or "it says nothing").strip().splitlines()[-1]
         hint = "lab/engine up makes a stand-in where Docker Hub does not answer"
-        raise Failed(f"docker pull {name}: {said}", hint) from None
+        raise TaskError(f"docker pull {name}: {said}", hint) from None
 
 
 def forget(ctx: Context, host: str) -> None:

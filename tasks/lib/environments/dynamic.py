@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ..errors import REFUSED, Failed
+from ..errors import REFUSED, TaskError
 from ..orchestrators.swarm.client import STACK
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def short(name: str) -> str:
 def settled(environment: Environment, swarm: Swarm, stack: str) -> Environment:
     """The environment of a stack: of each list of ports one that is its own, or that is free.
 
-    Raises Failed when other stacks have them all.
+    Raises TaskError when other stacks have them all.
     """
     lists = {key: each for key, each in environment.values.items() if isinstance(each, list)}
     if not lists:
@@ -69,7 +69,7 @@ def choose(key: str, choice: list[int], ports: Mapping[str, set[int]], stack: st
         if port not in taken:
             return port
     hint = f"inv destroy --env={stack.partition('-')[2]}: one that is not needed"
-    raise Failed(f"every port of {key} is taken", hint, REFUSED)
+    raise TaskError(f"every port of {key} is taken", hint, REFUSED)
 
 
 def published(swarm: Swarm) -> dict[str, set[int]]:

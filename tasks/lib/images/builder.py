@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from .. import console
 from ..docker import client
-from ..errors import REFUSED, Failed, explain
+from ..errors import REFUSED, TaskError, explain
 from ..project.git import slug
 from ..project.settings import ROOT
 from ..registry.reference import BRANCH_LABEL, COMMIT, Reference, as_tag, begins
@@ -89,17 +89,17 @@ def dotenv(image: Reference, source: Source) -> str:
 
 
 def allow(source: Source, options: Options, files: Sequence[str] = ()) -> None:
-    """Say what is special about the source. Raises Failed for what cannot be done.
+    """Say what is special about the source. Raises TaskError for what cannot be done.
 
     A dirty source is not pushed unasked, and without a push there is no digest to write to files.
     """
     if any(files) and not options.push:
-        raise Failed("an image has no digest before it is pushed", "add --push", REFUSED)
+        raise TaskError("an image has no digest before it is pushed", "add --push", REFUSED)
     if not source.dirty:
         return
     if options.push and not options.dirty:
         hint = "commit first, or add --allow-dirty (its tag ends in -dirty)"
-        raise Failed("the files differ from the commit: not pushed", hint, REFUSED)
+        raise TaskError("the files differ from the commit: not pushed", hint, REFUSED)
     console.warn(f"the files differ from the commit: the image is tagged {source.revision}")
 
 
@@ -159,9 +159,9 @@ def _push(
 
 def _known(settings: Settings, source: Source, registry: Registry) -> list[str]:
     """The images of the registry whose layers can be taken over."""
-    there = set(registry.tags())
+    existing = set(registry.tags())
     wanted = caches(source, settings.registry.cache)
-    return [str(registry.image.tagged(tag)) for tag in wanted if tag in there]
+    return [str(registry.image.tagged(tag)) for tag in wanted if tag in existing]
 
 
 def _stale(settings: Settings, source: Source, registry: Registry, made: Manifest) -> bool:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from .. import files
 from ..docker import client
 from ..docker.cli import call, told
-from ..errors import Failed
+from ..errors import TaskError
 from ..registry import credentials
 
 if TYPE_CHECKING:
@@ -68,4 +68,4 @@ def sign_in(ctx: Context, login: credentials.Login, env: Mapping[str, str]) -> N
     if done.returncode:
         said = done.stderr.strip().splitlines() or ["it says nothing"]
         hint = f"correct the login of {login.user} (from {login.origin})"
-        raise Failed(f"docker login {login.host}: {said[-1]}", hint)
+        raise TaskError(f"docker login {login.host}: {said[-1]}", hint)

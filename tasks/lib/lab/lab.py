@@ -17,11 +17,11 @@ import yaml
 from .. import console, process
 from ..app.compose import project_name
 from ..docker import cli, client
-from ..errors import REFUSED, Failed
+from ..errors import REFUSED, TaskError
 from ..project.settings import ROOT
 from ..registry.client import Registry
 from ..registry.reference import HUB, Reference
-from ..registry.session import Transport
+from ..registry.session import Session
 from . import config_files, environments, state, swarm
 from .state import Plan
 
@@ -48,9 +48,9 @@ class Lab:
 
     def __init__(self, ctx: Context, settings: Settings, name: str) -> None:
         if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name) or len(name) > 30:
-            raise Failed(f"no name for a lab: {name!r}", "use a-z, 0-9 and hyphens", REFUSED)
+            raise TaskError(f"no name for a lab: {name!r}", "use a-z, 0-9 and hyphens", REFUSED)
         if not client.version():
-            raise Failed("no Docker engine answers", "start Docker, or lab/engine up", REFUSED)
+            raise TaskError("no Docker engine answers", "start Docker, or lab/engine up", REFUSED)
         self.ctx, self.settings, self.name = ctx, settings, name
         self.dry = ctx.config.run.dry
         self.folder = ROOT / ".lab" / name
@@ -64,7 +64,7 @@ class Lab:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Hold the lab while it is changed. Raises Failed when another task holds it."""
+        """Hold the lab while it is changed. Raises TaskError when another task holds it."""
         if self.dry:
             yield
             return
@@ -75,7 +75,7 @@ class Lab:
             yield
         except BlockingIOError:
             what = f"another task is at work on lab {self.name}"
-            raise Failed(what, "wait until it has ended", REFUSED) from None
+            raise TaskError(what, "wait until it has ended", REFUSED) from None
         finally:
             with suppress(OSError):
                 # Nothing was begun, or nothing is left.
@@ -110,10 +110,10 @@ class Lab:
         """The facts of this lab, new ones when there are none, and its Compose file."""
         plan = state.load(self.folder)
         if not 0 <= nodes <= MOST:
-            raise Failed(f"a lab of {nodes} servers", f"1 to {MOST}", REFUSED)
+            raise TaskError(f"a lab of {nodes} servers", f"1 to {MOST}", REFUSED)
         if plan and nodes not in (0, len(plan.nodes)):
             what = f"lab {self.name} has {len(plan.nodes)} servers, not {nodes}"
-            raise Failed(what, f"inv lab.down --name {self.name}, then again", REFUSED)
+            raise TaskError(what, f"inv lab.down --name {self.name}, then again", REFUSED)
         if not plan:
             # What is there without its folder has nobody who knows its keys.
             self._clear()
@@ -150,7 +150,7 @@ class Lab:
             client.build(self.ctx, wanted, {})
 
     def _wait(self) -> None:
-        """Wait until all are healthy. Raises Failed, after its log, for one that is not."""
+        """Wait until all are healthy. Raises TaskError, after its log, for one that is not."""
         up = partial(self.client.compose.up, detach=True, wait=True, quiet=True)
         if client.attempt(partial(up, wait_timeout=TIMEOUT)) is not None:
             return
@@ -158,7 +158,7 @@ class Lab:
             health = container.state.health
             if health is None or health.status != "healthy":
                 console.say(str(self.client.container.logs(container, tail=20)))
-                raise Failed(f"{container.name} is not healthy: its log is above", "inv lab.up")
+                raise TaskError(f"{container.name} is not healthy: its log is above", "inv lab.up")
 
     @contextmanager
     def _seeding(self, plan: Plan, images: list[str]) -> Iterator[None]:
@@ -168,7 +168,7 @@ class Lab:
             for image in images:
                 source = Reference.parse(image)
                 target = Reference(f"localhost:{plan.mirror}", source.path, source.tag)
-                if not Registry(target, Transport(target.host)).digest(target.tag):
+                if not Registry(target, Session(target.host)).digest(target.tag):
                     self.client.image.tag(image, str(target))
                     pushes[str(target)] = cli.begin(
                         [*self.client.docker_cmd, "push", "--quiet", str(target)]
@@ -176,7 +176,7 @@ class Lab:
             yield
             for name, push in pushes.items():
                 if process.wait(push):
-                    raise Failed(f"docker push {name}: see above", "inv lab.up")
+                    raise TaskError(f"docker push {name}: see above", "inv lab.up")
         finally:
             for name, push in pushes.items():
                 process.end(push)
@@ -210,13 +210,13 @@ class Lab:
 
     def down(self) -> bool:
         """Remove everything; returns whether there was anything."""
-        there = self._clear()
+        existed = self._clear()
         if plan := state.load(self.folder):
             client.forget(self.ctx, plan.host)
         if not self.dry:
             for file in self.folder.glob("*"):
                 file.unlink()
-        return there or plan is not None
+        return existed or plan is not None
 
     def _clear(self) -> bool:
         """Remove containers, networks and volumes, with or without a folder that tells of them."""

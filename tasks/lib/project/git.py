@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import REFUSED, Failed
+from ..errors import REFUSED, TaskError
 
 
 @dataclass(frozen=True)
@@ -49,12 +49,12 @@ def read(root: Path = Path(), env: Mapping[str, str] = os.environ) -> Source:
     """The source in a folder: from git, and from CI's variables what a CI runner's clone lacks.
 
     The variables count only when they are about the commit that is there, or when git is silent.
-    Raises Failed when neither git nor the variables know the commit.
+    Raises TaskError when neither git nor the variables know the commit.
     """
     said = env.get("CI_COMMIT_SHA") or env.get("GITHUB_SHA") or ""
     try:
         commit, date = git("log", "-1", "--format=%H %cI", root=root).split()
-    except Failed:
+    except TaskError:
         if not said:
             raise
         branch, tag = _from_ci(env)
@@ -84,18 +84,20 @@ def full(ref: str, root: Path = Path()) -> str:
     """The commit that git takes a name for; empty when it knows none."""
     try:
         return git("rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}", root=root)
-    except Failed:
+    except TaskError:
         return ""
 
 
 def between(old: str, new: str, root: Path = Path()) -> list[str]:
     """The commits from one to another, a line each; those that were taken back begin with "-".
 
-    Raises Failed when git does not have both, as in a shallow clone.
+    Raises TaskError when git does not have both, as in a shallow clone.
     """
     for commit in (old, new):
         if not full(commit, root):
-            raise Failed(f"git does not have {commit[:12]} here", "git fetch --unshallow", REFUSED)
+            raise TaskError(
+                f"git does not have {commit[:12]} here", "git fetch --unshallow", REFUSED
+            )
     marks = "--format=%m %h %s"
     lines = git("log", "--left-right", marks, f"{old}...{new}", root=root)
     signs = {"<": "-", ">": "+"}
@@ -106,16 +108,16 @@ SHELLS = {b"sh", b"bash", b"dash"}
 
 
 def git(*arguments: str, root: Path = Path()) -> str:
-    """What a git command prints. Raises Failed with git's own words when it fails."""
+    """What a git command prints. Raises TaskError with git's own words when it fails."""
     try:
         done = subprocess.run(
             ["git", *arguments], cwd=root, capture_output=True, text=True, check=True
         )
     except FileNotFoundError:
-        raise Failed("git is not installed", "install git") from None
+        raise TaskError("git is not installed", "install git") from None
     except subprocess.CalledProcessError as error:
         said = error.stderr.strip().splitlines() or ["it says nothing"]
-        raise Failed(f"git {arguments[0]}: {said[-1]}", "run this in a git clone") from None
+        raise TaskError(f"git {arguments[0]}: {said[-1]}", "run this in a git clone") from None
     return done.stdout.strip()
 
 

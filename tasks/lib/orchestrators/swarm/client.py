@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from ... import files
 from ...docker import cli, client
-from ...errors import REFUSED, Failed
+from ...errors import REFUSED, TaskError
 
 if TYPE_CHECKING:
     from invoke import Context
@@ -220,7 +220,7 @@ class Swarm:
                 self.ask(kind, "rm", *old)
 
 
-class Watched:
+class TaskWatcher:
     """The tasks of some services, of which docker is asked all that it lists otherwise than before.
 
     Args:
@@ -268,7 +268,7 @@ def again(work: Callable[[], T]) -> T:
 
 
 def manager(info: Mapping[str, Any], host: str) -> None:
-    """See that an engine manages a Swarm. Raises Failed otherwise."""
+    """See that an engine manages a Swarm. Raises TaskError otherwise."""
     if not info.get("Swarm", {}).get("ControlAvailable"):
         state = info.get("Swarm", {}).get("LocalNodeState", "inactive")
-        raise Failed(f"{host} manages no Swarm ({state})", "inv server.setup --env=...", REFUSED)
+        raise TaskError(f"{host} manages no Swarm ({state})", "inv server.setup --env=...", REFUSED)
