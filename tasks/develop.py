@@ -65,7 +65,9 @@ def down(ctx: Context, engine: str = "", volumes: bool = False, yes: bool = Fals
 
     backend = choose_backend(ctx, read_settings(ctx), engine)
     if volumes and not yes and not console.confirm("Delete the development database?"):
-        raise errors.TaskError("nothing was deleted", "answer y, or add --yes", errors.REFUSED)
+        raise errors.TaskError(
+            "nothing was deleted", "answer y, or add --yes", errors.ExitCode.REFUSED
+        )
     backend.down(volumes)
     console.say("down")
 

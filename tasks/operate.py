@@ -97,10 +97,12 @@ def remove_secret(ctx: Context, env: str = "", name: str = "", yes: bool = False
         versions = target.swarm.secrets(target.stack).get(name)
         if not versions:
             hint = f"inv secrets.list --env={env}"
-            raise errors.TaskError(f"{env} has no secret {name!r}", hint, errors.REFUSED)
+            raise errors.TaskError(f"{env} has no secret {name!r}", hint, errors.ExitCode.REFUSED)
         if not yes and not console.confirm(f"Delete {', '.join(versions)}?"):
-            raise errors.TaskError("nothing was deleted", "answer y, or add --yes", errors.REFUSED)
-        target.swarm.ask("secret", "rm", *versions)
+            raise errors.TaskError(
+                "nothing was deleted", "answer y, or add --yes", errors.ExitCode.REFUSED
+            )
+        target.swarm.run("secret", "rm", *versions)
         console.say(f"deleted {', '.join(versions)}")
 
 
@@ -123,6 +125,8 @@ def unlock(ctx: Context, env: str = "", yes: bool = False) -> None:
             console.say(f"{env} is not locked")
             return
         if not yes and not console.confirm(f"{env} is locked by {holder}. Take it away?"):
-            raise errors.TaskError(f"locked by {holder}", "answer y, or add --yes", errors.REFUSED)
+            raise errors.TaskError(
+                f"locked by {holder}", "answer y, or add --yes", errors.ExitCode.REFUSED
+            )
         target.unlock()
         console.say(f"took the lock of {holder} away")

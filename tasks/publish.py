@@ -56,8 +56,9 @@ def build(
 
     Example: inv build --push --digest-file reports/digest
     """
-    from .lib import console
+    from .lib import console, files
     from .lib.images import builder
+    from .lib.images.sbom import bill_of_materials
     from .lib.project import git
     from .lib.project.settings import ROOT, read_settings
     from .lib.registry.client import connect
@@ -66,15 +67,15 @@ def build(
     origin = git.read(ROOT)
     platforms = [each.strip() for each in platform.split(",") if each.strip()]
     options = builder.Options(push, platforms, not no_cache, pull, allow_dirty)
-    builder.allow(origin, options, [digest_file, dotenv, sbom])
+    builder.check_source(origin, options, [digest_file, dotenv, sbom])
     if not push:
         console.result(builder.local(ctx, settings, origin, options))
         return
     registry = connect(ctx, settings)
     image = builder.publish(ctx, settings, origin, options, registry)
-    builder.write({digest_file: f"{image.digest}\n", dotenv: builder.dotenv(image, origin)})
+    files.write({digest_file: f"{image.digest}\n", dotenv: builder.dotenv(image, origin)})
     if sbom and not ctx.config.run.dry:
-        builder.write({sbom: builder.bill(ctx, image, registry)})
+        files.write({sbom: bill_of_materials(ctx, image, registry)})
     console.result(image)
 
 
@@ -140,7 +141,9 @@ def prune(ctx: Context, keep: int = 20, yes: bool = False) -> None:
         return
     console.result(listing.table(old, settings.environments))
     if not yes and not console.confirm(f"Delete these {len(old)}?"):
-        raise errors.TaskError("nothing was deleted", "answer y, or add --yes", errors.REFUSED)
+        raise errors.TaskError(
+            "nothing was deleted", "answer y, or add --yes", errors.ExitCode.REFUSED
+        )
     for each in old:
         registry.delete(each.digest)
     console.say(f"deleted {len(old)}; the registry's garbage collection frees the space")

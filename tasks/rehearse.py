@@ -23,7 +23,7 @@ def up(ctx: Context, name: str = "lab", nodes: int = 0) -> None:
     from .lib.project.settings import read_settings
 
     lab = Lab(ctx, read_settings(ctx, missing_ok=True), name)
-    with lab.alone():
+    with lab.locked():
         exports = lab.up(nodes)
     if sys.stdout.isatty():
         console.say(f'type this to work with it: eval "$(./inv lab.up --name {name})"')
@@ -42,7 +42,7 @@ def down(ctx: Context, name: str = "lab") -> None:
     from .lib.project.settings import read_settings
 
     lab = Lab(ctx, read_settings(ctx, missing_ok=True), name)
-    with lab.alone():
+    with lab.locked():
         was = lab.down()
     if not ctx.config.run.dry:
         console.say(f"lab {name}: {'removed' if was else 'target is none'}")
@@ -91,7 +91,7 @@ def rehearse(ctx: Context, event: list[str], name: str = "rehearsal", keep: bool
     chosen = events.wanted(event)
     lab = Lab(ctx, read_settings(ctx, missing_ok=True), name)
     gitlab_tool.install(ctx)
-    with lab.alone(), rehearsal.staged(ctx, lab, keep) as stage:
+    with lab.locked(), rehearsal.staged(ctx, lab, keep) as stage:
         problems = events.perform(stage, chosen) + report.search(stage)
         console.result(report.report(stage))
     if keep:

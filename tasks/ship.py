@@ -28,8 +28,8 @@ def preflight(ctx: Context, env: str = "", ref: str = "") -> None:
     settings.environment(env)
     with connection.reach(ctx, settings, env) as target, errors.refusing():
         released = ref or target.registry.digest(env)
-        image = preflight.find(target, ref) if released else None
-        preflight.see(target, image)
+        image = preflight.resolve_image(target, ref) if released else None
+        preflight.check(target, image)
         if image:
             preflight.render(target, image)
         console.result(preflight.report(target, image))
@@ -60,19 +60,19 @@ def deploy(
 
     Example: inv deploy --env=staging --ref=main
     """
-    from .lib import console, errors
+    from .lib import console, errors, files
     from .lib.deploys import deployment, preflight
     from .lib.environments import connection, dynamic, history, teardown
-    from .lib.images import builder, promotion
+    from .lib.images import promotion
     from .lib.project.settings import read_settings
 
     settings = read_settings(ctx)
     with connection.reach(ctx, settings, dynamic.named(env, name)) as target:
         with errors.refusing():
-            image = preflight.find(target, ref)
-            if dynamic.comes_and_goes(target.name) and not plan:
+            image = preflight.resolve_image(target, ref)
+            if dynamic.is_dynamic(target.name) and not plan:
                 teardown.make_ready(target)
-            preflight.see(target, image, force)
+            preflight.check(target, image, force)
             wanted = preflight.render(target, image)
         if plan or ctx.config.run.dry:
             deployment.plan(deployment.previous(target, target.releases.read()), wanted)
@@ -81,16 +81,16 @@ def deploy(
             entries = deployment.settled_history(target)
             now, old = history.current(entries), deployment.previous(target, entries)
             deployment.plan(old, wanted)
-            if now and deployment.runs(target, now, old, wanted):
+            if now and deployment.is_current(target, now, old, wanted):
                 console.say(f"release {now.number} runs already: nothing to do")
             else:
                 if force:
                     promotion.admit(target.registry, image, force)
                 made = history.new(entries, wanted.image, image.revision, force)
                 deployment.deploy(target, wanted, made, old, lock)
-            if ref and not dynamic.comes_and_goes(target.name):
+            if ref and not dynamic.is_dynamic(target.name):
                 deployment.mark(target, image)
-        builder.write({dotenv: deployment.dotenv(target, wanted)})
+        files.write({dotenv: deployment.dotenv(target, wanted)})
         console.result(wanted.image)
 
 
@@ -109,10 +109,9 @@ def rollback(ctx: Context, env: str = "", to: str = "", force: str = "", dotenv:
 
     Example: inv rollback --env=prod
     """
-    from .lib import console, errors
+    from .lib import console, errors, files
     from .lib.deploys import deployment, preflight
     from .lib.environments import connection, history
-    from .lib.images import builder
     from .lib.project.settings import read_settings
 
     settings = read_settings(ctx)
@@ -121,17 +120,19 @@ def rollback(ctx: Context, env: str = "", to: str = "", force: str = "", dotenv:
         target.locked("rolls back") as lock,
     ):
         entries = deployment.settled_history(target)
-        goal = history.before(entries, to)
-        across = history.across(entries, goal)
+        goal = history.rollback_target(entries, to)
+        across = history.irreversible_since(entries, goal)
         if across and not force:
             what = f"{', '.join(across)} cannot be reversed since release {goal.number}"
-            raise errors.TaskError(what, 'restore a backup, or --force "reason"', errors.REFUSED)
+            raise errors.TaskError(
+                what, 'restore a backup, or --force "reason"', errors.ExitCode.REFUSED
+            )
         with errors.refusing():
-            wanted, old = preflight.recorded(target, goal), deployment.previous(target, entries)
+            wanted, old = preflight.load_stack(target, goal), deployment.previous(target, entries)
         deployment.plan(old, wanted)
-        made = history.back(entries, goal, force)
+        made = history.new_rollback(entries, goal, force)
         deployment.deploy(target, wanted, made, old, lock)
-        builder.write({dotenv: deployment.dotenv(target, wanted)})
+        files.write({dotenv: deployment.dotenv(target, wanted)})
         console.result(wanted.image)
 
 
@@ -160,7 +161,9 @@ def destroy(
     with connection.reach(ctx, settings, dynamic.named(env, name)) as target:
         what = f"{target.stack}, its data and secrets too" if volumes else target.stack
         if not yes and not console.confirm(f"Remove {what} from {target.first.name}?"):
-            raise errors.TaskError("nothing was removed", "answer y, or add --yes", errors.REFUSED)
+            raise errors.TaskError(
+                "nothing was removed", "answer y, or add --yes", errors.ExitCode.REFUSED
+            )
         with target.locked("removes it"):
             teardown.remove(target, volumes)
     console.say(f"removed {what}")

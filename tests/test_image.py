@@ -9,7 +9,7 @@ import pytest
 from tasks.lib.errors import TaskError
 from tasks.lib.images import builder
 from tasks.lib.project.git import Source
-from tasks.lib.registry.reference import Reference, as_tag, begins
+from tasks.lib.registry.reference import Reference, as_tag, is_built_on
 
 DIGEST = f"sha256:{'a' * 64}"
 COMMIT = "0123456789" * 4
@@ -103,4 +103,4 @@ def test_dirty_files_are_pushed_only_when_allowed(capsys):
     ],
 )
 def test_the_layers_of_the_image_below_come_first_and_in_order(layers, below, expected):
-    assert begins(layers, below) == expected
+    assert is_built_on(layers, below) == expected

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from .. import console
 from ..docker import client
-from ..errors import REFUSED, TaskError
+from ..errors import ExitCode, TaskError
 from .compose import ComposeBackend
 from .native import NativeBackend
 
@@ -26,7 +26,7 @@ def choose_backend(ctx: Context, settings: Settings, asked: str = "") -> Backend
     wanted = asked or settings.dev.engine
     if wanted not in {"auto", "docker", "host"}:
         raise TaskError(
-            f"unknown engine {wanted!r}", "use --engine=docker or --engine=host", REFUSED
+            f"unknown engine {wanted!r}", "use --engine=docker or --engine=host", ExitCode.REFUSED
         )
     version = "" if wanted == "host" else client.version()
     ci = os.environ.get("CI", "").lower() in {"1", "true"}
@@ -38,7 +38,7 @@ def choose_backend(ctx: Context, settings: Settings, asked: str = "") -> Backend
         raise TaskError(
             f"no Docker engine answers{why}",
             "start Docker (bare Debian: lab/engine up), or add --engine=host",
-            REFUSED,
+            ExitCode.REFUSED,
         )
     why = "as asked" if wanted == "host" else "no Docker engine answers"
     console.say(f"engine: host ({why}): this machine's Python, SQLite, in-process cache and tasks")

@@ -6,7 +6,7 @@ import socket
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
-from ..errors import REFUSED, TaskError
+from ..errors import ExitCode, TaskError
 
 
 @dataclass(frozen=True)
@@ -66,10 +66,12 @@ def claim(port: int) -> None:
         try:
             probe.bind(("127.0.0.1", port))
         except OverflowError:
-            raise TaskError(f"there is no port {port}", "1 to 65535: --port N", REFUSED) from None
+            raise TaskError(
+                f"there is no port {port}", "1 to 65535: --port N", ExitCode.REFUSED
+            ) from None
         except OSError:
             raise TaskError(
                 f"port {port} on 127.0.0.1 is in use",
                 f"choose another: inv dev --port {port + 1}",
-                REFUSED,
+                ExitCode.REFUSED,
             ) from None

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 from .. import console
 from ..app.compose import ComposeBackend
 from ..docker import client
-from ..errors import REFUSED, TaskError
+from ..errors import ExitCode, TaskError
 from ..images import login, promotion
 from ..project import git
 from ..project.settings import ROOT
 from ..registry.client import connect
-from ..registry.reference import begins
+from ..registry.reference import is_built_on
 from . import suite
 
 if TYPE_CHECKING:
@@ -30,7 +30,9 @@ def run(ctx: Context, settings: Settings, ref: str, testing: Testing) -> None:
     checked layer by layer. Raises TaskError when it has other layers, or when tests fail.
     """
     if testing.paths or testing.pattern:
-        raise TaskError("an image is tested whole", "leave out --path and --pattern", REFUSED)
+        raise TaskError(
+            "an image is tested whole", "leave out --path and --pattern", ExitCode.REFUSED
+        )
     registry = connect(ctx, settings)
     image = promotion.resolve(registry, ref.rpartition("@")[2])
     digest = image.manifest.digest
@@ -58,7 +60,7 @@ def run(ctx: Context, settings: Settings, ref: str, testing: Testing) -> None:
 
 def _same_layers(layers: list[str], platforms: list[dict[str, Any]], digest: str) -> None:
     """Warn of platforms that are not what runs here. Raises TaskError when none of them is."""
-    others = [each for each in platforms if not begins(layers, each["rootfs"]["diff_ids"])]
+    others = [each for each in platforms if not is_built_on(layers, each["rootfs"]["diff_ids"])]
     if len(others) == len(platforms):
         raise TaskError(f"the tested image is not built on {digest}", "mend the Dockerfile's test")
     if others:

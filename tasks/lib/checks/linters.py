@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from invoke import Context
 
 Commands = dict[str, list[str]]
+SHELLS = {b"sh", b"bash", b"dash"}
 
 
 def checks(files: list[Path] | None = None) -> Commands:
@@ -25,8 +26,9 @@ def checks(files: list[Path] | None = None) -> Commands:
             "djlint": (["--lint", "--quiet"], _suffix(files, ".html")),
             "djlint format": (["--check", "--quiet"], _suffix(files, ".html")),
             "hadolint": ([], [str(path) for path in files if "Dockerfile" in path.name]),
-            "shellcheck": ([], [str(path) for path in files if git.is_shell(path)]),
+            "shellcheck": ([], [str(path) for path in files if is_shell(path)]),
             "yamllint": (["--strict"], _suffix(files, ".yml", ".yaml")),
+            "lint-imports": (["--no-cache"], _named(files, "pyproject.toml")),
         }
     )
 
@@ -78,3 +80,19 @@ def _some(table: dict[str, tuple[list[str], list[str]]]) -> Commands:
         for name, (words, paths) in table.items()
         if paths
     }
+
+
+def is_shell(path: Path) -> bool:
+    """Whether a file is a shell script: by its name or its first line."""
+    if path.suffix == ".sh":
+        return True
+    if path.suffix:
+        return False
+    with path.open("rb") as file:
+        first = file.readline(64)
+    return first.startswith(b"#!") and first.split()[-1].split(b"/")[-1] in SHELLS
+
+
+def _named(files: list[Path], name: str) -> list[str]:
+    """Options for a tool that reads its own configuration: none, where that file is missing."""
+    return [f"--config={name}"] if any(path.name == name for path in files) else []

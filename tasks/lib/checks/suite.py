@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from .. import console, process
-from ..errors import TaskError
+from ..errors import ExitCode, TaskError
 from ..project import requirements
 from ..project.settings import ROOT
 
@@ -30,7 +30,9 @@ def split(paths: Sequence[str], package: str) -> tuple[list[str], list[str]]:
     """
     for path in paths:
         if not (ROOT / path.split("::")[0]).exists():
-            raise TaskError(f"no such test file or folder: {path}", "paths start at the root", 2)
+            raise TaskError(
+                f"no such test file or folder: {path}", "paths start at the root", ExitCode.REFUSED
+            )
     if not paths:
         return [package], ["tests"] if (ROOT / "tests").is_dir() else []
     apps = [path for path in paths if path.removeprefix("./").split("/")[0] == package]

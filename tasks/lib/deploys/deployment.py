@@ -12,7 +12,7 @@ from .. import console
 from ..environments import healthcheck, history
 from ..environments.history import FAILED, GOOD, RUNNING, UNDONE, Release
 from ..environments.lock import LockLost
-from ..errors import TaskError, explain
+from ..errors import ExitCode, TaskError, explain
 from ..images.promotion import move
 from ..orchestrators.swarm import jobs, progress, stack
 from ..registry.reference import short
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from ..environments.lock import Lock
     from ..images.promotion import Candidate
     from ..orchestrators.swarm.stack import Stack
-
-PERSON = 3
 
 
 def settled_history(target: Target) -> list[Release]:
@@ -61,7 +59,7 @@ def dotenv(target: Target, stack: Stack) -> str:
     return f"DEPLOY_URL={target.environment.url}\nDEPLOY_IMAGE={stack.image}\n"
 
 
-def runs(target: Target, old: Release | None, before: Stack | None, new: Stack) -> bool:
+def is_current(target: Target, old: Release | None, before: Stack | None, new: Stack) -> bool:
     """Whether a stack is what runs already, and is well."""
     if old is None or before is None or stack.difference(before, new):
         return False
@@ -86,7 +84,7 @@ def deploy(target: Target, wanted: Stack, release: Release, old: Stack | None, l
     new = wanted.labelled(release.number)
     with recorded(target, release, began) as note:
         if release.kind == "deploy":
-            predeploy.all_but_the_roll(target, new, note, lock)
+            predeploy.run(target, new, note, lock)
         with undone(target, new, old, note, lock):
             console.step(f"rolling out release {release.number}")
             soak = target.settings.deploy.soak if release.kind == "deploy" else 0
@@ -112,7 +110,8 @@ def recorded(target: Target, release: Release, began: float) -> Iterator[dict[st
         if isinstance(error, LockLost):
             # The records are another's by now.
             note.clear()
-        code = PERSON if getattr(error, "code", 1) == PERSON else 1
+        person = getattr(error, "code", 1) == ExitCode.PERSON
+        code = ExitCode.PERSON if person else ExitCode.FAILED
         raise TaskError(told["DEPLOY_ERROR"], code=code) from error
     finally:
         if note:
@@ -146,7 +145,7 @@ def undone(
     except (Exception, KeyboardInterrupt) as error:
         why = explain(error)
         try:
-            why = failure_report.tell(target, error, why)
+            why = failure_report.report(target, error, why)
             state = _undo(target, new, old, lock)
         except LockLost:
             note["state"] = FAILED
@@ -157,7 +156,7 @@ def undone(
             hint = f"look: inv status --env={target.name}, then inv deploy"
             if "backup" in note:
                 hint += f"; the database as it was before: backup {note['backup']}"
-            raise TaskError(what, hint, PERSON) from None
+            raise TaskError(what, hint, ExitCode.PERSON) from None
         note["state"] = UNDONE
         raise TaskError(f"{why}; {state}", f"inv logs --env={target.name} tells more") from None
 
@@ -189,7 +188,7 @@ def mark(target: Target, image: Candidate) -> None:
     except TaskError as error:
         hint = f"then inv release --env={target.name} --ref={image.manifest.digest}"
         raise TaskError(
-            f"{image} runs, but is not what is released: {error}", hint, PERSON
+            f"{image} runs, but is not what is released: {error}", hint, ExitCode.PERSON
         ) from None
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..ssh.host import Host
 
 
-def tell(target: Target, error: BaseException, why: str) -> str:
+def report(target: Target, error: BaseException, why: str) -> str:
     """Show why a replica failed, and its last lines. Returns why, with its health check's words.
 
     Args:
@@ -59,7 +59,7 @@ def _health(target: Target, host: Host, task: Mapping[str, Any]) -> str:
     words = ("inspect", "--format", "{{json .State.Health}}", container)
     try:
         with host.docker() as env:
-            found = json.loads(Swarm(target.ctx, env).ask(*words)) or {}
+            found = json.loads(Swarm(target.ctx, env).run(*words)) or {}
     except Exception:
         return ""
     return complaint(found.get("Log") or [])

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from .. import console, process
-from ..errors import REFUSED, TaskError
+from ..errors import ExitCode, TaskError
 from ..project.settings import ROOT
 
 if TYPE_CHECKING:
@@ -50,12 +50,14 @@ def run(name: str, told: Mapping[str, str], timeout: float) -> None:
         status = child.wait(timeout)
     except subprocess.TimeoutExpired:
         raise TaskError(
-            f"hooks/{name} did not end within {timeout:.0f} s", "mend it", REFUSED
+            f"hooks/{name} did not end within {timeout:.0f} s", "mend it", ExitCode.REFUSED
         ) from None
     finally:
         process.end(child)
     if status:
-        raise TaskError(f"hooks/{name} ended with {status}", "what it says is above", REFUSED)
+        raise TaskError(
+            f"hooks/{name} ended with {status}", "what it says is above", ExitCode.REFUSED
+        )
 
 
 def attempt(name: str, told: Mapping[str, str], timeout: float) -> None:

@@ -49,7 +49,7 @@ DUMP = (
 )
 
 
-def all_but_the_roll(target: Target, new: Stack, note: dict[str, Any], lock: Lock) -> None:
+def run(target: Target, new: Stack, note: dict[str, Any], lock: Lock) -> None:
     """All that comes before the first of the app's replicas is touched."""
     inner = backing(new)
     limit = target.settings.deploy.timeout

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..console import table
 from ..docker import client
 from ..environments import dynamic
-from ..errors import REFUSED, TaskError
+from ..errors import ExitCode, TaskError
 from ..images import promotion
 from ..orchestrators.swarm import rendering
 from ..orchestrators.swarm.client import Swarm
@@ -38,17 +38,17 @@ ELSEWHERE, EXTERNAL = "DATABASE_URL", "compose/external.yml"
 FREE = 'df -Pk "$1" 2>/dev/null | tail -n 1 || df -Pk / | tail -n 1'
 
 
-def find(target: Target, ref: str) -> Candidate:
+def resolve_image(target: Target, ref: str) -> Candidate:
     """The image to deploy: of a ref, else what is released for the environment.
 
     Raises TaskError when there is none.
     """
     if ref:
         return promotion.resolve(target.registry, ref)
-    found = None if dynamic.comes_and_goes(target.name) else target.registry.find(target.name)
+    found = None if dynamic.is_dynamic(target.name) else target.registry.find(target.name)
     if found is None:
         hint = f"inv release --env={target.name}, or add --ref=COMMIT"
-        raise TaskError(f"nothing is released for {target.name}", hint, REFUSED)
+        raise TaskError(f"nothing is released for {target.name}", hint, ExitCode.REFUSED)
     return promotion.candidate(target.registry, found)
 
 
@@ -100,7 +100,7 @@ def problems(target: Target, image: Candidate | None, force: str = "") -> list[s
     return found
 
 
-def recorded(target: Target, goal: Release) -> Stack:
+def load_stack(target: Target, goal: Release) -> Stack:
     """The stack of a release, when all that it needs is still there. Raises TaskError otherwise."""
     wanted = target.releases.stack(goal, target.stack)
     with ThreadPoolExecutor() as pool:
@@ -110,7 +110,7 @@ def recorded(target: Target, goal: Release) -> Stack:
     if not (found and gone.exception()):
         found += gone.result()
     if found:
-        raise TaskError("\ninv: ".join(found), code=REFUSED)
+        raise TaskError("\ninv: ".join(found), code=ExitCode.REFUSED)
     return wanted
 
 
@@ -120,17 +120,17 @@ def _gone(target: Target, goal: Release, wanted: Stack) -> list[str]:
     if not target.registry.digest(goal.digest):
         found.append(f"the image of release {goal.number} is gone: {goal.image}")
     for kind in ("secret", "config"):
-        known = set(target.swarm.look(kind, "ls", "--format", "{{.Name}}").split())
+        known = set(target.swarm.query(kind, "ls", "--format", "{{.Name}}").split())
         names = {each["name"] for each in wanted.content.get(f"{kind}s", {}).values()}
         found += [f"{kind} {name} of release {goal.number} is gone" for name in names - known]
     return found
 
 
-def see(target: Target, image: Candidate | None, force: str = "") -> None:
+def check(target: Target, image: Candidate | None, force: str = "") -> None:
     """Raises TaskError, with every problem a line, when a deploy cannot go well."""
     found = problems(target, image, force)
     if found:
-        raise TaskError("\ninv: ".join(found), code=REFUSED)
+        raise TaskError("\ninv: ".join(found), code=ExitCode.REFUSED)
 
 
 def _host(target: Target, host: Host) -> list[str]:
@@ -184,7 +184,7 @@ def _manager(target: Target, name: str, info: Mapping[str, Any]) -> list[str]:
 def _homes(target: Target) -> list[dict[str, str]]:
     """The nodes that bear the label of the stack's data, as docker lists them."""
     words = ("--filter", f"node.label={target.stack}=home", "--format", "{{json .}}")
-    return [json.loads(line) for line in target.swarm.look("node", "ls", *words).splitlines()]
+    return [json.loads(line) for line in target.swarm.query("node", "ls", *words).splitlines()]
 
 
 def _up(node: Mapping[str, str]) -> bool:

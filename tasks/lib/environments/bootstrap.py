@@ -28,7 +28,7 @@ def setup(target: Target) -> Iterator[str]:
     node = target.swarm.info()["Swarm"]["NodeID"]
     nodes = target.swarm.nodes()
     if not any(each["Spec"].get("Labels", {}).get(target.stack) == "home" for each in nodes):
-        target.swarm.ask("node", "update", "--label-add", f"{target.stack}=home", node)
+        target.swarm.run("node", "update", "--label-add", f"{target.stack}=home", node)
         yield f"{target.first.name}: home of {target.stack}: its proxy, its database"
     if not target.first.run(FOLDER, target.path):
         yield f"{target.first.name}: folder {target.path}"
@@ -45,7 +45,7 @@ def wanted_managers(hosts: int) -> int:
 def _first(target: Target) -> Iterator[str]:
     if target.swarm.info()["Swarm"]["LocalNodeState"] == "inactive":
         address = target.first.run(ADDRESS, changes=False).strip()
-        target.swarm.ask("swarm", "init", "--advertise-addr", address)
+        target.swarm.run("swarm", "init", "--advertise-addr", address)
         yield f"{target.first.name}: a new Swarm, at {address}"
 
 
@@ -63,12 +63,12 @@ def _join(target: Target, host: Host, managers: bool) -> Iterator[str]:
         if _forget(target, nodes, engine["Name"], address):
             yield f"{host.name}: had left; its former place is taken away"
         role = "manager" if managers else "worker"
-        token = target.swarm.ask("swarm", "join-token", "--quiet", role).strip()
+        token = target.swarm.run("swarm", "join-token", "--quiet", role).strip()
         try:
-            swarm.ask("swarm", "join", "--token", token, f"{home['NodeAddr']}:2377")
+            swarm.run("swarm", "join", "--token", token, f"{home['NodeAddr']}:2377")
         finally:
             # It was in an argument, which others on this machine may have seen.
-            target.swarm.ask("swarm", "join-token", "--quiet", "--rotate", role)
+            target.swarm.run("swarm", "join-token", "--quiet", "--rotate", role)
     yield f"{host.name}: joined as {role}"
 
 
@@ -85,8 +85,8 @@ def _forget(target: Target, nodes: Iterable[Mapping[str, Any]], name: str, addre
     ]
     for each in left:
         if each.get("ManagerStatus"):
-            target.swarm.ask("node", "demote", each["ID"])
-        target.swarm.ask("node", "rm", "--force", each["ID"])
+            target.swarm.run("node", "demote", each["ID"])
+        target.swarm.run("node", "rm", "--force", each["ID"])
     return bool(left)
 
 

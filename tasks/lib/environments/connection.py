@@ -98,5 +98,5 @@ def reach(
         swarm = Swarm(ctx, {**tunnel, **config})
         made = Target(ctx, settings, name, environment, hosts, swarm, registry)
         with refusing():
-            made.environment = dynamic.settled(environment, swarm, made.stack)
+            made.environment = dynamic.assign_ports(environment, swarm, made.stack)
         yield made

@@ -14,12 +14,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from .. import console
-from ..errors import TaskError
+from ..errors import ExitCode, TaskError
 
 if TYPE_CHECKING:
     from ..ssh.host import Host
 
-LOCKED = 4
 # What the scripts exit with when somebody else has it.
 GONE = 9
 # Seconds that the lock holds without being renewed, and between two renewals.
@@ -62,7 +61,7 @@ class Lock:
         """Raises LockLost when somebody else is known to have taken the lock over meanwhile."""
         if self._lost:
             what = f"the lock was lost: {self._lost}; all is left as it is"
-            raise LockLost(what, "see inv status; then run this again", 3)
+            raise LockLost(what, "see inv status; then run this again", ExitCode.PERSON)
 
     def confirm(self) -> None:
         """The same, after a look: this machine may have slept since the lock was last renewed.
@@ -157,7 +156,7 @@ def locked(host: Host, path: str, doing: str) -> Iterator[Lock]:
 
 def _locked(note: str) -> TaskError:
     hint = f"wait for it; if its owner is dead, the lock ends after {LEASE} s by itself"
-    return TaskError(f"locked by {_tell(note)}", hint, LOCKED)
+    return TaskError(f"locked by {_tell(note)}", hint, ExitCode.LOCKED)
 
 
 def _tell(note: str) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from .. import console, process
 from ..deploys import predeploy
 from ..docker import cli
-from ..errors import REFUSED, TaskError
+from ..errors import ExitCode, TaskError
 from ..orchestrators.swarm import jobs
 from . import history
 
@@ -35,7 +35,7 @@ def logs(target: Target, service: str, wanted: Lines) -> None:
     names = [service] if service else _ours(target, list(known))
     if not names or set(names) - set(known):
         what = f"{target.name} has no service {service!r}" if service else "nothing runs yet"
-        raise TaskError(what, f"there are: {', '.join(sorted(known)) or 'none'}", REFUSED)
+        raise TaskError(what, f"there are: {', '.join(sorted(known)) or 'none'}", ExitCode.REFUSED)
     options = ["--follow"] if wanted.follow else []
     options += ["--tail", str(wanted.tail)] + (["--since", wanted.since] if wanted.since else [])
     call = cli.call(target.ctx, target.swarm.env)
@@ -78,7 +78,7 @@ def manage(target: Target, command: list[str]) -> None:
     """
     now = history.current(target.releases.read())
     if now is None:
-        raise TaskError("nothing runs yet", f"inv deploy --env={target.name}", REFUSED)
+        raise TaskError("nothing runs yet", f"inv deploy --env={target.name}", ExitCode.REFUSED)
     stack = target.releases.stack(now, target.stack)
     with target.locked(f"runs manage.py {command[0]}") as lock:
         words = ["/app/docker/entrypoint", "manage", *command]

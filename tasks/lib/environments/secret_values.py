@@ -8,7 +8,7 @@ import secrets
 import sys
 from typing import TYPE_CHECKING
 
-from ..errors import REFUSED, TaskError
+from ..errors import ExitCode, TaskError
 
 if TYPE_CHECKING:
     from ..project.settings import Settings
@@ -19,7 +19,7 @@ def known(settings: Settings, name: str) -> None:
     if name not in settings.deploy.secrets:
         what = f"no secret is called {name!r}" if name else "which secret?"
         hint = f"known: {', '.join(settings.deploy.secrets)} (deploy.secrets in invoke.yaml)"
-        raise TaskError(what, hint, REFUSED)
+        raise TaskError(what, hint, ExitCode.REFUSED)
 
 
 def read(name: str) -> str:
@@ -33,7 +33,7 @@ def read(name: str) -> str:
         value = getpass.getpass(f"{name}: ") if typed else sys.stdin.read().rstrip("\n")
     if not value:
         hint = f"set the variable {name}, or pipe the value in, or add --random"
-        raise TaskError(f"{name} is empty", hint, REFUSED)
+        raise TaskError(f"{name} is empty", hint, ExitCode.REFUSED)
     return value
 
 

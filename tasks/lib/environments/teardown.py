@@ -39,16 +39,16 @@ def remove(target: Target, volumes: bool) -> None:
     own = ["--quiet", "--filter", f"label={STACK}={target.stack}"]
     jobs.clear(target.swarm, target.stack)
     console.step(f"stopping {target.stack}")
-    target.swarm.remove_services(target.swarm.look("service", "ls", *own).split())
+    target.swarm.remove_services(target.swarm.query("service", "ls", *own).split())
     _stopped(target, own)
     for kind in ("network", "config", *(["secret"] if volumes else [])):
-        for name in target.swarm.look(kind, "ls", *own).split():
+        for name in target.swarm.query(kind, "ls", *own).split():
             _removed(target, target.swarm, kind, name)
     if volumes:
         _volumes(target)
     for node in target.swarm.nodes():
         if target.stack in node["Spec"].get("Labels", {}):
-            target.swarm.ask("node", "update", "--label-rm", target.stack, node["ID"])
+            target.swarm.run("node", "update", "--label-rm", target.stack, node["ID"])
     target.first.run('rm -rf -- "$1"', target.path)
 
 
@@ -58,7 +58,7 @@ def _stopped(target: Target, own: list[str]) -> None:
     for host in target.hosts:
         with host.docker() as env:
             swarm = Swarm(target.ctx, env)
-            while swarm.look("ps", *own) and not target.ctx.config.run.dry:
+            while swarm.query("ps", *own) and not target.ctx.config.run.dry:
                 if time.monotonic() > deadline:
                     what = f"containers of {target.stack} still run on {host.name}"
                     raise TaskError(what, f"see inv status --env={target.name}, then again")
@@ -70,7 +70,7 @@ def _volumes(target: Target) -> None:
     for host in target.hosts:
         with host.docker() as env:
             swarm = Swarm(target.ctx, env)
-            listed = swarm.look("volume", "ls", "--quiet", "--filter", f"name={target.stack}_")
+            listed = swarm.query("volume", "ls", "--quiet", "--filter", f"name={target.stack}_")
             for name in listed.split():
                 if name.startswith(f"{target.stack}_"):
                     _removed(target, swarm, "volume", name)
@@ -81,7 +81,7 @@ def _removed(target: Target, swarm: Swarm, kind: str, name: str) -> None:
     deadline = time.monotonic() + TIMEOUT
     while True:
         try:
-            swarm.ask(kind, "rm", name)
+            swarm.run(kind, "rm", name)
             return
         except Exception as error:
             if "no such" in str(getattr(error, "stderr", "")).lower():

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from .. import console
-from ..errors import REFUSED, TaskError
+from ..errors import ExitCode, TaskError
 from ..project import git
 from ..registry.client import Manifest
 from ..registry.reference import COMMIT, DIGEST, REVISION_LABEL, TAG, short
@@ -53,7 +53,7 @@ def find(registry: Registry, ref: str) -> Manifest:
         if found:
             return found
     hint = "build and push it: inv build --push; inv images shows what there is"
-    raise TaskError(f"no image for {ref!r} in {registry.image.name}", hint, REFUSED)
+    raise TaskError(f"no image for {ref!r} in {registry.image.name}", hint, ExitCode.REFUSED)
 
 
 def _names(registry: Registry, ref: str) -> list[str]:
@@ -114,7 +114,7 @@ def admit(registry: Registry, image: Candidate, reason: str) -> None:
     digest = image.manifest.digest
     if not reason:
         hint = f'inv test --image={registry.image.at(digest)}, or --force "reason"'
-        raise TaskError(f"{image} is not tested", hint, REFUSED)
+        raise TaskError(f"{image} is not tested", hint, ExitCode.REFUSED)
     console.warn(f"{image} is not tested, and forced: {reason}")
     notes = {
         "reason": reason,
@@ -144,7 +144,7 @@ def make_current(
         return [_nothing(environment, short(found.digest))]
     image = candidate(registry, found)
     admit(registry, image, reason)
-    return story(environment, move(registry, environment, image), image)
+    return describe(environment, move(registry, environment, image), image)
 
 
 def move(registry: Registry, environment: str, image: Candidate) -> Candidate | None:
@@ -166,7 +166,7 @@ def move(registry: Registry, environment: str, image: Candidate) -> Candidate | 
     return candidate(registry, old) if old else None
 
 
-def story(environment: str, old: Candidate | None, new: Candidate) -> list[str]:
+def describe(environment: str, old: Candidate | None, new: Candidate) -> list[str]:
     """What a release changes: from, to, and the commits in between."""
     if old == new:
         return [_nothing(environment, str(new))]

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import REFUSED, TaskError
+from ..errors import ExitCode, TaskError
 
 
 @dataclass(frozen=True)
@@ -96,15 +96,12 @@ def between(old: str, new: str, root: Path = Path()) -> list[str]:
     for commit in (old, new):
         if not full(commit, root):
             raise TaskError(
-                f"git does not have {commit[:12]} here", "git fetch --unshallow", REFUSED
+                f"git does not have {commit[:12]} here", "git fetch --unshallow", ExitCode.REFUSED
             )
     marks = "--format=%m %h %s"
     lines = git("log", "--left-right", marks, f"{old}...{new}", root=root)
     signs = {"<": "-", ">": "+"}
     return [signs[line[0]] + line[1:] for line in lines.splitlines()]
-
-
-SHELLS = {b"sh", b"bash", b"dash"}
 
 
 def git(*arguments: str, root: Path = Path()) -> str:
@@ -125,14 +122,3 @@ def files(root: Path = Path()) -> list[Path]:
     """The files that git tracks, and new ones that it does not ignore, as they are on disk."""
     listed = git("ls-files", "-z", "--cached", "--others", "--exclude-standard", root=root)
     return sorted({root / name for name in listed.split("\0") if name and (root / name).is_file()})
-
-
-def is_shell(path: Path) -> bool:
-    """Whether a file is a shell script: by its name or its first line."""
-    if path.suffix == ".sh":
-        return True
-    if path.suffix:
-        return False
-    with path.open("rb") as file:
-        first = file.readline(64)
-    return first.startswith(b"#!") and first.split()[-1].split(b"/")[-1] in SHELLS

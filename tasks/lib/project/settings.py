@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from ..errors import REFUSED, TaskError
+from ..errors import ExitCode, TaskError
 
 if TYPE_CHECKING:
     from invoke import Context
@@ -129,7 +129,7 @@ class Settings(Section, frozen=True):
             f"did you mean --env={near[0]}?" if near else f"known: {', '.join(self.environments)}"
         )
         what = f"unknown environment {name!r}" if name else "which environment?"
-        raise TaskError(what, f"{right} ({FILE} names them)", REFUSED)
+        raise TaskError(what, f"{right} ({FILE} names them)", ExitCode.REFUSED)
 
 
 def read_settings(ctx: Context, missing_ok: bool = False) -> Settings:
@@ -143,7 +143,7 @@ def read_settings(ctx: Context, missing_ok: bool = False) -> Settings:
     if not missing_ok and not files[0].is_file():
         # Else what was meant for a lab that is gone would be done to the real thing.
         hint = "inv lab.up, if it was a lab's; else correct -f, or unset INVOKE_RUNTIME_CONFIG"
-        raise TaskError(f"{files[0]} is not there", hint, REFUSED)
+        raise TaskError(f"{files[0]} is not there", hint, ExitCode.REFUSED)
     tops = dict.fromkeys([*Settings.__struct_fields__, *ctx.config._project, *ctx.config._runtime])
     known = (key for key in tops if key in ctx.config and key not in INVOKE)
     values = {key: _plain(ctx.config[key]) for key in known}
@@ -153,7 +153,7 @@ def read_settings(ctx: Context, missing_ok: bool = False) -> Settings:
         from . import settings_errors
 
         lines = settings_errors.lines(values, Settings, [path for path in files if path.is_file()])
-        raise TaskError("\ninv: ".join(lines), code=REFUSED) from None
+        raise TaskError("\ninv: ".join(lines), code=ExitCode.REFUSED) from None
 
 
 def _runtime_file(ctx: Context) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
-from ..errors import REFUSED, TaskError
+from ..errors import ExitCode, TaskError
 
 HUB = "docker.io"
 BRANCH_LABEL = "org.opencontainers.image.ref.name"
@@ -37,7 +37,7 @@ class Reference:
         found = NAME.fullmatch(text)
         if not found:
             raise TaskError(
-                f"no image's name: {text!r}", "HOST/PATH:TAG or HOST/PATH@DIGEST", REFUSED
+                f"no image's name: {text!r}", "HOST/PATH:TAG or HOST/PATH@DIGEST", ExitCode.REFUSED
             )
         host, path = found["host"], found["path"]
         if not host:
@@ -72,6 +72,6 @@ def short(digest: str) -> str:
     return digest.removeprefix("sha256:")[:12]
 
 
-def begins(layers: list[str], below: list[str]) -> bool:
+def is_built_on(layers: list[str], below: list[str]) -> bool:
     """Whether an image's layers are those of the one below, with others on top."""
     return len(layers) > len(below) and layers[: len(below)] == below

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit
 
 from .. import console, http_client
-from ..errors import REFUSED, TaskError
+from ..errors import ExitCode, TaskError
 from .reference import HUB
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class Session:
     def _web(self) -> http_client.HttpClient:
         if self.ca and not Path(self.ca).is_file():
             raise TaskError(
-                f"no such file: {self.ca}", "correct registry.ca in invoke.yaml", REFUSED
+                f"no such file: {self.ca}", "correct registry.ca in invoke.yaml", ExitCode.REFUSED
             )
         from urllib3.util import Retry
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..environments import healthcheck
-from ..errors import REFUSED, TaskError
+from ..errors import ExitCode, TaskError
 from ..project import git
 from .gitlab_ci_local import Event
 
@@ -23,7 +23,7 @@ def wanted(names: Sequence[str]) -> list[str]:
     """The events to rehearse, in their order. Raises TaskError for an unknown one."""
     for name in names:
         if name not in EVENTS:
-            raise TaskError(f"unknown event {name!r}", f"use {', '.join(EVENTS)}", REFUSED)
+            raise TaskError(f"unknown event {name!r}", f"use {', '.join(EVENTS)}", ExitCode.REFUSED)
     chosen = {*names, *(["tag"] if "rollback" in names else [])}
     return [name for name in EVENTS if not names or name in chosen]
 

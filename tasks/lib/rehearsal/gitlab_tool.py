@@ -6,7 +6,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 from .. import console, process
-from ..errors import REFUSED, TaskError
+from ..errors import ExitCode, TaskError
 from ..project.settings import ROOT
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def install(ctx: Context) -> None:
     """
     for name, package in {"npm": "Node.js 20 or later", "rsync": "rsync", "git": "git"}.items():
         if not shutil.which(name):
-            raise TaskError(f"{name} is not installed", f"install {package}", REFUSED)
+            raise TaskError(f"{name} is not installed", f"install {package}", ExitCode.REFUSED)
     mark = TOOLS / "package-lock.json"
     if TOOL.exists() and mark.read_bytes() == (LOCK / mark.name).read_bytes():
         return

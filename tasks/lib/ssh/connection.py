@@ -10,7 +10,7 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from ..errors import REFUSED, TaskError
+from ..errors import ExitCode, TaskError
 
 if TYPE_CHECKING:
     from paramiko import Channel, PKey, Session
@@ -54,7 +54,7 @@ def _be_strict(connection: Any, env: Mapping[str, str]) -> None:
     class Refuse(MissingHostKeyPolicy):
         def missing_host_key(self, client: Any, hostname: str, key: PKey) -> NoReturn:
             what = f"the key of {hostname} is not known: {key.get_name()} {key.fingerprint}"
-            raise TaskError(what, _known_hint(env), REFUSED)
+            raise TaskError(what, _known_hint(env), ExitCode.REFUSED)
 
     client = connection.client
     client.set_missing_host_key_policy(Refuse())
@@ -133,11 +133,13 @@ def _key(env: Mapping[str, str]) -> PKey:
         try:
             return kind.from_private_key(StringIO(text.strip() + "\n"))
         except PasswordRequiredException:
-            raise TaskError("SSH_PRIVATE_KEY has a passphrase", "use the agent", REFUSED) from None
+            raise TaskError(
+                "SSH_PRIVATE_KEY has a passphrase", "use the agent", ExitCode.REFUSED
+            ) from None
         except (SSHException, ValueError, IndexError):
             continue
     hint = "the whole file of a key in OpenSSH's format, its first and last line too"
-    raise TaskError("SSH_PRIVATE_KEY is no private key", hint, REFUSED)
+    raise TaskError("SSH_PRIVATE_KEY is no private key", hint, ExitCode.REFUSED)
 
 
 @contextmanager
@@ -149,7 +151,7 @@ def explained(name: str) -> Iterator[None]:
     from paramiko.ssh_exception import NoValidConnectionsError
 
     def fail(what: str, hint: str, kind: type[TaskError] = TaskError) -> NoReturn:
-        raise kind(f"{name}: {what}", hint, REFUSED) from None
+        raise kind(f"{name}: {what}", hint, ExitCode.REFUSED) from None
 
     try:
         yield

@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from .. import console
-from ..errors import REFUSED, TaskError
+from ..errors import ExitCode, TaskError
 from . import connection
 from .docker_tunnel import DockerTunnel
 
@@ -164,7 +164,7 @@ def connected(
             if each and (number == 0 or not isinstance(each, connection.HostUnreachable))
         ]
         if grave:
-            raise TaskError("\ninv: ".join(map(str, grave)), code=REFUSED)
+            raise TaskError("\ninv: ".join(map(str, grave)), code=ExitCode.REFUSED)
         for problem in filter(None, problems):
             console.warn(str(problem))
         yield [host for host, problem in zip(hosts, problems, strict=True) if not problem]

@@ -112,7 +112,7 @@ def _of(name: str) -> str:
 
 def _clear(swarm: Swarm, *filters: str) -> None:
     words = [word for each in filters for word in ("--filter", each)]
-    again(lambda: swarm.remove_services(swarm.look("service", "ls", "--quiet", *words).split()))
+    again(lambda: swarm.remove_services(swarm.query("service", "ls", "--quiet", *words).split()))
 
 
 def _wait(

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ...errors import REFUSED, TaskError
+from ...errors import ExitCode, TaskError
 from ...registry.reference import DIGEST
 from .stack import Stack
 
@@ -45,7 +45,7 @@ def render(config: Mapping[str, Any], name: str, image: str, secrets: Mapping[st
     if not DIGEST.fullmatch(image.rpartition("@")[2]):
         problems.append(f"image {image}: a tag may move; give a digest")
     if problems:
-        raise TaskError("\ninv: ".join(problems), "mend compose/server.yml", REFUSED)
+        raise TaskError("\ninv: ".join(problems), "mend compose/server.yml", ExitCode.REFUSED)
     configs, known = {}, {}
     for key, each in config.get("configs", {}).items():
         text = Path(each["file"]).read_text("utf-8")
