@@ -87,8 +87,8 @@ def test_an_image_bears_its_commit_branch_and_git_tag_unless_they_are_reserved(c
 def test_dirty_files_are_pushed_only_when_allowed(capsys):
     dirty = replace(SOURCE, dirty=True)
     with pytest.raises(TaskError, match="commit first, or add --allow-dirty"):
-        builder.allow(dirty, builder.Options(push=True))
-    builder.allow(dirty, builder.Options(push=True, dirty=True))
+        builder.check_source(dirty, builder.Options(push=True))
+    builder.check_source(dirty, builder.Options(push=True, dirty=True))
     assert f"tagged {COMMIT}-dirty" in capsys.readouterr().err
 
 

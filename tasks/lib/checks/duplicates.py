@@ -12,6 +12,7 @@ from .. import process
 from ..errors import TaskError
 from ..project import git
 from .codequality import Finding
+from .linters import is_shell
 
 if TYPE_CHECKING:
     from invoke import Context
@@ -37,7 +38,7 @@ def find(ctx: Context) -> list[Finding]:
 
 
 def _written(path: Path) -> bool:
-    return (path.suffix in WRITTEN or git.is_shell(path)) and "migrations" not in path.parts
+    return (path.suffix in WRITTEN or is_shell(path)) and "migrations" not in path.parts
 
 
 def pairs(found: Iterable[dict[str, Any]], root: Path) -> list[Finding]:
