@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[3]
 FILE = "invoke.yaml"
+# The secret with the address of a database that is not part of the stack.
+ELSEWHERE = "DATABASE_URL"
 # Top-level keys that are Invoke's own.
 INVOKE = {"run", "runners", "sudo", "tasks", "timeouts"}
 
@@ -98,6 +100,7 @@ class Environment(Section, frozen=True):
     url: Annotated[str, Meta(pattern=r"^https?://\S+$")]
     hosts: Annotated[list[Annotated[str, Meta(pattern=HOST)]], Meta(min_length=1)]
     values: dict[Variable, str | int | list[int]]
+    orchestrator: Literal["swarm"] = "swarm"
 
     @property
     def replicas(self) -> int:

@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from .. import console
-from ..errors import ExitCode, TaskError
+from ..errors import ExitCode, RemoteCommandError, TaskError
 from . import connection
 from .docker_tunnel import DockerTunnel
 
@@ -128,19 +128,6 @@ def _send(channel: Channel, text: str) -> None:
     except OSError:
         if not channel.closed:
             raise
-
-
-class RemoteCommandError(TaskError):
-    """A command on a server failed.
-
-    Args:
-        said: what it wrote on stderr, else on stdout.
-    """
-
-    def __init__(self, host: str, status: int, said: str) -> None:
-        last = said.splitlines()[-1] if said else "it says nothing"
-        super().__init__(f"{host}: {last} (status {status})", "see to that server, then try again")
-        self.status, self.said = status, said
 
 
 @contextmanager
