@@ -41,7 +41,7 @@ namespace = Collection(
     check.requirements,
     observe.doctor,
     observe.status,
-    observe.releases,
+    observe.history,
     observe.completion,
     publish.login,
     publish.build,

@@ -39,10 +39,10 @@ def status(ctx: Context, env: str = "") -> None:
 
 
 @task(help={"env": "the environment, as invoke.yaml names it"})
-def releases(ctx: Context, env: str = "") -> None:
-    """List an environment's releases, the newest first.
+def history(ctx: Context, env: str = "") -> None:
+    """List an environment's deploys, newest first.
 
-    Example: inv releases --env=prod
+    Example: inv history --env=prod
     """
     from .lib import console
     from .lib.environments import connection, status

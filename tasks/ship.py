@@ -97,7 +97,7 @@ def deploy(
 @task(
     help={
         "env": "the environment, as invoke.yaml names it",
-        "to": "the number of a release, as inv releases shows it (default: the one before)",
+        "to": "the number of a release, as inv history shows it (default: the one before)",
         "force": "go back across a migration that cannot be reversed, for this reason",
         "dotenv": DOTENV,
     }

@@ -106,7 +106,7 @@ class History:
             text = self._host.run(STACK, self._path, str(release.number), changes=False)
         except RemoteCommandError:
             what = f"release {release.number} has no stack on the server"
-            raise TaskError(what, "inv releases shows others", ExitCode.REFUSED) from None
+            raise TaskError(what, "inv history shows others", ExitCode.REFUSED) from None
         return stack.load(name, release.image, text)
 
     def stacks(self) -> list[dict[str, Any]]:
@@ -158,7 +158,7 @@ def rollback_target(history: list[Release], wanted: str = "") -> Release:
         )
     if len(good) < 2:
         raise TaskError(
-            "there is no release before this one", "inv releases shows all", ExitCode.REFUSED
+            "there is no release before this one", "inv history shows all", ExitCode.REFUSED
         )
     return _origin(good)
 
@@ -173,7 +173,7 @@ def _origin(good: list[Release]) -> Release:
     rest = good[index + 1 :]
     if not rest:
         raise TaskError(
-            "there is no release before this one", "inv releases shows all", ExitCode.REFUSED
+            "there is no release before this one", "inv history shows all", ExitCode.REFUSED
         )
     return next((each for each in rest if each.digest != now.digest), rest[0])
 
