@@ -90,7 +90,7 @@ class Lock:
         except RemoteCommandError as error:
             if error.status != GONE:
                 raise
-            who = f"{_tell(error.said)}, has it now" if error.said else "somebody else took it"
+            who = f"{_tell(error.output)}, has it now" if error.output else "somebody else took it"
             self._lost = who
 
     def _keep(self) -> None:
@@ -146,7 +146,7 @@ def locked(host: Host, path: str, doing: str) -> Iterator[Lock]:
         except RemoteCommandError as error:
             if error.status != GONE:
                 raise
-            raise _locked(error.said) from None
+            raise _locked(error.output) from None
         if said.startswith("stale: "):
             former = _tell(said.removeprefix("stale: "))
             console.warn(f"took over the lock of {former}, long silent")
