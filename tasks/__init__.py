@@ -1,8 +1,8 @@
-"""The table of contents: what `inv --list` shows."""
+"""The table of contents: the tasks that `inv --list` shows."""
 
 from invoke import Collection
 
-from . import check, develop, observe, operate, publish, rehearse, ship
+from . import check, completion, develop, observe, operate, publish, rehearse, ship
 from .lib import executor
 
 executor.install()
@@ -42,7 +42,7 @@ namespace = Collection(
     observe.doctor,
     observe.status,
     observe.history,
-    observe.completion,
+    completion.completion,
     publish.login,
     publish.build,
     publish.release,
