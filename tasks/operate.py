@@ -1,4 +1,4 @@
-"""What an environment needs around its deploys: servers, secrets, the lock."""
+"""Operate an environment: its servers, its secrets, its deploy lock."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ ENV = "the environment, as invoke.yaml names it"
 
 @task(help={"env": ENV})
 def setup(ctx: Context, env: str = "") -> None:
-    """Make an environment's servers ready, and tell what was changed.
+    """Set up an environment's servers and report changes.
 
-    They need Docker, and a user of its group whom your SSH key lets in.
+    Each needs Docker, and a user in the docker group that your SSH key can log in as.
 
     Example: inv server.setup --env=staging
     """
@@ -33,13 +33,13 @@ def setup(ctx: Context, env: str = "") -> None:
     help={
         "env": ENV,
         "name": "the secret, one of deploy.secrets in invoke.yaml",
-        "random": "make one up",
+        "random": "generate a random value",
     },
 )
 def set_secret(ctx: Context, env: str = "", name: str = "", random: bool = False) -> None:
     """Store a secret's next version; the next deploy uses it.
 
-    Its value is the variable of that name, else what you type or pipe in.
+    The value comes from the environment variable of that name, else from a prompt or from stdin.
 
     Example: inv secrets.set --env=staging --name=SECRET_KEY --random
     """
@@ -60,7 +60,7 @@ def set_secret(ctx: Context, env: str = "", name: str = "", random: bool = False
 
 @task(name="list", help={"env": ENV})
 def list_secrets(ctx: Context, env: str = "") -> None:
-    """List an environment's secrets and how many versions they have.
+    """List an environment's secrets and their newest versions.
 
     Example: inv secrets.list --env=staging
     """
@@ -108,9 +108,9 @@ def remove_secret(ctx: Context, env: str = "", name: str = "", yes: bool = False
 
 @task(help={"env": ENV, "yes": "do not ask"})
 def unlock(ctx: Context, env: str = "", yes: bool = False) -> None:
-    """Take an environment's lock away from whoever has it.
+    """Remove an environment's deploy lock by force.
 
-    Rarely needed: the lock of a deploy that died ends by itself within a minute.
+    Rarely needed: the lock of a deploy that died expires within a minute.
 
     Example: inv unlock --env=staging
     """
@@ -124,9 +124,9 @@ def unlock(ctx: Context, env: str = "", yes: bool = False) -> None:
         if not holder:
             console.say(f"{env} is not locked")
             return
-        if not yes and not console.confirm(f"{env} is locked by {holder}. Take it away?"):
+        if not yes and not console.confirm(f"{env} is locked by {holder}. Remove the lock?"):
             raise errors.TaskError(
                 f"locked by {holder}", "answer y, or add --yes", errors.ExitCode.REFUSED
             )
         target.unlock()
-        console.say(f"took the lock of {holder} away")
+        console.say(f"removed the lock of {holder}")

@@ -249,7 +249,7 @@ def test_what_a_killed_deployer_leaves_here_goes_with_the_next(site, tmp_path):
     for folder in left:
         os.utime(folder, (0, 0))
     done = site.must("unlock", "--yes", TMPDIR=str(tmp_path))
-    assert f"took the lock of {OWNER}, deploys since " in done.text
+    assert f"removed the lock of {OWNER}, deploys since " in done.text
     assert list(tmp_path.glob("inv-scratch-*")) == []
     done = site.must("deploy", f"--ref={site.good}")
     assert "was cut off" in done.text and "nothing to do" in done.text
