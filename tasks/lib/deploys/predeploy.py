@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import console
 from ..errors import explain
 from ..orchestrators.swarm import jobs
+from ..project import contract
 from . import rollout
 
 if TYPE_CHECKING:
@@ -18,32 +18,18 @@ if TYPE_CHECKING:
     from ..environments.lock import Lease
     from ..orchestrators.swarm.stack import Stack
 
-# The jobs.
-CHECK, STATIC, BACKUP, MIGRATE = "check", "static", "backup", "migrate"
-PENDING, REACH = (Path(__file__).parents[1] / f"{name}.py" for name in ("pending", "reach"))
-ANSWER = '{"pending":'
-# Between REACH and PENDING, all three in one process: each start of the app takes its time.
-SYSTEM = """
-from django.core.management import execute_from_command_line
-execute_from_command_line(["manage.py", "check", "--deploy", "--fail-level", "WARNING"])
-"""
-# $0 is REACH and $1 has names of services; a command follows. A person who mends what cannot be
-# reached gets his command all the same, some seconds later.
-REACHED = 'python -c "$0" $1 && shift && exec "$@"'
-WAITED = 'timeout 30 python -c "$0" $1; shift; exec "$@"'
-# $0 is PENDING and $1 is REACH, which is followed by names of services; into one stream, lest what
-# comes last is told before.
-MIGRATING = (
-    'exec 2>&1; python -c "$@" && python manage.py migrate --noinput && '
-    'exec python -c "$0" >/dev/null'
-)
+# The job that has no role of the image.
+BACKUP = "backup"
+# Options of `wait`: a person who repairs what cannot be reached gets the command all the same.
+PATIENT = ("--at-most", "30")
 # A migration that waits for a table holds up all that comes after it: not for long. And one whose
 # job has been ended goes on no longer.
 SESSION = "-c lock_timeout=5s -c client_connection_check_interval=1s"
 # Whole or not at all; $0 is its name. A shell that is process 1 ends only if it is told how to.
 DUMP = (
-    "cd /backups; rm -f ./*.part; trap 'kill \"$!\"' INT TERM; "
-    'export PGPASSWORD="$(cat /run/secrets/POSTGRES_PASSWORD)"; pg_dump --host=db '
+    f"cd {contract.BACKUPS_FOLDER}; rm -f ./*.part; trap 'kill \"$!\"' INT TERM; "
+    'export PGPASSWORD="$(cat /run/secrets/POSTGRES_PASSWORD)"; '
+    f"pg_dump --host={contract.DATABASE} "
     '--format=custom --username="$POSTGRES_USER" --file="$0.part" "$POSTGRES_DB" & '
     'wait "$!" && exec mv "$0.part" "$0.dump"; status=$?; rm -f "$0.part"; exit "$status"'
 )
@@ -59,14 +45,8 @@ def all_but_the_roll(there: Target, new: Stack, note: dict[str, Any], held: Leas
         there.swarm.apply(new.only(inner))
         rollout.watch(there, new.only(inner), before, 0, held)
     console.step("checking the image on the servers")
-    share = {"volumes": [{"type": "volume", "source": "static", "target": "/srv/static"}]}
-    reach = REACH.read_text("utf-8")
-    # On every server: a replica may come to any of them.
-    laying = once_reached(new, ["/app/docker/entrypoint", "static", "/srv/static"])
-    static = new.job(STATIC, laying, every=True, user="0:0", **share)
-    text = reach + SYSTEM + PENDING.read_text("utf-8")
-    check = new.job(CHECK, ["python", "-c", text, *inner])
-    found = json.loads(jobs.run(there.swarm, [check, static], limit, held, ANSWER))
+    check = new.job(contract.CHECK, [contract.CHECK, *inner])
+    found = json.loads(jobs.run(there.swarm, [check, static(new)], limit, held, contract.ANSWER))
     if found["pending"]:
         _migrate(there, new, note, found, held)
 
@@ -77,13 +57,21 @@ def backing(new: Stack) -> list[str]:
     return [name for name in services if name not in new.ours and not services[name].get("ports")]
 
 
-def once_reached(new: Stack, command: Sequence[str], script: str = REACHED) -> list[str]:
+def once_reached(new: Stack, command: Sequence[str], options: Sequence[str] = ()) -> list[str]:
     """A job's command that begins when its server can reach what the app needs.
 
     Args:
-        script: REACHED, or WAITED for one that begins after half a minute at the latest.
+        options: of the role `wait`: PATIENT for one that begins after half a minute at the latest.
     """
-    return ["sh", "-c", script, REACH.read_text("utf-8"), " ".join(backing(new)), *command]
+    return [contract.WAIT, *options, *backing(new), "--", *command]
+
+
+def static(new: Stack) -> Stack:
+    """A job that copies the static files on every server: a replica may come to any of them."""
+    laying = [contract.ENTRYPOINT, contract.STATIC, contract.STATIC_FOLDER]
+    volume = _volume(contract.STATIC_FILES, contract.STATIC_FOLDER)
+    more = {"user": "0:0", "volumes": [volume]}
+    return new.job(contract.STATIC, once_reached(new, laying), every=True, **more)
 
 
 def _migrate(
@@ -91,7 +79,7 @@ def _migrate(
 ) -> None:
     """Migrate the database, with a backup before."""
     names, limit = found["pending"], there.settings.deploy.timeout
-    if "db" in new.content["services"]:
+    if contract.DATABASE in new.content["services"]:
         console.step("backing up the database")
         name = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         jobs.run(there.swarm, [backup(new, name)], limit, held)
@@ -113,9 +101,9 @@ def _migrate(
 
 def _pending(there: Target, new: Stack, held: Lease) -> list[str]:
     """The migrations that a database lacks, as far as it can tell."""
-    job = new.job(CHECK, ["python", "-c", PENDING.read_text("utf-8")])
+    job = new.job(contract.PENDING, [contract.PENDING])
     try:
-        said = jobs.run(there.swarm, [job], there.settings.deploy.timeout, held, ANSWER)
+        said = jobs.run(there.swarm, [job], there.settings.deploy.timeout, held, contract.ANSWER)
         return list(json.loads(said)["pending"])
     except Exception as error:
         console.warn(f"which migrations were made is not known: {explain(error)}")
@@ -125,16 +113,20 @@ def _pending(there: Target, new: Stack, held: Lease) -> list[str]:
 def migration(new: Stack) -> Stack:
     """A job that migrates the database, then sees that the new app works with it."""
     environment = new.content["services"][new.ours[0]]["environment"] | {"PGOPTIONS": SESSION}
-    command = ["sh", "-c", MIGRATING, PENDING.read_text("utf-8"), REACH.read_text("utf-8")]
-    return new.job(MIGRATE, [*command, *backing(new)], environment=environment)
+    command = [contract.MIGRATE, *backing(new)]
+    return new.job(contract.MIGRATE, command, environment=environment)
 
 
 def backup(new: Stack, name: str) -> Stack:
     """A job that writes the database to a file of the volume of backups, beside the database."""
-    db = new.content["services"]["db"]
-    volume = {"type": "volume", "source": "backups", "target": "/backups"}
+    db = new.content["services"][contract.DATABASE]
+    volume = _volume(contract.BACKUPS, contract.BACKUPS_FOLDER)
     deploy = {"placement": db["deploy"].get("placement", {})}
     more = {"image": db["image"], "environment": db["environment"], "secrets": db["secrets"]}
     more |= {"user": "0:0", "volumes": [volume], "deploy": deploy, "read_only": False}
     more |= {"cap_drop": db.get("cap_drop", []), "cap_add": db.get("cap_add", [])}
     return new.job(BACKUP, ["sh", "-c", DUMP, name], **more)
+
+
+def _volume(name: str, folder: str) -> dict[str, str]:
+    return {"type": "volume", "source": name, "target": folder}

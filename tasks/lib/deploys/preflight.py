@@ -15,6 +15,7 @@ from ..errors import REFUSED, Failed
 from ..images import promotion
 from ..orchestrators.swarm import rendering
 from ..orchestrators.swarm.client import Swarm
+from ..project import contract
 from ..project.settings import ROOT
 
 if TYPE_CHECKING:
@@ -169,7 +170,7 @@ def _manager(there: Target, name: str, info: Mapping[str, Any]) -> list[str]:
         time.sleep(0.5)
         homes = _homes(there)
     if not homes:
-        return [f"no node is labelled {there.stack}=home - {setup}"]
+        return [f"no node is labelled {there.stack}={contract.HOME} - {setup}"]
     up = [each for each in homes if _up(each)]
     first = (up or homes)[0]
     where = f"{first['Hostname']}, where the proxy and the database live,"
@@ -183,7 +184,7 @@ def _manager(there: Target, name: str, info: Mapping[str, Any]) -> list[str]:
 
 def _homes(there: Target) -> list[dict[str, str]]:
     """The nodes that bear the label of the stack's data, as docker lists them."""
-    words = ("--filter", f"node.label={there.stack}=home", "--format", "{{json .}}")
+    words = ("--filter", f"node.label={there.stack}={contract.HOME}", "--format", "{{json .}}")
     return [json.loads(line) for line in there.swarm.look("node", "ls", *words).splitlines()]
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import Failed
 from ..orchestrators.swarm.client import Swarm
+from ..project import contract
 
 if TYPE_CHECKING:
     from ..ssh.host import Host
@@ -27,8 +28,8 @@ def setup(there: Target) -> Iterator[str]:
         yield from _join(there, host, managers=index < wanted_managers(len(there.hosts)))
     node = there.swarm.info()["Swarm"]["NodeID"]
     nodes = there.swarm.nodes()
-    if not any(each["Spec"].get("Labels", {}).get(there.stack) == "home" for each in nodes):
-        there.swarm.ask("node", "update", "--label-add", f"{there.stack}=home", node)
+    if not any(each["Spec"].get("Labels", {}).get(there.stack) == contract.HOME for each in nodes):
+        there.swarm.ask("node", "update", "--label-add", f"{there.stack}={contract.HOME}", node)
         yield f"{there.first.name}: home of {there.stack}: its proxy, its database"
     if not there.first.run(FOLDER, there.path):
         yield f"{there.first.name}: folder {there.path}"

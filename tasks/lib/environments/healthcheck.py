@@ -6,6 +6,7 @@ import time
 
 from .. import http_client
 from ..deploys.rollout import Broken
+from ..project import contract
 
 # What the app itself answers when it fails, and how often in a row makes that sure.
 ERROR, SURE = 500, 10
@@ -20,7 +21,7 @@ def verify(url: str, revision: str, replicas: int = 1, timeout: float = 20) -> N
     """See that the app answers at its address, with the wanted version and no other.
 
     Args:
-        revision: what /livez must say.
+        revision: what the liveness probe must say.
         replicas: how many there are.
         timeout: seconds that it may take from the first answer that is not the wanted one.
     Raises Broken with the last answer otherwise.
@@ -28,9 +29,9 @@ def verify(url: str, revision: str, replicas: int = 1, timeout: float = 20) -> N
     client = http_client.Web()
     good, errors, deadline = 0, 0, 0.0
     while good < max(TIMES * replicas, LEAST):
-        said = probe(f"{url}/livez", revision, client)
+        said = probe(f"{url}{contract.LIVEZ}", revision, client)
         if good < 2 * replicas:
-            said = said or probe(f"{url}/", "", client)
+            said = said or probe(f"{url}{contract.PAGE}", "", client)
         good = 0 if said else good + 1
         deadline = deadline or (time.monotonic() + timeout if said else 0)
         errors = errors + 1 if said.endswith(f" answers {ERROR}") else 0
@@ -65,6 +66,7 @@ def version(url: str) -> str:
     from urllib3.exceptions import HTTPError
 
     try:
-        return str(http_client.Web().send("GET", f"{url}/livez").json().get("version", ""))
+        answer = http_client.Web().send("GET", f"{url}{contract.LIVEZ}")
+        return str(answer.json().get("version", ""))
     except (HTTPError, ValueError, AttributeError):
         return ""

@@ -11,6 +11,7 @@ from ..deploys import predeploy
 from ..docker import cli
 from ..errors import REFUSED, Failed
 from ..orchestrators.swarm import jobs
+from ..project import contract
 from . import history, lock
 
 if TYPE_CHECKING:
@@ -78,6 +79,6 @@ def manage(there: Target, command: list[str]) -> None:
         raise Failed("nothing runs yet", f"inv deploy --env={there.name}", REFUSED)
     stack = there.releases.stack(now, there.stack)
     with lock.hold(there.first, there.path, f"runs manage.py {command[0]}") as held:
-        words = ["/app/docker/entrypoint", "manage", *command]
-        job = stack.job("manage", predeploy.once_reached(stack, words, predeploy.WAITED))
+        words = [contract.ENTRYPOINT, contract.MANAGE, *command]
+        job = stack.job(contract.MANAGE, predeploy.once_reached(stack, words, predeploy.PATIENT))
         jobs.run(there.swarm, [job], there.settings.deploy.timeout, held)

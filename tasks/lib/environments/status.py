@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ..console import table
 from ..orchestrators.swarm.progress import Progress, standing
 from ..orchestrators.swarm.stack import RELEASE
+from ..project import contract
 from ..registry.reference import short
 from . import healthcheck, lock
 from .history import RUNNING, Release
@@ -50,7 +51,7 @@ def status(there: Target) -> tuple[str, list[str]]:
     wrong = [f"{each.service}: {each}" for each in found if not each.done]
     wrong += [f"node {row[0]}: {row[1]}" for row in map(_node, nodes.values()) if row[1] != "ready"]
     url = there.environment.url.rstrip("/")
-    said = healthcheck.probe(f"{url}/livez")
+    said = healthcheck.probe(f"{url}{contract.LIVEZ}")
     wrong += [said] if said else []
     past = there.releases.read()
     holder = lock.look(there.first, there.path)

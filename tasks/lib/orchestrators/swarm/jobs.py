@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ... import console
 from ...errors import Failed
+from ...project import contract
 from . import stack
 from .client import STACK, Watched, again
 from .progress import ENDED_BADLY, describe
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
     from .stack import Stack
 
 POLL = 0.3
-# Seconds after which a quiet job is asked what it waits for, and how a line that tells it begins.
-PATIENCE, WAITS = 6, "waiting for "
+# Seconds after which a quiet job is asked what it waits for.
+PATIENCE = 6
 # Seconds that the last lines of a job that has ended may take to arrive.
 LATE = 20
 MORE = re.compile(r"(DETAIL|HINT|CONTEXT|QUERY|LINE \d+):|\s|$")
@@ -66,7 +67,7 @@ class Job:
 
     def tells(self, line: str) -> bool:
         """Whether a line is to be shown."""
-        return not self.quiet or bool(self.failed) or line.startswith(WAITS)
+        return not self.quiet or bool(self.failed) or line.startswith(contract.WAITS)
 
 
 def run(swarm: Swarm, stacks: list[Stack], timeout: float, lease: Lease, answer: str = "") -> str:
