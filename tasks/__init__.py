@@ -1,15 +1,11 @@
 """The table of contents: what `inv --list` shows."""
 
-import atexit
-import sys
-
 from invoke import Collection
 
 from . import check, develop, observe, operate, publish, rehearse, ship
-from .lib import errors
+from .lib import executor
 
-sys.excepthook = errors.one_line
-atexit.register(errors.unread)
+executor.install()
 
 images = Collection()
 images.add_task(publish.images, default=True)

@@ -37,27 +37,28 @@ def test(
     Example: inv test --pattern clicks
     """
     from .lib import console
-    from .lib.app import backend
+    from .lib.app.backend import choose_backend
+    from .lib.app.base import Testing
     from .lib.checks import suite
-    from .lib.project import settings
+    from .lib.project.settings import read_settings
 
-    facts = settings.read(ctx)
-    testing = backend.Testing(tuple(path), pattern, keepdb, parallel, cov_html)
+    settings = read_settings(ctx)
+    testing = Testing(tuple(path), pattern, keepdb, parallel, cov_html)
     if image:
         from .lib.checks import image_tests
 
-        image_tests.run(ctx, facts, image, testing)
+        image_tests.run(ctx, settings, image, testing)
         return
-    place = backend.choose(ctx, facts, engine)
-    apps, ours = suite.split(testing.paths, facts.project.package)
+    backend = choose_backend(ctx, settings, engine)
+    apps, ours = suite.split(testing.paths, settings.project.package)
     failures = []
     if ours:
         console.step("the pipeline's tests")
         failures += suite.pipeline(ctx, ours, testing, all, slow)
     if apps:
         console.step("the app's tests")
-        failures += suite.app(place, apps, testing, facts)
-    suite.conclude(failures, facts.project.package, counted=bool(apps))
+        failures += suite.app(backend, apps, testing, settings)
+    suite.conclude(failures, settings.project.package, counted=bool(apps))
 
 
 @task
@@ -89,9 +90,9 @@ def types(ctx: Context) -> None:
     Example: inv types
     """
     from .lib.checks import linters
-    from .lib.project import settings
+    from .lib.project.settings import read_settings
 
-    linters.report(ctx, linters.typing(settings.read(ctx).project.package))
+    linters.report(ctx, linters.typing(read_settings(ctx).project.package))
 
 
 @task(help={"engine": "docker (PostgreSQL), host (SQLite, which sees less), or auto"})
@@ -100,16 +101,16 @@ def migrations(ctx: Context, engine: str = "") -> None:
 
     Example: inv migrations
     """
-    from .lib.app import backend
+    from .lib.app.backend import choose_backend
     from .lib.checks import linters
-    from .lib.project import settings
+    from .lib.project.settings import read_settings
 
-    place = backend.choose(ctx, settings.read(ctx), engine)
+    backend = choose_backend(ctx, read_settings(ctx), engine)
     linters.conclude(
         {
-            "missing migrations": place.test(linters.MISSING_MIGRATIONS, keep=True),
-            "unsafe migrations": place.test(
-                linters.UNSAFE_MIGRATIONS + (linters.ON_SQLITE if place.sqlite else [])
+            "missing migrations": backend.test(linters.MISSING_MIGRATIONS, keep=True),
+            "unsafe migrations": backend.test(
+                linters.UNSAFE_MIGRATIONS + (linters.ON_SQLITE if backend.sqlite else [])
             ),
         }
     )
@@ -162,8 +163,9 @@ def audit(ctx: Context, offline: bool = False) -> None:
     Example: inv audit
     """
     from .lib.checks import audit
-    from .lib.project import requirements, settings
+    from .lib.project import requirements
+    from .lib.project.settings import read_settings
 
-    rules = settings.read(ctx).audit
+    rules = read_settings(ctx).audit
     requirements.install(ctx, "checks", "the checkers")
     audit.conclude(audit.run(ctx, rules, offline))

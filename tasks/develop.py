@@ -32,23 +32,24 @@ def dev(
     Example: inv dev --port 8001
     """
     from .lib import console
-    from .lib.app import backend
-    from .lib.project import settings
+    from .lib.app.backend import choose_backend
+    from .lib.app.base import Running
+    from .lib.project.settings import read_settings
 
-    facts = settings.read(ctx)
-    place = backend.choose(ctx, facts, engine)
-    running = backend.Running(port or facts.dev.port, facts.dev.debugport, debugger)
+    settings = read_settings(ctx)
+    backend = choose_backend(ctx, settings, engine)
+    running = Running(port or settings.dev.port, settings.dev.debugport, debugger)
     try:
-        place.up(running, fresh)
-        console.step(f"{facts.project.name} runs at http://127.0.0.1:{running.port}")
+        backend.up(running, fresh)
+        console.step(f"{settings.project.name} runs at http://127.0.0.1:{running.port}")
         if detach:
             console.say("inv logs shows its log, inv down stops it")
             return
         console.say("Ctrl-C stops it")
-        place.follow()
+        backend.follow()
     except KeyboardInterrupt:
         console.say("\nstopping ...")
-        place.down()
+        backend.down()
         raise Exit("stopped", code=0) from None
 
 
@@ -59,13 +60,15 @@ def down(ctx: Context, engine: str = "", volumes: bool = False, yes: bool = Fals
     Example: inv down --volumes
     """
     from .lib import console, errors
-    from .lib.app import backend
-    from .lib.project import settings
+    from .lib.app.backend import choose_backend
+    from .lib.project.settings import read_settings
 
-    place = backend.choose(ctx, settings.read(ctx), engine)
+    backend = choose_backend(ctx, read_settings(ctx), engine)
     if volumes and not yes and not console.confirm("Delete the development database?"):
-        raise errors.Failed("nothing was deleted", "answer y, or add --yes", errors.REFUSED)
-    place.down(volumes)
+        raise errors.TaskError(
+            "nothing was deleted", "answer y, or add --yes", errors.ExitCode.REFUSED
+        )
+    backend.down(volumes)
     console.say("down")
 
 
@@ -92,15 +95,15 @@ def logs(
 
     Example: inv logs --env=prod --service=app --since=10m --follow
     """
-    from .lib.app import backend
+    from .lib.app.backend import choose_backend
     from .lib.environments import connection, logs
-    from .lib.project import settings
+    from .lib.project.settings import read_settings
 
     if env:
-        with connection.reach(ctx, settings.read(ctx), env) as there:
-            logs.logs(there, service, logs.Lines(follow, tail, since))
+        with connection.reach(ctx, read_settings(ctx), env) as target:
+            logs.logs(target, service, logs.Lines(follow, tail, since))
         return
-    backend.choose(ctx, settings.read(ctx), engine).logs(follow, tail)
+    choose_backend(ctx, read_settings(ctx), engine).logs(follow, tail)
 
 
 @task(
@@ -116,17 +119,17 @@ def manage(ctx: Context, command: str, engine: str = "", env: str = "") -> None:
     Example: inv manage "migrate --plan"
     """
     from .lib import errors
-    from .lib.app import backend
+    from .lib.app.backend import choose_backend
     from .lib.environments import connection, logs
-    from .lib.project import settings
+    from .lib.project.settings import read_settings
 
     if env:
-        with connection.reach(ctx, settings.read(ctx), env) as there:
-            logs.manage(there, shlex.split(command))
+        with connection.reach(ctx, read_settings(ctx), env) as target:
+            logs.manage(target, shlex.split(command))
         return
-    status = backend.choose(ctx, settings.read(ctx), engine).manage(shlex.split(command))
+    status = choose_backend(ctx, read_settings(ctx), engine).manage(shlex.split(command))
     if status:
-        raise errors.Failed(f"manage.py {command} ended with {status}", code=status)
+        raise errors.TaskError(f"manage.py {command} ended with {status}", code=status)
 
 
 @task(help={"engine": ENGINE})
@@ -135,10 +138,10 @@ def shell(ctx: Context, engine: str = "") -> None:
 
     Example: inv shell
     """
-    from .lib.app import backend
-    from .lib.project import settings
+    from .lib.app.backend import choose_backend
+    from .lib.project.settings import read_settings
 
-    raise Exit(code=backend.choose(ctx, settings.read(ctx), engine).manage(["shell"]))
+    raise Exit(code=choose_backend(ctx, read_settings(ctx), engine).manage(["shell"]))
 
 
 @task(help={"engine": ENGINE})
@@ -147,7 +150,7 @@ def psql(ctx: Context, engine: str = "") -> None:
 
     Example: inv psql
     """
-    from .lib.app import backend
-    from .lib.project import settings
+    from .lib.app.backend import choose_backend
+    from .lib.project.settings import read_settings
 
-    raise Exit(code=backend.choose(ctx, settings.read(ctx), engine).psql())
+    raise Exit(code=choose_backend(ctx, read_settings(ctx), engine).psql())

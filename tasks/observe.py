@@ -14,9 +14,9 @@ def doctor(ctx: Context) -> None:
     """
     from .lib import console
     from .lib.app import doctor
-    from .lib.project import settings
+    from .lib.project.settings import read_settings
 
-    findings = doctor.look(settings.read(ctx))
+    findings = doctor.look(read_settings(ctx))
     console.result(doctor.text(findings))
     raise Exit(code=int(any(each.state == "wrong" for each in findings)))
 
@@ -29,13 +29,13 @@ def status(ctx: Context, env: str = "") -> None:
     """
     from .lib import console, errors
     from .lib.environments import connection, status
-    from .lib.project import settings
+    from .lib.project.settings import read_settings
 
-    with connection.reach(ctx, settings.read(ctx), env) as there:
-        text, wrong = status.status(there)
+    with connection.reach(ctx, read_settings(ctx), env) as target:
+        text, wrong = status.status(target)
         console.result(text)
         if wrong:
-            raise errors.Failed("; ".join(wrong), f"inv logs --env={env} tells more")
+            raise errors.TaskError("; ".join(wrong), f"inv logs --env={env} tells more")
 
 
 @task(help={"env": "the environment, as invoke.yaml names it"})
@@ -45,12 +45,12 @@ def releases(ctx: Context, env: str = "") -> None:
     Example: inv releases --env=prod
     """
     from .lib import console
-    from .lib.environments import connection, lock, status
-    from .lib.project import settings
+    from .lib.environments import connection, status
+    from .lib.project.settings import read_settings
 
-    with connection.reach(ctx, settings.read(ctx), env) as there:
-        locked = bool(lock.look(there.first, there.path))
-        console.result(status.history(there.releases.read(), locked))
+    with connection.reach(ctx, read_settings(ctx), env) as target:
+        locked = bool(target.holder())
+        console.result(status.history(target.releases.read(), locked))
 
 
 @task(help={"shell": "bash, zsh or fish"})

@@ -17,12 +17,12 @@ def setup(ctx: Context, env: str = "") -> None:
     """
     from .lib import console
     from .lib.environments import bootstrap, connection
-    from .lib.project import settings
+    from .lib.project.settings import read_settings
 
-    facts = settings.read(ctx)
-    with connection.reach(ctx, facts, env) as there:
+    settings = read_settings(ctx)
+    with connection.reach(ctx, settings, env) as target:
         changes = 0
-        for line in bootstrap.setup(there):
+        for line in bootstrap.setup(target):
             console.say(line)
             changes += 1
         console.say(f"{env}: ready" + ("" if changes else ", nothing to do"))
@@ -44,18 +44,18 @@ def set_secret(ctx: Context, env: str = "", name: str = "", random: bool = False
     Example: inv secrets.set --env=staging --name=SECRET_KEY --random
     """
     from .lib import console
-    from .lib.environments import connection, lock, secret_values
-    from .lib.project import settings
+    from .lib.environments import connection, secret_values
+    from .lib.project.settings import read_settings
 
-    facts = settings.read(ctx)
-    facts.environment(env)
-    secret_values.known(facts, name)
+    settings = read_settings(ctx)
+    settings.environment(env)
+    secret_values.known(settings, name)
     with (
-        connection.reach(ctx, facts, env) as there,
-        lock.hold(there.first, there.path, "sets secrets"),
+        connection.reach(ctx, settings, env) as target,
+        target.locked("sets secrets"),
     ):
         value = secret_values.random() if random else secret_values.read(name)
-        console.say(f"stored as {there.swarm.set_secret(there.stack, name, value)}")
+        console.say(f"stored as {target.swarm.set_secret(target.stack, name, value)}")
 
 
 @task(name="list", help={"env": ENV})
@@ -66,12 +66,12 @@ def list_secrets(ctx: Context, env: str = "") -> None:
     """
     from .lib import console
     from .lib.environments import connection
-    from .lib.project import settings
+    from .lib.project.settings import read_settings
 
-    facts = settings.read(ctx)
-    with connection.reach(ctx, facts, env) as there:
-        known = there.swarm.secrets(there.stack)
-        names = sorted({*facts.deploy.secrets, *known})
+    settings = read_settings(ctx)
+    with connection.reach(ctx, settings, env) as target:
+        known = target.swarm.secrets(target.stack)
+        names = sorted({*settings.deploy.secrets, *known})
         rows = [(name, (known.get(name) or ["missing"])[0]) for name in names]
         console.result(console.table(rows, ("secret", "newest version")))
 
@@ -86,21 +86,23 @@ def remove_secret(ctx: Context, env: str = "", name: str = "", yes: bool = False
     Example: inv secrets.remove --env=staging --name=OLD_TOKEN
     """
     from .lib import console, errors
-    from .lib.environments import connection, lock
-    from .lib.project import settings
+    from .lib.environments import connection
+    from .lib.project.settings import read_settings
 
-    facts = settings.read(ctx)
+    settings = read_settings(ctx)
     with (
-        connection.reach(ctx, facts, env) as there,
-        lock.hold(there.first, there.path, "sets secrets"),
+        connection.reach(ctx, settings, env) as target,
+        target.locked("sets secrets"),
     ):
-        versions = there.swarm.secrets(there.stack).get(name)
+        versions = target.swarm.secrets(target.stack).get(name)
         if not versions:
             hint = f"inv secrets.list --env={env}"
-            raise errors.Failed(f"{env} has no secret {name!r}", hint, errors.REFUSED)
+            raise errors.TaskError(f"{env} has no secret {name!r}", hint, errors.ExitCode.REFUSED)
         if not yes and not console.confirm(f"Delete {', '.join(versions)}?"):
-            raise errors.Failed("nothing was deleted", "answer y, or add --yes", errors.REFUSED)
-        there.swarm.ask("secret", "rm", *versions)
+            raise errors.TaskError(
+                "nothing was deleted", "answer y, or add --yes", errors.ExitCode.REFUSED
+            )
+        target.swarm.run("secret", "rm", *versions)
         console.say(f"deleted {', '.join(versions)}")
 
 
@@ -113,16 +115,18 @@ def unlock(ctx: Context, env: str = "", yes: bool = False) -> None:
     Example: inv unlock --env=staging
     """
     from .lib import console, errors
-    from .lib.environments import connection, lock
-    from .lib.project import settings
+    from .lib.environments import connection
+    from .lib.project.settings import read_settings
 
-    facts = settings.read(ctx)
-    with connection.reach(ctx, facts, env) as there:
-        holder = lock.look(there.first, there.path)
+    settings = read_settings(ctx)
+    with connection.reach(ctx, settings, env) as target:
+        holder = target.holder()
         if not holder:
             console.say(f"{env} is not locked")
             return
         if not yes and not console.confirm(f"{env} is locked by {holder}. Take it away?"):
-            raise errors.Failed(f"locked by {holder}", "answer y, or add --yes", errors.REFUSED)
-        lock.unlock(there.first, there.path)
+            raise errors.TaskError(
+                f"locked by {holder}", "answer y, or add --yes", errors.ExitCode.REFUSED
+            )
+        target.unlock()
         console.say(f"took the lock of {holder} away")

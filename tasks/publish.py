@@ -15,16 +15,18 @@ def login(ctx: Context) -> None:
     """
     from .lib import console
     from .lib.images import login
-    from .lib.project import settings
+    from .lib.project.settings import read_settings
     from .lib.registry.client import connect
 
-    place = connect(ctx, settings.read(ctx))
-    place.check()
-    with login.logged_in(ctx, place.login):
+    registry = connect(ctx, read_settings(ctx))
+    registry.check()
+    with login.logged_in(ctx, registry.login):
         who = (
-            f"as {place.login.user} (from {place.login.origin})" if place.login else "with no login"
+            f"as {registry.login.user} (from {registry.login.origin})"
+            if registry.login
+            else "with no login"
         )
-        console.say(f"{place.image.host} lets you in {who}")
+        console.say(f"{registry.image.host} lets you in {who}")
 
 
 @task(
@@ -54,24 +56,26 @@ def build(
 
     Example: inv build --push --digest-file reports/digest
     """
-    from .lib import console
+    from .lib import console, files
     from .lib.images import builder
-    from .lib.project import git, settings
+    from .lib.images.sbom import bill_of_materials
+    from .lib.project import git
+    from .lib.project.settings import ROOT, read_settings
     from .lib.registry.client import connect
 
-    facts = settings.read(ctx)
-    origin = git.read(settings.ROOT)
+    settings = read_settings(ctx)
+    origin = git.read(ROOT)
     platforms = [each.strip() for each in platform.split(",") if each.strip()]
     options = builder.Options(push, platforms, not no_cache, pull, allow_dirty)
-    builder.allow(origin, options, [digest_file, dotenv, sbom])
+    builder.check_source(origin, options, [digest_file, dotenv, sbom])
     if not push:
-        console.result(builder.local(ctx, facts, origin, options))
+        console.result(builder.local(ctx, settings, origin, options))
         return
-    place = connect(ctx, facts)
-    image = builder.publish(ctx, facts, origin, options, place)
-    builder.write({digest_file: f"{image.digest}\n", dotenv: builder.dotenv(image, origin)})
+    registry = connect(ctx, settings)
+    image = builder.publish(ctx, settings, origin, options, registry)
+    files.write({digest_file: f"{image.digest}\n", dotenv: builder.dotenv(image, origin)})
     if sbom and not ctx.config.run.dry:
-        builder.write({sbom: builder.bill(ctx, image, place)})
+        files.write({sbom: bill_of_materials(ctx, image, registry)})
     console.result(image)
 
 
@@ -89,16 +93,17 @@ def release(ctx: Context, env: str = "", ref: str = "", force: str = "") -> None
     """
     from .lib import console
     from .lib.images import promotion
-    from .lib.project import git, settings
+    from .lib.project import git
+    from .lib.project.settings import ROOT, read_settings
     from .lib.registry.client import connect
 
-    facts = settings.read(ctx)
-    facts.environment(env)
-    place = connect(ctx, facts)
-    found = promotion.find(place, ref or git.read(settings.ROOT).commit)
-    for line in promotion.make_current(place, env, found, force):
+    settings = read_settings(ctx)
+    settings.environment(env)
+    registry = connect(ctx, settings)
+    found = promotion.find(registry, ref or git.read(ROOT).commit)
+    for line in promotion.make_current(registry, env, found, force):
         console.say(line)
-    console.result(place.image.at(found.digest))
+    console.result(registry.image.at(found.digest))
 
 
 @task(name="list")
@@ -109,12 +114,12 @@ def images(ctx: Context) -> None:
     """
     from .lib import console
     from .lib.images import listing
-    from .lib.project import settings
+    from .lib.project.settings import read_settings
     from .lib.registry.client import connect
 
-    facts = settings.read(ctx)
-    found = listing.read(connect(ctx, facts))
-    console.result(listing.table(found, facts.environments))
+    settings = read_settings(ctx)
+    found = listing.read(connect(ctx, settings))
+    console.result(listing.table(found, settings.environments))
 
 
 @task(help={"keep": "how many of the newest images stay anyway", "yes": "do not ask"})
@@ -125,18 +130,20 @@ def prune(ctx: Context, keep: int = 20, yes: bool = False) -> None:
     """
     from .lib import console, errors
     from .lib.images import listing
-    from .lib.project import settings
+    from .lib.project.settings import read_settings
     from .lib.registry.client import connect
 
-    facts = settings.read(ctx)
-    place = connect(ctx, facts)
-    old = listing.prunable(listing.read(place), keep, facts.environments)
+    settings = read_settings(ctx)
+    registry = connect(ctx, settings)
+    old = listing.prunable(listing.read(registry), keep, settings.environments)
     if not old:
         console.say("nothing to delete")
         return
-    console.result(listing.table(old, facts.environments))
+    console.result(listing.table(old, settings.environments))
     if not yes and not console.confirm(f"Delete these {len(old)}?"):
-        raise errors.Failed("nothing was deleted", "answer y, or add --yes", errors.REFUSED)
+        raise errors.TaskError(
+            "nothing was deleted", "answer y, or add --yes", errors.ExitCode.REFUSED
+        )
     for each in old:
-        place.delete(each.digest)
+        registry.delete(each.digest)
     console.say(f"deleted {len(old)}; the registry's garbage collection frees the space")

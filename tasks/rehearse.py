@@ -19,12 +19,12 @@ def up(ctx: Context, name: str = "lab", nodes: int = 0) -> None:
     Example: inv lab.up --nodes 5
     """
     from .lib import console
-    from .lib.lab import lab
-    from .lib.project import settings
+    from .lib.lab.lab import Lab
+    from .lib.project.settings import read_settings
 
-    place = lab.Lab(ctx, settings.read(ctx, missing_ok=True), name)
-    with place.alone():
-        exports = place.up(nodes)
+    lab = Lab(ctx, read_settings(ctx, missing_ok=True), name)
+    with lab.locked():
+        exports = lab.up(nodes)
     if sys.stdout.isatty():
         console.say(f'type this to work with it: eval "$(./inv lab.up --name {name})"')
     elif exports:
@@ -38,14 +38,14 @@ def down(ctx: Context, name: str = "lab") -> None:
     Example: inv lab.down
     """
     from .lib import console
-    from .lib.lab import lab
-    from .lib.project import settings
+    from .lib.lab.lab import Lab
+    from .lib.project.settings import read_settings
 
-    place = lab.Lab(ctx, settings.read(ctx, missing_ok=True), name)
-    with place.alone():
-        was = place.down()
+    lab = Lab(ctx, read_settings(ctx, missing_ok=True), name)
+    with lab.locked():
+        was = lab.down()
     if not ctx.config.run.dry:
-        console.say(f"lab {name}: {'removed' if was else 'there is none'}")
+        console.say(f"lab {name}: {'removed' if was else 'target is none'}")
 
 
 @task(help={"name": NAME})
@@ -55,13 +55,14 @@ def status(ctx: Context, name: str = "lab") -> None:
     Example: inv lab.status
     """
     from .lib import console, errors
-    from .lib.lab import lab, status
-    from .lib.project import settings
+    from .lib.lab import status
+    from .lib.lab.lab import Lab
+    from .lib.project.settings import read_settings
 
-    report = status.look(lab.Lab(ctx, settings.read(ctx, missing_ok=True), name))
+    report = status.look(Lab(ctx, read_settings(ctx, missing_ok=True), name))
     console.result(report.text)
     if report.wrong:
-        raise errors.Failed(f"not well: {', '.join(report.wrong)}", f"inv lab.up --name {name}")
+        raise errors.TaskError(f"not well: {', '.join(report.wrong)}", f"inv lab.up --name {name}")
 
 
 @task(
@@ -83,17 +84,17 @@ def rehearse(ctx: Context, event: list[str], name: str = "rehearsal", keep: bool
     Example: inv rehearse --keep
     """
     from .lib import console, errors
-    from .lib.lab import lab
-    from .lib.project import settings
+    from .lib.lab.lab import Lab
+    from .lib.project.settings import read_settings
     from .lib.rehearsal import events, gitlab_tool, rehearsal, report
 
     chosen = events.wanted(event)
-    place = lab.Lab(ctx, settings.read(ctx, missing_ok=True), name)
+    lab = Lab(ctx, read_settings(ctx, missing_ok=True), name)
     gitlab_tool.install(ctx)
-    with place.alone(), rehearsal.staged(ctx, place, keep) as stage:
+    with lab.locked(), rehearsal.staged(ctx, lab, keep) as stage:
         problems = events.perform(stage, chosen) + report.search(stage)
         console.result(report.report(stage))
     if keep:
         console.say(f'the lab stays: eval "$(./inv lab.up --name {name})"')
     if problems:
-        raise errors.Failed("\ninv: ".join(problems), "reports/rehearsal has the logs")
+        raise errors.TaskError("\ninv: ".join(problems), "reports/rehearsal has the logs")

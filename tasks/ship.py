@@ -22,17 +22,17 @@ def preflight(ctx: Context, env: str = "", ref: str = "") -> None:
     from .lib import console, errors
     from .lib.deploys import preflight
     from .lib.environments import connection
-    from .lib.project import settings
+    from .lib.project.settings import read_settings
 
-    facts = settings.read(ctx)
-    facts.environment(env)
-    with connection.reach(ctx, facts, env) as there, errors.refusing():
-        released = ref or there.registry.digest(env)
-        image = preflight.find(there, ref) if released else None
-        preflight.see(there, image)
+    settings = read_settings(ctx)
+    settings.environment(env)
+    with connection.reach(ctx, settings, env) as target, errors.refusing():
+        released = ref or target.registry.digest(env)
+        image = preflight.resolve_image(target, ref) if released else None
+        preflight.check(target, image)
         if image:
-            preflight.render(there, image)
-        console.result(preflight.report(there, image))
+            preflight.render(target, image)
+        console.result(preflight.report(target, image))
 
 
 @task(
@@ -60,37 +60,37 @@ def deploy(
 
     Example: inv deploy --env=staging --ref=main
     """
-    from .lib import console, errors
+    from .lib import console, errors, files
     from .lib.deploys import deployment, preflight
-    from .lib.environments import connection, dynamic, history, lock, teardown
-    from .lib.images import builder, promotion
-    from .lib.project import settings
+    from .lib.environments import connection, dynamic, history, teardown
+    from .lib.images import promotion
+    from .lib.project.settings import read_settings
 
-    facts = settings.read(ctx)
-    with connection.reach(ctx, facts, dynamic.named(env, name)) as there:
+    settings = read_settings(ctx)
+    with connection.reach(ctx, settings, dynamic.named(env, name)) as target:
         with errors.refusing():
-            image = preflight.find(there, ref)
-            if dynamic.comes_and_goes(there.name) and not plan:
-                teardown.make_ready(there)
-            preflight.see(there, image, force)
-            wanted = preflight.render(there, image)
+            image = preflight.resolve_image(target, ref)
+            if dynamic.is_dynamic(target.name) and not plan:
+                teardown.make_ready(target)
+            preflight.check(target, image, force)
+            wanted = preflight.render(target, image)
         if plan or ctx.config.run.dry:
-            deployment.plan(deployment.previous(there, there.releases.read()), wanted)
+            deployment.plan(deployment.previous(target, target.releases.read()), wanted)
             return
-        with lock.hold(there.first, there.path, "deploys") as held:
-            entries = deployment.settled_history(there)
-            now, old = history.current(entries), deployment.previous(there, entries)
+        with target.locked("deploys") as lock:
+            entries = deployment.settled_history(target)
+            now, old = history.current(entries), deployment.previous(target, entries)
             deployment.plan(old, wanted)
-            if now and deployment.runs(there, now, old, wanted):
+            if now and deployment.is_current(target, now, old, wanted):
                 console.say(f"release {now.number} runs already: nothing to do")
             else:
                 if force:
-                    promotion.admit(there.registry, image, force)
+                    promotion.admit(target.registry, image, force)
                 made = history.new(entries, wanted.image, image.revision, force)
-                deployment.deploy(there, wanted, made, old, held)
-            if ref and not dynamic.comes_and_goes(there.name):
-                deployment.mark(there, image)
-        builder.write({dotenv: deployment.dotenv(there, wanted)})
+                deployment.deploy(target, wanted, made, old, lock)
+            if ref and not dynamic.is_dynamic(target.name):
+                deployment.mark(target, image)
+        files.write({dotenv: deployment.dotenv(target, wanted)})
         console.result(wanted.image)
 
 
@@ -109,29 +109,30 @@ def rollback(ctx: Context, env: str = "", to: str = "", force: str = "", dotenv:
 
     Example: inv rollback --env=prod
     """
-    from .lib import console, errors
+    from .lib import console, errors, files
     from .lib.deploys import deployment, preflight
-    from .lib.environments import connection, history, lock
-    from .lib.images import builder
-    from .lib.project import settings
+    from .lib.environments import connection, history
+    from .lib.project.settings import read_settings
 
-    facts = settings.read(ctx)
+    settings = read_settings(ctx)
     with (
-        connection.reach(ctx, facts, env) as there,
-        lock.hold(there.first, there.path, "rolls back") as held,
+        connection.reach(ctx, settings, env) as target,
+        target.locked("rolls back") as lock,
     ):
-        entries = deployment.settled_history(there)
-        goal = history.before(entries, to)
-        across = history.across(entries, goal)
+        entries = deployment.settled_history(target)
+        goal = history.rollback_target(entries, to)
+        across = history.irreversible_since(entries, goal)
         if across and not force:
             what = f"{', '.join(across)} cannot be reversed since release {goal.number}"
-            raise errors.Failed(what, 'restore a backup, or --force "reason"', errors.REFUSED)
+            raise errors.TaskError(
+                what, 'restore a backup, or --force "reason"', errors.ExitCode.REFUSED
+            )
         with errors.refusing():
-            wanted, old = preflight.recorded(there, goal), deployment.previous(there, entries)
+            wanted, old = preflight.load_stack(target, goal), deployment.previous(target, entries)
         deployment.plan(old, wanted)
-        made = history.back(entries, goal, force)
-        deployment.deploy(there, wanted, made, old, held)
-        builder.write({dotenv: deployment.dotenv(there, wanted)})
+        made = history.new_rollback(entries, goal, force)
+        deployment.deploy(target, wanted, made, old, lock)
+        files.write({dotenv: deployment.dotenv(target, wanted)})
         console.result(wanted.image)
 
 
@@ -153,14 +154,16 @@ def destroy(
     Example: inv destroy --env=review --name=my-branch --volumes
     """
     from .lib import console, errors
-    from .lib.environments import connection, dynamic, lock, teardown
-    from .lib.project import settings
+    from .lib.environments import connection, dynamic, teardown
+    from .lib.project.settings import read_settings
 
-    facts = settings.read(ctx)
-    with connection.reach(ctx, facts, dynamic.named(env, name)) as there:
-        what = f"{there.stack}, its data and secrets too" if volumes else there.stack
-        if not yes and not console.confirm(f"Remove {what} from {there.first.name}?"):
-            raise errors.Failed("nothing was removed", "answer y, or add --yes", errors.REFUSED)
-        with lock.hold(there.first, there.path, "removes it"):
-            teardown.remove(there, volumes)
+    settings = read_settings(ctx)
+    with connection.reach(ctx, settings, dynamic.named(env, name)) as target:
+        what = f"{target.stack}, its data and secrets too" if volumes else target.stack
+        if not yes and not console.confirm(f"Remove {what} from {target.first.name}?"):
+            raise errors.TaskError(
+                "nothing was removed", "answer y, or add --yes", errors.ExitCode.REFUSED
+            )
+        with target.locked("removes it"):
+            teardown.remove(target, volumes)
     console.say(f"removed {what}")

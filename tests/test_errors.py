@@ -8,7 +8,7 @@ import subprocess
 import pytest
 from python_on_whales import DockerException
 
-from tasks.lib import errors
+from tasks.lib import errors, executor
 
 from .conftest import ROOT
 
@@ -20,8 +20,8 @@ def docker(stderr: str, *words: str) -> DockerException:
 @pytest.mark.parametrize(
     ("error", "expected"),
     [
-        (errors.Failed("no such thing", "make one"), "no such thing - make one"),
-        (errors.Failed("no such thing"), "no such thing"),
+        (errors.TaskError("no such thing", "make one"), "no such thing - make one"),
+        (errors.TaskError("no such thing"), "no such thing"),
         (
             docker("Cannot connect to the Docker daemon at unix:///x.", "compose", "up"),
             "docker up: Cannot connect to the Docker daemon at unix:///x. - start Docker",
@@ -88,7 +88,7 @@ def test_a_path_that_is_not_there_is_named(inv):
 )
 def test_commands_are_shown_as_they_are_typed(monkeypatch, program, shown):
     monkeypatch.setattr("sys.argv", [program])
-    assert errors.as_typed("no lab - inv lab.up, or `inv --debug`; not /bin/inv dev") == shown
+    assert executor.as_typed("no lab - inv lab.up, or `inv --debug`; not /bin/inv dev") == shown
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])

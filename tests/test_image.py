@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from tasks.lib.errors import Failed
+from tasks.lib.errors import TaskError
 from tasks.lib.images import builder
 from tasks.lib.project.git import Source
-from tasks.lib.registry.reference import Reference, as_tag, begins
+from tasks.lib.registry.reference import Reference, as_tag, is_built_on
 
 DIGEST = f"sha256:{'a' * 64}"
 COMMIT = "0123456789" * 4
@@ -41,7 +41,7 @@ def test_a_bare_name_is_docker_hubs_library():
     "text", ["", "UPPER/case", "r.example.com/app:", "r.io/app@sha256:1", "r.io/a b"]
 )
 def test_what_is_no_name_is_refused(text):
-    with pytest.raises(Failed, match="no image's name"):
+    with pytest.raises(TaskError, match="no image's name"):
         Reference.parse(text)
 
 
@@ -86,9 +86,9 @@ def test_an_image_bears_its_commit_branch_and_git_tag_unless_they_are_reserved(c
 
 def test_dirty_files_are_pushed_only_when_allowed(capsys):
     dirty = replace(SOURCE, dirty=True)
-    with pytest.raises(Failed, match="commit first, or add --allow-dirty"):
-        builder.allow(dirty, builder.Options(push=True))
-    builder.allow(dirty, builder.Options(push=True, dirty=True))
+    with pytest.raises(TaskError, match="commit first, or add --allow-dirty"):
+        builder.check_source(dirty, builder.Options(push=True))
+    builder.check_source(dirty, builder.Options(push=True, dirty=True))
     assert f"tagged {COMMIT}-dirty" in capsys.readouterr().err
 
 
@@ -103,4 +103,4 @@ def test_dirty_files_are_pushed_only_when_allowed(capsys):
     ],
 )
 def test_the_layers_of_the_image_below_come_first_and_in_order(layers, below, expected):
-    assert begins(layers, below) == expected
+    assert is_built_on(layers, below) == expected

@@ -115,8 +115,8 @@ def test_fingerprints_stay_when_lines_are_put_above(planted, inv):
         key: each["fingerprint"] for key, each in after.items()
     }
     key = ("C901", PATH)
-    begins = [side[key]["location"]["lines"]["begin"] for side in (before, after)]
-    assert begins[1] == begins[0] + 10
+    is_built_on = [side[key]["location"]["lines"]["begin"] for side in (before, after)]
+    assert is_built_on[1] == is_built_on[0] + 10
 
 
 def test_what_must_stay_can_be_marked(clone, inv):

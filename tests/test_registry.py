@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tasks.lib.errors import Failed
+from tasks.lib.errors import TaskError
 from tasks.lib.images import listing
 from tasks.lib.images.listing import Stored
 from tasks.lib.registry import credentials, session
@@ -48,8 +48,8 @@ def test_http_is_for_this_machine_and_for_what_is_called_insecure(host, insecure
 
 
 def test_a_missing_file_of_an_authority_is_named(tmp_path):
-    with pytest.raises(Failed, match=r"no such file: .*/ca\.pem - correct registry\.ca"):
-        session.Transport(HOST, ca=str(tmp_path / "ca.pem")).ask("GET", "/v2/")
+    with pytest.raises(TaskError, match=r"no such file: .*/ca\.pem - correct registry\.ca"):
+        session.Session(HOST, ca=str(tmp_path / "ca.pem")).ask("GET", "/v2/")
 
 
 def auth(user: str, password: str) -> str:
@@ -85,10 +85,10 @@ def test_docker_hubs_login_is_found_under_its_old_address(docker):
 
 
 def test_a_missing_helper_and_a_broken_file_are_told(docker, tmp_path):
-    with pytest.raises(Failed, match="docker-credential-nope is not installed"):
+    with pytest.raises(TaskError, match="docker-credential-nope is not installed"):
         credentials.find(HOST, docker({"credsStore": "nope"}))
     (tmp_path / "config.json").write_text("{")
-    with pytest.raises(Failed, match=r"config\.json: not valid JSON"):
+    with pytest.raises(TaskError, match=r"config\.json: not valid JSON"):
         credentials.find(HOST, {"DOCKER_CONFIG": str(tmp_path)})
 
 

@@ -6,7 +6,7 @@ import base64
 
 import pytest
 
-from tasks.lib.errors import Failed
+from tasks.lib.errors import TaskError
 from tasks.lib.rehearsal import events, logs
 from tasks.lib.rehearsal.gitlab_ci_local import Event
 
@@ -70,5 +70,5 @@ def test_events_come_in_their_order(names, expected):
 
 
 def test_an_unknown_event_is_refused():
-    with pytest.raises(Failed, match="unknown event 'tags' - use branch"):
+    with pytest.raises(TaskError, match="unknown event 'tags' - use branch"):
         events.wanted(["tags"])

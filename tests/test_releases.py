@@ -7,7 +7,7 @@ import pytest
 from tasks.lib.deploys import preflight
 from tasks.lib.environments import bootstrap, history
 from tasks.lib.environments.history import FAILED, GOOD, RUNNING, UNDONE, Release
-from tasks.lib.errors import Failed
+from tasks.lib.errors import TaskError
 
 
 def release(number: int, digest: str, state: str = GOOD, kind: str = "deploy", **more) -> Release:
@@ -38,38 +38,38 @@ def test_numbers_go_on_after_failures():
 
 def test_back_is_the_release_before():
     past = entries(release(1, "a"), release(2, "b"), release(3, "c", UNDONE))
-    assert history.before(past).number == 1
+    assert history.rollback_target(past).number == 1
 
 
 def test_back_after_going_back_is_one_further():
     past = entries(
         release(1, "a"), release(2, "b"), release(3, "c"), release(4, "b", kind="rollback")
     )
-    assert history.before(past).number == 1
+    assert history.rollback_target(past).number == 1
 
 
 def test_back_passes_over_releases_of_the_same_image():
     past = entries(release(1, "a"), release(2, "b"), release(3, "b"))
-    assert history.before(past).number == 1
+    assert history.rollback_target(past).number == 1
 
 
 def test_back_to_a_named_release():
     past = entries(release(1, "a"), release(2, "b"), release(3, "c"))
-    assert history.before(past, "1").number == 1
+    assert history.rollback_target(past, "1").number == 1
 
 
 @pytest.mark.parametrize("wanted", ["9", "3", "x"])
 def test_back_to_what_is_no_good_release_is_refused(wanted):
     past = entries(release(1, "a"), release(2, "b"), release(3, "c", FAILED))
-    with pytest.raises(Failed, match="there are: 2, 1") as caught:
-        history.before(past, wanted)
+    with pytest.raises(TaskError, match="there are: 2, 1") as caught:
+        history.rollback_target(past, wanted)
     assert caught.value.code == 2
 
 
 @pytest.mark.parametrize("past", [[], entries(release(1, "a"))])
 def test_back_from_the_first_is_refused(past):
-    with pytest.raises(Failed, match="no release before") as caught:
-        history.before(past)
+    with pytest.raises(TaskError, match="no release before") as caught:
+        history.rollback_target(past)
     assert caught.value.code == 2
 
 
@@ -79,8 +79,8 @@ def test_migrations_that_cannot_be_reversed_are_counted_since_the_goal():
         release(2, "b", final=["app.2"]),
         release(3, "c", UNDONE, final=["app.3"]),
     )
-    assert history.across(past, past[-1]) == ["app.3", "app.2"]
-    assert history.across(past, past[0]) == []
+    assert history.irreversible_since(past, past[-1]) == ["app.3", "app.2"]
+    assert history.irreversible_since(past, past[0]) == []
 
 
 def test_the_two_newest_good_ones_are_never_forgotten():

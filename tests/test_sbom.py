@@ -16,7 +16,7 @@ IMAGE = Reference("r.example.com", "app", digest=f"sha256:{'a' * 64}")
 
 
 def test_each_package_is_named_once_with_its_package_url():
-    bill = json.loads(sbom.of(IMAGE, LISTED))
+    bill = json.loads(sbom.cyclonedx(IMAGE, LISTED))
     assert sorted(each["purl"] for each in bill["components"]) == [
         "pkg:deb/debian/libc6@2.41-12?arch=amd64",
         "pkg:pypi/django@5.2.1",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tasks.lib.environments import dynamic
-from tasks.lib.errors import Failed
+from tasks.lib.errors import TaskError
 
 PORTS = [8001, 8002, 8003]
 
@@ -36,7 +36,7 @@ def test_a_site_keeps_its_port_and_a_new_one_takes_one_that_is_free():
 
 def test_without_a_port_left_it_is_refused():
     ports = {"one": {8001}, "two": {8002}, "three": {8003}}
-    with pytest.raises(Failed, match="every port of HTTP_PORT is taken"):
+    with pytest.raises(TaskError, match="every port of HTTP_PORT is taken"):
         dynamic.choose("HTTP_PORT", PORTS, ports, "app-review-new")
 
 

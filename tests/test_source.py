@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tasks.lib.errors import Failed
+from tasks.lib.checks import linters
+from tasks.lib.errors import TaskError
 from tasks.lib.project import git
 
 
@@ -18,7 +19,7 @@ def test_files_are_the_tracked_and_the_new_ones(clone):
 
 
 def test_outside_a_repository_it_says_so_in_one_line(tmp_path):
-    with pytest.raises(Failed, match=r"not a git repository.* - run this in a git clone"):
+    with pytest.raises(TaskError, match=r"not a git repository.* - run this in a git clone"):
         git.files(tmp_path)
 
 
@@ -36,4 +37,4 @@ def test_outside_a_repository_it_says_so_in_one_line(tmp_path):
 def test_a_shell_script_is_known_by_its_name_or_first_line(tmp_path, name, first, expected):
     path = tmp_path / name
     path.write_text(first)
-    assert git.is_shell(path) == expected
+    assert linters.is_shell(path) == expected

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.lib.errors import Failed
+from tasks.lib.errors import TaskError
 from tasks.lib.project import git
 
 
@@ -129,7 +129,7 @@ def test_variables_about_another_commit_do_not_count(repository):
 def test_without_git_the_variables_are_enough(tmp_path):
     env = {"CI_COMMIT_SHA": "1" * 40, "CI_COMMIT_REF_NAME": "main"}
     assert git.read(tmp_path, env).commit == "1" * 40
-    with pytest.raises(Failed, match="run this in a git clone"):
+    with pytest.raises(TaskError, match="run this in a git clone"):
         git.read(tmp_path, {})
 
 
@@ -144,5 +144,7 @@ def test_the_commits_in_between_are_told_also_those_taken_back(repository):
     assert [line.split()[0] + line[-3:] for line in git.between(second, first, repository)] == [
         "-two"
     ]
-    with pytest.raises(Failed, match="git does not have 000000000000 here - git fetch --unshallow"):
+    with pytest.raises(
+        TaskError, match="git does not have 000000000000 here - git fetch --unshallow"
+    ):
         git.between("0" * 40, second, repository)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tasks.lib.errors import Failed
+from tasks.lib.errors import TaskError
 from tasks.lib.orchestrators.swarm import rendering, stack
 
 IMAGE = "registry.example.com/app@sha256:" + "a" * 64
@@ -79,7 +79,7 @@ def test_a_config_is_called_by_its_content(config):
 
 
 def test_a_tag_is_never_deployed(config):
-    with pytest.raises(Failed, match="give a digest"):
+    with pytest.raises(TaskError, match="give a digest"):
         rendering.render(config, "site", "registry.example.com/app:main", SECRETS)
 
 
@@ -90,7 +90,7 @@ def test_everything_that_cannot_be_deployed_is_told_at_once(config):
     proxy["ports"][0]["mode"] = "ingress"
     del proxy["deploy"]["endpoint_mode"]
     config["secrets"]["OTHER"] = {}
-    with pytest.raises(Failed) as caught:
+    with pytest.raises(TaskError) as caught:
         render(config)
     for part in ("/home/me", "mem_limit", "mode: host", "dnsrr", "secrets.OTHER"):
         assert part in str(caught.value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tasks.lib.checks import suite
-from tasks.lib.errors import Failed
+from tasks.lib.errors import TaskError
 
 
 def report(lines: tuple[int, int], branches: tuple[int, int]) -> str:
@@ -43,5 +43,5 @@ def test_a_path_belongs_to_the_app_or_to_the_pipeline(paths, expected):
 
 
 def test_a_path_that_is_not_there_is_refused():
-    with pytest.raises(Failed, match="no such test file or folder: nope"):
+    with pytest.raises(TaskError, match="no such test file or folder: nope"):
         suite.split(["nope"], "myapp")

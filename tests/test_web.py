@@ -14,9 +14,9 @@ import pytest
 
 from tasks.lib import http_client
 from tasks.lib.environments import healthcheck
-from tasks.lib.errors import Failed
+from tasks.lib.errors import TaskError
 from tasks.lib.registry.credentials import Login
-from tasks.lib.registry.session import Transport
+from tasks.lib.registry.session import Session
 
 LOGIN = http_client.basic("me", "a $ecret: with signs")
 
@@ -92,7 +92,7 @@ def proxy(serve, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def test_a_registry_is_asked_through_the_proxy_with_its_login(serve, proxy):
-    answer = Transport(serve(Site)).ask("GET", "/v2/")
+    answer = Session(serve(Site)).ask("GET", "/v2/")
     assert answer is not None
     assert answer.data == b"/v2/ None by the proxy"
 
@@ -100,19 +100,19 @@ def test_a_registry_is_asked_through_the_proxy_with_its_login(serve, proxy):
 @pytest.mark.parametrize("straight", ["127.0.0.1", "localhost,127.0.0.0/8", "*"])
 def test_what_no_proxy_names_is_asked_straight(serve, proxy, monkeypatch, straight):
     monkeypatch.setenv("NO_PROXY", straight)
-    assert http_client.Web().send("GET", f"http://{serve(Site)}/a").data == b"/a None"
+    assert http_client.HttpClient().send("GET", f"http://{serve(Site)}/a").data == b"/a None"
 
 
 def test_a_redirect_goes_through_the_proxy_of_where_it_leads(serve, proxy, monkeypatch):
     first, second = serve(Site), serve(Site)
     monkeypatch.setenv("NO_PROXY", first)
-    answer = http_client.Web().send("GET", f"http://{first}/to/http://{second}/b")
+    answer = http_client.HttpClient().send("GET", f"http://{first}/to/http://{second}/b")
     assert answer.data == b"/b None by the proxy"
 
 
 def test_a_proxy_that_refuses_is_told_as_the_cause(serve, proxy, monkeypatch):
-    with pytest.raises(Failed, match=r"\(its proxy: 407 Proxy Authentication Required\)"):
-        Transport("registry.invalid").ask("GET", "/v2/")
+    with pytest.raises(TaskError, match=r"\(its proxy: 407 Proxy Authentication Required\)"):
+        Session("registry.invalid").ask("GET", "/v2/")
     monkeypatch.setenv("HTTP_PROXY", "socks5://127.0.0.1:1")
     assert "unsupported scheme socks5" in healthcheck.probe("http://127.0.0.1:1/")
 
@@ -120,8 +120,10 @@ def test_a_proxy_that_refuses_is_told_as_the_cause(serve, proxy, monkeypatch):
 def test_a_login_is_sent_on_to_the_same_host_only(serve):
     first, second = serve(Site), serve(Site)
     login = {"Authorization": LOGIN}
-    same = http_client.Web().send("GET", f"http://{first}/to//a", headers=login)
-    other = http_client.Web().send("GET", f"http://{first}/to/http://{second}/a", headers=login)
+    same = http_client.HttpClient().send("GET", f"http://{first}/to//a", headers=login)
+    other = http_client.HttpClient().send(
+        "GET", f"http://{first}/to/http://{second}/a", headers=login
+    )
     assert same.data == f"/a {LOGIN}".encode()
     assert other.data == b"/a None"
 
@@ -138,7 +140,7 @@ def test_redirects_in_a_circle_end(serve):
 def test_the_users_netrc_is_never_read(serve, tmp_path: Path, monkeypatch):
     (tmp_path / ".netrc").write_text("machine 127.0.0.1 login me password mine\n")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert http_client.Web().send("GET", f"http://{serve(Site)}/a").data == b"/a None"
+    assert http_client.HttpClient().send("GET", f"http://{serve(Site)}/a").data == b"/a None"
 
 
 def test_a_token_that_is_over_is_renewed_with_the_login(serve):
@@ -169,6 +171,6 @@ def test_a_token_that_is_over_is_renewed_with_the_login(serve):
             self.wfile.write(text.encode())
 
     host = serve(Registry)
-    registry = Transport(host, Login(host, "me", "a $ecret: with signs", "the test"))
+    registry = Session(host, Login(host, "me", "a $ecret: with signs", "the test"))
     said = [registry.ask("GET", "/v2/") for _ in range(2)]
     assert [each and each.data for each in said] == [b"Bearer t0", b"Bearer t1"]

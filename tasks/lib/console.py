@@ -78,7 +78,7 @@ def table(rows: Sequence[Sequence[str]], heads: Sequence[str] = ()) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-class Board:
+class LiveTable:
     """Rows of name and state: redrawn in place on a terminal, else a line for each change."""
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Private folders for what docker wants in a file; those of killed processes go at the next use."""
+"""Files: private temporary folders, and files that are written whole or not at all."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import fcntl
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
@@ -46,3 +46,19 @@ def _sweep(old: Path) -> None:
         pass
     finally:
         os.close(handle)
+
+
+def write(files: Mapping[str, str]) -> None:
+    """Write files for later jobs; an empty name is none."""
+    for name, text in files.items():
+        if name:
+            Path(name).parent.mkdir(parents=True, exist_ok=True)
+            Path(name).write_text(text)
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file whole or not at all, for nobody else to read."""
+    fresh = path.with_name(f"{path.name}.new")
+    fresh.touch(0o600)
+    fresh.write_text(text, "utf-8")
+    fresh.replace(path)

@@ -54,7 +54,7 @@ def _within(host: str, networks: str) -> bool:
     return False
 
 
-class Web:
+class HttpClient:
     """Sends requests.
 
     Args:
@@ -86,12 +86,12 @@ class Web:
             location = answer.get_redirect_location()
             if not location:
                 return answer
-            there = urljoin(url, location)
-            if urlsplit(there)[:2] != urlsplit(url)[:2]:
+            location = urljoin(url, location)
+            if urlsplit(location)[:2] != urlsplit(url)[:2]:
                 headers.pop("Authorization", None)
             if answer.status == 303 and method != "HEAD":
                 method, body = "GET", b""
-            url = there
+            url = location
         raise HTTPError(f"more than {REDIRECTS} redirects")
 
     def _way(self, url: str) -> PoolManager:

@@ -19,7 +19,7 @@ import pytest
 from tasks.lib.registry.client import Registry
 from tasks.lib.registry.credentials import Login
 from tasks.lib.registry.reference import Reference
-from tasks.lib.registry.session import Transport
+from tasks.lib.registry.session import Session
 from tests.conftest import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -195,7 +195,7 @@ class Repository:
     def registry(self) -> Registry:
         """Their registry, asked by the test itself."""
         image = Reference.parse(self.image)
-        return Registry(image, Transport(image.host, Login(image.host, USER, PASSWORD, "the test")))
+        return Registry(image, Session(image.host, Login(image.host, USER, PASSWORD, "the test")))
 
 
 @pytest.fixture

@@ -23,13 +23,13 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
-from tasks.lib.errors import Failed
+from tasks.lib.errors import TaskError
 from tasks.lib.images import promotion
 from tasks.lib.registry.client import Registry
 from tasks.lib.registry.client import digest as digest_of
 from tasks.lib.registry.credentials import Login
 from tasks.lib.registry.reference import Reference
-from tasks.lib.registry.session import Transport
+from tasks.lib.registry.session import Session
 
 from .conftest import PASSWORD, USER, git, htpasswd, serve, until
 
@@ -201,7 +201,7 @@ def test_a_private_ca_is_trusted_when_it_is_named_and_only_then(repository, priv
     digest = repository.build(**env, INVOKE_REGISTRY_CA=ca)
     assert "main" in repository.must("images", **env, INVOKE_REGISTRY_CA=ca)
     image, login = Reference.parse(env["INVOKE_REGISTRY_IMAGE"]), Login(host, USER, PASSWORD, "")
-    registry = Registry(image, Transport(host, login, ca=ca))
+    registry = Registry(image, Session(host, login, ca=ca))
     promotion.mark_tested(registry, digest)
     repository.must("release", "--env=staging", **env, INVOKE_REGISTRY_CA=ca)
 
@@ -299,7 +299,7 @@ def test_a_registry_with_a_token_service_is_logged_in_to(repository, tokens):
     env = through(repository, host)
     digest = repository.build(**env)
     image = Reference.parse(env["INVOKE_REGISTRY_IMAGE"])
-    registry = Registry(image, Transport(host, Login(host, USER, PASSWORD, "the test")))
+    registry = Registry(image, Session(host, Login(host, USER, PASSWORD, "the test")))
     promotion.mark_tested(registry, digest)
     repository.must("release", "--env=staging", **env)
     assert registry.digest("staging") == digest
@@ -311,12 +311,12 @@ def test_a_registry_with_a_token_service_is_logged_in_to(repository, tokens):
 def test_an_identity_token_is_changed_for_the_registrys_own(tokens):
     host, asked = tokens
     image = Reference.parse(f"{host}/group/app")
-    registry = Registry(image, Transport(host, Login(host, "", PASSWORD, "the test", token=True)))
+    registry = Registry(image, Session(host, Login(host, "", PASSWORD, "the test", token=True)))
     registry.put_blob(b"{}")
     assert registry.blob(digest_of(b"{}")) == b"{}"
     assert ("group/app", PUSH) in asked
-    wrong = Transport(host, Login(host, "", "wrong", "the test", token=True))
-    with pytest.raises(Failed, match="refuses the login of a token"):
+    wrong = Session(host, Login(host, "", "wrong", "the test", token=True))
+    with pytest.raises(TaskError, match="refuses the login of a token"):
         wrong.ask("GET", "/v2/")
 
 

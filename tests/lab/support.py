@@ -18,12 +18,12 @@ from typing import Any
 
 import yaml
 
-from tasks.lib.errors import Failed
+from tasks.lib.errors import TaskError
 from tasks.lib.images import promotion
 from tasks.lib.registry.client import Registry
 from tasks.lib.registry.credentials import Login
 from tasks.lib.registry.reference import Reference
-from tasks.lib.registry.session import Transport
+from tasks.lib.registry.session import Session
 
 from .load import Load
 
@@ -222,13 +222,13 @@ class Site:
         """The registry, asked by the test itself."""
         image = Reference.parse(self.settings["registry"]["image"])
         user, password = self.lab["CI_REGISTRY_USER"], self.lab["CI_REGISTRY_PASSWORD"]
-        return Registry(image, Transport(image.host, Login(image.host, user, password, "a test")))
+        return Registry(image, Session(image.host, Login(image.host, user, password, "a test")))
 
     def answers(self) -> bool:
         """Whether the registry answers."""
         try:
             return bool(self.registry.digest(self.good))
-        except Failed:
+        except TaskError:
             return False
 
     def mark(self, commit: str) -> None:

@@ -18,7 +18,7 @@ from tasks.lib.images.promotion import is_tested
 from tasks.lib.registry.client import Registry
 from tasks.lib.registry.credentials import Login
 from tasks.lib.registry.reference import Reference
-from tasks.lib.registry.session import Transport
+from tasks.lib.registry.session import Session
 from tasks.lib.rehearsal.gitlab_tool import TOOL, install
 
 from .conftest import started
@@ -160,7 +160,7 @@ def test_the_jobs_run_in_containers_too(lab, forwards, images, certificates, mak
     user, password = lab["CI_REGISTRY_USER"], lab["CI_REGISTRY_PASSWORD"]
     assert password not in done.stdout + done.stderr
     image = Reference.parse(lab_says["registry"]["image"])
-    registry = Registry(image, Transport(host, Login(host, user, password, "a test")))
+    registry = Registry(image, Session(host, Login(host, user, password, "a test")))
     commit = git(clone, "rev-parse", "HEAD")
     digest = registry.digest(commit)
     assert is_tested(registry, digest)

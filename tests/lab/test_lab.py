@@ -20,7 +20,7 @@ import yaml
 
 from tasks.lib.registry.client import Registry
 from tasks.lib.registry.reference import Reference
-from tasks.lib.registry.session import Transport
+from tasks.lib.registry.session import Session
 
 from .conftest import ROOT, Exports, inv, must, new_name, variables
 
@@ -128,7 +128,7 @@ def test_a_wrong_password_is_refused(lab):
 def test_the_servers_get_images_of_docker_hub_from_the_mirror(lab):
     facts = json.loads((ROOT / ".lab" / lab["LAB_NAME"] / "lab.json").read_text())
     image = Reference(f"localhost:{facts['mirror']}", "library/redis", "8-trixie")
-    digest = Registry(image, Transport(image.host)).digest(image.tag)
+    digest = Registry(image, Session(image.host)).digest(image.tag)
     command = "docker pull -q redis:8-trixie && docker inspect -f '{{.RepoDigests}}' redis:8-trixie"
     status, said = ssh(lab, hosts(lab)[1], command)
     assert status == 0

@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, ClassVar
 
 from .. import console
 from ..docker import cli, client
-from ..errors import Failed
+from ..errors import TaskError
 from ..project import contract
 from ..project.settings import ROOT
+from .base import Running, claim
 
 if TYPE_CHECKING:
     from invoke import Context
     from python_on_whales import DockerClient
 
     from ..project.settings import Settings
-    from .backend import Running
 
 
 def project_name(name: str, folder: Path, overlay: str) -> str:
@@ -33,7 +33,7 @@ def project_name(name: str, folder: Path, overlay: str) -> str:
 
 
 @dataclass(frozen=True)
-class Docker:
+class ComposeBackend:
     """The app as containers on the engine that answers.
 
     Args:
@@ -58,12 +58,10 @@ class Docker:
 
     def up(self, running: Running, fresh: bool) -> None:
         """Build and start the dev stack; wait until every service is healthy."""
-        from . import backend
-
         if fresh:
             self.down(volumes=True)
         if not self._serves(running.port):
-            backend.claim(running.port)
+            claim(running.port)
         project = self._compose(
             "dev",
             APP_PORT=running.port,
@@ -77,7 +75,7 @@ class Docker:
         if status:
             why = self._why(project)
             project.compose.stop(timeout=5)
-            raise Failed(*why)
+            raise TaskError(*why)
 
     def _serves(self, port: int) -> bool:
         """Whether this clone's own app is what holds the port."""
@@ -130,7 +128,7 @@ class Docker:
         project = self._compose("dev")
         tty = [] if sys.stdin.isatty() else ["-T"]
         if not project.compose.ps([contract.DATABASE]):
-            raise Failed("the database is not running", "inv dev --detach")
+            raise TaskError("the database is not running", "inv dev --detach")
         psql = 'psql -U "$POSTGRES_USER" "$POSTGRES_DB"'
         return client.attach(project, "exec", *tty, contract.DATABASE, "sh", "-c", psql)
 
@@ -146,7 +144,7 @@ class Docker:
             if self.make:
                 self.make()
             elif client.attach(project, "build", "--quiet", contract.APP):
-                raise Failed("the image does not build: see above", "mend what it says")
+                raise TaskError("the image does not build: see above", "mend what it says")
             servers.wait()
             return client.attach(project, "run", "--rm", *tty, contract.APP, "python", *words)
         finally:

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 from .. import console
 from ..docker import client
-from ..errors import Failed
+from ..errors import TaskError
 from ..project import git
 from ..project.settings import ROOT, Settings
-from . import backend
+from .base import claim
 
 GIGABYTE = 10**9
 
@@ -44,7 +44,7 @@ def look(settings: Settings) -> list[Finding]:
 def _git() -> Finding:
     try:
         return Finding("ok", "git", git.git("log", "-1", "--format=%h %s", root=ROOT))
-    except Failed as error:
+    except TaskError as error:
         return Finding("missing", "git", str(error), "git init && git commit, or clone again")
 
 
@@ -66,8 +66,8 @@ def _plugin(name: str) -> Finding:
 
 def _port(port: int) -> Finding:
     try:
-        backend.claim(port)
-    except Failed:
+        claim(port)
+    except TaskError:
         mend = f"inv down, or inv dev --port {port + 1}"
         return Finding("missing", f"port {port}", "in use, maybe by inv dev", mend)
     return Finding("ok", f"port {port}", "free")

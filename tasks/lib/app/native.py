@@ -13,22 +13,22 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from .. import console, process
-from ..errors import Failed
+from ..errors import TaskError
 from ..project import contract
 from ..project.settings import ROOT
+from .base import Running, claim
 
 if TYPE_CHECKING:
     from invoke import Context
 
     from ..project.settings import Settings
-    from .backend import Running
 
 STATE = ROOT / ".dev"
 LOG, PID, DATA = STATE / "log", STATE / "pid", ROOT / "db.sqlite3"
 
 
 @dataclass(frozen=True)
-class Host:
+class NativeBackend:
     """The app as a process of this machine, its log in .dev/log, its process id in .dev/pid."""
 
     ctx: Context
@@ -37,12 +37,10 @@ class Host:
 
     def up(self, running: Running, fresh: bool) -> None:
         """Migrate, start the development server, wait until it is ready."""
-        from . import backend
-
         self.down(volumes=fresh)
-        backend.claim(running.port)
+        claim(running.port)
         if self.manage(["migrate", "--verbosity", "0"]):
-            raise Failed("the migrations fail: see above", "mend them, then inv dev again")
+            raise TaskError("the migrations fail: see above", "mend them, then inv dev again")
         server = ["manage.py", "runserver", f"127.0.0.1:{running.port}"]
         if running.debugger:
             server = ["-m", "debugpy", "--listen", f"127.0.0.1:{running.debugport}", *server]
@@ -69,14 +67,16 @@ class Host:
         while time.monotonic() < deadline:
             if child.poll() is not None:
                 console.say(LOG.read_text(errors="replace"))
-                raise Failed(f"the app exited with {child.returncode}: its log is above")
+                raise TaskError(f"the app exited with {child.returncode}: its log is above")
             try:
                 urllib.request.urlopen(probe, timeout=2).close()
                 return
             except (OSError, urllib.error.URLError):
                 time.sleep(0.1)
         console.say(LOG.read_text(errors="replace"))
-        raise Failed(f"the app is not ready after {self.settings.dev.timeout} s: its log is above")
+        raise TaskError(
+            f"the app is not ready after {self.settings.dev.timeout} s: its log is above"
+        )
 
     def follow(self) -> None:
         """Print the log until the app ends or we are interrupted."""
@@ -99,7 +99,7 @@ class Host:
     def logs(self, follow: bool, tail: int) -> None:
         """Print the end of the log, and what is added to it while the app runs."""
         if not LOG.exists():
-            raise Failed("nothing was logged yet", "inv dev")
+            raise TaskError("nothing was logged yet", "inv dev")
         with LOG.open(errors="replace") as log:
             print("".join(log.readlines()[-tail:]), end="", flush=True)
             while follow and _running():

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .. import console
-from ..errors import Failed
+from ..errors import TaskError
 from ..project import git, requirements
 from . import licences, secret_scan, vulnerabilities
 
@@ -77,7 +77,7 @@ def _vulnerabilities(ctx: Context, rules: Audit) -> Part:
     scope = f"{len({(pin.name, pin.version) for pin in pins})} packages"
     try:
         found = vulnerabilities.find(ctx, pins, rules.database)
-    except Failed as error:
+    except TaskError as error:
         return Part("vulnerabilities", scope, silent=f"{error} - {UNANSWERED}")
     problems = []
     for each in found:
@@ -91,7 +91,7 @@ def _vulnerabilities(ctx: Context, rules: Audit) -> Part:
 
 
 def conclude(parts: Sequence[Part]) -> None:
-    """Print the problems, and a line for each part. Raises Failed when there are any."""
+    """Print the problems, and a line for each part. Raises TaskError when there are any."""
     rows = [(part.name, *problem) for part in parts for problem in part.problems]
     if rows:
         console.result(console.table(rows, ("KIND", "WHAT", "WHERE", "THEN")))
@@ -100,4 +100,4 @@ def conclude(parts: Sequence[Part]) -> None:
         told = part.silent or f"{len(part.problems) or 'none'} in {part.scope}"
         console.say(f"{ended} {part.name}: {told}")
     if failed := [part.name for part in parts if part.failed]:
-        raise Failed(f"failed: {', '.join(failed)}", MENDING)
+        raise TaskError(f"failed: {', '.join(failed)}", MENDING)

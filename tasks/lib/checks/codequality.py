@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import console
-from ..errors import Failed
+from ..errors import TaskError
 
 if TYPE_CHECKING:
     from invoke import Context
@@ -109,10 +109,10 @@ def count(findings: Iterable[Finding]) -> str:
 
 
 def conclude(findings: Sequence[Finding]) -> None:
-    """Print the findings and their number. Raises Failed when one is major or worse."""
+    """Print the findings and their number. Raises TaskError when one is major or worse."""
     if findings:
         console.result(table(findings))
     console.say(f"findings: {count(findings)}")
     failing = [each for each in findings if each.severity in FAILING]
     if failing:
-        raise Failed(f"to mend: {count(failing)}", f"see above; {ALLOWING}")
+        raise TaskError(f"to mend: {count(failing)}", f"see above; {ALLOWING}")

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import process
-from ..errors import Failed
+from ..errors import TaskError
 from ..project import git
 from .codequality import Finding
+from .linters import is_shell
 
 if TYPE_CHECKING:
     from invoke import Context
@@ -32,12 +33,12 @@ def find(ctx: Context) -> list[Finding]:
         report = Path(folder, "jscpd-report.json")
         if done.returncode or not report.is_file():
             said = " ".join(done.stderr.split())
-            raise Failed(f"jscpd cannot check: {said}", "see .jscpd.json, if any")
+            raise TaskError(f"jscpd cannot check: {said}", "see .jscpd.json, if any")
         return pairs(json.loads(report.read_text("utf-8"))["duplicates"], Path.cwd())
 
 
 def _written(path: Path) -> bool:
-    return (path.suffix in WRITTEN or git.is_shell(path)) and "migrations" not in path.parts
+    return (path.suffix in WRITTEN or is_shell(path)) and "migrations" not in path.parts
 
 
 def pairs(found: Iterable[dict[str, Any]], root: Path) -> list[Finding]:

@@ -6,20 +6,20 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 from .. import console
-from ..app.compose import Docker
+from ..app.compose import ComposeBackend
 from ..docker import client
-from ..errors import REFUSED, Failed
+from ..errors import ExitCode, TaskError
 from ..images import login, promotion
 from ..project import git
 from ..project.settings import ROOT
 from ..registry.client import connect
-from ..registry.reference import begins
+from ..registry.reference import is_built_on
 from . import suite
 
 if TYPE_CHECKING:
     from invoke import Context
 
-    from ..app.backend import Testing
+    from ..app.base import Testing
     from ..project.settings import Settings
 
 
@@ -27,38 +27,42 @@ def run(ctx: Context, settings: Settings, ref: str, testing: Testing) -> None:
     """Run the app's whole suite on an image, and mark its digest as tested in the registry.
 
     The image that runs is the released one with test dependencies and tests laid on top, which is
-    checked layer by layer. Raises Failed when it has other layers, or when tests fail.
+    checked layer by layer. Raises TaskError when it has other layers, or when tests fail.
     """
     if testing.paths or testing.pattern:
-        raise Failed("an image is tested whole", "leave out --path and --pattern", REFUSED)
-    place = connect(ctx, settings)
-    image = promotion.resolve(place, ref.rpartition("@")[2])
+        raise TaskError(
+            "an image is tested whole", "leave out --path and --pattern", ExitCode.REFUSED
+        )
+    registry = connect(ctx, settings)
+    image = promotion.resolve(registry, ref.rpartition("@")[2])
     digest = image.manifest.digest
-    console.step(f"the app's tests on {place.image.at(digest)}")
+    console.step(f"the app's tests on {registry.image.at(digest)}")
     _same_source(image.revision)
     name = f"{settings.project.name}-tested-{uuid.uuid4().hex[:12]}"
-    wanted = client.Build(ROOT, "test", [name], args={"TESTED": str(place.image.at(digest))})
+    wanted = client.Build(ROOT, "test", [name], args={"TESTED": str(registry.image.at(digest))})
 
     def make() -> None:
-        with login.logged_in(ctx, place.login) as env:
+        with login.logged_in(ctx, registry.login) as env:
             client.build(ctx, wanted, env)
         if not ctx.config.run.dry:
-            _same_layers(client.layers(ctx, name), place.platforms(image.manifest), digest)
+            _same_layers(client.layers(ctx, name), registry.platforms(image.manifest), digest)
 
     try:
         package = settings.project.package
-        failures = suite.app(Docker(ctx, settings, name, make), [package], testing, settings)
+        failures = suite.app(
+            ComposeBackend(ctx, settings, name, make), [package], testing, settings
+        )
         suite.conclude(failures, package, counted=True)
     finally:
         client.remove(ctx, name)
-    console.say(f"marked as tested: {promotion.mark_tested(place, digest)}")
+    console.say(f"marked as tested: {promotion.mark_tested(registry, digest)}")
 
 
 def _same_layers(layers: list[str], platforms: list[dict[str, Any]], digest: str) -> None:
-    """Warn of platforms that are not what runs here. Raises Failed when none of them is."""
-    others = [each for each in platforms if not begins(layers, each["rootfs"]["diff_ids"])]
+    """Warn of platforms that are not what runs here. Raises TaskError when none of them is."""
+    others = [each for each in platforms if not is_built_on(layers, each["rootfs"]["diff_ids"])]
     if len(others) == len(platforms):
-        raise Failed(f"the tested image is not built on {digest}", "mend the Dockerfile's test")
+        raise TaskError(f"the tested image is not built on {digest}", "mend the Dockerfile's test")
     if others:
         names = [f"{each.get('os')}/{each.get('architecture')}" for each in others]
         console.warn(f"marked without a run on them: {', '.join(names)}")

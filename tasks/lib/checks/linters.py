@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import console, process
-from ..errors import Failed
+from ..errors import TaskError
 from ..project import git
 
 if TYPE_CHECKING:
     from invoke import Context
 
 Commands = dict[str, list[str]]
+SHELLS = {b"sh", b"bash", b"dash"}
 
 
 def checks(files: list[Path] | None = None) -> Commands:
@@ -25,8 +26,9 @@ def checks(files: list[Path] | None = None) -> Commands:
             "djlint": (["--lint", "--quiet"], _suffix(files, ".html")),
             "djlint format": (["--check", "--quiet"], _suffix(files, ".html")),
             "hadolint": ([], [str(path) for path in files if "Dockerfile" in path.name]),
-            "shellcheck": ([], [str(path) for path in files if git.is_shell(path)]),
+            "shellcheck": ([], [str(path) for path in files if is_shell(path)]),
             "yamllint": (["--strict"], _suffix(files, ".yml", ".yaml")),
+            "lint-imports": (["--no-cache"], _named(files, "pyproject.toml")),
         }
     )
 
@@ -55,17 +57,17 @@ ON_SQLITE = ["--exclude-migration-tests", "NOT_NULL"]
 
 
 def report(ctx: Context, commands: Commands) -> None:
-    """Run all commands, a line for each. Raises Failed with the names of those that failed."""
+    """Run all commands, a line for each. Raises TaskError with the names of those that failed."""
     conclude({name: process.run(ctx, command) for name, command in commands.items()})
 
 
 def conclude(statuses: dict[str, int]) -> None:
-    """Say of each check whether it passed. Raises Failed with the names of those that failed."""
+    """Say of each check whether it passed. Raises TaskError with the names of those that failed."""
     for name, status in statuses.items():
         ended = console.colour("failed ", 31) if status else console.colour("ok     ", 32)
         console.say(f"{ended} {name}")
     if failed := [name for name, status in statuses.items() if status]:
-        raise Failed(f"failed: {', '.join(failed)}", "see above; inv format mends much of it")
+        raise TaskError(f"failed: {', '.join(failed)}", "see above; inv format mends much of it")
 
 
 def _suffix(files: list[Path], *suffixes: str) -> list[str]:
@@ -78,3 +80,19 @@ def _some(table: dict[str, tuple[list[str], list[str]]]) -> Commands:
         for name, (words, paths) in table.items()
         if paths
     }
+
+
+def is_shell(path: Path) -> bool:
+    """Whether a file is a shell script: by its name or its first line."""
+    if path.suffix == ".sh":
+        return True
+    if path.suffix:
+        return False
+    with path.open("rb") as file:
+        first = file.readline(64)
+    return first.startswith(b"#!") and first.split()[-1].split(b"/")[-1] in SHELLS
+
+
+def _named(files: list[Path], name: str) -> list[str]:
+    """Options for a tool that reads its own configuration: none, where that file is missing."""
+    return [f"--config={name}"] if any(path.name == name for path in files) else []

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import process
-from ..errors import Failed
+from ..errors import TaskError
 from . import duplicates
 from .codequality import Finding, ordered
 
@@ -73,7 +73,7 @@ def _ruff(ctx: Context) -> list[Finding]:
     done = process.look(ctx, command)
     if done.returncode:
         said = " ".join(done.stderr.split())
-        raise Failed(f"ruff cannot check: {said}", "see pyproject.toml, [tool.ruff]")
+        raise TaskError(f"ruff cannot check: {said}", "see pyproject.toml, [tool.ruff]")
     return [_broken(each) for each in json.loads(done.stdout)]
 
 

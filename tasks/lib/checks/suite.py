@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from .. import console, process
-from ..errors import Failed
+from ..errors import ExitCode, TaskError
 from ..project import requirements
 from ..project.settings import ROOT
 
 if TYPE_CHECKING:
     from invoke import Context
 
-    from ..app.backend import Place, Testing
+    from ..app.base import Backend, Testing
     from ..project.settings import Settings
 
 COVERAGE = ROOT / "reports/coverage.xml"
@@ -26,11 +26,13 @@ NO_TESTS = 5
 def split(paths: Sequence[str], package: str) -> tuple[list[str], list[str]]:
     """Which paths hold tests of the app, and which of the pipeline; without any, both.
 
-    Raises Failed for a path that is not there.
+    Raises TaskError for a path that is not there.
     """
     for path in paths:
         if not (ROOT / path.split("::")[0]).exists():
-            raise Failed(f"no such test file or folder: {path}", "paths start at the root", 2)
+            raise TaskError(
+                f"no such test file or folder: {path}", "paths start at the root", ExitCode.REFUSED
+            )
     if not paths:
         return [package], ["tests"] if (ROOT / "tests").is_dir() else []
     apps = [path for path in paths if path.removeprefix("./").split("/")[0] == package]
@@ -73,7 +75,7 @@ def pipeline(
     return _judge("the pipeline's tests", process.run(ctx, [sys.executable, *words]), testing)
 
 
-def app(place: Place, paths: list[str], testing: Testing, settings: Settings) -> list[str]:
+def app(backend: Backend, paths: list[str], testing: Testing, settings: Settings) -> list[str]:
     """Run the app's tests where the app runs. Returns what failed."""
     package = settings.project.package
     # The figure of an earlier run is not told as this one's.
@@ -81,7 +83,7 @@ def app(place: Place, paths: list[str], testing: Testing, settings: Settings) ->
     words = ["-m", "pytest", *paths, *options(testing), "--junitxml=reports/app.xml"]
     words += coverage(testing, package, settings.test.floor)
     words += ["--reuse-db"] if testing.keepdb else []
-    return _judge("the app's tests", place.test(words, testing.keepdb), testing)
+    return _judge("the app's tests", backend.test(words, testing.keepdb), testing)
 
 
 def _judge(what: str, status: int, testing: Testing) -> list[str]:
@@ -91,12 +93,12 @@ def _judge(what: str, status: int, testing: Testing) -> list[str]:
 
 
 def conclude(failures: list[str], package: str, counted: bool) -> None:
-    """Print the coverage as the last line. Raises Failed, naming them, when tests failed."""
+    """Print the coverage as the last line. Raises TaskError, naming them, when tests failed."""
     if counted and COVERAGE.is_file():
         covered = percent(COVERAGE.read_text())
         console.result(f"TOTAL coverage of {package}, branches counted: {covered}%")
     if failures:
-        raise Failed(f"failed: {' and '.join(failures)}", "see above")
+        raise TaskError(f"failed: {' and '.join(failures)}", "see above")
 
 
 def percent(report: str) -> int:

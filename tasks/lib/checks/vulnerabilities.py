@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import process
-from ..errors import Failed
+from ..errors import TaskError
 
 if TYPE_CHECKING:
     from invoke import Context
@@ -38,7 +38,7 @@ class Vulnerability:
 def find(ctx: Context, pins: Iterable[Pin], database: str) -> list[Vulnerability]:
     """The known vulnerabilities of packages.
 
-    Raises Failed when the database does not answer for every one of them.
+    Raises TaskError when the database does not answer for every one of them.
     """
     versions: dict[str, list[str]] = {}
     for name, version in sorted({(pin.name, pin.version) for pin in pins}):
@@ -60,10 +60,10 @@ def _ask(ctx: Context, versions: dict[str, str], database: str) -> list[Vulnerab
         words += ["--format=json", f"--output={report}"]
         done = process.look(ctx, [process.tool("pip-audit"), *words])
         if not report.is_file():
-            raise Failed(f"{database} does not answer: {reason(done.stderr)}")
+            raise TaskError(f"{database} does not answer: {reason(done.stderr)}")
         answer = json.loads(report.read_text("utf-8"))["dependencies"]
     if silent := set(versions) - {each["name"] for each in answer if "vulns" in each}:
-        raise Failed(f"{database} says nothing of {', '.join(sorted(silent))}")
+        raise TaskError(f"{database} says nothing of {', '.join(sorted(silent))}")
     return [
         Vulnerability(
             (each["name"], each["version"]),

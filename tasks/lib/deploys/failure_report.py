@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..ssh.host import Host
 
 
-def tell(there: Target, error: BaseException, why: str) -> str:
+def report(target: Target, error: BaseException, why: str) -> str:
     """Show why a replica failed, and its last lines. Returns why, with its health check's words.
 
     Args:
@@ -26,32 +26,32 @@ def tell(there: Target, error: BaseException, why: str) -> str:
     if not task:
         console.warn(f"{why}: undoing it")
         return why
-    node, host = _place(there, task)
-    said = _health(there, host, task) if host else ""
+    node, host = _place(target, task)
+    said = _health(target, host, task) if host else ""
     why = f"{why}: {said}" if said else why
     console.warn(f"{why}: undoing it")
     console.say(f"  on {node}; its last lines:")
-    for line in _lines(there, task["ID"]):
+    for line in _lines(target, task["ID"]):
         console.say(f"    {line}")
     return why
 
 
 # What cannot be learnt must not keep anybody from undoing it.
-def _place(there: Target, task: Mapping[str, Any]) -> tuple[str, Host | None]:
+def _place(target: Target, task: Mapping[str, Any]) -> tuple[str, Host | None]:
     try:
-        return there.places[task["NodeID"]]
+        return target.places[task["NodeID"]]
     except Exception:
         return "an unknown node", None
 
 
-def _lines(there: Target, task: str) -> list[str]:
+def _lines(target: Target, task: str) -> list[str]:
     try:
-        return there.swarm.logs(task, 15)
+        return target.swarm.logs(task, 15)
     except Exception as error:
         return [f"they cannot be read: {explain(error)}"]
 
 
-def _health(there: Target, host: Host, task: Mapping[str, Any]) -> str:
+def _health(target: Target, host: Host, task: Mapping[str, Any]) -> str:
     """What a replica's health check said as it failed, if its container is still there."""
     container = (task["Status"].get("ContainerStatus") or {}).get("ContainerID")
     if not container:
@@ -59,7 +59,7 @@ def _health(there: Target, host: Host, task: Mapping[str, Any]) -> str:
     words = ("inspect", "--format", "{{json .State.Health}}", container)
     try:
         with host.docker() as env:
-            found = json.loads(Swarm(there.ctx, env).ask(*words)) or {}
+            found = json.loads(Swarm(target.ctx, env).run(*words)) or {}
     except Exception:
         return ""
     return complaint(found.get("Log") or [])

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from .. import console, process
-from ..errors import REFUSED, Failed
+from ..errors import ExitCode, TaskError
 from ..project.settings import ROOT
 
 if TYPE_CHECKING:
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 PRE, POST, FAILURE = "pre-deploy", "post-deploy", "on-failure"
 
 
-def facts(there: Target, release: Release, why: str = "") -> dict[str, str]:
+def facts(target: Target, release: Release, why: str = "") -> dict[str, str]:
     """What a hook is told, in its environment."""
     return {
-        "DEPLOY_ENVIRONMENT": there.name,
-        "DEPLOY_URL": there.environment.url,
+        "DEPLOY_ENVIRONMENT": target.name,
+        "DEPLOY_URL": target.environment.url,
         "DEPLOY_RELEASE": str(release.number),
         "DEPLOY_KIND": release.kind,
         "DEPLOY_IMAGE": release.image,
@@ -34,7 +34,7 @@ def facts(there: Target, release: Release, why: str = "") -> dict[str, str]:
 
 
 def run(name: str, told: Mapping[str, str], timeout: float) -> None:
-    """Run a hook, if there is one. Raises Failed (refused) when it fails or takes too long.
+    """Run a hook, if there is one. Raises TaskError (refused) when it fails or takes too long.
 
     Args:
         timeout: seconds that it may take.
@@ -49,18 +49,20 @@ def run(name: str, told: Mapping[str, str], timeout: float) -> None:
     try:
         status = child.wait(timeout)
     except subprocess.TimeoutExpired:
-        raise Failed(
-            f"hooks/{name} did not end within {timeout:.0f} s", "mend it", REFUSED
+        raise TaskError(
+            f"hooks/{name} did not end within {timeout:.0f} s", "mend it", ExitCode.REFUSED
         ) from None
     finally:
         process.end(child)
     if status:
-        raise Failed(f"hooks/{name} ended with {status}", "what it says is above", REFUSED)
+        raise TaskError(
+            f"hooks/{name} ended with {status}", "what it says is above", ExitCode.REFUSED
+        )
 
 
 def attempt(name: str, told: Mapping[str, str], timeout: float) -> None:
     """Run a hook whose failure only deserves a warning."""
     try:
         run(name, told, timeout)
-    except Failed as error:
+    except TaskError as error:
         console.warn(str(error))

@@ -15,7 +15,7 @@ from . import rollout
 
 if TYPE_CHECKING:
     from ..environments.connection import Target
-    from ..environments.lock import Lease
+    from ..environments.lock import Lock
     from ..orchestrators.swarm.stack import Stack
 
 # The job that has no role of the image.
@@ -35,20 +35,20 @@ DUMP = (
 )
 
 
-def all_but_the_roll(there: Target, new: Stack, note: dict[str, Any], held: Lease) -> None:
+def run(target: Target, new: Stack, note: dict[str, Any], lock: Lock) -> None:
     """All that comes before the first of the app's replicas is touched."""
     inner = backing(new)
-    limit = there.settings.deploy.timeout
-    if set(inner) - set(there.swarm.services(new.name)):
+    limit = target.settings.deploy.timeout
+    if set(inner) - set(target.swarm.services(new.name)):
         console.step(f"starting {', '.join(inner)}")
-        before = rollout.snapshot(there.swarm, new.name)
-        there.swarm.apply(new.only(inner))
-        rollout.watch(there, new.only(inner), before, 0, held)
+        before = rollout.snapshot(target.swarm, new.name)
+        target.swarm.apply(new.only(inner))
+        rollout.watch(target, new.only(inner), before, 0, lock)
     console.step("checking the image on the servers")
     check = new.job(contract.CHECK, [contract.CHECK, *inner])
-    found = json.loads(jobs.run(there.swarm, [check, static(new)], limit, held, contract.ANSWER))
+    found = json.loads(jobs.run(target.swarm, [check, static(new)], limit, lock, contract.ANSWER))
     if found["pending"]:
-        _migrate(there, new, note, found, held)
+        _migrate(target, new, note, found, lock)
 
 
 def backing(new: Stack) -> list[str]:
@@ -75,14 +75,14 @@ def static(new: Stack) -> Stack:
 
 
 def _migrate(
-    there: Target, new: Stack, note: dict[str, Any], found: dict[str, Any], held: Lease
+    target: Target, new: Stack, note: dict[str, Any], found: dict[str, Any], lock: Lock
 ) -> None:
     """Migrate the database, with a backup before."""
-    names, limit = found["pending"], there.settings.deploy.timeout
+    names, limit = found["pending"], target.settings.deploy.timeout
     if contract.DATABASE in new.content["services"]:
         console.step("backing up the database")
         name = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-        jobs.run(there.swarm, [backup(new, name)], limit, held)
+        jobs.run(target.swarm, [backup(new, name)], limit, lock)
         note["backup"] = name
     else:
         console.warn("no backup before migrating: the database is not this stack's")
@@ -91,19 +91,19 @@ def _migrate(
         console.warn(f"{name} cannot be reversed")
     note |= {"migrations": names, "final": found["final"]}
     try:
-        jobs.run(there.swarm, [migration(new)], limit, held)
+        jobs.run(target.swarm, [migration(new)], limit, lock)
     except Exception:
-        left = _pending(there, new, held)
+        left = _pending(target, new, lock)
         for key in ("migrations", "final"):
             note[key] = [name for name in note[key] if name not in left]
         raise
 
 
-def _pending(there: Target, new: Stack, held: Lease) -> list[str]:
+def _pending(target: Target, new: Stack, lock: Lock) -> list[str]:
     """The migrations that a database lacks, as far as it can tell."""
     job = new.job(contract.PENDING, [contract.PENDING])
     try:
-        said = jobs.run(there.swarm, [job], there.settings.deploy.timeout, held, contract.ANSWER)
+        said = jobs.run(target.swarm, [job], target.settings.deploy.timeout, lock, contract.ANSWER)
         return list(json.loads(said)["pending"])
     except Exception as error:
         console.warn(f"which migrations were made is not known: {explain(error)}")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..console import table
 from ..docker import client
 from ..environments import dynamic
-from ..errors import REFUSED, Failed
+from ..errors import ExitCode, TaskError
 from ..images import promotion
 from ..orchestrators.swarm import rendering
 from ..orchestrators.swarm.client import Swarm
@@ -39,40 +39,40 @@ ELSEWHERE, EXTERNAL = "DATABASE_URL", "compose/external.yml"
 FREE = 'df -Pk "$1" 2>/dev/null | tail -n 1 || df -Pk / | tail -n 1'
 
 
-def find(there: Target, ref: str) -> Candidate:
+def resolve_image(target: Target, ref: str) -> Candidate:
     """The image to deploy: of a ref, else what is released for the environment.
 
-    Raises Failed when there is none.
+    Raises TaskError when there is none.
     """
     if ref:
-        return promotion.resolve(there.registry, ref)
-    found = None if dynamic.comes_and_goes(there.name) else there.registry.find(there.name)
+        return promotion.resolve(target.registry, ref)
+    found = None if dynamic.is_dynamic(target.name) else target.registry.find(target.name)
     if found is None:
-        hint = f"inv release --env={there.name}, or add --ref=COMMIT"
-        raise Failed(f"nothing is released for {there.name}", hint, REFUSED)
-    return promotion.candidate(there.registry, found)
+        hint = f"inv release --env={target.name}, or add --ref=COMMIT"
+        raise TaskError(f"nothing is released for {target.name}", hint, ExitCode.REFUSED)
+    return promotion.candidate(target.registry, found)
 
 
-def render(there: Target, image: Candidate) -> Stack:
+def render(target: Target, image: Candidate) -> Stack:
     """The stack of an image for an environment, complete and pinned by digest."""
-    name = str(there.registry.image.at(image.manifest.digest))
-    url = there.environment.url.rstrip("/")
-    values = {key: str(value) for key, value in there.environment.values.items()}
+    name = str(target.registry.image.at(image.manifest.digest))
+    url = target.environment.url.rstrip("/")
+    values = {key: str(value) for key, value in target.environment.values.items()}
     # What base.yml takes from the shell must not come from this one.
-    hidden: dict[str, str | None] = dict.fromkeys(there.settings.deploy.secrets)
-    pace = at_a_time(there.environment.replicas, len(there.hosts))
+    hidden: dict[str, str | None] = dict.fromkeys(target.settings.deploy.secrets)
+    pace = at_a_time(target.environment.replicas, len(target.hosts))
     env = hidden | {"PARALLELISM": str(pace)} | values | {
         "IMAGE": name,
-        "STACK": there.stack,
+        "STACK": target.stack,
         "SITE_URL": url,
         "SITE_ADDRESS": address(url),
     }  # fmt: skip
-    versions = {key: names[0] for key, names in there.swarm.secrets(there.stack).items()}
-    known = {key: versions.get(key, "") for key in there.settings.deploy.secrets}
-    files = [*FILES, *([EXTERNAL] if ELSEWHERE in there.settings.deploy.secrets else [])]
-    project = client.compose(there.ctx, [ROOT / file for file in files], there.stack, env)
+    versions = {key: names[0] for key, names in target.swarm.secrets(target.stack).items()}
+    known = {key: versions.get(key, "") for key in target.settings.deploy.secrets}
+    files = [*FILES, *([EXTERNAL] if ELSEWHERE in target.settings.deploy.secrets else [])]
+    project = client.compose(target.ctx, [ROOT / file for file in files], target.stack, env)
     config: Any = project.compose.config(return_json=True)
-    return rendering.render(config, there.stack, name, known)
+    return rendering.render(config, target.stack, name, known)
 
 
 def at_a_time(replicas: int, servers: int) -> int:
@@ -89,62 +89,62 @@ def address(url: str) -> str:
     return url.removeprefix("https://") if url.startswith("https://") else ":80"
 
 
-def problems(there: Target, image: Candidate | None, force: str = "") -> list[str]:
+def problems(target: Target, image: Candidate | None, force: str = "") -> list[str]:
     """Everything that would make a deploy fail, as far as looking can tell."""
-    with ThreadPoolExecutor(len(there.hosts) + 1) as pool:
-        looks = [pool.submit(_host, there, each) for each in there.hosts]
-        looks.append(pool.submit(_secrets, there))
+    with ThreadPoolExecutor(len(target.hosts) + 1) as pool:
+        looks = [pool.submit(_host, target, each) for each in target.hosts]
+        looks.append(pool.submit(_secrets, target))
         found = [problem for look in looks for problem in look.result()]
-    if image and not force and not promotion.admitted(there.registry, image):
-        digest = there.registry.image.at(image.manifest.digest)
+    if image and not force and not promotion.admitted(target.registry, image):
+        digest = target.registry.image.at(image.manifest.digest)
         found.append(f'{image} is not tested - inv test --image={digest}, or --force "reason"')
     return found
 
 
-def recorded(there: Target, goal: Release) -> Stack:
-    """The stack of a release, when all that it needs is still there. Raises Failed otherwise."""
-    wanted = there.releases.stack(goal, there.stack)
+def load_stack(target: Target, goal: Release) -> Stack:
+    """The stack of a release, when all that it needs is still there. Raises TaskError otherwise."""
+    wanted = target.releases.stack(goal, target.stack)
     with ThreadPoolExecutor() as pool:
-        gone = pool.submit(_gone, there, goal, wanted)
-        found = problems(there, None)
+        gone = pool.submit(_gone, target, goal, wanted)
+        found = problems(target, None)
     # A Swarm that is not there cannot tell what is gone from it.
     if not (found and gone.exception()):
         found += gone.result()
     if found:
-        raise Failed("\ninv: ".join(found), code=REFUSED)
+        raise TaskError("\ninv: ".join(found), code=ExitCode.REFUSED)
     return wanted
 
 
-def _gone(there: Target, goal: Release, wanted: Stack) -> list[str]:
+def _gone(target: Target, goal: Release, wanted: Stack) -> list[str]:
     """What a release needs and is not there any more."""
     found = []
-    if not there.registry.digest(goal.digest):
+    if not target.registry.digest(goal.digest):
         found.append(f"the image of release {goal.number} is gone: {goal.image}")
     for kind in ("secret", "config"):
-        known = set(there.swarm.look(kind, "ls", "--format", "{{.Name}}").split())
+        known = set(target.swarm.query(kind, "ls", "--format", "{{.Name}}").split())
         names = {each["name"] for each in wanted.content.get(f"{kind}s", {}).values()}
         found += [f"{kind} {name} of release {goal.number} is gone" for name in names - known]
     return found
 
 
-def see(there: Target, image: Candidate | None, force: str = "") -> None:
-    """Raises Failed, with every problem a line, when a deploy cannot go well."""
-    found = problems(there, image, force)
+def check(target: Target, image: Candidate | None, force: str = "") -> None:
+    """Raises TaskError, with every problem a line, when a deploy cannot go well."""
+    found = problems(target, image, force)
     if found:
-        raise Failed("\ninv: ".join(found), code=REFUSED)
+        raise TaskError("\ninv: ".join(found), code=ExitCode.REFUSED)
 
 
-def _host(there: Target, host: Host) -> list[str]:
+def _host(target: Target, host: Host) -> list[str]:
     with host.docker() as env:
         try:
-            info = Swarm(there.ctx, env).info()
+            info = Swarm(target.ctx, env).info()
         except Exception as error:
             said = str(getattr(error, "stderr", "") or error).strip().splitlines()
             return [f"{host.name}: its Docker engine does not answer ({said[-1]}) - start it there"]
     found = outdated(host.name, info["ServerVersion"])
-    if host is there.first:
+    if host is target.first:
         found += outdated("this machine", info["ClientInfo"].get("Version", "0.0"))
-        found += _manager(there, host.name, info)
+        found += _manager(target, host.name, info)
     free = int(host.run(FREE, info["DockerRootDir"], changes=False).split()[3]) / 10**6
     if free < DISK:
         found.append(f"{host.name}: {free:.1f} GB free, {DISK} wanted - docker system prune there")
@@ -159,18 +159,18 @@ def outdated(name: str, version: str) -> list[str]:
     return [f"{name}: Docker {version} is too old - install {wanted} or later"]
 
 
-def _manager(there: Target, name: str, info: Mapping[str, Any]) -> list[str]:
-    setup = f"inv server.setup --env={there.name}"
+def _manager(target: Target, name: str, info: Mapping[str, Any]) -> list[str]:
+    setup = f"inv server.setup --env={target.name}"
     if not info.get("Swarm", {}).get("ControlAvailable"):
         state = info.get("Swarm", {}).get("LocalNodeState", "inactive")
         return [f"{name}: it manages no Swarm ({state}) - {setup}"]
-    homes = _homes(there)
+    homes = _homes(target)
     deadline = time.monotonic() + BACK
     while homes and not any(map(_up, homes)) and time.monotonic() < deadline:
         time.sleep(0.5)
-        homes = _homes(there)
+        homes = _homes(target)
     if not homes:
-        return [f"no node is labelled {there.stack}={contract.HOME} - {setup}"]
+        return [f"no node is labelled {target.stack}={contract.HOME} - {setup}"]
     up = [each for each in homes if _up(each)]
     first = (up or homes)[0]
     where = f"{first['Hostname']}, where the proxy and the database live,"
@@ -182,32 +182,32 @@ def _manager(there: Target, name: str, info: Mapping[str, Any]) -> list[str]:
     return []
 
 
-def _homes(there: Target) -> list[dict[str, str]]:
+def _homes(target: Target) -> list[dict[str, str]]:
     """The nodes that bear the label of the stack's data, as docker lists them."""
-    words = ("--filter", f"node.label={there.stack}={contract.HOME}", "--format", "{{json .}}")
-    return [json.loads(line) for line in there.swarm.look("node", "ls", *words).splitlines()]
+    words = ("--filter", f"node.label={target.stack}={contract.HOME}", "--format", "{{json .}}")
+    return [json.loads(line) for line in target.swarm.query("node", "ls", *words).splitlines()]
 
 
 def _up(node: Mapping[str, str]) -> bool:
     return node["Status"] == "Ready"
 
 
-def _secrets(there: Target) -> list[str]:
+def _secrets(target: Target) -> list[str]:
     try:
-        known = there.swarm.secrets(there.stack)
+        known = target.swarm.secrets(target.stack)
     except Exception:
         # Without a Swarm there are none, and that is told already.
         return []
     return [
-        f"secret {name} is not there - inv secrets.set --env={there.name} --name={name}"
-        for name in there.settings.deploy.secrets
+        f"secret {name} is not there - inv secrets.set --env={target.name} --name={name}"
+        for name in target.settings.deploy.secrets
         if name not in known
     ]
 
 
-def report(there: Target, image: Candidate | None) -> str:
+def report(target: Target, image: Candidate | None) -> str:
     """What was looked at, when nothing is wrong."""
-    rows = [("servers", ", ".join(each.name for each in there.hosts))]
+    rows = [("servers", ", ".join(each.name for each in target.hosts))]
     rows += [("image", str(image) if image else "none is released yet")]
-    rows += [("secrets", ", ".join(there.settings.deploy.secrets))]
+    rows += [("secrets", ", ".join(target.settings.deploy.secrets))]
     return table(rows)

@@ -7,20 +7,20 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from .. import console
-from ..errors import Failed
-from ..orchestrators.swarm.client import Swarm, Watched
+from ..errors import TaskError
+from ..orchestrators.swarm.client import Swarm, TaskWatcher
 from ..orchestrators.swarm.progress import Progress, Snapshot, describe, judge
 
 if TYPE_CHECKING:
     from ..environments.connection import Target
-    from ..environments.lock import Lease
+    from ..environments.lock import Lock
     from ..orchestrators.swarm.stack import Stack
 
 # Seconds between two looks, and while all is well: each look costs the server some work, too.
 POLL, CALM = 0.3, 1.0
 
 
-class Broken(Failed):
+class RolloutError(TaskError):
     """A rollout failed.
 
     Args:
@@ -41,24 +41,24 @@ def snapshot(swarm: Swarm, stack: str, going_back: bool = False) -> Snapshot:
     return Snapshot(frozenset(tasks), updates, going_back, ended)
 
 
-def watch(there: Target, stack: Stack, before: Snapshot, soak: float, lease: Lease) -> None:
+def watch(target: Target, stack: Stack, before: Snapshot, soak: float, lease: Lock) -> None:
     """Wait until every service is new and healthy, and for `soak` seconds stays so.
 
-    Raises Broken as soon as a replica fails or Swarm gives up, or when the time is over.
+    Raises RolloutError as soon as a replica fails or Swarm gives up, or when the time is over.
     """
-    limit = there.settings.deploy.timeout
+    limit = target.settings.deploy.timeout
     began = time.monotonic()
     good_since: float | None = None
-    board = console.Board()
-    services = there.swarm.services(stack.name, stack.content["services"])
-    watched = Watched(there.swarm, services.values(), before.ended)
+    board = console.LiveTable()
+    services = target.swarm.services(stack.name, stack.content["services"])
+    watched = TaskWatcher(target.swarm, services.values(), before.ended)
     found: list[Progress] = []
     while True:
         lease.check()
         if watched.changed():
             # At first they were asked for just now.
             if found:
-                services = there.swarm.services(stack.name, stack.content["services"])
+                services = target.swarm.services(stack.name, stack.content["services"])
             pairs = sorted(services.items())
             found = [judge(name, each, watched.tasks, before) for name, each in pairs]
             board.show([(each.service, str(each)) for each in found])
@@ -70,18 +70,18 @@ def watch(there: Target, stack: Stack, before: Snapshot, soak: float, lease: Lea
             return
         if now - began > limit:
             late = "; ".join(f"{each.service} {each}" for each in found if not each.done)
-            tasks = there.swarm.tasks(services.values(), before.ended)
-            raise Broken(f"not healthy within {limit} s: {late}", _stuck(tasks, before))
+            tasks = target.swarm.tasks(services.values(), before.ended)
+            raise RolloutError(f"not healthy within {limit} s: {late}", _stuck(tasks, before))
         time.sleep(POLL if good_since is None else min(CALM, left))
 
 
 def _broken(found: Iterable[Progress]) -> None:
-    """Raises Broken when a service has failed."""
+    """Raises RolloutError when a service has failed."""
     for each in found:
         if each.failed:
-            raise Broken(f"{each.service}: {describe(each.failed)}", each.failed)
+            raise RolloutError(f"{each.service}: {describe(each.failed)}", each.failed)
         if each.given_up:
-            raise Broken(f"{each.service}: {each.given_up}")
+            raise RolloutError(f"{each.service}: {each.given_up}")
 
 
 def _stuck(tasks: Iterable[Mapping[str, Any]], before: Snapshot) -> Mapping[str, Any] | None:

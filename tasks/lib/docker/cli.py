@@ -35,7 +35,7 @@ def call(ctx: Context, env: Mapping[str, str | None]) -> list[str]:
     return words
 
 
-def told(command: Sequence[str]) -> list[str]:
+def echo(command: Sequence[str]) -> list[str]:
     """A command of docker's, printed if it is to be: see echo.py."""
     words = [str(word) for word in command]
     if words[:2] == [sys.executable, str(ECHO)]:
@@ -50,7 +50,7 @@ class Listener(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print a command, as its log has it."""
-        told(shlex.split(str(record.args[0] if isinstance(record.args, tuple) else "")))
+        echo(shlex.split(str(record.args[0] if isinstance(record.args, tuple) else "")))
 
 
 def _listen() -> None:
@@ -62,4 +62,4 @@ def _listen() -> None:
 
 def begin(command: Sequence[str]) -> subprocess.Popen[bytes]:
     """Start a command of docker's, and go on; only what is wrong is shown."""
-    return subprocess.Popen(told(command), stdout=subprocess.DEVNULL)
+    return subprocess.Popen(echo(command), stdout=subprocess.DEVNULL)

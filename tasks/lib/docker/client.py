@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import process
-from ..errors import REFUSED, Failed
-from .cli import call, told
+from ..errors import ExitCode, TaskError
+from .cli import call, echo
 
 if TYPE_CHECKING:
     from invoke import Context
@@ -78,7 +78,7 @@ def both(command: Sequence[str]) -> list[str]:
 
     Raises python-on-whales' DockerException, its stderr both outputs, when it fails.
     """
-    done = subprocess.run(told(command), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    done = subprocess.run(echo(command), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     if done.returncode:
         raise failure(command, done.returncode, done.stdout)
     return done.stdout.decode(errors="replace").splitlines()
@@ -139,7 +139,7 @@ def build(ctx: Context, wanted: Build, env: Mapping[str, str]) -> None:
     client = DockerClient(client_call=call(ctx, env))
     if len(wanted.platforms) > 1 and _one_at_a_time(client):
         hint = "docker buildx create --use --driver docker-container, then again"
-        raise Failed("this builder makes one platform at a time", hint, REFUSED)
+        raise TaskError("this builder makes one platform at a time", hint, ExitCode.REFUSED)
     named = bool(wanted.tags)
     try:
         client.buildx.build(
@@ -199,7 +199,7 @@ def has(ctx: Context, name: str) -> bool:
 
 
 def pull(ctx: Context, name: str) -> None:
-    """Pull an image. Raises Failed when it cannot."""
+    """Pull an image. Raises TaskError when it cannot."""
     from python_on_whales import DockerClient
     from python_on_whales.exceptions import DockerException
 
@@ -209,7 +209,7 @@ def pull(ctx: Context, name: str) -> None:
     except DockerException as error:
         said = (error.stderr or "it says nothing").strip().splitlines()[-1]
         hint = "lab/engine up makes a stand-in where Docker Hub does not answer"
-        raise Failed(f"docker pull {name}: {said}", hint) from None
+        raise TaskError(f"docker pull {name}: {said}", hint) from None
 
 
 def forget(ctx: Context, host: str) -> None:
@@ -247,5 +247,5 @@ def attach(client: DockerClient, *words: str) -> int:
 
     Returns its exit status. Ctrl-C ends it, and is raised again.
     """
-    command = told([*client.client_config.docker_compose_cmd, *words])
+    command = echo([*client.client_config.docker_compose_cmd, *words])
     return process.wait(subprocess.Popen(command))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..errors import Failed
+from ..errors import TaskError
 from ..orchestrators.swarm.client import Swarm
 from ..project import contract
 
@@ -18,21 +18,21 @@ ADDRESS = "echo \"$SSH_CONNECTION\" | cut -d' ' -f3"
 FOLDER = 'if [ -d "$1" ]; then echo there; else mkdir -p "$1"; fi'
 
 
-def setup(there: Target) -> Iterator[str]:
+def setup(target: Target) -> Iterator[str]:
     """Make an environment's servers ready; yields what was changed, a line each.
 
-    Run again, it changes nothing. Raises Failed for a server that is in another Swarm.
+    Run again, it changes nothing. Raises TaskError for a server that is in another Swarm.
     """
-    yield from _first(there)
-    for index, host in enumerate(there.hosts[1:], 1):
-        yield from _join(there, host, managers=index < wanted_managers(len(there.hosts)))
-    node = there.swarm.info()["Swarm"]["NodeID"]
-    nodes = there.swarm.nodes()
-    if not any(each["Spec"].get("Labels", {}).get(there.stack) == contract.HOME for each in nodes):
-        there.swarm.ask("node", "update", "--label-add", f"{there.stack}={contract.HOME}", node)
-        yield f"{there.first.name}: home of {there.stack}: its proxy, its database"
-    if not there.first.run(FOLDER, there.path):
-        yield f"{there.first.name}: folder {there.path}"
+    yield from _first(target)
+    for index, host in enumerate(target.hosts[1:], 1):
+        yield from _join(target, host, managers=index < wanted_managers(len(target.hosts)))
+    node = target.swarm.info()["Swarm"]["NodeID"]
+    nodes = target.swarm.nodes()
+    if not any(each["Spec"].get("Labels", {}).get(target.stack) == contract.HOME for each in nodes):
+        target.swarm.run("node", "update", "--label-add", f"{target.stack}={contract.HOME}", node)
+        yield f"{target.first.name}: home of {target.stack}: its proxy, its database"
+    if not target.first.run(FOLDER, target.path):
+        yield f"{target.first.name}: folder {target.path}"
 
 
 def wanted_managers(hosts: int) -> int:
@@ -43,37 +43,37 @@ def wanted_managers(hosts: int) -> int:
     return min(5, hosts - 1 + hosts % 2)
 
 
-def _first(there: Target) -> Iterator[str]:
-    if there.swarm.info()["Swarm"]["LocalNodeState"] == "inactive":
-        address = there.first.run(ADDRESS, changes=False).strip()
-        there.swarm.ask("swarm", "init", "--advertise-addr", address)
-        yield f"{there.first.name}: a new Swarm, at {address}"
+def _first(target: Target) -> Iterator[str]:
+    if target.swarm.info()["Swarm"]["LocalNodeState"] == "inactive":
+        address = target.first.run(ADDRESS, changes=False).strip()
+        target.swarm.run("swarm", "init", "--advertise-addr", address)
+        yield f"{target.first.name}: a new Swarm, at {address}"
 
 
-def _join(there: Target, host: Host, managers: bool) -> Iterator[str]:
+def _join(target: Target, host: Host, managers: bool) -> Iterator[str]:
     with host.docker() as env:
-        swarm = Swarm(there.ctx, env)
-        engine, home = swarm.info(), there.swarm.info()["Swarm"]
-        nodes = there.swarm.nodes()
+        swarm = Swarm(target.ctx, env)
+        engine, home = swarm.info(), target.swarm.info()["Swarm"]
+        nodes = target.swarm.nodes()
         if engine["Swarm"]["LocalNodeState"] != "inactive":
             if engine["Swarm"]["NodeID"] in {each["ID"] for each in nodes}:
                 return
             hint = "docker swarm leave there, or take it out of hosts"
-            raise Failed(f"{host.name} is in another Swarm", hint)
+            raise TaskError(f"{host.name} is in another Swarm", hint)
         address = host.run(ADDRESS, changes=False).strip()
-        if _forget(there, nodes, engine["Name"], address):
+        if _forget(target, nodes, engine["Name"], address):
             yield f"{host.name}: had left; its former place is taken away"
         role = "manager" if managers else "worker"
-        token = there.swarm.ask("swarm", "join-token", "--quiet", role).strip()
+        token = target.swarm.run("swarm", "join-token", "--quiet", role).strip()
         try:
-            swarm.ask("swarm", "join", "--token", token, f"{home['NodeAddr']}:2377")
+            swarm.run("swarm", "join", "--token", token, f"{home['NodeAddr']}:2377")
         finally:
             # It was in an argument, which others on this machine may have seen.
-            there.swarm.ask("swarm", "join-token", "--quiet", "--rotate", role)
+            target.swarm.run("swarm", "join-token", "--quiet", "--rotate", role)
     yield f"{host.name}: joined as {role}"
 
 
-def _forget(there: Target, nodes: Iterable[Mapping[str, Any]], name: str, address: str) -> bool:
+def _forget(target: Target, nodes: Iterable[Mapping[str, Any]], name: str, address: str) -> bool:
     """Take away what a server that left the Swarm still is in it: a manager that is missed.
 
     Returns whether there was anything.
@@ -86,8 +86,8 @@ def _forget(there: Target, nodes: Iterable[Mapping[str, Any]], name: str, addres
     ]
     for each in left:
         if each.get("ManagerStatus"):
-            there.swarm.ask("node", "demote", each["ID"])
-        there.swarm.ask("node", "rm", "--force", each["ID"])
+            target.swarm.run("node", "demote", each["ID"])
+        target.swarm.run("node", "rm", "--force", each["ID"])
     return bool(left)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -15,8 +15,8 @@ from ..orchestrators.swarm.client import Swarm
 from ..project.settings import Environment, Settings
 from ..registry.client import Registry, connect
 from ..ssh import host
-from . import dynamic
-from .history import Releases
+from . import dynamic, lock
+from .history import History
 
 if TYPE_CHECKING:
     from invoke import Context
@@ -55,10 +55,22 @@ class Target:
         """The server that keeps lock and releases."""
         return self.hosts[0]
 
+    def locked(self, doing: str) -> AbstractContextManager[lock.Lock]:
+        """Hold the environment's lock while something is done; see lock.locked."""
+        return lock.locked(self.first, self.path, doing)
+
+    def holder(self) -> str:
+        """Who holds the lock and what for; empty when it is free."""
+        return lock.holder(self.first, self.path)
+
+    def unlock(self) -> None:
+        """Remove the lock, whoever holds it."""
+        lock.unlock(self.first, self.path)
+
     @cached_property
-    def releases(self) -> Releases:
+    def releases(self) -> History:
         """What was released before."""
-        return Releases(self.first, self.path)
+        return History(self.first, self.path)
 
     @cached_property
     def places(self) -> dict[str, tuple[str, host.Host]]:
@@ -75,16 +87,16 @@ class Target:
 def reach(
     ctx: Context, settings: Settings, name: str, env: Mapping[str, str] = os.environ
 ) -> Iterator[Target]:
-    """Connect to an environment. Raises Failed, before anything is changed, when that fails."""
+    """Connect to an environment. Raises TaskError, before anything is changed, when that fails."""
     environment = settings.environment(name)
     with ExitStack() as stack:
         with refusing():
-            place = connect(ctx, settings)
+            registry = connect(ctx, settings)
             hosts = stack.enter_context(host.connected(ctx, environment.hosts, env))
-            config = stack.enter_context(login.lent(place.login))
-            there = stack.enter_context(hosts[0].docker())
-        swarm = Swarm(ctx, {**there, **config})
-        made = Target(ctx, settings, name, environment, hosts, swarm, place)
+            config = stack.enter_context(login.lent(registry.login))
+            tunnel = stack.enter_context(hosts[0].docker())
+        swarm = Swarm(ctx, {**tunnel, **config})
+        made = Target(ctx, settings, name, environment, hosts, swarm, registry)
         with refusing():
-            made.environment = dynamic.settled(environment, swarm, made.stack)
+            made.environment = dynamic.assign_ports(environment, swarm, made.stack)
         yield made

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ..errors import REFUSED, Failed
+from ..errors import ExitCode, TaskError
 from ..orchestrators.swarm.client import STACK
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 LONGEST = 24
 
 
-def comes_and_goes(name: str) -> bool:
+def is_dynamic(name: str) -> bool:
     """Whether an environment is one of many of its kind."""
     return "/" in name
 
@@ -34,16 +34,16 @@ def named(kind: str, name: str) -> str:
 def short(name: str) -> str:
     """An environment's name as stacks and folders bear it; a site's own is cut where it is long."""
     label = name.replace("/", "-")
-    if not comes_and_goes(name) or len(label) <= LONGEST:
+    if not is_dynamic(name) or len(label) <= LONGEST:
         return label
     mark = hashlib.sha256(label.encode()).hexdigest()[:6]
     return f"{label[: LONGEST - 7].rstrip('-')}-{mark}"
 
 
-def settled(environment: Environment, swarm: Swarm, stack: str) -> Environment:
+def assign_ports(environment: Environment, swarm: Swarm, stack: str) -> Environment:
     """The environment of a stack: of each list of ports one that is its own, or that is free.
 
-    Raises Failed when other stacks have them all.
+    Raises TaskError when other stacks have them all.
     """
     lists = {key: each for key, each in environment.values.items() if isinstance(each, list)}
     if not lists:
@@ -69,13 +69,13 @@ def choose(key: str, choice: list[int], ports: Mapping[str, set[int]], stack: st
         if port not in taken:
             return port
     hint = f"inv destroy --env={stack.partition('-')[2]}: one that is not needed"
-    raise Failed(f"every port of {key} is taken", hint, REFUSED)
+    raise TaskError(f"every port of {key} is taken", hint, ExitCode.REFUSED)
 
 
 def published(swarm: Swarm) -> dict[str, set[int]]:
     """The ports that the servers' stacks publish."""
     found = defaultdict(set)
-    for service in swarm.inspect("service", swarm.look("service", "ls", "--quiet").split()):
+    for service in swarm.inspect("service", swarm.query("service", "ls", "--quiet").split()):
         stack = service["Spec"]["Labels"].get(STACK, "")
         for port in service["Spec"].get("EndpointSpec", {}).get("Ports", []):
             found[stack].add(port.get("PublishedPort", 0))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from .. import http_client
-from ..deploys.rollout import Broken
+from ..deploys.rollout import RolloutError
 from ..project import contract
 
 # What the app itself answers when it fails, and how often in a row makes that sure.
@@ -24,9 +24,9 @@ def verify(url: str, revision: str, replicas: int = 1, timeout: float = 20) -> N
         revision: what the liveness probe must say.
         replicas: how many there are.
         timeout: seconds that it may take from the first answer that is not the wanted one.
-    Raises Broken with the last answer otherwise.
+    Raises RolloutError with the last answer otherwise.
     """
-    client = http_client.Web()
+    client = http_client.HttpClient()
     good, errors, deadline = 0, 0, 0.0
     while good < max(TIMES * replicas, LEAST):
         said = probe(f"{url}{contract.LIVEZ}", revision, client)
@@ -36,17 +36,17 @@ def verify(url: str, revision: str, replicas: int = 1, timeout: float = 20) -> N
         deadline = deadline or (time.monotonic() + timeout if said else 0)
         errors = errors + 1 if said.endswith(f" answers {ERROR}") else 0
         if errors == SURE or (said and time.monotonic() > deadline):
-            raise Broken(said)
+            raise RolloutError(said)
         if said:
             time.sleep(POLL)
 
 
-def probe(url: str, revision: str = "", client: http_client.Web | None = None) -> str:
+def probe(url: str, revision: str = "", client: http_client.HttpClient | None = None) -> str:
     """What is wrong with the answer of an address; empty when nothing is."""
     from urllib3.exceptions import HTTPError
 
     try:
-        answer = (client or http_client.Web()).send("GET", url)
+        answer = (client or http_client.HttpClient()).send("GET", url)
     except HTTPError as error:
         return f"{url} does not answer: {http_client.cause(error)[:200]}"
     if answer.status >= 400:
@@ -66,7 +66,7 @@ def version(url: str) -> str:
     from urllib3.exceptions import HTTPError
 
     try:
-        answer = http_client.Web().send("GET", f"{url}{contract.LIVEZ}")
+        answer = http_client.HttpClient().send("GET", f"{url}{contract.LIVEZ}")
         return str(answer.json().get("version", ""))
     except (HTTPError, ValueError, AttributeError):
         return ""

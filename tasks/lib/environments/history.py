@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from ..errors import REFUSED, Failed
+from ..errors import ExitCode, TaskError
 from ..orchestrators.swarm import stack
 from . import lock
 
@@ -64,7 +64,7 @@ class Release:
         return self.image.rpartition("@")[2]
 
 
-class Releases:
+class History:
     """The history of one environment.
 
     Args:
@@ -99,14 +99,14 @@ class Releases:
         self._host.run(WRITE, self._path, str(release.number), "release.json", text=text)
 
     def stack(self, release: Release, name: str) -> stack.Stack:
-        """The stack of a release. Raises Failed when it is not there."""
-        from ..ssh.host import CommandFailed
+        """The stack of a release. Raises TaskError when it is not there."""
+        from ..ssh.host import RemoteCommandError
 
         try:
             text = self._host.run(STACK, self._path, str(release.number), changes=False)
-        except CommandFailed:
+        except RemoteCommandError:
             what = f"release {release.number} has no stack on the server"
-            raise Failed(what, "inv releases shows others", REFUSED) from None
+            raise TaskError(what, "inv releases shows others", ExitCode.REFUSED) from None
         return stack.load(name, release.image, text)
 
     def stacks(self) -> list[dict[str, Any]]:
@@ -135,17 +135,17 @@ def new(history: list[Release], image: str, revision: str, force: str) -> Releas
     return Release(number(history), image, revision, lock.owner(), why=force)
 
 
-def back(history: list[Release], goal: Release, force: str) -> Release:
+def new_rollback(history: list[Release], goal: Release, force: str) -> Release:
     """The next release, that goes back to another."""
     why = force or f"to release {goal.number}"
     by = lock.owner()
     return Release(number(history), goal.image, goal.revision, by, kind="rollback", why=why)
 
 
-def before(history: list[Release], wanted: str = "") -> Release:
+def rollback_target(history: list[Release], wanted: str = "") -> Release:
     """The release to go back to: of a number, or the last good one with another image or stack.
 
-    Raises Failed when there is none.
+    Raises TaskError when there is none.
     """
     good = [each for each in history if each.state == GOOD]
     if wanted:
@@ -153,9 +153,13 @@ def before(history: list[Release], wanted: str = "") -> Release:
         if found:
             return found
         known = ", ".join(str(each.number) for each in good) or "none"
-        raise Failed(f"no release {wanted} to go back to", f"there are: {known}", REFUSED)
+        raise TaskError(
+            f"no release {wanted} to go back to", f"there are: {known}", ExitCode.REFUSED
+        )
     if len(good) < 2:
-        raise Failed("there is no release before this one", "inv releases shows all", REFUSED)
+        raise TaskError(
+            "there is no release before this one", "inv releases shows all", ExitCode.REFUSED
+        )
     return _origin(good)
 
 
@@ -168,11 +172,13 @@ def _origin(good: list[Release]) -> Release:
     )  # fmt: skip
     rest = good[index + 1 :]
     if not rest:
-        raise Failed("there is no release before this one", "inv releases shows all", REFUSED)
+        raise TaskError(
+            "there is no release before this one", "inv releases shows all", ExitCode.REFUSED
+        )
     return next((each for each in rest if each.digest != now.digest), rest[0])
 
 
-def across(history: list[Release], target: Release) -> list[str]:
+def irreversible_since(history: list[Release], target: Release) -> list[str]:
     """The migrations made since a release that cannot be reversed."""
     since = [each for each in history if each.number > target.number]
     return list(dict.fromkeys(name for each in since for name in each.final))

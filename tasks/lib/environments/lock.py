@@ -14,12 +14,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from .. import console
-from ..errors import Failed
+from ..errors import ExitCode, TaskError
 
 if TYPE_CHECKING:
     from ..ssh.host import Host
 
-LOCKED = 4
 # What the scripts exit with when somebody else has it.
 GONE = 9
 # Seconds that the lock holds without being renewed, and between two renewals.
@@ -46,11 +45,11 @@ LOOK = 'cat "$1/lock" 2>/dev/null || true'
 BREAK = 'rm -f "$1/lock"'
 
 
-class Lost(Failed):
+class LockLost(TaskError):
     """Somebody else has taken the lock over: what is to be done is theirs to do."""
 
 
-class Lease:
+class Lock:
     """A lock; renewed by a thread from when it was taken until it is left."""
 
     def __init__(self, host: Host, path: str, token: str) -> None:
@@ -59,19 +58,19 @@ class Lease:
         self._thread = threading.Thread(target=self._keep, daemon=True)
 
     def check(self) -> None:
-        """Raises Lost when somebody else is known to have taken the lock over meanwhile."""
+        """Raises LockLost when somebody else is known to have taken the lock over meanwhile."""
         if self._lost:
             what = f"the lock was lost: {self._lost}; all is left as it is"
-            raise Lost(what, "see inv status; then run this again", 3)
+            raise LockLost(what, "see inv status; then run this again", ExitCode.PERSON)
 
     def confirm(self) -> None:
         """The same, after a look: this machine may have slept since the lock was last renewed.
 
-        Raises Failed when the server does not tell.
+        Raises TaskError when the server does not tell.
         """
         try:
             self._renew()
-        except Failed:
+        except TaskError:
             # A connection that broke meanwhile is found to be so by using it, then opened again.
             self._renew()
         self.check()
@@ -79,16 +78,16 @@ class Lease:
     @property
     def lost(self) -> bool:
         """Whether somebody else has taken it over, as far as the server tells."""
-        with suppress(Failed):
+        with suppress(TaskError):
             self._renew()
         return bool(self._lost)
 
     def _renew(self) -> None:
-        from ..ssh.host import CommandFailed
+        from ..ssh.host import RemoteCommandError
 
         try:
             self._host.run(RENEW, self._path, self._token, changes=False)
-        except CommandFailed as error:
+        except RemoteCommandError as error:
             if error.status != GONE:
                 raise
             who = f"{_tell(error.said)}, has it now" if error.said else "somebody else took it"
@@ -98,21 +97,21 @@ class Lease:
         while not self._end.wait(RENEWAL):
             try:
                 self._renew()
-            except Failed as error:
+            except TaskError as error:
                 console.warn(f"the lock cannot be renewed now: {error}")
 
     def keep(self) -> None:
         """Renew it from now on."""
         self._thread.start()
 
-    def __enter__(self) -> Lease:
+    def __enter__(self) -> Lock:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._end.set()
         if self._thread.is_alive():
             self._thread.join(2)
-        with suppress(Failed):
+        with suppress(TaskError):
             self._host.run(LEAVE, self._path, self._token, changes=False)
 
 
@@ -127,24 +126,24 @@ def owner(env: Mapping[str, str] = os.environ) -> str:
 
 
 @contextmanager
-def hold(host: Host, path: str, doing: str) -> Iterator[Lease]:
+def locked(host: Host, path: str, doing: str) -> Iterator[Lock]:
     """Have an environment for oneself.
 
     Args:
         path: the environment's folder on the server.
         doing: what for, told to others who want it.
-    Raises Failed with exit status 4 when somebody else has it; a dead owner's lock is taken over.
+    Raises TaskError with exit status 4 when another holds it; a dead owner's lock is taken over.
     """
-    from ..ssh.host import CommandFailed
+    from ..ssh.host import RemoteCommandError
 
     token = uuid.uuid4().hex
     since = datetime.now(UTC).isoformat(timespec="seconds")
     note = {"by": owner(), "doing": doing, "since": since, "token": token}
     # It is left again even when we are interrupted while the server gives it to us.
-    with Lease(host, path, token) as lease:
+    with Lock(host, path, token) as lease:
         try:
             said = host.run(TAKE, path, str(LEASE), text=json.dumps(note), changes=False)
-        except CommandFailed as error:
+        except RemoteCommandError as error:
             if error.status != GONE:
                 raise
             raise _locked(error.said) from None
@@ -155,9 +154,9 @@ def hold(host: Host, path: str, doing: str) -> Iterator[Lease]:
         yield lease
 
 
-def _locked(note: str) -> Failed:
+def _locked(note: str) -> TaskError:
     hint = f"wait for it; if its owner is dead, the lock ends after {LEASE} s by itself"
-    return Failed(f"locked by {_tell(note)}", hint, LOCKED)
+    return TaskError(f"locked by {_tell(note)}", hint, ExitCode.LOCKED)
 
 
 def _tell(note: str) -> str:
@@ -168,7 +167,7 @@ def _tell(note: str) -> str:
         return "somebody unknown"
 
 
-def look(host: Host, path: str) -> str:
+def holder(host: Host, path: str) -> str:
     """Who has the environment and what for; empty when nobody has."""
     note = host.run(LOOK, path, changes=False).strip()
     return _tell(note) if note else ""

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from .. import console, process
 from ..deploys import predeploy
 from ..docker import cli
-from ..errors import REFUSED, Failed
+from ..errors import ExitCode, TaskError
 from ..orchestrators.swarm import jobs
 from ..project import contract
-from . import history, lock
+from . import history
 
 if TYPE_CHECKING:
     from .connection import Target
@@ -27,21 +27,21 @@ class Lines:
     since: str
 
 
-def logs(there: Target, service: str, wanted: Lines) -> None:
+def logs(target: Target, service: str, wanted: Lines) -> None:
     """Show what the replicas of a service logged, or of all with the app's image, interleaved.
 
-    Raises Failed for a service that is not there.
+    Raises TaskError for a service that is not there.
     """
-    known = there.swarm.services(there.stack)
-    names = [service] if service else _ours(there, list(known))
+    known = target.swarm.services(target.stack)
+    names = [service] if service else _ours(target, list(known))
     if not names or set(names) - set(known):
-        what = f"{there.name} has no service {service!r}" if service else "nothing runs yet"
-        raise Failed(what, f"there are: {', '.join(sorted(known)) or 'none'}", REFUSED)
+        what = f"{target.name} has no service {service!r}" if service else "nothing runs yet"
+        raise TaskError(what, f"there are: {', '.join(sorted(known)) or 'none'}", ExitCode.REFUSED)
     options = ["--follow"] if wanted.follow else []
     options += ["--tail", str(wanted.tail)] + (["--since", wanted.since] if wanted.since else [])
-    call = cli.call(there.ctx, there.swarm.env)
+    call = cli.call(target.ctx, target.swarm.env)
     children = [
-        subprocess.Popen([*call, "service", "logs", *options, f"{there.stack}_{name}"])
+        subprocess.Popen([*call, "service", "logs", *options, f"{target.stack}_{name}"])
         for name in names
     ]
     try:
@@ -50,35 +50,38 @@ def logs(there: Target, service: str, wanted: Lines) -> None:
         for child in children:
             process.end(child)
     if status:
-        _tell_gaps(there, [known[name] for name in names])
+        _tell_gaps(target, [known[name] for name in names])
 
 
-def _tell_gaps(there: Target, services: list[dict[str, Any]]) -> None:
+def _tell_gaps(target: Target, services: list[dict[str, Any]]) -> None:
     """Say of which servers lines are missing, as far as they are away; else it is a failure."""
-    nodes = {each["ID"]: each for each in there.swarm.nodes()}
-    used = {each.get("NodeID") or "" for each in there.swarm.tasks(services)} - {""}
+    nodes = {each["ID"]: each for each in target.swarm.nodes()}
+    used = {each.get("NodeID") or "" for each in target.swarm.tasks(services)} - {""}
     away = sorted(
         nodes[each]["Description"]["Hostname"] if each in nodes else "one that left the Swarm"
         for each in used
         if each not in nodes or nodes[each]["Status"]["State"] != "ready"
     )
     if not away:
-        raise Failed("the logs could not be read", "the lines above say why")
+        raise TaskError("the logs could not be read", "the lines above say why")
     console.warn(f"lines are missing, of servers that are away: {', '.join(away)}")
 
 
-def _ours(there: Target, known: list[str]) -> list[str]:
-    now = history.current(there.releases.read())
-    return there.releases.stack(now, there.stack).ours if now else known
+def _ours(target: Target, known: list[str]) -> list[str]:
+    now = history.current(target.releases.read())
+    return target.releases.stack(now, target.stack).ours if now else known
 
 
-def manage(there: Target, command: list[str]) -> None:
-    """Run a manage.py command as a one-off of the image that runs. Raises Failed when it fails."""
-    now = history.current(there.releases.read())
+def manage(target: Target, command: list[str]) -> None:
+    """Run a manage.py command in a one-off container of the image that runs.
+
+    Raises TaskError when it fails.
+    """
+    now = history.current(target.releases.read())
     if now is None:
-        raise Failed("nothing runs yet", f"inv deploy --env={there.name}", REFUSED)
-    stack = there.releases.stack(now, there.stack)
-    with lock.hold(there.first, there.path, f"runs manage.py {command[0]}") as held:
+        raise TaskError("nothing runs yet", f"inv deploy --env={target.name}", ExitCode.REFUSED)
+    stack = target.releases.stack(now, target.stack)
+    with target.locked(f"runs manage.py {command[0]}") as lock:
         words = [contract.ENTRYPOINT, contract.MANAGE, *command]
         job = stack.job(contract.MANAGE, predeploy.once_reached(stack, words, predeploy.PATIENT))
-        jobs.run(there.swarm, [job], there.settings.deploy.timeout, held)
+        jobs.run(target.swarm, [job], target.settings.deploy.timeout, lock)

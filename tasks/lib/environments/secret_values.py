@@ -8,24 +8,24 @@ import secrets
 import sys
 from typing import TYPE_CHECKING
 
-from ..errors import REFUSED, Failed
+from ..errors import ExitCode, TaskError
 
 if TYPE_CHECKING:
     from ..project.settings import Settings
 
 
 def known(settings: Settings, name: str) -> None:
-    """See that a secret is one of the project's. Raises Failed otherwise."""
+    """See that a secret is one of the project's. Raises TaskError otherwise."""
     if name not in settings.deploy.secrets:
         what = f"no secret is called {name!r}" if name else "which secret?"
         hint = f"known: {', '.join(settings.deploy.secrets)} (deploy.secrets in invoke.yaml)"
-        raise Failed(what, hint, REFUSED)
+        raise TaskError(what, hint, ExitCode.REFUSED)
 
 
 def read(name: str) -> str:
     """A secret's value: the variable of its name, else what is typed unseen, else stdin.
 
-    Raises Failed for an empty one.
+    Raises TaskError for an empty one.
     """
     value = os.environ.get(name, "")
     if not value:
@@ -33,7 +33,7 @@ def read(name: str) -> str:
         value = getpass.getpass(f"{name}: ") if typed else sys.stdin.read().rstrip("\n")
     if not value:
         hint = f"set the variable {name}, or pipe the value in, or add --random"
-        raise Failed(f"{name} is empty", hint, REFUSED)
+        raise TaskError(f"{name} is empty", hint, ExitCode.REFUSED)
     return value
 
 

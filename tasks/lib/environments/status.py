@@ -10,7 +10,7 @@ from ..orchestrators.swarm.progress import Progress, standing
 from ..orchestrators.swarm.stack import RELEASE
 from ..project import contract
 from ..registry.reference import short
-from . import healthcheck, lock
+from . import healthcheck
 from .history import RUNNING, Release
 
 if TYPE_CHECKING:
@@ -41,26 +41,26 @@ def history(releases: Sequence[Release], locked: bool) -> str:
     return table(rows, heads) if rows else "no release yet"
 
 
-def status(there: Target) -> tuple[str, list[str]]:
+def status(target: Target) -> tuple[str, list[str]]:
     """An environment as text, and what is wrong with it, a line each."""
-    services = there.swarm.services(there.stack)
-    tasks = there.swarm.tasks(services.values())
-    nodes = {each["ID"]: each for each in there.swarm.nodes()}
+    services = target.swarm.services(target.stack)
+    tasks = target.swarm.tasks(services.values())
+    nodes = {each["ID"]: each for each in target.swarm.nodes()}
     found = standing(services, tasks)
     rows = [_service(each, services[each.service], tasks, nodes) for each in found]
     wrong = [f"{each.service}: {each}" for each in found if not each.done]
     wrong += [f"node {row[0]}: {row[1]}" for row in map(_node, nodes.values()) if row[1] != "ready"]
-    url = there.environment.url.rstrip("/")
+    url = target.environment.url.rstrip("/")
     said = healthcheck.probe(f"{url}{contract.LIVEZ}")
     wrong += [said] if said else []
-    past = there.releases.read()
-    holder = lock.look(there.first, there.path)
+    past = target.releases.read()
+    holder = target.holder()
     parts = [
         table(rows, ("service", "replicas", "release", "image", "nodes"))
         if rows
         else "no services",
         table([_node(each) for each in nodes.values()], ("node", "state", "role", "engine")),
-        table([(each.name, disk(there, each)) for each in there.hosts], ("server", "disk free")),
+        table([(each.name, disk(target, each)) for each in target.hosts], ("server", "disk free")),
         f"url: {url} " + (said or f"answers, version {healthcheck.version(url)[:12]}"),
         f"lock: {holder or 'free'}",
         history(past[:3], bool(holder)),
@@ -98,7 +98,7 @@ def _node(node: Mapping[str, Any]) -> tuple[str, str, str, str]:
     return known["Hostname"], shown, role, known["Engine"]["EngineVersion"]
 
 
-def disk(there: Target, host: Any) -> str:
+def disk(target: Target, host: Any) -> str:
     """The free space where a server's engine keeps its data."""
     script = "df -Ph /var/lib/docker 2>/dev/null | tail -n 1 || df -Ph / | tail -n 1"
     fields = host.run(script, changes=False).split()

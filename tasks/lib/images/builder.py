@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import console
 from ..docker import client
-from ..errors import REFUSED, Failed, explain
+from ..errors import ExitCode, TaskError, explain
 from ..project.git import slug
 from ..project.settings import ROOT
-from ..registry.reference import BRANCH_LABEL, COMMIT, Reference, as_tag, begins
-from . import login, sbom
+from ..registry.reference import BRANCH_LABEL, COMMIT, Reference, as_tag, is_built_on
+from . import login
 
 if TYPE_CHECKING:
     from invoke import Context
@@ -88,18 +87,20 @@ def dotenv(image: Reference, source: Source) -> str:
     return "".join(f"{key}={value}\n" for key, value in lines.items())
 
 
-def allow(source: Source, options: Options, files: Sequence[str] = ()) -> None:
-    """Say what is special about the source. Raises Failed for what cannot be done.
+def check_source(source: Source, options: Options, files: Sequence[str] = ()) -> None:
+    """Say what is special about the source. Raises TaskError for what cannot be done.
 
     A dirty source is not pushed unasked, and without a push there is no digest to write to files.
     """
     if any(files) and not options.push:
-        raise Failed("an image has no digest before it is pushed", "add --push", REFUSED)
+        raise TaskError(
+            "an image has no digest before it is pushed", "add --push", ExitCode.REFUSED
+        )
     if not source.dirty:
         return
     if options.push and not options.dirty:
         hint = "commit first, or add --allow-dirty (its tag ends in -dirty)"
-        raise Failed("the files differ from the commit: not pushed", hint, REFUSED)
+        raise TaskError("the files differ from the commit: not pushed", hint, ExitCode.REFUSED)
     console.warn(f"the files differ from the commit: the image is tagged {source.revision}")
 
 
@@ -159,9 +160,9 @@ def _push(
 
 def _known(settings: Settings, source: Source, registry: Registry) -> list[str]:
     """The images of the registry whose layers can be taken over."""
-    there = set(registry.tags())
+    existing = set(registry.tags())
     wanted = caches(source, settings.registry.cache)
-    return [str(registry.image.tagged(tag)) for tag in wanted if tag in there]
+    return [str(registry.image.tagged(tag)) for tag in wanted if tag in existing]
 
 
 def _stale(settings: Settings, source: Source, registry: Registry, made: Manifest) -> bool:
@@ -176,7 +177,7 @@ def _stale(settings: Settings, source: Source, registry: Registry, made: Manifes
         [each["rootfs"]["diff_ids"] for each in registry.platforms(manifest)]
         for manifest in (registry.manifest(kept(stages[-1])), made)
     )
-    return not all(any(begins(layers, part) for part in below) for layers in whole)
+    return not all(any(is_built_on(layers, part) for part in below) for layers in whole)
 
 
 def _keep(
@@ -217,17 +218,3 @@ def _wanted(
         cache=options.cache,
         pull=options.pull,
     )
-
-
-def bill(ctx: Context, image: Reference, registry: Registry) -> str:
-    """The bill of materials of an image, which is fetched when the engine does not have it."""
-    with login.logged_in(ctx, registry.login) as env:
-        return sbom.of(image, client.output(ctx, str(image), sbom.LIST, env))
-
-
-def write(files: Mapping[str, str]) -> None:
-    """Write files for later jobs; an empty name is none."""
-    for name, text in files.items():
-        if name:
-            Path(name).parent.mkdir(parents=True, exist_ok=True)
-            Path(name).write_text(text)

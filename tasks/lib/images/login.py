@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from .. import files
 from ..docker import client
-from ..docker.cli import call, told
-from ..errors import Failed
+from ..docker.cli import call, echo
+from ..errors import TaskError
 from ..registry import credentials
 
 if TYPE_CHECKING:
@@ -64,8 +64,8 @@ def lent(login: credentials.Login | None) -> Iterator[dict[str, str]]:
 def sign_in(ctx: Context, login: credentials.Login, env: Mapping[str, str]) -> None:
     """Log docker in; the password goes through stdin."""
     command = [*call(ctx, env), "login", "--password-stdin", "--username", login.user, login.host]
-    done = subprocess.run(told(command), input=login.password, capture_output=True, text=True)
+    done = subprocess.run(echo(command), input=login.password, capture_output=True, text=True)
     if done.returncode:
         said = done.stderr.strip().splitlines() or ["it says nothing"]
         hint = f"correct the login of {login.user} (from {login.origin})"
-        raise Failed(f"docker login {login.host}: {said[-1]}", hint)
+        raise TaskError(f"docker login {login.host}: {said[-1]}", hint)

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from .. import console
-from ..errors import REFUSED, Failed
+from ..errors import ExitCode, TaskError
 from ..project import git
 from ..registry.client import Manifest
 from ..registry.reference import COMMIT, DIGEST, REVISION_LABEL, TAG, short
@@ -41,7 +41,7 @@ def candidate(registry: Registry, manifest: Manifest) -> Candidate:
 def resolve(registry: Registry, ref: str) -> Candidate:
     """The image of a digest, a tag, a commit (also a short one) or a branch.
 
-    Raises Failed when the registry has none for it.
+    Raises TaskError when the registry has none for it.
     """
     return candidate(registry, find(registry, ref))
 
@@ -53,7 +53,7 @@ def find(registry: Registry, ref: str) -> Manifest:
         if found:
             return found
     hint = "build and push it: inv build --push; inv images shows what there is"
-    raise Failed(f"no image for {ref!r} in {registry.image.name}", hint, REFUSED)
+    raise TaskError(f"no image for {ref!r} in {registry.image.name}", hint, ExitCode.REFUSED)
 
 
 def _names(registry: Registry, ref: str) -> list[str]:
@@ -104,8 +104,9 @@ def _mark(what: str, image: Candidate) -> str:
 
 
 def admit(registry: Registry, image: Candidate, reason: str) -> None:
-    """See that an image was tested. Raises Failed otherwise, unless there is a reason to force it.
+    """Check that an image was tested; a reason admits an untested one.
 
+    Raises TaskError for an untested image without a reason.
     The reason goes into the registry, with who gave it and when.
     """
     if tested(registry, image):
@@ -113,7 +114,7 @@ def admit(registry: Registry, image: Candidate, reason: str) -> None:
     digest = image.manifest.digest
     if not reason:
         hint = f'inv test --image={registry.image.at(digest)}, or --force "reason"'
-        raise Failed(f"{image} is not tested", hint, REFUSED)
+        raise TaskError(f"{image} is not tested", hint, ExitCode.REFUSED)
     console.warn(f"{image} is not tested, and forced: {reason}")
     notes = {
         "reason": reason,
@@ -136,21 +137,21 @@ def make_current(
 ) -> list[str]:
     """Let an environment's tag point at a tested image, or at any if there is a reason.
 
-    Returns lines that tell what that changes. Raises Failed when the image is not tested; one that
-    is there already is not looked at, unless there is a reason to record.
+    Returns lines that describe the change. Raises TaskError when the image is not tested; one that
+    is current already is not checked, unless there is a reason to record.
     """
     if not reason and registry.digest(environment) == found.digest:
         return [_nothing(environment, short(found.digest))]
     image = candidate(registry, found)
     admit(registry, image, reason)
-    return story(environment, move(registry, environment, image), image)
+    return describe(environment, move(registry, environment, image), image)
 
 
 def move(registry: Registry, environment: str, image: Candidate) -> Candidate | None:
     """Let an environment's tag point at an image, and ENVIRONMENT-previous at the one before.
 
     Returns what it pointed at; None for nothing. When that was this very image, nothing is done.
-    Raises Failed when somebody else released at the same time, and theirs stands.
+    Raises TaskError when somebody else released at the same time, and theirs stands.
     """
     old = registry.find(environment)
     if old and old.digest == image.manifest.digest:
@@ -161,11 +162,11 @@ def move(registry: Registry, environment: str, image: Candidate) -> Candidate | 
     now = registry.digest(environment)
     if now != image.manifest.digest and not registry.dry:
         what = f"{environment} is {short(now)} now: somebody else released at the same time"
-        raise Failed(what, "inv images shows it; agree, then run this again")
+        raise TaskError(what, "inv images shows it; agree, then run this again")
     return candidate(registry, old) if old else None
 
 
-def story(environment: str, old: Candidate | None, new: Candidate) -> list[str]:
+def describe(environment: str, old: Candidate | None, new: Candidate) -> list[str]:
     """What a release changes: from, to, and the commits in between."""
     if old == new:
         return [_nothing(environment, str(new))]
@@ -175,7 +176,7 @@ def story(environment: str, old: Candidate | None, new: Candidate) -> list[str]:
     try:
         first, last = (each.revision.removesuffix("-dirty") for each in (old, new))
         return lines + [f"  {commit}" for commit in git.between(first, last)]
-    except Failed as error:
+    except TaskError as error:
         return [*lines, f"  the commits in between are not known: {error}"]
 
 

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..docker import client
 from ..registry.reference import Reference
+from . import login
 
 if TYPE_CHECKING:
     from cyclonedx.model.component import Component
+    from invoke import Context
+
+    from ..registry.client import Registry
 
 # Run in the image: a line for each package, of tab-separated kind, name, version and architecture.
 LIST = r"""
@@ -23,7 +28,7 @@ fi
 """
 
 
-def of(image: Reference, listed: str) -> str:
+def cyclonedx(image: Reference, listed: str) -> str:
     """The bill of materials (CycloneDX 1.6, JSON) of what LIST printed in an image."""
     from cyclonedx.model.bom import Bom
     from cyclonedx.model.component import Component, ComponentType
@@ -50,3 +55,9 @@ def _component(kind: str, name: str, version: str, arch: str) -> Component:
     else:
         purl = PackageURL("deb", kind, name, version, {"arch": arch})
     return Component(name=name, version=version, purl=purl, bom_ref=str(purl))
+
+
+def bill_of_materials(ctx: Context, image: Reference, registry: Registry) -> str:
+    """Return the bill of materials of an image, which is pulled if the engine lacks it."""
+    with login.logged_in(ctx, registry.login) as env:
+        return cyclonedx(image, client.output(ctx, str(image), LIST, env))

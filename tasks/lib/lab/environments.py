@@ -29,12 +29,12 @@ def prepare(ctx: Context, settings: Settings, overlay: Path, variables: Mapping[
     facts = msgspec.convert(merge(msgspec.to_builtins(settings), more), Settings)
     there_for_good = [name for name in more["environments"] if not name.endswith(MANY)]
     for name in there_for_good:
-        with connection.reach(ctx, facts, name, {**os.environ, **variables}) as there:
-            for _ in bootstrap.setup(there):
+        with connection.reach(ctx, facts, name, {**os.environ, **variables}) as target:
+            for _ in bootstrap.setup(target):
                 pass
-            known = there.swarm.secrets(there.stack)
+            known = target.swarm.secrets(target.stack)
             for secret in set(facts.deploy.secrets) - set(known):
-                there.swarm.set_secret(there.stack, secret, variables[secret])
+                target.swarm.set_secret(target.stack, secret, variables[secret])
     console.say(f"ready to deploy to: {', '.join(there_for_good)}")
 
 

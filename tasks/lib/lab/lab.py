@@ -17,11 +17,12 @@ import yaml
 from .. import console, process
 from ..app.compose import project_name
 from ..docker import cli, client
-from ..errors import REFUSED, Failed
+from ..errors import ExitCode, TaskError
+from ..files import write_private
 from ..project.settings import ROOT
 from ..registry.client import Registry
 from ..registry.reference import HUB, Reference
-from ..registry.session import Transport
+from ..registry.session import Session
 from . import config_files, environments, state, swarm
 from .state import Plan
 
@@ -48,9 +49,13 @@ class Lab:
 
     def __init__(self, ctx: Context, settings: Settings, name: str) -> None:
         if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name) or len(name) > 30:
-            raise Failed(f"no name for a lab: {name!r}", "use a-z, 0-9 and hyphens", REFUSED)
+            raise TaskError(
+                f"no name for a lab: {name!r}", "use a-z, 0-9 and hyphens", ExitCode.REFUSED
+            )
         if not client.version():
-            raise Failed("no Docker engine answers", "start Docker, or lab/engine up", REFUSED)
+            raise TaskError(
+                "no Docker engine answers", "start Docker, or lab/engine up", ExitCode.REFUSED
+            )
         self.ctx, self.settings, self.name = ctx, settings, name
         self.dry = ctx.config.run.dry
         self.folder = ROOT / ".lab" / name
@@ -63,8 +68,8 @@ class Lab:
         return client.compose(self.ctx, [self.folder / "compose.yaml"], self.project, {})
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Hold the lab while it is changed. Raises Failed when another task holds it."""
+    def locked(self) -> Iterator[None]:
+        """Hold the lab while it is changed. Raises TaskError when another task holds it."""
         if self.dry:
             yield
             return
@@ -75,7 +80,7 @@ class Lab:
             yield
         except BlockingIOError:
             what = f"another task is at work on lab {self.name}"
-            raise Failed(what, "wait until it has ended", REFUSED) from None
+            raise TaskError(what, "wait until it has ended", ExitCode.REFUSED) from None
         finally:
             with suppress(OSError):
                 # Nothing was begun, or nothing is left.
@@ -93,7 +98,7 @@ class Lab:
         begun = time.monotonic()
         plan = self._plan(nodes)
         images = hub_images()
-        self._supply(images)
+        self._ensure_images(images)
         console.step(f"lab {self.name}: starting {len(plan.nodes)} servers and a registry")
         self.client.compose.up(detach=True, remove_orphans=True, quiet=not self.dry)
         if self.dry:
@@ -102,7 +107,7 @@ class Lab:
             self._wait()
             addresses = {node: plan.address(node) for node in plan.nodes}
             swarm.form(self.docker, self.ask, addresses)
-        lines = self._meet(plan)
+        lines = self._write_client_config(plan)
         console.step(f"lab {self.name}: ready after {time.monotonic() - begun:.0f} s")
         return lines
 
@@ -110,10 +115,10 @@ class Lab:
         """The facts of this lab, new ones when there are none, and its Compose file."""
         plan = state.load(self.folder)
         if not 0 <= nodes <= MOST:
-            raise Failed(f"a lab of {nodes} servers", f"1 to {MOST}", REFUSED)
+            raise TaskError(f"a lab of {nodes} servers", f"1 to {MOST}", ExitCode.REFUSED)
         if plan and nodes not in (0, len(plan.nodes)):
             what = f"lab {self.name} has {len(plan.nodes)} servers, not {nodes}"
-            raise Failed(what, f"inv lab.down --name {self.name}, then again", REFUSED)
+            raise TaskError(what, f"inv lab.down --name {self.name}, then again", ExitCode.REFUSED)
         if not plan:
             # What is there without its folder has nobody who knows its keys.
             self._clear()
@@ -125,7 +130,7 @@ class Lab:
         return plan
 
     def _write(self, name: str, content: object) -> None:
-        state.write(self.folder / name, yaml.safe_dump(content, sort_keys=False))
+        write_private(self.folder / name, yaml.safe_dump(content, sort_keys=False))
 
     def _subnet(self) -> str:
         """Addresses that the engine has given to no other network."""
@@ -138,7 +143,7 @@ class Lab:
         finally:
             network.remove()
 
-    def _supply(self, images: list[str]) -> None:
+    def _ensure_images(self, images: list[str]) -> None:
         """Get the images that are not here: pull those of Docker Hub, build the servers'."""
         for image in ["registry:2", *images]:
             if not client.has(self.ctx, image):
@@ -150,7 +155,7 @@ class Lab:
             client.build(self.ctx, wanted, {})
 
     def _wait(self) -> None:
-        """Wait until all are healthy. Raises Failed, after its log, for one that is not."""
+        """Wait until all are healthy. Raises TaskError, after its log, for one that is not."""
         up = partial(self.client.compose.up, detach=True, wait=True, quiet=True)
         if client.attempt(partial(up, wait_timeout=TIMEOUT)) is not None:
             return
@@ -158,7 +163,7 @@ class Lab:
             health = container.state.health
             if health is None or health.status != "healthy":
                 console.say(str(self.client.container.logs(container, tail=20)))
-                raise Failed(f"{container.name} is not healthy: its log is above", "inv lab.up")
+                raise TaskError(f"{container.name} is not healthy: its log is above", "inv lab.up")
 
     @contextmanager
     def _seeding(self, plan: Plan, images: list[str]) -> Iterator[None]:
@@ -168,7 +173,7 @@ class Lab:
             for image in images:
                 source = Reference.parse(image)
                 target = Reference(f"localhost:{plan.mirror}", source.path, source.tag)
-                if not Registry(target, Transport(target.host)).digest(target.tag):
+                if not Registry(target, Session(target.host)).digest(target.tag):
                     self.client.image.tag(image, str(target))
                     pushes[str(target)] = cli.begin(
                         [*self.client.docker_cmd, "push", "--quiet", str(target)]
@@ -176,21 +181,21 @@ class Lab:
             yield
             for name, push in pushes.items():
                 if process.wait(push):
-                    raise Failed(f"docker push {name}: see above", "inv lab.up")
+                    raise TaskError(f"docker push {name}: see above", "inv lab.up")
         finally:
             for name, push in pushes.items():
                 process.end(push)
                 self.client.image.remove(name)
 
-    def _meet(self, plan: Plan) -> str:
+    def _write_client_config(self, plan: Plan) -> str:
         """Write what the tasks and ssh must know of the servers; returns lines for the shell."""
         keys = [self._run(node, "cat", config_files.HOSTKEY) for node in plan.nodes]
         hosts = config_files.known_hosts(plan, keys)
         settings = self.folder / "invoke.yaml"
         name = self.settings.project.name
         self._write(settings.name, config_files.overlay(plan, name, self.environments))
-        state.write(self.folder / "known_hosts", hosts)
-        state.write(self.folder / "key", plan.private)
+        write_private(self.folder / "known_hosts", hosts)
+        write_private(self.folder / "key", plan.private)
         told = config_files.variables(plan, settings, hosts)
         environments.prepare(self.ctx, self.settings, settings, told)
         return config_files.exports(told)
@@ -210,13 +215,13 @@ class Lab:
 
     def down(self) -> bool:
         """Remove everything; returns whether there was anything."""
-        there = self._clear()
+        existed = self._clear()
         if plan := state.load(self.folder):
             client.forget(self.ctx, plan.host)
         if not self.dry:
             for file in self.folder.glob("*"):
                 file.unlink()
-        return there or plan is not None
+        return existed or plan is not None
 
     def _clear(self) -> bool:
         """Remove containers, networks and volumes, with or without a folder that tells of them."""

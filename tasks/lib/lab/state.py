@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass
 from ipaddress import ip_network
 from pathlib import Path
 
+from ..files import write_private
+
 USER = "lab"
 # Ports of the first server that are published here, from 80 on: one for each environment.
 PORTS = 4
@@ -109,12 +111,4 @@ def load(folder: Path) -> Plan | None:
 def save(folder: Path, plan: Plan) -> None:
     """Keep the facts, for nobody else to read."""
     folder.mkdir(0o700, parents=True, exist_ok=True)
-    write(folder / "lab.json", json.dumps(asdict(plan), indent=1))
-
-
-def write(path: Path, text: str) -> None:
-    """Write a file whole or not at all, for nobody else to read."""
-    fresh = path.with_name(f"{path.name}.new")
-    fresh.touch(0o600)
-    fresh.write_text(text, "utf-8")
-    fresh.replace(path)
+    write_private(folder / "lab.json", json.dumps(asdict(plan), indent=1))

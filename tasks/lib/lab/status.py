@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from .. import console
-from ..errors import Failed
+from ..errors import TaskError
 from ..registry.credentials import Login
-from ..registry.session import Transport
+from ..registry.session import Session
 from . import config_files, state, swarm
 from .lab import Lab
 from .state import Plan
@@ -26,10 +26,10 @@ class Report:
 
 
 def look(lab: Lab) -> Report:
-    """Look at everything. Raises Failed when there is no such lab."""
+    """Look at everything. Raises TaskError when there is no such lab."""
     plan = state.load(lab.folder)
     if plan is None:
-        raise Failed(f"there is no lab {lab.name}", "inv lab.up")
+        raise TaskError(f"there is no lab {lab.name}", "inv lab.up")
     members = swarm.members(lab.ask, plan.nodes)
     rows = [_registry(plan), *(_node(lab, plan, node, members) for node in plan.nodes)]
     wrong = [row[0] for row in rows if row[1] != "ok"]
@@ -41,8 +41,8 @@ def look(lab: Lab) -> Report:
 def _registry(plan: Plan) -> Row:
     login = Login(plan.host, state.USER, plan.password, "the lab")
     try:
-        Transport(plan.host, login).ask("GET", "/v2/")
-    except Failed as error:
+        Session(plan.host, login).ask("GET", "/v2/")
+    except TaskError as error:
         return "registry", "wrong", plan.host, str(error)
     return "registry", "ok", plan.host, f"lets {login.user} in"
 

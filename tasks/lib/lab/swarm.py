@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 
-from ..errors import Failed
+from ..errors import TaskError
 
 # With fewer servers than these, one alone manages the Swarm: of two, neither could be missed.
 MANAGERS = 3
@@ -82,6 +82,6 @@ def _until(find: Callable[[], str], what: str) -> str:
     deadline = time.monotonic() + TIMEOUT
     while not (found := find()):
         if time.monotonic() > deadline:
-            raise Failed(f"{what}, after {TIMEOUT} s", "inv lab.down, then inv lab.up")
+            raise TaskError(f"{what}, after {TIMEOUT} s", "inv lab.down, then inv lab.up")
         time.sleep(0.2)
     return found

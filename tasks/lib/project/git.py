@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import REFUSED, Failed
+from ..errors import ExitCode, TaskError
 
 
 @dataclass(frozen=True)
@@ -49,12 +49,12 @@ def read(root: Path = Path(), env: Mapping[str, str] = os.environ) -> Source:
     """The source in a folder: from git, and from CI's variables what a CI runner's clone lacks.
 
     The variables count only when they are about the commit that is there, or when git is silent.
-    Raises Failed when neither git nor the variables know the commit.
+    Raises TaskError when neither git nor the variables know the commit.
     """
     said = env.get("CI_COMMIT_SHA") or env.get("GITHUB_SHA") or ""
     try:
         commit, date = git("log", "-1", "--format=%H %cI", root=root).split()
-    except Failed:
+    except TaskError:
         if not said:
             raise
         branch, tag = _from_ci(env)
@@ -84,38 +84,37 @@ def full(ref: str, root: Path = Path()) -> str:
     """The commit that git takes a name for; empty when it knows none."""
     try:
         return git("rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}", root=root)
-    except Failed:
+    except TaskError:
         return ""
 
 
 def between(old: str, new: str, root: Path = Path()) -> list[str]:
     """The commits from one to another, a line each; those that were taken back begin with "-".
 
-    Raises Failed when git does not have both, as in a shallow clone.
+    Raises TaskError when git does not have both, as in a shallow clone.
     """
     for commit in (old, new):
         if not full(commit, root):
-            raise Failed(f"git does not have {commit[:12]} here", "git fetch --unshallow", REFUSED)
+            raise TaskError(
+                f"git does not have {commit[:12]} here", "git fetch --unshallow", ExitCode.REFUSED
+            )
     marks = "--format=%m %h %s"
     lines = git("log", "--left-right", marks, f"{old}...{new}", root=root)
     signs = {"<": "-", ">": "+"}
     return [signs[line[0]] + line[1:] for line in lines.splitlines()]
 
 
-SHELLS = {b"sh", b"bash", b"dash"}
-
-
 def git(*arguments: str, root: Path = Path()) -> str:
-    """What a git command prints. Raises Failed with git's own words when it fails."""
+    """What a git command prints. Raises TaskError with git's own words when it fails."""
     try:
         done = subprocess.run(
             ["git", *arguments], cwd=root, capture_output=True, text=True, check=True
         )
     except FileNotFoundError:
-        raise Failed("git is not installed", "install git") from None
+        raise TaskError("git is not installed", "install git") from None
     except subprocess.CalledProcessError as error:
         said = error.stderr.strip().splitlines() or ["it says nothing"]
-        raise Failed(f"git {arguments[0]}: {said[-1]}", "run this in a git clone") from None
+        raise TaskError(f"git {arguments[0]}: {said[-1]}", "run this in a git clone") from None
     return done.stdout.strip()
 
 
@@ -123,14 +122,3 @@ def files(root: Path = Path()) -> list[Path]:
     """The files that git tracks, and new ones that it does not ignore, as they are on disk."""
     listed = git("ls-files", "-z", "--cached", "--others", "--exclude-standard", root=root)
     return sorted({root / name for name in listed.split("\0") if name and (root / name).is_file()})
-
-
-def is_shell(path: Path) -> bool:
-    """Whether a file is a shell script: by its name or its first line."""
-    if path.suffix == ".sh":
-        return True
-    if path.suffix:
-        return False
-    with path.open("rb") as file:
-        first = file.readline(64)
-    return first.startswith(b"#!") and first.split()[-1].split(b"/")[-1] in SHELLS

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import process
-from ..errors import Failed
+from ..errors import TaskError
 from .settings import ROOT
 
 if TYPE_CHECKING:
@@ -61,8 +61,8 @@ def compile(ctx: Context, upgrade: bool) -> list[str]:
         before = lock.read_bytes() if lock.exists() else b""
         words = ["pip", "compile", "--universal", "--python-version", "3.11", "--generate-hashes"]
         words += ["--no-emit-index-url", "--no-header", "--quiet", *(["--upgrade"] * upgrade)]
-        there = pins(*OVER[name]) if name in OVER else []
-        words += [f"--no-emit-package={pin.name}" for pin in there]
+        known = pins(*OVER[name]) if name in OVER else []
+        words += [f"--no-emit-package={pin.name}" for pin in known]
         words += [f"requirements/{name}.in", "--output-file", f"requirements/{name}.txt"]
         process.run(ctx, [process.tool("uv"), *words], check=True)
         if lock.read_bytes() != before:
@@ -84,4 +84,6 @@ def install(ctx: Context, name: str, what: str) -> None:
     try:
         process.run(ctx, checked + where, env={"UV_COMPILE_BYTECODE": "1"}, check=True)
     except subprocess.CalledProcessError:
-        raise Failed(f"could not install {what}", "check the network, then run it again") from None
+        raise TaskError(
+            f"could not install {what}", "check the network, then run it again"
+        ) from None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from ..errors import REFUSED, Failed
+from ..errors import ExitCode, TaskError
 
 if TYPE_CHECKING:
     from invoke import Context
@@ -29,7 +29,7 @@ IMAGE = (
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=40)]
 # A name that ends in /* stands for as many environments as are wanted: review/* for review/NAME.
 MANY = "/*"
-Place = Annotated[str, Meta(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*(/\*)?$", max_length=40)]
+EnvironmentName = Annotated[str, Meta(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*(/\*)?$", max_length=40)]
 SITE = re.compile(r"[a-z0-9]+(-+[a-z0-9]+)*")
 HOST = r"^([A-Za-z_][A-Za-z0-9_.-]*@)?[A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]+)?$"
 Variable = Annotated[str, Meta(pattern=r"^[A-Z][A-Z0-9_]*$")]
@@ -115,10 +115,10 @@ class Settings(Section, frozen=True):
     audit: Audit
     registry: Registry
     deploy: Deploy
-    environments: dict[Place, Environment]
+    environments: dict[EnvironmentName, Environment]
 
     def environment(self, name: str) -> Environment:
-        """The environment of a name. Raises Failed, with the nearest name, for an unknown one."""
+        """Return the environment of a name. Raises TaskError, with the nearest name, if unknown."""
         kind, _, site = name.partition("/")
         if name in self.environments and not name.endswith(MANY):
             return self.environments[name]
@@ -129,21 +129,21 @@ class Settings(Section, frozen=True):
             f"did you mean --env={near[0]}?" if near else f"known: {', '.join(self.environments)}"
         )
         what = f"unknown environment {name!r}" if name else "which environment?"
-        raise Failed(what, f"{right} ({FILE} names them)", REFUSED)
+        raise TaskError(what, f"{right} ({FILE} names them)", ExitCode.REFUSED)
 
 
-def read(ctx: Context, missing_ok: bool = False) -> Settings:
+def read_settings(ctx: Context, missing_ok: bool = False) -> Settings:
     """The settings of this run: invoke.yaml under Invoke's own overrides (environment, -f file).
 
     Args:
         missing_ok: go on without a file that -f or INVOKE_RUNTIME_CONFIG names, as Invoke does.
-    Raises Failed, with every problem a line, when a key is unknown or missing or a value is wrong.
+    Raises TaskError, one line a problem, when a key is unknown or missing or a value is wrong.
     """
     files = [Path(path) for path in (_runtime_file(ctx), ROOT / FILE) if path]
     if not missing_ok and not files[0].is_file():
         # Else what was meant for a lab that is gone would be done to the real thing.
         hint = "inv lab.up, if it was a lab's; else correct -f, or unset INVOKE_RUNTIME_CONFIG"
-        raise Failed(f"{files[0]} is not there", hint, REFUSED)
+        raise TaskError(f"{files[0]} is not there", hint, ExitCode.REFUSED)
     tops = dict.fromkeys([*Settings.__struct_fields__, *ctx.config._project, *ctx.config._runtime])
     known = (key for key in tops if key in ctx.config and key not in INVOKE)
     values = {key: _plain(ctx.config[key]) for key in known}
@@ -153,7 +153,7 @@ def read(ctx: Context, missing_ok: bool = False) -> Settings:
         from . import settings_errors
 
         lines = settings_errors.lines(values, Settings, [path for path in files if path.is_file()])
-        raise Failed("\ninv: ".join(lines), code=REFUSED) from None
+        raise TaskError("\ninv: ".join(lines), code=ExitCode.REFUSED) from None
 
 
 def _runtime_file(ctx: Context) -> str | None:

@@ -11,10 +11,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urljoin, urlsplit
 
-from ..errors import Failed
+from ..errors import TaskError
 from . import credentials
 from .reference import Reference
-from .session import Transport
+from .session import Session
 
 if TYPE_CHECKING:
     from invoke import Context
@@ -74,7 +74,7 @@ def connect(ctx: Context, settings: Settings) -> Registry:
     login = credentials.find(image.host)
     run = ctx.config.run
     insecure, ca = settings.registry.insecure, settings.registry.ca
-    return Registry(image, Transport(image.host, login, insecure, ca, run.echo, run.dry))
+    return Registry(image, Session(image.host, login, insecure, ca, run.echo, run.dry))
 
 
 class Registry:
@@ -84,7 +84,7 @@ class Registry:
         wire: how the registry is asked.
     """
 
-    def __init__(self, image: Reference, wire: Transport) -> None:
+    def __init__(self, image: Reference, wire: Session) -> None:
         self.image, self.wire = image, wire
 
     @property
@@ -100,7 +100,7 @@ class Registry:
     # What the registry has.
 
     def check(self) -> None:
-        """Knock: raises Failed when the registry does not answer, or refuses the login."""
+        """Knock: Raises TaskError when the registry does not answer, or refuses the login."""
         self.wire.ask("GET", "/v2/")
 
     def digest(self, name: str) -> str:
@@ -117,14 +117,14 @@ class Registry:
             return None
         found = Manifest(answer.data, answer.headers["Content-Type"].partition(";")[0])
         if ":" in name and found.digest != name:
-            raise Failed(f"{self.image.host} sent other bytes than {name}'s", "try again")
+            raise TaskError(f"{self.image.host} sent other bytes than {name}'s", "try again")
         return found
 
     def manifest(self, name: str) -> Manifest:
-        """The manifest of a tag or digest. Raises Failed when there is none."""
+        """The manifest of a tag or digest. Raises TaskError when there is none."""
         found = self.find(name)
         if found is None:
-            raise Failed(f"{self.image.host} has no {self.image.path} of {name}", "inv images")
+            raise TaskError(f"{self.image.host} has no {self.image.path} of {name}", "inv images")
         return found
 
     def tags(self) -> list[str]:
@@ -142,11 +142,11 @@ class Registry:
         return found
 
     def blob(self, name: str) -> bytes:
-        """The bytes of a digest. Raises Failed when they are not there or are others."""
+        """The bytes of a digest. Raises TaskError when they are not there or are others."""
         answer = self._image("GET", f"blobs/{name}")
         assert answer is not None  # noqa: S101
         if digest(answer.data) != name:
-            raise Failed(f"{self.image.host} sent other bytes than {name}'s", "try again")
+            raise TaskError(f"{self.image.host} sent other bytes than {name}'s", "try again")
         return answer.data
 
     def one(self, manifest: Manifest) -> Manifest:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..errors import Failed
+from ..errors import TaskError
 from .reference import HUB
 
 # GitLab's variables, in this order: the job's own login, and a deploy token's.
@@ -58,14 +58,16 @@ def folder(env: Mapping[str, str] = os.environ) -> Path:
 
 
 def config(path: Path) -> dict[str, Any]:
-    """Docker's configuration in a folder. Raises Failed for one that is no JSON."""
+    """Docker's configuration in a folder. Raises TaskError for one that is no JSON."""
     file = path / "config.json"
     try:
         return dict(json.loads(file.read_text("utf-8")))
     except FileNotFoundError:
         return {}
     except ValueError as error:
-        raise Failed(f"{file}: not valid JSON: {error}", "mend it, or docker login again") from None
+        raise TaskError(
+            f"{file}: not valid JSON: {error}", "mend it, or docker login again"
+        ) from None
 
 
 def _from_docker(host: str, path: Path) -> Login | None:
@@ -93,10 +95,10 @@ def _ask(helper: str, key: str) -> dict[str, str] | None:
     try:
         done = subprocess.run([program, "get"], input=key, capture_output=True, text=True)
     except FileNotFoundError:
-        raise Failed(f"{program} is not installed", "docker's config.json wants it") from None
+        raise TaskError(f"{program} is not installed", "docker's config.json wants it") from None
     if done.returncode == 0:
         return dict(json.loads(done.stdout))
     said = (done.stdout + done.stderr).strip()
     if "not found" in said:
         return None
-    raise Failed(f"{program}: {said}", "log in again, or mend docker's config.json")
+    raise TaskError(f"{program}: {said}", "log in again, or mend docker's config.json")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
-from ..errors import REFUSED, Failed
+from ..errors import ExitCode, TaskError
 
 HUB = "docker.io"
 BRANCH_LABEL = "org.opencontainers.image.ref.name"
@@ -33,10 +33,12 @@ class Reference:
 
     @classmethod
     def parse(cls, text: str) -> Reference:
-        """Read a name as Docker does. Raises Failed for what is none."""
+        """Read a name as Docker does. Raises TaskError for what is none."""
         found = NAME.fullmatch(text)
         if not found:
-            raise Failed(f"no image's name: {text!r}", "HOST/PATH:TAG or HOST/PATH@DIGEST", REFUSED)
+            raise TaskError(
+                f"no image's name: {text!r}", "HOST/PATH:TAG or HOST/PATH@DIGEST", ExitCode.REFUSED
+            )
         host, path = found["host"], found["path"]
         if not host:
             host, path = HUB, path if "/" in path else f"library/{path}"
@@ -70,6 +72,6 @@ def short(digest: str) -> str:
     return digest.removeprefix("sha256:")[:12]
 
 
-def begins(layers: list[str], below: list[str]) -> bool:
+def is_built_on(layers: list[str], below: list[str]) -> bool:
     """Whether an image's layers are those of the one below, with others on top."""
     return len(layers) > len(below) and layers[: len(below)] == below

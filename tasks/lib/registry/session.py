@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit
 
 from .. import console, http_client
-from ..errors import REFUSED, Failed
+from ..errors import ExitCode, TaskError
 from .reference import HUB
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def plain(host: str, insecure: bool, ca: str) -> bool:
         return name == "localhost"
 
 
-class Transport:
+class Session:
     """Asks one registry.
 
     Args:
@@ -64,9 +64,11 @@ class Transport:
         self._authorization: dict[str, str] = {}
 
     @cached_property
-    def _web(self) -> http_client.Web:
+    def _web(self) -> http_client.HttpClient:
         if self.ca and not Path(self.ca).is_file():
-            raise Failed(f"no such file: {self.ca}", "correct registry.ca in invoke.yaml", REFUSED)
+            raise TaskError(
+                f"no such file: {self.ca}", "correct registry.ca in invoke.yaml", ExitCode.REFUSED
+            )
         from urllib3.util import Retry
 
         class Again(Retry):
@@ -81,7 +83,7 @@ class Transport:
             RETRIES, other=0, status_forcelist=(429, 500, 502, 503, 504), backoff_factor=0.5,
             allowed_methods=None, raise_on_status=False,
         )  # fmt: skip
-        return http_client.Web(TIMEOUT, again, self.ca)
+        return http_client.HttpClient(TIMEOUT, again, self.ca)
 
     def ask(
         self,
@@ -93,7 +95,7 @@ class Transport:
     ) -> BaseHTTPResponse | None:
         """Ask, and log in when told to. With missing, None for what is not there.
 
-        Raises Failed, with what to do, for any other answer than a good one.
+        Raises TaskError, with what to do, for any other answer than a good one.
         """
         changes = method not in {"GET", "HEAD"}
         if changes and (self.echo or self.dry):
@@ -123,9 +125,9 @@ class Transport:
             if isinstance(getattr(error, "reason", error), SSLError):
                 what = f"the certificate of {self.host} is not trusted"
                 hint = "name its authority's file: registry.ca in invoke.yaml"
-                raise Failed(what, hint) from None
+                raise TaskError(what, hint) from None
             what = f"the registry {self.host} does not answer ({http_client.cause(error)})"
-            raise Failed(what, "see that it is up and reachable, then run this again") from None
+            raise TaskError(what, "see that it is up and reachable, then run this again") from None
 
     def _authorize(self, answer: BaseHTTPResponse, request: str) -> None:
         """Get ready to answer what a 401 asks for: a name and password, or a token."""
@@ -143,7 +145,7 @@ class Transport:
         """A token of the service that the registry names."""
         realm = asked["realm"]
         if realm.startswith("http:") and self.root.startswith("https:"):
-            raise Failed(f"{self.host} wants the password sent in clear to {realm}")
+            raise TaskError(f"{self.host} wants the password sent in clear to {realm}")
         about = {key: asked[key] for key in ("service", "scope") if key in asked}
         login = self.login
         if login and login.token:
@@ -163,19 +165,21 @@ class Transport:
         said = answer.json()
         return str(said.get("token") or said["access_token"])
 
-    def _refused(self, answer: BaseHTTPResponse, request: str) -> Failed:
+    def _refused(self, answer: BaseHTTPResponse, request: str) -> TaskError:
         """What an answer that is not a good one means, and what to do about it."""
         host, login = self.host, self.login
         if answer.status == 401 and login is None:
             hint = f"docker login {host}, or set CI_REGISTRY={host}, CI_REGISTRY_USER and _PASSWORD"
-            return Failed(f"{host} wants a login", hint)
+            return TaskError(f"{host} wants a login", hint)
         if answer.status in {401, 403} and login:
             what = f"{host} refuses the login of {login.user or 'a token'} (from {login.origin})"
-            return Failed(what, f"correct it, or docker login {host}; it needs pull and push")
+            return TaskError(what, f"correct it, or docker login {host}; it needs pull and push")
         try:
             why = f": {answer.json()['errors'][0]['message']}"
         except (ValueError, LookupError, TypeError):
             why = ""
         hints = {404: "check registry.image in invoke.yaml", 405: "allow deleting in the registry"}
         hint = hints.get(answer.status, "try again, or look at the registry's log")
-        return Failed(f"{host} answers {answer.status} to {request.partition('?')[0]}{why}", hint)
+        return TaskError(
+            f"{host} answers {answer.status} to {request.partition('?')[0]}{why}", hint
+        )

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from .. import console
-from ..errors import Failed
+from ..errors import TaskError
 from .gitlab_tool import TOOL
 
 if TYPE_CHECKING:
@@ -107,7 +107,9 @@ class Runner:
         start = done.stdout.find("[\n")
         if done.returncode or start < 0:
             said = (done.stderr or done.stdout).strip()
-            raise Failed(f"gitlab-ci-local does not take .gitlab-ci.yml:\n{said}", "mend the file")
+            raise TaskError(
+                f"gitlab-ci-local does not take .gitlab-ci.yml:\n{said}", "mend the file"
+            )
         listed: list[dict[str, Any]] = json.loads(done.stdout[start:])
         found = [
             Job(each["name"], each["stage"], each["when"] == "manual", bool(each["allow_failure"]))

@@ -6,7 +6,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 from .. import console, process
-from ..errors import REFUSED, Failed
+from ..errors import ExitCode, TaskError
 from ..project.settings import ROOT
 
 if TYPE_CHECKING:
@@ -20,11 +20,11 @@ TOOL = TOOLS / "node_modules/.bin/gitlab-ci-local"
 def install(ctx: Context) -> None:
     """Install gitlab-ci-local, as it is locked, into a folder of this clone.
 
-    Raises Failed when the machine lacks what it takes.
+    Raises TaskError when the machine lacks what it takes.
     """
     for name, package in {"npm": "Node.js 20 or later", "rsync": "rsync", "git": "git"}.items():
         if not shutil.which(name):
-            raise Failed(f"{name} is not installed", f"install {package}", REFUSED)
+            raise TaskError(f"{name} is not installed", f"install {package}", ExitCode.REFUSED)
     mark = TOOLS / "package-lock.json"
     if TOOL.exists() and mark.read_bytes() == (LOCK / mark.name).read_bytes():
         return
@@ -34,4 +34,4 @@ def install(ctx: Context) -> None:
         shutil.copytree(LOCK, TOOLS)
     words = ["--prefix", str(TOOLS), "--ignore-scripts", "--no-audit", "--no-fund", "--silent"]
     if process.run(ctx, ["npm", "ci", *words]):
-        raise Failed("npm could not install gitlab-ci-local", "see above, then run it again")
+        raise TaskError("npm could not install gitlab-ci-local", "see above, then run it again")

@@ -17,7 +17,7 @@ from .. import console, process
 from ..app import compose
 from ..docker import client
 from ..environments import healthcheck
-from ..errors import Failed
+from ..errors import TaskError
 from ..lab import state
 from ..lab.lab import Lab
 from ..project import git
@@ -25,7 +25,7 @@ from ..project.settings import MANY, ROOT
 from ..registry import credentials
 from ..registry.client import Registry
 from ..registry.reference import Reference
-from ..registry.session import Transport
+from ..registry.session import Session
 from .gitlab_ci_local import BROKEN, STATE, Event, Job, Runner
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Act:
+class PipelineRun:
     """An event's pipeline that was run: of which commit, and its jobs."""
 
     event: Event
@@ -58,7 +58,7 @@ class Act:
 
 
 @dataclass
-class Stage:
+class Workspace:
     """A clean clone and a lab, and what was done there.
 
     Args:
@@ -74,14 +74,14 @@ class Stage:
     variables: Mapping[str, str]
     settings: Mapping[str, Any]
     began: float
-    acts: list[Act] = field(default_factory=list)
+    acts: list[PipelineRun] = field(default_factory=list)
 
-    def play(self, event: Event) -> Act:
+    def play(self, event: Event) -> PipelineRun:
         """Run an event's pipeline on the commit that the clone is at.
 
-        Raises Failed when one of its jobs failed.
+        Raises TaskError when one of its jobs failed.
         """
-        act = Act(event, self.commit, [])
+        act = PipelineRun(event, self.commit, [])
         console.step(f"{event.name} {act.commit[:12]}")
         self.acts.append(act)
         act.jobs = self.runner.run(event)
@@ -89,7 +89,7 @@ class Stage:
             names = ", ".join(job.name for job in act.broken)
             for line in act.broken[0].log[-25:]:
                 console.say(f"    {line}")
-            raise Failed(f"{event.name}: {names} failed", "its last lines are above")
+            raise TaskError(f"{event.name}: {names} failed", "its last lines are above")
         return act
 
     def git(self, *words: str) -> None:
@@ -102,22 +102,24 @@ class Stage:
         """The commit that the clone is at."""
         return "" if self.ctx.config.run.dry else git.git("rev-parse", "HEAD", root=self.clone)
 
-    def verify(self, act: Act, now: Act) -> None:
+    def verify(self, act: PipelineRun, now: PipelineRun) -> None:
         """See that what an act deployed is what another's build made, and that it answers.
 
-        Raises Failed when nothing was deployed, or the image or the answer is another one.
+        Raises TaskError when nothing was deployed, or the image or the answer is another one.
         """
         if not act.deployed and act.jobs:
-            raise Failed(f"{act.event.name}: no job tells what it deployed", "see .gitlab-ci.yml")
+            raise TaskError(
+                f"{act.event.name}: no job tells what it deployed", "see .gitlab-ci.yml"
+            )
         for each in act.deployed:
             url, image = each["DEPLOY_URL"], each["DEPLOY_IMAGE"]
             if image.rpartition("@")[2] != now.digest:
-                raise Failed(f"{url} got {image}, build made {now.digest}", "see the logs")
+                raise TaskError(f"{url} got {image}, build made {now.digest}", "see the logs")
             healthcheck.verify(url, now.commit)
             if act is now:
                 self._released(url, now)
 
-    def _released(self, url: str, act: Act) -> None:
+    def _released(self, url: str, act: PipelineRun) -> None:
         """See that the registry's tag of the environment at an address is an act's digest."""
         places = self.settings["environments"]
         name = next(name for name, each in places.items() if each["url"] == url)
@@ -125,13 +127,15 @@ class Stage:
             return
         image = Reference.parse(self.settings["registry"]["image"])
         login = credentials.find(image.host, self.variables)
-        there = Registry(image, Transport(image.host, login)).digest(name)
-        if there != act.digest:
-            raise Failed(f"{image.tagged(name)} is {there}, build made {act.digest}", "inv images")
+        released = Registry(image, Session(image.host, login)).digest(name)
+        if released != act.digest:
+            raise TaskError(
+                f"{image.tagged(name)} is {released}, build made {act.digest}", "inv images"
+            )
 
 
 @contextmanager
-def staged(ctx: Context, lab: Lab, keep: bool) -> Iterator[Stage]:
+def staged(ctx: Context, lab: Lab, keep: bool) -> Iterator[Workspace]:
     """A clean clone and a lab; both are gone afterwards, unless the lab is kept or was there."""
     began = time.monotonic()
     if git.read(ROOT).dirty:
@@ -142,13 +146,13 @@ def staged(ctx: Context, lab: Lab, keep: bool) -> Iterator[Stage]:
         try:
             variables = _variables(lab.up(0))
             file = variables.get("INVOKE_RUNTIME_CONFIG")
-            facts = yaml.safe_load(Path(file).read_text("utf-8")) if file else {}
+            settings = yaml.safe_load(Path(file).read_text("utf-8")) if file else {}
             runner = Runner(ctx, clone, home)
             main = lab.settings.registry.main
-            stage = Stage(ctx, clone, runner, main, variables, facts, began)
+            stage = Workspace(ctx, clone, runner, main, variables, settings, began)
             _clone(stage, lab.settings.project.source)
-            if facts:
-                runner.give(_given(variables, facts))
+            if settings:
+                runner.give(_given(variables, settings))
             yield stage
         finally:
             image = compose.project_name(lab.settings.project.name, clone, "test")
@@ -164,14 +168,14 @@ def _variables(exports: str) -> dict[str, str]:
     return dict(word.split("=", 1) for word in words)
 
 
-def _given(variables: Mapping[str, str], facts: Mapping[str, Any]) -> dict[str, str]:
+def _given(variables: Mapping[str, str], settings: Mapping[str, Any]) -> dict[str, str]:
     """What the project has as variables in GitLab: nothing that only the servers may know."""
     names = ("CI_REGISTRY", "SSH_", "INVOKE_RUNTIME_CONFIG")
     given = {key: value for key, value in variables.items() if key.startswith(names)}
-    return given | {"CI_REGISTRY_IMAGE": facts["registry"]["image"]}
+    return given | {"CI_REGISTRY_IMAGE": settings["registry"]["image"]}
 
 
-def _clone(stage: Stage, origin: str) -> None:
+def _clone(stage: Workspace, origin: str) -> None:
     """Make the clone, as a runner of GitLab does, and its environment."""
     console.step("a clean clone")
     clone, head = str(stage.clone), f"refs/remotes/origin/{stage.main}"

@@ -14,13 +14,13 @@ from .gitlab_ci_local import BROKEN, PASSED, WARNED
 
 if TYPE_CHECKING:
     from .gitlab_ci_local import Job
-    from .rehearsal import Act, Stage
+    from .rehearsal import PipelineRun, Workspace
 
 HEADS = ("PIPELINE", "JOB", "RESULT", "TIME", "DIGEST", "WHERE")
 COLOURS = {PASSED: 32, WARNED: 33, BROKEN: 31}
 
 
-def report(stage: Stage) -> str:
+def report(stage: Workspace) -> str:
     """The table, as people like to see it in a terminal."""
     rows = [_row(act, job) for act in stage.acts for job in act.jobs]
     if not rows:
@@ -32,7 +32,7 @@ def report(stage: Stage) -> str:
     return f"{shown}\n\n{seconds // 60} min {seconds % 60} s in all"
 
 
-def _row(act: Act, job: Job) -> tuple[str, ...]:
+def _row(act: PipelineRun, job: Job) -> tuple[str, ...]:
     result = job.state or ("by hand" if job.hand else "not run")
     digests = re.findall(r"\S+/\S+@(sha256:[0-9a-f]{64})", "\n".join(job.log))
     return (
@@ -45,7 +45,7 @@ def _row(act: Act, job: Job) -> tuple[str, ...]:
     )
 
 
-def search(stage: Stage) -> list[str]:
+def search(stage: Workspace) -> list[str]:
     """Keep what the jobs wrote, and search it for secrets. Returns what was found, and where."""
     secrets = logs.forms(stage.variables)
     jobs = {

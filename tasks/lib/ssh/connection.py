@@ -10,10 +10,10 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from ..errors import REFUSED, Failed
+from ..errors import ExitCode, TaskError
 
 if TYPE_CHECKING:
-    from paramiko import Channel, PKey, Transport
+    from paramiko import Channel, PKey, Session
 
 # Seconds for a connection, its greeting, and a channel of it.
 CONNECT = 10
@@ -23,7 +23,7 @@ KEEPALIVE = 15
 DEAD = 30
 
 
-class Silent(Failed):
+class HostUnreachable(TaskError):
     """A server does not answer."""
 
 
@@ -54,7 +54,7 @@ def _be_strict(connection: Any, env: Mapping[str, str]) -> None:
     class Refuse(MissingHostKeyPolicy):
         def missing_host_key(self, client: Any, hostname: str, key: PKey) -> NoReturn:
             what = f"the key of {hostname} is not known: {key.get_name()} {key.fingerprint}"
-            raise Failed(what, _known_hint(env), REFUSED)
+            raise TaskError(what, _known_hint(env), ExitCode.REFUSED)
 
     client = connection.client
     client.set_missing_host_key_policy(Refuse())
@@ -75,7 +75,7 @@ def _be_strict(connection: Any, env: Mapping[str, str]) -> None:
             client.load_system_host_keys(str(path))
 
 
-def channel(transport: Transport) -> Channel:
+def channel(transport: Session) -> Channel:
     """A channel of a connection; one that does not answer is ended, for all who wait on it."""
     from paramiko import ChannelException, SSHException
 
@@ -88,7 +88,7 @@ def channel(transport: Transport) -> Channel:
         raise
 
 
-def keep_alive(transport: Transport) -> None:
+def keep_alive(transport: Session) -> None:
     """See now and then that a connection answers."""
     from paramiko import ChannelException, SSHException
 
@@ -123,7 +123,7 @@ def _known_hint(env: Mapping[str, str]) -> str:
 
 
 def _key(env: Mapping[str, str]) -> PKey:
-    """The key of SSH_PRIVATE_KEY: a text, or a file's path. Raises Failed for what is none."""
+    """The key of SSH_PRIVATE_KEY: a text, or a file's path. Raises TaskError for what is none."""
     from paramiko import ECDSAKey, Ed25519Key, PasswordRequiredException, RSAKey, SSHException
 
     text = env["SSH_PRIVATE_KEY"]
@@ -133,23 +133,25 @@ def _key(env: Mapping[str, str]) -> PKey:
         try:
             return kind.from_private_key(StringIO(text.strip() + "\n"))
         except PasswordRequiredException:
-            raise Failed("SSH_PRIVATE_KEY has a passphrase", "use the agent", REFUSED) from None
+            raise TaskError(
+                "SSH_PRIVATE_KEY has a passphrase", "use the agent", ExitCode.REFUSED
+            ) from None
         except (SSHException, ValueError, IndexError):
             continue
     hint = "the whole file of a key in OpenSSH's format, its first and last line too"
-    raise Failed("SSH_PRIVATE_KEY is no private key", hint, REFUSED)
+    raise TaskError("SSH_PRIVATE_KEY is no private key", hint, ExitCode.REFUSED)
 
 
 @contextmanager
 def explained(name: str) -> Iterator[None]:
-    """What goes wrong between here and a server, as Failed."""
+    """What goes wrong between here and a server, as TaskError."""
     import socket
 
     import paramiko
     from paramiko.ssh_exception import NoValidConnectionsError
 
-    def fail(what: str, hint: str, kind: type[Failed] = Failed) -> NoReturn:
-        raise kind(f"{name}: {what}", hint, REFUSED) from None
+    def fail(what: str, hint: str, kind: type[TaskError] = TaskError) -> NoReturn:
+        raise kind(f"{name}: {what}", hint, ExitCode.REFUSED) from None
 
     try:
         yield
@@ -162,22 +164,22 @@ def explained(name: str) -> Iterator[None]:
         fail("no such host", "correct hosts in invoke.yaml")
     except (TimeoutError, NoValidConnectionsError, ConnectionError, EOFError) as error:
         hint = "see that it is up, or take it out of hosts in invoke.yaml"
-        fail(f"no answer over SSH ({_why(error)})", hint, Silent)
+        fail(f"no answer over SSH ({_why(error)})", hint, HostUnreachable)
     except paramiko.SSHException as error:
         fail(*_broken(str(error)))
 
 
-def _broken(said: str) -> tuple[str, str, type[Failed]]:
+def _broken(said: str) -> tuple[str, str, type[TaskError]]:
     """What is wrong, what to do, and the kind of it, from what paramiko says."""
     if "authentication methods" in said:
         hint = "set SSH_PRIVATE_KEY, or add a key to the agent"
-        return "no key to log in with", hint, Failed
+        return "no key to log in with", hint, TaskError
     hint = "see that it is up, or take it out of hosts in invoke.yaml"
     if "Timeout opening channel" in said:
-        return f"no answer over SSH (none within {CONNECT} s)", hint, Silent
+        return f"no answer over SSH (none within {CONNECT} s)", hint, HostUnreachable
     if "banner" in said or "No existing session" in said:
-        return f"no answer over SSH (no greeting within {CONNECT} s)", hint, Silent
-    return f"SSH failed ({said})", "see that it is up, then run this again", Silent
+        return f"no answer over SSH (no greeting within {CONNECT} s)", hint, HostUnreachable
+    return f"SSH failed ({said})", "see that it is up, then run this again", HostUnreachable
 
 
 def _why(error: BaseException) -> str:

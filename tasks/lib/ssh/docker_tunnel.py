@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 CHUNK = 32768
 
 
-class Relay:
+class DockerTunnel:
     """Listens on a private unix socket while in use, and joins each caller to the engine.
 
     On the server it is `docker system dial-stdio` that speaks to the engine, as with docker's own

@@ -12,9 +12,9 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from .. import console
-from ..errors import REFUSED, Failed
+from ..errors import ExitCode, TaskError
 from . import connection
-from .docker_tunnel import Relay
+from .docker_tunnel import DockerTunnel
 
 if TYPE_CHECKING:
     from invoke import Context
@@ -44,10 +44,10 @@ class Host:
         self._connection: Any = None
         # Several threads may find the connection broken, of which one is to open it again.
         self._opening = threading.Lock()
-        self._failed: tuple[float, Failed] | None = None
+        self._failed: tuple[float, TaskError] | None = None
 
     def open(self) -> None:
-        """Connect. Raises Failed, with what to do, when that does not work."""
+        """Connect. Raises TaskError, with what to do, when that does not work."""
         self.close()
         self._connection = connection.connection(self.name, self._env)
         with connection.explained(self.name):
@@ -79,7 +79,7 @@ class Host:
             raise self._failed[1]
         try:
             self.open()
-        except Failed as error:
+        except TaskError as error:
             self._failed = time.monotonic(), error
             raise
 
@@ -90,7 +90,7 @@ class Host:
             arguments: its $1, $2 and so on.
             text: what it reads.
             changes: False for one that only looks: it runs under --dry too, and is not printed.
-        Raises CommandFailed when it exits with another status than 0.
+        Raises RemoteCommandError when it exits with another status than 0.
         """
         run = self._ctx.config.run
         if changes and (run.echo or run.dry):
@@ -109,13 +109,13 @@ class Host:
             if status == CUT:
                 raise EOFError("the connection was cut")
         if status:
-            raise CommandFailed(self.name, status, said or output.strip())
+            raise RemoteCommandError(self.name, status, said or output.strip())
         return output
 
     @contextmanager
     def docker(self) -> Iterator[dict[str, str]]:
         """The variables that let a docker here speak to the engine there, while it lasts."""
-        with Relay(lambda: self.session()) as address:
+        with DockerTunnel(lambda: self.session()) as address:
             # Those are of the engine here; docker 26 would speak TLS on the socket too.
             yield {"DOCKER_HOST": address, "DOCKER_TLS": "", "DOCKER_TLS_VERIFY": ""}
 
@@ -130,7 +130,7 @@ def _send(channel: Channel, text: str) -> None:
             raise
 
 
-class CommandFailed(Failed):
+class RemoteCommandError(TaskError):
     """A command on a server failed.
 
     Args:
@@ -149,8 +149,8 @@ def connected(
 ) -> Iterator[list[Host]]:
     """Connections to servers, all at once. One that does not answer is left out, with a warning.
 
-    Raises Failed, with every problem a line, when the first does not answer, or one of them is not
-    who it was or refuses us.
+    Raises TaskError, one line a problem, when the first does not answer, or when one of them has
+    another host key or refuses the login.
     """
     hosts = [Host(ctx, name, env) for name in names]
     with ExitStack() as stack:
@@ -161,18 +161,18 @@ def connected(
         grave = [
             each
             for number, each in enumerate(problems)
-            if each and (number == 0 or not isinstance(each, connection.Silent))
+            if each and (number == 0 or not isinstance(each, connection.HostUnreachable))
         ]
         if grave:
-            raise Failed("\ninv: ".join(map(str, grave)), code=REFUSED)
+            raise TaskError("\ninv: ".join(map(str, grave)), code=ExitCode.REFUSED)
         for problem in filter(None, problems):
             console.warn(str(problem))
         yield [host for host, problem in zip(hosts, problems, strict=True) if not problem]
 
 
-def _try_open(host: Host) -> Failed | None:
+def _try_open(host: Host) -> TaskError | None:
     try:
         host.open()
-    except Failed as error:
+    except TaskError as error:
         return error
     return None

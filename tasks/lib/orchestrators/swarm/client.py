@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from ... import files
 from ...docker import cli, client
-from ...errors import REFUSED, Failed
+from ...errors import ExitCode, TaskError
 
 if TYPE_CHECKING:
     from invoke import Context
@@ -74,18 +74,18 @@ class Swarm:
     def __init__(self, ctx: Context, env: Mapping[str, str]) -> None:
         self._ctx, self.env = ctx, dict(env)
 
-    def ask(self, *words: str, text: str = "") -> str:
+    def run(self, *words: str, text: str = "") -> str:
         """What a docker command prints."""
         return client.ask(self._ctx, self.env, *words, text=text)
 
-    def look(self, *words: str) -> str:
+    def query(self, *words: str) -> str:
         """What a docker command prints that changes nothing; tried again when it fails."""
-        return again(lambda: self.ask(*words))
+        return again(lambda: self.run(*words))
 
     def inspect(self, kind: str, names: Iterable[str]) -> list[dict[str, Any]]:
         """What docker knows of some things of a kind; of none, nothing."""
         wanted = list(names)
-        return json.loads(self.look("inspect", "--type", kind, *wanted)) if wanted else []
+        return json.loads(self.query("inspect", "--type", kind, *wanted)) if wanted else []
 
     # What is there.
 
@@ -95,7 +95,7 @@ class Swarm:
 
     def _info(self) -> dict[str, Any]:
         words = ("info", "--format", "{{json .}}")
-        found: dict[str, Any] = json.loads(self.ask(*words))
+        found: dict[str, Any] = json.loads(self.run(*words))
         # To docker 26 it is no failure when the engine does not answer.
         if complaints := found.get("ServerErrors"):
             raise client.failure(["docker", *words], 1, "\n".join(complaints).encode())
@@ -103,7 +103,7 @@ class Swarm:
 
     def nodes(self) -> list[dict[str, Any]]:
         """The nodes."""
-        return self.inspect("node", self.look("node", "ls", "--quiet").split())
+        return self.inspect("node", self.query("node", "ls", "--quiet").split())
 
     def services(self, stack: str, names: Iterable[str] = ()) -> dict[str, dict[str, Any]]:
         """The services of a stack, by their names in it.
@@ -114,7 +114,7 @@ class Swarm:
         wanted = [f"{stack}_{name}" for name in names]
         if not wanted:
             only = ("--filter", f"label={STACK}={stack}")
-            wanted = self.look("service", "ls", "--quiet", *only).split()
+            wanted = self.query("service", "ls", "--quiet", *only).split()
         found = self.inspect("service", wanted)
         return {each["Spec"]["Name"].removeprefix(f"{stack}_"): each for each in found}
 
@@ -125,7 +125,7 @@ class Swarm:
             return {}
         # Names are not wanted: docker would ask for each one by itself.
         words = ("service", "ps", "--no-resolve", "--no-trunc", "--format", LISTING)
-        return listing(self.look(*words, *names))
+        return listing(self.query(*words, *names))
 
     def tasks(
         self,
@@ -166,7 +166,7 @@ class Swarm:
     def secrets(self, stack: str) -> dict[str, list[str]]:
         """The versions of each secret of a stack, the newest first."""
         found: dict[str, list[tuple[int, str]]] = defaultdict(list)
-        names = self.look("secret", "ls", "--format", "{{.Name}}").split()
+        names = self.query("secret", "ls", "--format", "{{.Name}}").split()
         for name in names:
             key, _, version = name.removeprefix(f"{stack}_").rpartition("_v")
             if name.startswith(f"{stack}_") and key and version.isdigit():
@@ -177,7 +177,7 @@ class Swarm:
         """Store a secret's next version. Returns what it is called."""
         newest = self.secrets(stack).get(name, [f"{stack}_{name}_v0"])[0]
         made = f"{stack}_{name}_v{int(newest.rpartition('_v')[2]) + 1}"
-        self.ask("secret", "create", "--label", f"{STACK}={stack}", made, "-", text=value)
+        self.run("secret", "create", "--label", f"{STACK}={stack}", made, "-", text=value)
         return made
 
     # What is changed.
@@ -187,10 +187,10 @@ class Swarm:
         again(lambda: self._apply(stack, prune))
 
     def _apply(self, stack: Stack, prune: bool) -> None:
-        known = self.look("config", "ls", "--format", "{{.Name}}") if stack.configs else ""
+        known = self.query("config", "ls", "--format", "{{.Name}}") if stack.configs else ""
         for name, text in stack.configs.items():
             if name not in known.split():
-                self.ask(
+                self.run(
                     "config", "create", "--label", f"{STACK}={stack.name}", name, "-", text=text
                 )
         with files.folder() as folder:
@@ -199,12 +199,12 @@ class Swarm:
             options = ["--resolve-image", "never", "--with-registry-auth", "--detach"]
             options += ["--prune"] if prune else []
             words = ("stack", "deploy", *options, "--compose-file", str(file), stack.name)
-            self.ask(*words)
+            self.run(*words)
 
     def remove_services(self, names: Sequence[str]) -> None:
         """End some services, by their full names."""
         if names:
-            self.ask("service", "rm", *names)
+            self.run("service", "rm", *names)
 
     def forget(self, stack: str, used: Collection[str]) -> None:
         """Delete the stack's secrets and configs that are in no use: neither here nor there.
@@ -213,14 +213,14 @@ class Swarm:
             used: names that are kept; the newest version of every secret is, too.
         """
         only = ("--filter", f"label={STACK}={stack}")
-        configs = self.look("config", "ls", "--format", "{{.Name}}", *only).split()
+        configs = self.query("config", "ls", "--format", "{{.Name}}", *only).split()
         older = [name for versions in self.secrets(stack).values() for name in versions[1:]]
         for kind, names in (("config", configs), ("secret", older)):
             if old := sorted({*names} - {*used}):
-                self.ask(kind, "rm", *old)
+                self.run(kind, "rm", *old)
 
 
-class Watched:
+class TaskWatcher:
     """The tasks of some services, of which docker is asked all that it lists otherwise than before.
 
     Args:
@@ -268,7 +268,9 @@ def again(work: Callable[[], T]) -> T:
 
 
 def manager(info: Mapping[str, Any], host: str) -> None:
-    """See that an engine manages a Swarm. Raises Failed otherwise."""
+    """See that an engine manages a Swarm. Raises TaskError otherwise."""
     if not info.get("Swarm", {}).get("ControlAvailable"):
         state = info.get("Swarm", {}).get("LocalNodeState", "inactive")
-        raise Failed(f"{host} manages no Swarm ({state})", "inv server.setup --env=...", REFUSED)
+        raise TaskError(
+            f"{host} manages no Swarm ({state})", "inv server.setup --env=...", ExitCode.REFUSED
+        )

@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ... import console
-from ...errors import Failed
+from ...errors import TaskError
 from ...project import contract
 from . import stack
-from .client import STACK, Watched, again
+from .client import STACK, TaskWatcher, again
 from .progress import ENDED_BADLY, describe
 
 if TYPE_CHECKING:
-    from ...environments.lock import Lease
+    from ...environments.lock import Lock
     from .client import Swarm
     from .stack import Stack
 
@@ -70,14 +70,14 @@ class Job:
         return not self.quiet or bool(self.failed) or line.startswith(contract.WAITS)
 
 
-def run(swarm: Swarm, stacks: list[Stack], timeout: float, lease: Lease, answer: str = "") -> str:
+def run(swarm: Swarm, stacks: list[Stack], timeout: float, lease: Lock, answer: str = "") -> str:
     """Run jobs at the same time, showing what they print.
 
     Args:
         timeout: seconds that they may take together.
         answer: how the line of the first begins that is returned; only what they wait for is shown
             then, and all the lines of one that fails.
-    Raises Failed when one fails, with its exit code; none is left behind.
+    Raises TaskError when one fails, with its exit code; none is left behind.
     """
     jobs = [Job(each, bool(answer), "" if number else answer) for number, each in enumerate(stacks)]
     name, lost = stacks[0].name, False
@@ -113,7 +113,7 @@ def _of(name: str) -> str:
 
 def _clear(swarm: Swarm, *filters: str) -> None:
     words = [word for each in filters for word in ("--filter", each)]
-    again(lambda: swarm.remove_services(swarm.look("service", "ls", "--quiet", *words).split()))
+    again(lambda: swarm.remove_services(swarm.query("service", "ls", "--quiet", *words).split()))
 
 
 def _wait(
@@ -121,11 +121,11 @@ def _wait(
     services: Mapping[str, Mapping[str, Any]],
     jobs: list[Job],
     timeout: float,
-    lease: Lease,
+    lease: Lock,
 ) -> None:
-    """Wait until all jobs have ended well. Raises Failed otherwise."""
+    """Wait until all jobs have ended well. Raises TaskError otherwise."""
     deadline = time.monotonic() + timeout
-    watched = Watched(swarm, services.values())
+    watched = TaskWatcher(swarm, services.values())
     while True:
         lease.check()
         watched.changed()
@@ -139,7 +139,7 @@ def _wait(
             return
         if time.monotonic() > deadline:
             what = f"{', '.join(late)} did not end within {timeout:.0f} s"
-            raise Failed(f"{what} (deploy.timeout)")
+            raise TaskError(f"{what} (deploy.timeout)")
         time.sleep(POLL)
 
 
@@ -176,7 +176,7 @@ def _fail(jobs: list[Job]) -> None:
     for job in jobs:
         if job.failed:
             why = reason(job.lines)
-            raise Failed(f"{job.name} {job.failed}" + (f": {why}" if why else ""))
+            raise TaskError(f"{job.name} {job.failed}" + (f": {why}" if why else ""))
 
 
 def reason(lines: Sequence[str]) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ...errors import REFUSED, Failed
+from ...errors import ExitCode, TaskError
 from ...registry.reference import DIGEST
 from .stack import Stack
 
@@ -39,13 +39,13 @@ def render(config: Mapping[str, Any], name: str, image: str, secrets: Mapping[st
     Args:
         image: the app's image; it must be given by its digest.
         secrets: for each secret the name of its version in the Swarm.
-    Raises Failed, with every problem a line, for what cannot be deployed.
+    Raises TaskError, with every problem a line, for what cannot be deployed.
     """
     problems = [*_problems(config, secrets)]
     if not DIGEST.fullmatch(image.rpartition("@")[2]):
         problems.append(f"image {image}: a tag may move; give a digest")
     if problems:
-        raise Failed("\ninv: ".join(problems), "mend compose/server.yml", REFUSED)
+        raise TaskError("\ninv: ".join(problems), "mend compose/server.yml", ExitCode.REFUSED)
     configs, known = {}, {}
     for key, each in config.get("configs", {}).items():
         text = Path(each["file"]).read_text("utf-8")
