@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, ClassVar
 from .. import console
 from ..docker import cli, client
 from ..errors import TaskError
+from ..project import contract
 from ..project.settings import ROOT
 from .base import Running, claim
 
@@ -78,7 +79,7 @@ class ComposeBackend:
 
     def _serves(self, port: int) -> bool:
         """Whether this clone's own app is what holds the port."""
-        for container in self._compose("dev").compose.ps(["app"]):
+        for container in self._compose("dev").compose.ps([contract.APP]):
             published = (container.network_settings.ports or {}).values()
             ports = {each["HostPort"] for bound in published for each in bound or []}
             if str(port) in ports:
@@ -118,18 +119,18 @@ class ComposeBackend:
         """Run manage.py in the running app, or in a container for this once."""
         project = self._compose("dev")
         tty = [] if sys.stdin.isatty() else ["-T"]
-        running = any(each.state.running for each in project.compose.ps(["app"]))
+        running = any(each.state.running for each in project.compose.ps([contract.APP]))
         how = ["exec"] if running else ["run", "--rm", "--build"]
-        return client.attach(project, *how, *tty, "app", "python", "manage.py", *words)
+        return client.attach(project, *how, *tty, contract.APP, "python", "manage.py", *words)
 
     def psql(self) -> int:
         """Open psql in the database's container."""
         project = self._compose("dev")
         tty = [] if sys.stdin.isatty() else ["-T"]
-        if not project.compose.ps(["db"]):
+        if not project.compose.ps([contract.DATABASE]):
             raise TaskError("the database is not running", "inv dev --detach")
         psql = 'psql -U "$POSTGRES_USER" "$POSTGRES_DB"'
-        return client.attach(project, "exec", *tty, "db", "sh", "-c", psql)
+        return client.attach(project, "exec", *tty, contract.DATABASE, "sh", "-c", psql)
 
     def test(self, words: list[str], keep: bool = False) -> int:
         """Run Python in the test stage, on PostgreSQL and Redis made for it."""
@@ -137,15 +138,15 @@ class ComposeBackend:
         (ROOT / "reports").mkdir(exist_ok=True)
         tty = [] if sys.stdout.isatty() else ["-T"]
         # The servers start while the image is made.
-        up = ["--progress", "quiet", "up", "--detach", "db", "redis"]
+        up = ["--progress", "quiet", "up", "--detach", contract.DATABASE, contract.REDIS]
         servers = cli.begin([*project.client_config.docker_compose_cmd, *up])
         try:
             if self.make:
                 self.make()
-            elif client.attach(project, "build", "--quiet", "app"):
+            elif client.attach(project, "build", "--quiet", contract.APP):
                 raise TaskError("the image does not build: see above", "mend what it says")
             servers.wait()
-            return client.attach(project, "run", "--rm", *tty, "app", "python", *words)
+            return client.attach(project, "run", "--rm", *tty, contract.APP, "python", *words)
         finally:
             servers.wait()
             if not keep:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from .. import console, process
 from ..errors import TaskError
+from ..project import contract
 from ..project.settings import ROOT
 from .base import Running, claim
 
@@ -61,13 +62,14 @@ class NativeBackend:
             raise
 
     def _ready(self, child: subprocess.Popen[bytes], port: int) -> None:
+        probe = f"http://127.0.0.1:{port}{contract.READYZ}"
         deadline = time.monotonic() + self.settings.dev.timeout
         while time.monotonic() < deadline:
             if child.poll() is not None:
                 console.say(LOG.read_text(errors="replace"))
                 raise TaskError(f"the app exited with {child.returncode}: its log is above")
             try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=2).close()
+                urllib.request.urlopen(probe, timeout=2).close()
                 return
             except (OSError, urllib.error.URLError):
                 time.sleep(0.1)
