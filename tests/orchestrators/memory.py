@@ -200,15 +200,16 @@ class MemoryOrchestrator:
         if self.cluster.down:
             raise TaskError(self.cluster.down)
         found: dict[str, list[str]] = {}
-        for version in reversed(self.cluster.secrets):
+        for version in self.cluster.secrets:
             if version.startswith(f"{self.stack}_"):
                 name = version.removeprefix(f"{self.stack}_").rpartition("_v")[0]
                 found.setdefault(name, []).append(version)
-        return found
+        return {name: sorted(each, key=number, reverse=True) for name, each in found.items()}
 
     def set_secret(self, name: str, value: str) -> str:
         """Store the next version of a secret; return its name."""
-        made = f"{self.stack}_{name}_v{len(self.secrets().get(name, [])) + 1}"
+        newest = self.secrets().get(name, ["_v0"])[0]
+        made = f"{self.stack}_{name}_v{number(newest) + 1}"
         self.cluster.secrets[made] = value
         return made
 
@@ -297,3 +298,8 @@ class MemoryOrchestrator:
             self.cluster.applied.clear()
             for name in self.secrets():
                 self.remove_secret(name)
+
+
+def number(version: str) -> int:
+    """The number of a secret's version."""
+    return int(version.rpartition("_v")[2])

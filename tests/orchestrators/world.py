@@ -156,7 +156,7 @@ class World:
     def take_lock(self) -> None:
         """Another deploy takes the lock over."""
         note = json.dumps({"by": "ann", "doing": "deploys", "since": "now", "token": "x"})
-        self.host.inner.run('cat >"$1"', f"{self.target.path}/lock", text=note)
+        self.host.inner.run('mkdir -p "$1"; cat >"$1/lock"', self.target.path, text=note)
 
     # What is there afterwards.
 

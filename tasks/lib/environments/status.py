@@ -78,6 +78,6 @@ def _node(node: Node) -> tuple[str, str, str, str]:
 
 def disk(host: Host) -> str:
     """Return the free space of the disk with the engine's data."""
-    script = "df -Ph /var/lib/docker 2>/dev/null | tail -n 1 || df -Ph / | tail -n 1"
-    fields = host.run(script, changes=False).split()
+    shown = host.run("df -Ph /var/lib/docker 2>/dev/null || df -Ph /", changes=False)
+    fields = shown.splitlines()[-1].split()
     return f"{fields[3]} of {fields[1]}"

@@ -24,7 +24,7 @@ DISK = 2
 # Seconds that a server may take to be ready again after the managers have elected a leader, or
 # after a lost heartbeat, which comes every 5 s.
 BACK = 20
-FREE = 'df -Pk "$1" 2>/dev/null | tail -n 1 || df -Pk / | tail -n 1'
+FREE = 'df -Pk "$1" 2>/dev/null || df -Pk /'
 
 
 class Preflight:
@@ -59,7 +59,8 @@ class Preflight:
         if host is self._hosts[0]:
             found += outdated("this machine", info["ClientInfo"].get("Version", "0.0"))
             found += self._manager(host.name, info)
-        free = int(host.run(FREE, info["DockerRootDir"], changes=False).split()[3]) / 10**6
+        shown = host.run(FREE, info["DockerRootDir"], changes=False)
+        free = int(shown.splitlines()[-1].split()[3]) / 10**6
         if free < DISK:
             hint = "docker system prune there"
             found.append(f"{host.name}: {free:.1f} GB free, {DISK} needed - {hint}")

@@ -1,0 +1,145 @@
+"""A deployment's ends that no server can be brought to easily: records, backups, tags."""
+
+from __future__ import annotations
+
+import pytest
+
+from tasks.lib.errors import ExitCode, TaskError
+
+
+def fail() -> None:
+    raise TaskError("no answer")
+
+
+def test_a_record_that_cannot_be_written_hides_no_other_failure(world, capfd):
+    world.deploy(world.image())
+
+    def break_host() -> None:
+        world.host.before["run"] = fail
+
+    world.orchestrator.after["evidence"] = break_host
+    with pytest.raises(TaskError, match="automatic rollback also failed"):
+        world.deploy(world.image(exits=True))
+    assert world.records()[0].state == "failed"
+
+
+def test_a_success_that_cannot_be_recorded_is_a_warning(world, capfd):
+    world.deploy(world.image())
+
+    def break_host() -> None:
+        world.host.before["run"] = fail
+
+    world.orchestrator.after["progress"] = lambda: world.orchestrator.after.update(
+        progress=break_host
+    )
+    world.deploy(world.image())
+    assert "warning: not recorded: release 2 succeeded (no answer)" in capfd.readouterr().err
+
+
+def test_what_cannot_be_tidied_is_a_warning(world, capfd):
+    world.orchestrator.before["tidy"] = fail
+    world.deploy(world.image())
+    assert "warning: old releases could not be removed: no answer" in capfd.readouterr().err
+
+
+def test_a_registry_that_refuses_the_tag_wants_a_person(world):
+    image = world.image()
+    inner = world.target.registry.put
+
+    def refuse(tag, manifest):
+        if tag == "prod":
+            raise TaskError("read only")
+        inner(tag, manifest)
+
+    world.target.registry.put = refuse
+    with pytest.raises(TaskError, match="runs, but is not what is released: read only") as caught:
+        world.deploy(image)
+    assert caught.value.code == ExitCode.PERSON
+    assert world.serves() == image.revision
+
+
+def test_a_dynamic_environment_is_not_released(world):
+    world.target.name = "review/x"
+    for name in world.target.settings.deploy.secrets:
+        world.target.orchestrator.set_secret(name, "a value")
+    world.deploy(world.image())
+    assert world.target.registry.digest("review/x") == ""
+
+
+def test_the_undo_of_a_failed_migration_names_the_backup(world):
+    world.deploy(world.image())
+    bad = world.image(exits=True, migrations=("myapp.9001_one",))
+    world.orchestrator.after["rollout"] = lambda: world.orchestrator.before.update(rollout=fail)
+    with pytest.raises(TaskError, match="the database before the migration: backup 2") as caught:
+        world.deploy(bad)
+    assert caught.value.code == ExitCode.PERSON
+
+
+def test_an_external_database_is_migrated_without_a_backup(world, capfd):
+    small = world.configuration("x")["services"]
+    small.pop("db")
+    image = world.image(migrations=("myapp.9001_one!",))
+    name = str(world.target.registry.image.at(image.manifest.digest))
+    world.config = {
+        "services": {key: each | {"image": name} if key != "proxy" else each
+                     for key, each in small.items()}
+    }  # fmt: skip
+    world.deploy(image)
+    shown = capfd.readouterr().err
+    assert "no backup before migrating" in shown and "9001_one! is irreversible" in shown
+    assert world.records()[0].backup == ""
+
+
+def test_what_cannot_be_found_out_after_a_failed_migration_is_a_warning(world, capfd):
+    bad = world.image(migrations=("myapp.9001_one",), broken="myapp.9001_one")
+    jobs = iter([None, None, None, fail])
+
+    def count() -> None:
+        world.orchestrator.before["run_jobs"] = count
+        if action := next(jobs):
+            action()
+
+    world.orchestrator.before["run_jobs"] = count
+    with pytest.raises(TaskError, match="no replica of the app was touched"):
+        world.deploy(bad)
+    assert "cannot find out which migrations were applied: no answer" in capfd.readouterr().err
+    assert world.records()[0].migrations == ["myapp.9001_one"]
+
+
+def test_where_no_good_release_is_recorded_an_undo_wants_a_person(world):
+    world.deploy(world.image())
+    world.orchestrator.after["evidence"] = lambda: world.host.inner.run(
+        'rm "$1"/releases/1/release.json', world.target.path
+    )
+    with pytest.raises(TaskError, match="no successful release is recorded") as caught:
+        world.deploy(world.image(exits=True))
+    assert caught.value.code == ExitCode.PERSON
+
+
+def test_the_dotenv_report_says_where_it_answers_and_what_runs(world):
+    from tasks.lib.deploys.deployment import Deployment
+
+    image = world.image()
+    with world.target.locked("deploys") as lock:
+        made = Deployment.of_image(world.target, world.render(image), image, lock)
+    assert made.dotenv().splitlines() == [
+        f"DEPLOY_URL={world.target.url}",
+        f"DEPLOY_IMAGE={made.stack.image}",
+    ]
+
+
+def test_a_plan_shows_what_a_deploy_would_change(world, capfd):
+    from tasks.lib.deploys.plan import show_plan
+
+    world.deploy(world.image())
+    capfd.readouterr()
+    show_plan(world.target, world.render(world.image()))
+    assert "~ services.app.image" in capfd.readouterr().err
+
+
+def test_old_releases_are_forgotten_with_their_secrets(world):
+    for _ in range(5):
+        world.target.orchestrator.set_secret("SECRET_KEY", "a value")
+        world.deploy(world.image())
+    assert [record.number for record in world.records()] == [5, 4, 3]
+    assert len(world.target.orchestrator.secrets()["SECRET_KEY"]) == 3

@@ -1,0 +1,78 @@
+"""What must hold before a deploy, all of it told at once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tasks.lib.deploys import preflight
+from tasks.lib.errors import ExitCode, TaskError
+
+
+def test_nothing_is_released_yet(world):
+    with pytest.raises(TaskError, match="nothing is released for prod - inv release") as caught:
+        preflight.resolve_image(world.target, "")
+    assert caught.value.code == ExitCode.REFUSED
+
+
+def test_the_released_image_is_deployed_without_a_ref(world):
+    image = world.image()
+    world.deploy(image)
+    assert preflight.resolve_image(world.target, "").revision == image.revision
+
+
+def test_a_dynamic_environment_has_no_released_image(world):
+    world.deploy(world.image())
+    world.target.name = "review/x"
+    with pytest.raises(TaskError, match="nothing is released for review/x"):
+        preflight.resolve_image(world.target, "")
+
+
+def test_all_problems_are_told_at_once(world):
+    world.target.orchestrator.inner.cluster.down = "n1: not a manager"
+    with pytest.raises(TaskError) as caught:
+        preflight.check(world.target, world.image(tested=False))
+    text = str(caught.value)
+    assert "n1: not a manager" in text
+    assert "is not tested" in text
+    assert "secret" not in text
+
+
+def test_a_report_names_what_was_checked(world):
+    assert "none is released yet" in preflight.dry_run(world.target, "")
+
+
+def test_a_missing_secret_of_a_recorded_release_is_named(world):
+    first = world.image()
+    world.deploy(first)
+    world.deploy(world.image())
+    cluster = world.target.orchestrator.inner.cluster
+    cluster.secrets.pop("myapp-prod_SECRET_KEY_v1")
+    world.target.orchestrator.set_secret("SECRET_KEY", "another")
+    cluster.secrets["myapp-prod_SECRET_KEY_v2"] = cluster.secrets.pop("myapp-prod_SECRET_KEY_v1")
+    record = world.records()[1]
+    with pytest.raises(TaskError, match="secret myapp-prod_SECRET_KEY_v1 of release 1 is gone"):
+        preflight.load_stack(world.target, record)
+
+
+def test_servers_that_are_down_hide_what_is_gone_from_them(world):
+    world.deploy(world.image())
+    record = world.records()[0]
+
+    def fail() -> None:
+        raise TaskError("no leader")
+
+    world.orchestrator.before["missing"] = fail
+    world.target.orchestrator.inner.cluster.down = "n1: not a manager"
+    with pytest.raises(TaskError) as caught:
+        preflight.load_stack(world.target, record)
+    assert str(caught.value) == "n1: not a manager"
+
+
+def test_a_record_without_its_stack_is_refused(world):
+    world.deploy(world.image())
+    record = replace(world.records()[0], number=7)
+    with pytest.raises(TaskError, match="release 7 has no stack on the server") as caught:
+        preflight.load_stack(world.target, record)
+    assert caught.value.code == ExitCode.REFUSED

@@ -1,0 +1,165 @@
+"""What people do with an environment that runs: set up, look, read logs, run commands, remove."""
+
+from __future__ import annotations
+
+import io
+import sys
+
+import pytest
+
+from tasks.lib.environments import (
+    bootstrap,
+    dynamic,
+    healthcheck,
+    logs,
+    one_off,
+    secret_values,
+    status,
+    teardown,
+)
+from tasks.lib.environments.logs import LogOptions
+from tasks.lib.errors import ExitCode, TaskError
+from tests.orchestrators.world import Killed
+
+LAST = LogOptions(False, 10, "")
+
+
+def test_set_up_changes_nothing_the_second_time(world):
+    assert list(bootstrap.set_up(world.target)) == [
+        "memory: a new cluster",
+        "memory: folder deploy/prod",
+    ]
+    assert list(bootstrap.set_up(world.target)) == []
+
+
+def test_a_dynamic_environment_gets_its_secrets(world, capfd):
+    world.target.orchestrator.remove_secret("SECRET_KEY")
+    bootstrap.make_ready(world.target)
+    assert "memory: a new cluster" in capfd.readouterr().err
+    assert world.target.orchestrator.secrets().keys() == {"SECRET_KEY", "POSTGRES_PASSWORD"}
+
+
+def test_a_status_shows_services_nodes_lock_and_history(world):
+    image = world.image()
+    world.deploy(image)
+    text, wrong = status.status(world.target)
+    assert wrong == []
+    for part in ("app", "2/2 healthy", "memory", "lock: free", "succeeded", image.revision[:12]):
+        assert part in text
+
+
+def test_a_status_names_what_is_wrong(world):
+    world.deploy(world.image())
+    world.target.orchestrator.inner.cluster.ready.clear()
+    _, wrong = status.status(world.target)
+    assert "app: 0/2 healthy, 1 starting" in wrong
+    assert any("answers 503" in line for line in wrong)
+
+
+def test_a_status_of_nothing(world):
+    text, _ = status.status(world.target)
+    assert "no services" in text and "no release yet" in text
+
+
+def test_a_deploy_that_was_killed_is_shown_as_cut_off(world):
+    world.orchestrator.before["rollout"] = world.kill
+    with pytest.raises(Killed):
+        world.deploy(world.image())
+    world.restart()
+    assert "cut off" in status.history_table(world.records(), locked=False)
+    assert "running" in status.history_table(world.records(), locked=True)
+
+
+def test_logs_are_those_of_the_services_with_the_apps_image(world, capfd):
+    world.deploy(world.image())
+    capfd.readouterr()
+    logs.show(world.target, "", LAST)
+    shown = capfd.readouterr().out
+    assert "worker | the last 10 lines" in shown and "proxy" not in shown
+
+
+def test_logs_of_an_unknown_service_are_refused(world):
+    world.deploy(world.image())
+    with pytest.raises(TaskError, match="prod has no service 'ap' - known: app, beat") as caught:
+        logs.show(world.target, "ap", LAST)
+    assert caught.value.code == ExitCode.REFUSED
+
+
+def test_logs_of_nothing_are_refused(world):
+    with pytest.raises(TaskError, match="nothing runs yet - known: none"):
+        logs.show(world.target, "", LAST)
+
+
+def test_logs_without_a_good_release_are_those_of_all_services(world, capfd):
+    world.deploy(world.image())
+    world.host.run('rm -r "$1/releases"', world.target.path)
+    capfd.readouterr()
+    logs.show(world.target, "", LAST)
+    assert "proxy | the last" in capfd.readouterr().out
+
+
+def test_a_command_runs_on_the_image_that_runs_and_holds_the_lock(world):
+    world.deploy(world.image())
+    holders = []
+    world.orchestrator.before["run_jobs"] = lambda: holders.append(world.target.holder())
+    one_off.manage(world.target, ["migrate"])
+    assert "runs manage.py migrate" in holders[0]
+
+
+def test_a_command_before_the_first_deploy_is_refused(world):
+    with pytest.raises(TaskError, match="nothing runs yet - inv deploy --env=prod"):
+        one_off.manage(world.target, ["migrate"])
+
+
+def test_what_is_removed_is_gone_but_for_its_secrets(world):
+    world.deploy(world.image())
+    teardown.remove(world.target, volumes=False)
+    assert world.serves() == "nothing"
+    assert world.records() == []
+    assert world.target.orchestrator.secrets()
+    teardown.remove(world.target, volumes=True)
+    assert world.target.orchestrator.secrets() == {}
+
+
+def test_ports_are_chosen_among_those_that_no_other_stack_has(world):
+    world.deploy(world.image())
+    review = world.target.settings.environment("review/x")
+    made = dynamic.assign_ports(review, world.target.orchestrator, "myapp-review-x")
+    assert made.values["HTTP_PORT"] in review.values["HTTP_PORT"]
+    assert made.url == f"http://review.example.com:{made.values['HTTP_PORT']}"
+    prod = world.target.environment
+    assert dynamic.assign_ports(prod, world.target.orchestrator, "myapp-prod") is prod
+
+
+def test_an_answer_without_a_version_is_told(world):
+    page = f"{world.target.url}/"
+    world.deploy(world.image())
+    assert healthcheck.probe(page, "abc") == f"{page} answers 200, but without a version"
+    assert "does not answer" in healthcheck.probe("http://127.0.0.1:1")
+    assert healthcheck.version("http://127.0.0.1:1") == ""
+
+
+def test_a_secret_is_one_of_the_projects(world):
+    secret_values.known(world.target.settings, "SECRET_KEY")
+    for name in ("", "OTHER"):
+        with pytest.raises(TaskError, match="known: SECRET_KEY"):
+            secret_values.known(world.target.settings, name)
+
+
+def test_a_secrets_value_is_its_variable_or_what_is_piped_in(monkeypatch):
+    monkeypatch.setenv("TOKEN", "from the variable")
+    assert secret_values.read("TOKEN") == "from the variable"
+    monkeypatch.delenv("TOKEN")
+    monkeypatch.setattr(sys, "stdin", io.StringIO("piped in\n"))
+    assert secret_values.read("TOKEN") == "piped in"
+    monkeypatch.setattr(sys, "stdin", io.StringIO(""))
+    with pytest.raises(TaskError, match="TOKEN is empty"):
+        secret_values.read("TOKEN")
+    assert secret_values.random() != secret_values.random()
+
+
+def test_a_truncated_record_is_left_out(world):
+    world.deploy(world.image())
+    world.deploy(world.image())
+    world.host.run('echo "{" >"$1/releases/2/release.json"', world.target.path)
+    assert [record.number for record in world.records()] == [1]
