@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from tasks.lib import source
 from tasks.lib.errors import Failed
-
-
-def git(root: Path, *words: str) -> str:
-    who = ["-c", "user.name=t", "-c", "user.email=t@example.com"]
-    command = ["git", *who, *words]
-    return subprocess.run(
-        command, cwd=root, capture_output=True, text=True, check=True
-    ).stdout.strip()
+from tests.testbed.commands import git
 
 
 @pytest.fixture

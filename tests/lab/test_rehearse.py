@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
@@ -17,8 +16,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from .conftest import new_name, variables
-from .support import Run, Site, git
+from tests.testbed.commands import environment, git
+from tests.testbed.labs import new_name, variables
+from tests.testbed.runs import Run
+from tests.testbed.sites import Site
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 BROKEN_TEST = """
@@ -32,6 +33,7 @@ class Broken(SimpleTestCase):
 BROKEN_MIGRATION = """
 from django.db import migrations
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
+
 
 
 def work(apps: object, schema_editor: BaseDatabaseSchemaEditor) -> None:
@@ -54,9 +56,7 @@ class Rehearsals:
 
     def inv(self, *words: str, **env: str) -> Run:
         """Run a task in the clone, to its end."""
-        foreign = ("INVOKE_", "CI_", "SSH_", "GITHUB_")
-        clean = {k: v for k, v in os.environ.items() if k != "CI" and not k.startswith(foreign)}
-        return Run(["./inv", *words], self.root, {**clean, **env}).wait(900)
+        return Run(["./inv", *words], self.root, environment(**env)).wait(900)
 
     def play(self, event: str) -> Run:
         """Rehearse one event."""
