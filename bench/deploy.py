@@ -104,8 +104,7 @@ class Deploying:
         failed = [sum(k6.failed for k6 in side) for side in sides]
         asked = [sum(k6.total for k6 in side) for side in sides]
         what = f"requests that failed during {LOADED} deploys, 8 clients of k6 / the old way"
-        note = f"of {asked[0]} / {asked[1]}"
-        return Row(what, failed[0], failed[1], 0, unit="", alone=True, note=note)
+        return Row(what, *failed, 0, unit="", alone=True, note=f"of {asked[0]} / {asked[1]}")
 
     def quiet(self) -> list[Row]:
         """Times of a deploy while few ask."""

@@ -11,15 +11,8 @@ from tests.testbed.runs import Run
 from tests.testbed.scratch import Scratch
 
 LISTS, SUITES = 15, 3
-BARE = '''from invoke import task
-
-
-@task
-def hello(ctx):
-    """Say hello."""
-'''
+BARE = 'from invoke import task\n\n\n@task\ndef hello(ctx):\n    """Say hello."""\n'
 PACKAGE = "myapp"
-SETTINGS = f"{PACKAGE}.settings.test"
 
 
 def startup(scratch: Scratch) -> list[Row]:
@@ -27,11 +20,10 @@ def startup(scratch: Scratch) -> list[Row]:
     bare = scratch.folder / "bare"
     bare.mkdir()
     (bare / "tasks.py").write_text(BARE)
-    ours = partial(scratch.seconds, "./inv", "--list")
-    theirs = partial(scratch.seconds, scratch.bin / "invoke", "--list", cwd=bare)
-    return [
-        Row("`./inv --list` / `invoke --list` of one task", *alternate(ours, theirs, LISTS), 1.3)
-    ]
+    inv = partial(scratch.seconds, "./inv", "--list")
+    invoke = partial(scratch.seconds, scratch.bin / "invoke", "--list", cwd=bare)
+    what = "`./inv --list` / `invoke --list` of one task"
+    return [Row(what, *alternate(inv, invoke, LISTS), 1.3)]
 
 
 def suite(scratch: Scratch) -> list[Row]:
@@ -40,8 +32,8 @@ def suite(scratch: Scratch) -> list[Row]:
     report = ElementTree.parse(scratch.root / "reports/app.xml")
     # Its own number counts subtests, too.
     mine = len({(each.get("classname"), each.get("name")) for each in report.iter("testcase")})
-    others = re.search(r"^Ran (\d+) tests?", django(scratch).text, re.MULTILINE)
-    if not others or mine != int(others[1]):
+    others = re.findall(r"^Ran (\d+) tests?", django(scratch).text, re.MULTILINE)
+    if [str(mine)] != others:
         raise RuntimeError(f"inv test runs {mine} tests and manage.py test {others}")
     taken = alternate(partial(ours, scratch), partial(theirs, scratch), SUITES, warm=False)
     what = "`./inv test` of the app, on the host / `coverage run manage.py test`"
@@ -69,5 +61,6 @@ def django(scratch: Scratch) -> Run:
 
 def coverage(scratch: Scratch, *words: str) -> Run:
     """A command of coverage."""
-    env = {"DJANGO_SETTINGS_MODULE": SETTINGS, "COVERAGE_FILE": f"{scratch.folder}/coverage"}
+    settings, file = f"{PACKAGE}.settings.test", f"{scratch.folder}/coverage"
+    env = {"DJANGO_SETTINGS_MODULE": settings, "COVERAGE_FILE": file}
     return scratch.run(scratch.bin / "python", "-m", "coverage", *words, **env)

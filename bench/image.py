@@ -21,7 +21,8 @@ def measure(scratch: Scratch) -> list[Row]:
     builds = Builds(scratch)
     cold = alternate(*(partial(builds.cold, side) for side in SIDES), COLD, warm=False)
     warm = alternate(*(partial(builds.changed, side) for side in SIDES), WARM, warm=False)
-    sizes = [builds.size(side) for side in SIDES]
+    size = ("image", "inspect", "--format={{.Size}}")
+    sizes = [int(docker(*size, builds.last[side])) / 1e6 for side in SIDES]
     return [
         Row("image, rebuilt after a one-line change / the old setup", *warm, 1 / 20, faster=True),
         Row("image, from nothing (no layer, empty pip and apt caches) / the old setup", *cold, 1),
@@ -50,10 +51,6 @@ class Builds:
         """Seconds of a build after one more line in the code."""
         self.scratch.change()
         return self._build(side)
-
-    def size(self, side: str) -> float:
-        """Megabytes of the side's last image."""
-        return int(docker("image", "inspect", "--format={{.Size}}", self.last[side])) / 1e6
 
     def _build(self, side: str, *words: str) -> float:
         tag = self.last[side] = f"{self.scratch.mark}:{next(self.scratch.numbers)}"

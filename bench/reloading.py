@@ -43,10 +43,9 @@ def on(engine: str, scratch: Scratch) -> list[Row]:
         taken = {name: served(scratch, port, name, edit) for name, edit in edits.items()}
     finally:
         scratch.run("./inv", "down", here, "--volumes", "--yes")
-    note = f"the slowest of {ROUNDS}; median"
     return [
         Row(f"a change of {name.rpartition('/')[2]} is served, `inv dev {here}`", max(each),
-            limit=LIMIT, note=f"{note} {median(each):.2g} s")
+            limit=LIMIT, note=f"the slowest of {ROUNDS}; median {median(each):.2g} s")
         for name, each in taken.items()
     ]  # fmt: skip
 

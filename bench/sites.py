@@ -75,9 +75,8 @@ class Theirs:
         values |= {key: self.env[key] for key in ("SECRET_KEY", "POSTGRES_PASSWORD")}
         file = self.scratch.folder / "naive.env"
         file.write_text("".join(f"{key}={value}\n" for key, value in values.items()))
-        user, password, host = (
-            shlex.quote(self.env[f"CI_REGISTRY{end}"]) for end in ("_USER", "_PASSWORD", "")
-        )
+        names = (f"CI_REGISTRY{end}" for end in ("_USER", "_PASSWORD", ""))
+        user, password, host = (shlex.quote(self.env[name]) for name in names)
         login = f"echo {password} | docker login --username {user} --password-stdin {host}"
         stack = "docker stack deploy --with-registry-auth --prune --compose-file naive.stack.yml"
         here = "deploy@127.0.0.1"

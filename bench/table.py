@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from platform import python_version
 from statistics import median
 
 README, RESULTS = (Path(__file__).with_name(name) for name in ("README.md", "results.json"))
@@ -94,8 +94,7 @@ def keep(part: str, rows: list[Row], parts: list[str]) -> None:
 
     The other parts' figures stay, with their own date and machine, in the order of the parts.
     """
-    today, cores = datetime.now(UTC).strftime("%Y-%m-%d"), os.cpu_count()
-    when = f"{today}, {cores} cores, Python {platform.python_version()}"
+    when = f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, Python {python_version()}"
     kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     kept[part] = {"when": when, "rows": [asdict(row) for row in rows]}
     kept = {name: kept[name] for name in parts if name in kept}
