@@ -23,7 +23,7 @@ def must(*words: str, root: Path = ROOT, env: Exports | None = None) -> str:
 def variables(text: str) -> Exports:
     """What the lines for the shell set."""
     words = shlex.split(text)
-    assert set(words[::2]) <= {"export"}
+    assert set(words[::2]) == {"export"}
     return dict(word.split("=", 1) for word in words[1::2])
 
 
@@ -34,7 +34,7 @@ def new_name() -> str:
 
 @contextmanager
 def started(
-    folder: Path, name: str = "", nodes: int = 3, root: Path = ROOT, keep: bool = False
+    folder: Path, name: str = "", nodes: int = 0, root: Path = ROOT, keep: bool = False
 ) -> Iterator[Exports]:
     """Start a lab; yields the variables with which tasks work with it, and removes it at the end.
 
@@ -43,14 +43,14 @@ def started(
     Args:
         folder: for what docker remembers of the login to its registry, and for the variables.
         name: its name.
-        nodes: how many servers it has.
+        nodes: how many servers it has; 0 for as many as it has, or as lab.up makes.
         root: the clone whose lab it is.
         keep: it is there, or is to stay.
     """
     name = name or new_name()
     folder.mkdir(parents=True, exist_ok=True)
     exports = folder / "exports"
-    words = ["./inv", "lab.up", f"--name={name}", f"--nodes={nodes}"]
+    words = ["./inv", "lab.up", f"--name={name}", *([f"--nodes={nodes}"] if nodes else [])]
     try:
         # What it prints meanwhile is no line for the shell.
         Run(["sh", "-c", f"exec {shlex.join(words)} >{exports}"], root, environment()).succeed(600)
