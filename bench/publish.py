@@ -78,14 +78,13 @@ class Publishing:
         commit, env, name = self.scratch.change(), self.engines[side].env, f"{self.image}:naive"
         if side == "theirs":
             build = ["build", "--file=bench/naive.Dockerfile", f"--tag={name}", "."]
-            return self.docker(env, build, ["push", name])
+            return self._docker(env, build, ["push", name])
         taken = self.scratch.seconds("./inv", "build", "--push", **env, **self.env)
         mark_tested(self.registry, commit)
         self.tested.append(commit)
         return taken
 
-    def docker(self, env: dict[str, str], *steps: list[str]) -> float:
-        """Seconds of some docker commands."""
+    def _docker(self, env: dict[str, str], *steps: list[str]) -> float:
         return sum(self.scratch.seconds("docker", *words, **env) for words in steps)
 
     def layers(self, tag: str) -> dict[str, int]:
@@ -117,7 +116,7 @@ class Publishing:
         self.tested.insert(0, self.tested.pop())
         built, wanted = (f"{self.image}:{tag}" for tag in (self.tested[-1], "naive"))
         steps = (["pull", built], ["tag", built, wanted], ["push", wanted])
-        taken = self.docker(runner.env, *steps)
+        taken = self._docker(runner.env, *steps)
         runner.docker("rmi", built, wanted)
         return taken
 

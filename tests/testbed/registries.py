@@ -46,16 +46,20 @@ class Server:
 
     @property
     def host(self) -> str:
+        """Its address, as an image's name has it."""
         return f"127.0.0.1:{self.port}"
 
     def stop(self) -> None:
+        """Stop it; its images stay."""
         docker("stop", "--time", "0", self.container)
 
     def start(self) -> None:
+        """Start it again."""
         docker("start", self.container)
         until(self.answers)
 
     def answers(self) -> bool:
+        """Whether it answers."""
         with socket.socket() as probe:
             probe.settimeout(1)
             if probe.connect_ex(("127.0.0.1", self.port)):

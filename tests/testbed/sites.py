@@ -7,7 +7,6 @@ import shlex
 import urllib.error
 import urllib.request
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from tests.testbed import clones
 from tests.testbed.commands import docker, environment, git, until
 from tests.testbed.load import Load
 from tests.testbed.registries import client, mark_tested
+from tests.testbed.replicas import Replica
 from tests.testbed.runs import Run
 
 Exports = dict[str, str]
@@ -34,39 +34,6 @@ def slow(request):
 
 urlpatterns.insert(0, path("slow", slow))
 """
-
-
-@dataclass(frozen=True)
-class Replica:
-    """A service's container, as docker inspects it."""
-
-    facts: dict[str, Any]
-
-    @property
-    def env(self) -> dict[str, str]:
-        """Its variables."""
-        return dict(line.split("=", 1) for line in self.facts["Config"]["Env"])
-
-    @property
-    def began(self) -> float:
-        """When it started."""
-        return moment(self.facts["State"]["StartedAt"])
-
-    @property
-    def ended(self) -> float:
-        """When it ended."""
-        return moment(self.facts["State"]["FinishedAt"])
-
-    @property
-    def healthy(self) -> float:
-        """When the first check that docker remembers found it healthy; 0 for never."""
-        checks = self.facts["State"]["Health"]["Log"]
-        return next((moment(each["End"]) for each in checks if not each["ExitCode"]), 0)
-
-
-def moment(text: str) -> float:
-    """A time that docker tells, in seconds."""
-    return datetime.fromisoformat(text).timestamp()
 
 
 @dataclass
