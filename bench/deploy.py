@@ -3,149 +3,142 @@
 from __future__ import annotations
 
 import time
-from collections import defaultdict
-from dataclasses import dataclass
+from collections.abc import Callable
+from functools import partial
 from statistics import median
+from typing import Any, NamedTuple
 
-from clients import Clients
-from scratch import Scratch
-from sides import alternate
-from sites import Lab, Ours, Theirs
-from table import Row
+from bench.sites import Lab, Theirs, lab
+from bench.table import Row, alternate
+from tests.testbed.clients import Clients
+from tests.testbed.k6 import Referee
+from tests.testbed.scratch import Scratch
+from tests.testbed.sites import Site
 
 ROUNDS, LOADED, AGAIN, BACK = 3, 2, 3, 3
 REPLICAS, HOSTS = (2, 8, 16), (2, 4)
 # The web server ends before it serves: what a check of the image alone does not see.
 CODE = 7
-BROKEN = f"#!/bin/sh\necho cannot start >&2\nexit {CODE}\n"
-TOLD = "undoing it"
+BROKEN = {"=docker/web": f"#!/bin/sh\necho cannot start >&2\nexit {CODE}\n"}
+TOLD = "rolling back"
 
 
 def measure(scratch: Scratch) -> list[Row]:
     """Both ways on one server."""
-    with Lab(scratch, 1) as lab:
-        bench = Deploying(lab)
-        return [*bench.loaded(), *bench.quiet(), *bench.nothing(), bench.back(), bench.death()]
+    with lab(scratch, 1) as one:
+        bench = Deploying(one)
+        return [bench.loaded(), *bench.quiet(), bench.nothing(), bench.back(), bench.death()]
 
 
 def grow(scratch: Scratch) -> list[Row]:
     """Ours with more replicas, and on more servers."""
-    with Lab(scratch, 1) as lab:
-        rows = [grown(lab, replicas) for replicas in REPLICAS]
+    with lab(scratch, 1) as one:
+        rows = [grown(one, replicas) for replicas in REPLICAS]
     for hosts in HOSTS:
-        with Lab(scratch, hosts) as lab:
-            rows.append(grown(lab, REPLICAS[0]))
+        with lab(scratch, hosts) as several:
+            rows.append(grown(several, REPLICAS[0]))
     return rows
 
 
-@dataclass
-class Roll:
-    """A deploy: seconds that the command took, seconds until its version alone was served.
+def grown(lab: Lab, replicas: int) -> Row:
+    """Time of a deploy, of a new image, after one that made the app so large."""
+    site = lab.enlarged(replicas)
+    taken = [site.deploy(lab.change()) for _ in range(2)]
+    hosts = f"{lab.nodes} hosts" if lab.nodes > 1 else "1 host"
+    return Row(f"deploy, {hosts}, {replicas} replicas", taken[-1])
 
-    Args:
-        failed, asked: requests meanwhile.
-        logins: SSH connections.
-        start: seconds that the app's own start took, if it was measured.
+
+class Roll(NamedTuple):
+    """A deploy, in seconds: of the command, until its version alone was served, of the app's start.
+
+    The start is that of the slowest replica that is ours; with SSH connections, counted.
     """
 
     taken: float
     served: float
-    failed: int
-    asked: int
+    start: float
     logins: int
-    start: float = 0
 
 
 class Deploying:
     """One server, to which both ways deploy the same images."""
 
     def __init__(self, lab: Lab) -> None:
-        self.lab, self.ours, self.theirs = lab, Ours(lab), Theirs(lab)
-        self.newest = lab.build()
-        for side in (self.ours, self.theirs):
-            side.deploy(self.newest)
-            with Clients(side.url, count=2) as clients:
-                clients.wait(self.newest)
+        self.site, self.change, self.newest = lab.site, lab.change, lab.change()
+        self.sides: tuple[Site | Theirs, ...] = (lab.site, Theirs(lab))
+        for side in self.sides:
+            self.roll(side)
 
-    def roll(self, side: Ours | Theirs, *paths: str, **load: int) -> Roll:
-        """Deploy a new image, and see what clients see of it."""
-        self.newest, logins = self.lab.change(), self.lab.logins()
-        with Clients(side.url, *paths, **load) as clients:
+    def roll(self, side: Site | Theirs) -> Roll:
+        """Deploy the newest image."""
+        before = self.site.logins()
+        with Clients(side.url, ("/livez",), count=4) as clients:
             began = time.time()
             taken = side.deploy(self.newest)
             served = clients.wait(self.newest) - began
-        start = side.start(began) if isinstance(side, Ours) else 0
-        return Roll(
-            taken, served, clients.failed, len(clients.answers), self.lab.logins() - logins, start
-        )
+        here = [each for each in self.site.replicas("app", "health=healthy") if each.began > began]
+        start = max((each.healthy - each.began for each in here), default=0)
+        return Roll(taken, served, start, self.site.logins() - before)
 
-    def rolls(self, rounds: int, *paths: str, **load: int) -> tuple[list[Roll], list[Roll]]:
-        """Deploys of both sides in turns."""
-        kept: dict[object, list[Roll]] = defaultdict(list)
+    def judged(self, side: Site | Theirs) -> Referee:
+        """The same, while k6 judges what many clients see."""
+        with Referee(side.url) as k6:
+            self.roll(side)
+        return k6
 
-        def take(side: Ours | Theirs) -> float:
-            kept[side].append(self.roll(side, *paths, **load))
+    def in_turns(self, take: Callable[[Site | Theirs], Any], rounds: int) -> list[list[Any]]:
+        """What comes of deploys of new images, by both sides in turns."""
+        kept: list[list[Any]] = [[], []]
+
+        def deploy(number: int) -> float:
+            self.newest = self.change()
+            kept[number].append(take(self.sides[number]))
             return 0
 
-        alternate(lambda: take(self.ours), lambda: take(self.theirs), rounds, warm=False)
-        return kept[self.ours], kept[self.theirs]
+        alternate(partial(deploy, 0), partial(deploy, 1), rounds, warm=False)
+        return kept
 
-    def loaded(self) -> list[Row]:
+    def loaded(self) -> Row:
         """Requests that fail while many clients ask."""
-        ours, theirs = self.rolls(LOADED, "/", "/livez")
-        failed = [sum(each.failed for each in rolls) for rolls in (ours, theirs)]
-        asked = [sum(each.asked for each in rolls) for rolls in (ours, theirs)]
-        what = f"requests that failed during {LOADED} deploys, 8 clients / the old way"
-        note = f"of {asked[0]} / {asked[1]}"
-        return [Row(what, failed[0], failed[1], 0, unit="", alone=True, note=note)]
+        sides = self.in_turns(self.judged, LOADED)
+        failed = [sum(k6.failed for k6 in side) for side in sides]
+        asked = [sum(k6.total for k6 in side) for side in sides]
+        what = f"requests that failed during {LOADED} deploys, 8 clients of k6 / the old way"
+        return Row(what, *failed, 0, unit="", alone=True, note=f"of {asked[0]} / {asked[1]}")
 
     def quiet(self) -> list[Row]:
         """Times of a deploy while few ask."""
-        ours, theirs = self.rolls(ROUNDS, count=4)
-        served = [median(each.served for each in rolls) for rolls in (ours, theirs)]
-        logins = [max(each.logins for each in rolls) for rolls in (ours, theirs)]
-        drain = self.ours.drain()
-        taken, start = (median(getattr(each, key) for each in ours) for key in ("taken", "start"))
-        beyond = median(each.taken - each.start - drain for each in ours)
+        sides = self.in_turns(self.roll, ROUNDS)
+        served = [median(each.served for each in side) for side in sides]
+        logins = [max(each.logins for each in side) for side in sides]
+        drain = float(self.site.replicas("app")[0].env["WEB_DRAIN"])
+        taken, start = (median(getattr(each, of) for each in sides[0]) for of in ("taken", "start"))
+        beyond = median(each.taken - each.start - drain for each in sides[0])
         note = f"{taken:.3g} s in all, {start:.3g} s until healthy, {drain:.3g} s of drain"
+        what = "deploy on one host, beyond the app's own start and drain"
         return [
             Row("deploy, until the new version alone is served / the old way", *served),
-            Row("deploy on one host, beyond the app's own start and drain", beyond, None, 10,
-                note=note),
+            Row(what, beyond, limit=10, note=note),
             Row("deploy, SSH connections / the old way", *logins, 10, unit="", alone=True),
-        ]  # fmt: skip
+        ]
 
-    def nothing(self) -> list[Row]:
-        """Times of a deploy of what runs."""
-        for side in (self.ours, self.theirs):
-            side.deploy(self.newest)
-        taken = alternate(
-            lambda: self.ours.deploy(self.newest), lambda: self.theirs.deploy(self.newest), AGAIN
-        )
-        return [Row("deploy of what runs already / the old way", *taken, 3, alone=True)]
+    def nothing(self) -> Row:
+        """Time of a deploy of what runs."""
+        self.site.deploy(self.newest)
+        taken = alternate(*(partial(side.deploy, self.newest) for side in self.sides), AGAIN)
+        return Row("deploy of what runs already / the old way", *taken, 3, alone=True)
 
     def back(self) -> Row:
         """Time of a rollback."""
-        taken = median(self.ours.rollback() for _ in range(BACK))
-        return Row("rollback on one host", taken, None, 5)
+        taken = median(self.site.must("rollback").seconds for _ in range(BACK))
+        return Row("rollback on one host", taken, limit=5)
 
     def death(self) -> Row:
         """Time from the end of a replica that cannot start until that is told."""
-        web = self.lab.scratch.tree / "docker/web"
-        good = web.read_text()
-        web.write_text(BROKEN)
-        lines = self.ours.fail(self.lab.build())
-        web.write_text(good)
-        told = next(when for when, line in lines if TOLD in line)
-        note = "the old way never tells"
-        return Row("a replica's end at its start, until told", told - self.ours.died(CODE), None, 5,
-                   note=note)  # fmt: skip
-
-
-def grown(lab: Lab, replicas: int) -> Row:
-    """Time of a deploy, of a new image, after one that made the app so large."""
-    ours = Ours(lab, replicas)
-    ours.deploy(lab.change())
-    taken = ours.deploy(lab.change())
-    hosts = f"{lab.nodes} hosts" if lab.nodes > 1 else "1 host"
-    return Row(f"deploy, {hosts}, {replicas} replicas", taken, None)
+        run = self.site.inv("deploy", f"--ref={self.site.build('it ends', BROKEN)}")
+        if run.status != 1 or not run.at(TOLD):
+            raise RuntimeError(f"a broken deploy does not fail:\n{run.text}")
+        ended = self.site.replicas("app", "status=exited", f"exited={CODE}")
+        taken = run.at(TOLD) - min(each.ended for each in ended)
+        what, note = "a replica's end at its start, until told", "the old way never tells"
+        return Row(what, taken, limit=5, note=note)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from itertools import count
+from functools import partial
 
-from scratch import Scratch
-from sides import alternate
-from table import Row
+from bench.table import Row, alternate
+from tests.testbed.commands import docker
+from tests.testbed.scratch import Scratch
 
 COLD, WARM = 2, 3
-OURS = ["--target=runtime"]
-THEIRS = ["--file=bench/naive.Dockerfile"]
+SIDES = "--target=runtime", "--file=bench/naive.Dockerfile"
 # After this a step that does nothing bears the mark, so that the build cache tells what is of here.
 FROM = re.compile(r"^FROM .*$", re.MULTILINE)
 MOUNT = re.compile(r"--mount=type=cache,target=(\S+?)(?=[,\s])")
@@ -21,9 +19,10 @@ MOUNT = re.compile(r"--mount=type=cache,target=(\S+?)(?=[,\s])")
 def measure(scratch: Scratch) -> list[Row]:
     """From nothing, then again and again after a change of one line."""
     builds = Builds(scratch)
-    cold = alternate(builds.cold(OURS), builds.cold(THEIRS), COLD, warm=False)
-    warm = alternate(builds.changed(OURS), builds.changed(THEIRS), WARM, warm=False)
-    sizes = builds.size(OURS), builds.size(THEIRS)
+    cold = alternate(*(partial(builds.cold, side) for side in SIDES), COLD, warm=False)
+    warm = alternate(*(partial(builds.changed, side) for side in SIDES), WARM, warm=False)
+    size = ("image", "inspect", "--format={{.Size}}")
+    sizes = [int(docker(*size, builds.last[side])) / 1e6 for side in SIDES]
     return [
         Row("image, rebuilt after a one-line change / the old setup", *warm, 1 / 20, faster=True),
         Row("image, from nothing (no layer, empty pip and apt caches) / the old setup", *cold, 1),
@@ -32,45 +31,28 @@ def measure(scratch: Scratch) -> list[Row]:
 
 
 class Builds:
-    """Builds of the copy's images; each build makes an image of its own name."""
+    """Builds of the clone's images; each build makes an image of its own name."""
 
     def __init__(self, scratch: Scratch) -> None:
-        self.scratch = scratch
-        self.numbers = count(1)
-        self.last: dict[str, str] = {}
-        for file in (scratch.tree / "Dockerfile", scratch.tree / "bench/naive.Dockerfile"):
+        self.scratch, self.last = scratch, dict[str, str]()
+        self.file = scratch.root / "Dockerfile"
+        for file in (self.file, scratch.root / "bench/naive.Dockerfile"):
             file.write_text(FROM.sub(rf"\g<0>\nRUN : {scratch.mark}", file.read_text(), count=1))
-        self.dockerfile = (scratch.tree / "Dockerfile").read_text()
+        self.text = self.file.read_text()
 
-    def build(self, how: list[str], *words: str) -> float:
-        """Seconds of a build."""
-        tag = self.last[how[0]] = f"{self.scratch.mark}:{next(self.numbers)}"
-        revision = f"--build-arg=REVISION={tag}"
-        return self.scratch.seconds(
-            "docker", "build", "--quiet", f"--tag={tag}", revision, *how, *words, "."
-        )
+    def cold(self, side: str) -> float:
+        """Seconds of a build without any layer, with cache mounts that nobody used yet."""
+        name = f"{self.scratch.mark}-{next(self.scratch.numbers)}"
+        mounts = rf"--mount=type=cache,id={name}-\1,target=\1"
+        self.file.write_text(MOUNT.sub(mounts, self.text))
+        return self._build(side, "--no-cache")
 
-    def cold(self, how: list[str]) -> Callable[[], float]:
-        """A build without any layer, and with cache mounts that nobody used yet."""
+    def changed(self, side: str) -> float:
+        """Seconds of a build after one more line in the code."""
+        self.scratch.change()
+        return self._build(side)
 
-        def take() -> float:
-            name = f"{self.scratch.mark}-{next(self.numbers)}"
-            mounts = rf"--mount=type=cache,id={name}-\1,target=\1"
-            (self.scratch.tree / "Dockerfile").write_text(MOUNT.sub(mounts, self.dockerfile))
-            return self.build(how, "--no-cache")
-
-        return take
-
-    def changed(self, how: list[str]) -> Callable[[], float]:
-        """A build after one more line in the code."""
-
-        def take() -> float:
-            self.scratch.change()
-            return self.build(how)
-
-        return take
-
-    def size(self, how: list[str]) -> float:
-        """Megabytes of the side's last image."""
-        words = ["image", "inspect", "--format={{.Size}}", self.last[how[0]]]
-        return int(self.scratch.docker(*words)) / 1e6
+    def _build(self, side: str, *words: str) -> float:
+        tag = self.last[side] = f"{self.scratch.mark}:{next(self.scratch.numbers)}"
+        more = (f"--tag={tag}", f"--build-arg=REVISION={tag}", side, *words)
+        return self.scratch.seconds("docker", "build", "--quiet", *more, ".")

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import sys
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from statistics import median
-from typing import NamedTuple
 
-from clients import Clients
-from engines import BASE, Engine, address
-from scratch import Scratch
-from sides import alternate
-from sites import Lab, Theirs
-from table import Row, figure
+from bench.sites import Lab, Theirs, lab
+from bench.table import Row, alternate
+from tests.testbed.clients import Clients
+from tests.testbed.commands import docker, git
+from tests.testbed.engines import BASE, forward
+from tests.testbed.scratch import Scratch
 
 # After one pipeline on new runners, so many of a change of one line.
 CHANGES = 2
@@ -27,243 +24,151 @@ RUNNER = (BASE, "postgres:17-trixie", "redis:8-trixie")
 SERVER = (*RUNNER, "caddy:2")
 # What of the lab's variables a runner is given.
 GIVEN = ("CI_REGISTRY", "SSH_", "INVOKE_RUNTIME_CONFIG")
-LOGIN = (
-    'echo "$CI_REGISTRY_PASSWORD"'
-    ' | docker login --username "$CI_REGISTRY_USER" --password-stdin "$CI_REGISTRY"'
-)
-
-# The old setup's linter, of the version that ours has.
-LINT = (
-    "pip install --quiet --no-deps $(grep -o '^ruff==[0-9.]*' requirements/tasks.txt)"
-    " && ruff check --output-format=gitlab --output-file=codequality.json ."
-)
-# What a pipeline took: the seconds of each job.
-Run = dict[str, float]
-
-
-class Served(NamedTuple):
-    """When a job that deploys ended, and since when the new version alone was served."""
-
-    ended: float
-    since: float
-
-
-# Does a commit's job.
-Job = Callable[[str], Served | None]
+# Ours: each job is a line of .gitlab-ci.yml. A later one has the digest from GitLab.
+HANDED = "[ ! -f ../image.env ] || export $(cat ../image.env)\n"
+OURS = {
+    "tools": "./inv --version",
+    "build": "./inv build --push --dotenv=reports/image.env\ncp reports/image.env ..",
+    "quality": "./inv quality",
+    "test": "./inv test --image=$IMAGE_DIGEST",
+    "release": f"./inv release --env={ENVIRONMENT} --ref=$IMAGE_DIGEST",
+}
+DEPLOY = f"./inv deploy --env={ENVIRONMENT} --ref=$IMAGE_DIGEST --dotenv=reports/deploy.env"
+# The old setup's: lines of docker; its linter is of the version that ours has.
+LOGIN = """echo "$CI_REGISTRY_PASSWORD" \
+ | docker login --username "$CI_REGISTRY_USER" --password-stdin "$CI_REGISTRY"
+"""
+LINT = """pip install --quiet --no-deps $(grep -o '^ruff==[0-9.]*' requirements/tasks.txt) \
+ && ruff check --output-format=gitlab --output-file=codequality.json ."""
+COMPOSE = "docker compose --project-name test --file bench/naive.test.yml"
+THEIRS = {
+    "build": "docker build --file bench/naive.Dockerfile --tag $IMAGE .\ndocker push $IMAGE",
+    "quality": f'docker run --rm --volume "$PWD:/app" --workdir /app {BASE} sh -c "{LINT}"',
+    "test": f"docker pull $IMAGE\n{COMPOSE} up --exit-code-from app\n{COMPOSE} down --volumes",
+    "release": "docker pull $IMAGE\ndocker tag $IMAGE $RELEASED\ndocker push $RELEASED",
+}
 
 
 def measure(scratch: Scratch) -> list[Row]:
     """A pipeline of both sides on new runners, then some after a change of one line."""
-    with Lab(scratch, 1) as lab:
-        bench = Pipelines(lab)
+    with lab(scratch, 1) as one:
+        bench = Pipelines(one)
         alternate(bench.ours.take, bench.theirs.take, 1 + CHANGES, warm=False)
-        ours, theirs = bench.ours.runs, bench.theirs.runs
-        served = [median(side.served[1:]) for side in (bench.ours, bench.theirs)]
-    cold, changed = (ours[:1], theirs[:1]), (ours[1:], theirs[1:])
-    what = "pipeline after a one-line change"
+    sides, what = (bench.ours, bench.theirs), "pipeline after a one-line change"
+    served = [median(side.served[1:]) for side in sides]
+    until = f"{what}, until the new version alone is served / the old setup"
+    note = "without what ours watches afterwards"
     return [
-        Row("pipeline on a new runner / the old setup", *totals(*cold), 1, note=jobs(*cold)),
-        Row(f"{what} / the old setup", *totals(*changed), 1 / 3, faster=True, note=jobs(*changed)),
-        Row(f"{what}, until the new version alone is served / the old setup", *served,
-            faster=True, note="without what ours watches afterwards"),
-    ]  # fmt: skip
+        row("pipeline on a new runner / the old setup", [side.runs[:1] for side in sides], 1),
+        row(f"{what} / the old setup", [side.runs[1:] for side in sides], 1 / 3, faster=True),
+        Row(until, *served, faster=True, note=note),
+    ]
 
 
-def totals(*sides: list[Run]) -> list[float]:
+def row(what: str, sides: list[list[dict[str, float]]], limit: float, faster: bool = False) -> Row:
     """The median seconds of each side's pipelines."""
-    return [median(sum(run.values()) for run in runs) for runs in sides]
+    totals = [median(sum(run.values()) for run in runs) for runs in sides]
+    return Row(what, *totals, limit, faster=faster, note=jobs(sides))
 
 
-def jobs(*sides: list[Run]) -> str:
+def jobs(sides: list[list[dict[str, float]]]) -> str:
     """The median seconds of each job, on both sides."""
-    told = []
-    for job in sides[0][0]:
-        taken = [median(run[job] for run in runs) for runs in sides if job in runs[0]]
-        told.append(f"{job} {' / '.join(figure(each, 's') for each in taken)}")
-    return ", ".join(told)
+    taken = {job: [median(run[job] for run in runs) for runs in sides if job in runs[0]]
+             for job in sides[0][0]}  # fmt: skip
+    return ", ".join(f"{job} {' / '.join(f'{s:.3g} s' for s in taken[job])}" for job in taken)
 
 
 class Pipelines:
-    """A repository that is the copy of the work tree, a lab, and a runner for each side."""
+    """A repository that is the clone, a lab, and a runner for each side."""
 
     def __init__(self, lab: Lab) -> None:
         self.lab, self.scratch = lab, lab.scratch
         self.commits: list[str] = []
-        # What the runners clone.
-        self.scratch.commit()
         # A server's container is called like the registry's, but for the end.
         prefix = lab.site.nodes["node1"].removesuffix("node1")
-        self.forwards = {}
-        for name in ("registry", "mirror"):
-            self.scratch.docker("network", "connect", "bridge", f"{prefix}{name}")
-            where = f"{address(self.scratch, f'{prefix}{name}')}:5000"
-            self.forwards[str(lab.facts[name])] = where
+        places = {lab.facts[name]: f"{prefix}{name}" for name in ("registry", "mirror")}
+        for container in places.values():
+            docker("network", "connect", "bridge", container)
+        self.leads = forward(places)
         self.mirror = f"localhost:{lab.facts['mirror']}"
-        self._seed()
-        self.ours, self.theirs = Inv(self), ByHand(self)
+        self._seed(f"{self.mirror}/library/{BASE}")
+        server, image = Theirs(lab), f"{lab.site.lab['CI_REGISTRY']}/naive"
+        released = {"IMAGE": f"{image}:{BRANCH}", "RELEASED": f"{image}:{ENVIRONMENT}"}
+        url = lab.site.at(ENVIRONMENT).url
+        self.ours = Side(self, "ours", url, OURS, lambda _: self.ours.sh(DEPLOY))
+        scripts = {name: LOGIN + script for name, script in THEIRS.items()}
+        deploy = partial(server.deploy, image=released["RELEASED"])
+        self.theirs = Side(self, "theirs", server.url, scripts, deploy, **released)
 
-    def _seed(self) -> None:
+    def _seed(self, name: str) -> None:
         """Put the base image into the mirror of Docker Hub, and the server's images on it."""
-        name = f"{self.mirror}/library/{BASE}"
+        docker("tag", BASE, name)
         try:
-            self.scratch.docker("tag", BASE, name)
-            self.scratch.docker("push", "--quiet", name)
+            docker("push", "--quiet", name)
         finally:
-            self.scratch.docker("rmi", name)
+            docker("rmi", name)
         for image in SERVER:
             self.lab.site.on("node1", f"docker pull --quiet {image}")
 
     def commit(self, number: int) -> str:
         """The commit of both sides' pipeline of that number: each has one more line."""
         while len(self.commits) <= number:
-            self.scratch.change()
-            self.commits.append(self.scratch.commit())
+            self.commits.append(self.scratch.change())
         return self.commits[number]
 
-    def engine(self, name: str) -> Engine:
-        """A runner's engine, which has other people's images and nothing else."""
-        mirror = f"--registry-mirror=http://{self.mirror}"
-        made = Engine(self.scratch, f"runner-{name}", self.forwards, mirror)
-        for image in RUNNER:
-            made.docker("pull", "--quiet", image)
-        return made
 
-
-class Side(ABC):
+class Side:
     """A side's runner: an engine and a clone, which it keeps from one pipeline to the next.
 
-    Attributes:
-        url: where its jobs deploy to.
-        runs: what its pipelines took.
-        served: seconds from each one's begin until its commit alone was served.
+    Its jobs are scripts, with more variables, and a deploy of a commit to a site. Of its pipelines
+    are kept the seconds of each job, and those until the commit alone was served.
     """
 
-    url: str
-
-    def __init__(self, bench: Pipelines, name: str) -> None:
-        self.bench, self.lab, self.scratch = bench, bench.lab, bench.scratch
-        self.engine, self.runs, self.served = bench.engine(name), list[Run](), list[float]()
-        home = self.scratch.folder / f"runner-{name}"
+    def __init__(
+        self, bench: Pipelines, name: str, url: str, scripts: dict[str, str],
+        deploy: Callable[[str], object], **env: str,
+    ) -> None:  # fmt: skip
+        self.bench, self.url, self.scripts, self.deploy = bench, url, scripts, deploy
+        self.name, self.runs, self.served = name, list[dict[str, float]](), list[float]()
+        daemon = (f"--registry-mirror=http://{bench.mirror}",)
+        self.engine = bench.scratch.engine(f"runner-{name}", bench.leads, daemon=daemon)
+        for image in RUNNER:
+            self.engine.docker("pull", "--quiet", image)
+        home = bench.scratch.folder / f"runner-{name}"
+        given = {key: v for key, v in bench.lab.site.lab.items() if key.startswith(GIVEN)}
+        places = {"DOCKER_CONFIG": str(home / "docker"), "XDG_CACHE_HOME": str(home)}
+        self.env = {**given, **self.engine.env, **env, **places}
+        self.env |= {"CI": "true", "CI_COMMIT_BRANCH": BRANCH}
         self.clone = home / "app"
-        self.env = {key: value for key, value in self.lab.env.items() if key.startswith(GIVEN)} | {
-            "CI": "true",
-            "DOCKER_CONFIG": str(home / "docker"),
-            "XDG_CACHE_HOME": str(home),
-        }
-        self._git("clone", "--quiet", str(self.scratch.tree), str(self.clone), cwd=Path("/"))
+        git(bench.scratch.root, "clone", "--quiet", ".", str(self.clone))
 
     def take(self) -> float:
         """Seconds of a pipeline of the next commit, its jobs one after the other."""
-        commit, run = self.bench.commit(len(self.runs)), Run()
-        for name, job in self.jobs().items():
-            began = time.time()
-            self._checkout(commit)
-            if told := job(commit):
-                self.served.append(sum(run.values()) + told.since - began)
-            run[name] = (max(told) if told else time.time()) - began
+        commit, run = self.bench.commit(len(self.runs)), dict[str, float]()
+        self.env["CI_COMMIT_SHA"] = commit
+        for name, script in self.scripts.items():
+            if name != "tools" or not (self.clone / ".venv").exists():
+                began = self._checkout(commit)
+                self.sh(script)
+                run[name] = time.time() - began
+        began = self._checkout(commit)
+        with Clients(self.url, ("/livez",), count=2) as clients:
+            self.deploy(commit)
+            ended, since = time.time(), clients.wait(commit)
+        self.served.append(sum(run.values()) + since - began)
+        run["deploy"] = max(ended, since) - began
         self.runs.append(run)
-        print(f"  {type(self).__name__}: {jobs([run])}", file=sys.stderr, flush=True)
+        print(f"  {self.name}: {jobs([[run]])}", file=sys.stderr, flush=True)
         return sum(run.values())
 
-    @abstractmethod
-    def jobs(self) -> dict[str, Job]:
-        """The jobs by name, in their order."""
+    def sh(self, script: str) -> None:
+        """Do what a job does."""
+        self.bench.scratch.run("sh", "-euc", HANDED + script, cwd=self.clone, **self.env)
 
-    def watched(self, deploy: Callable[[], object], commit: str) -> Served:
-        """Deploy, and see what clients see of it."""
-        with Clients(self.url, count=2) as clients:
-            deploy()
-            return Served(time.time(), clients.wait(commit))
-
-    def sh(self, script: str, **env: str) -> str:
-        """What a job's script prints."""
-        given = {**self.engine.env, **self.env, **env}
-        return self.scratch.run("sh", "-euc", script, cwd=self.clone, **given)
-
-    def _checkout(self, commit: str) -> None:
-        """Make the clone fresh, as a runner of GitLab does before each job."""
-        self._git("fetch", "--quiet", "origin")
-        self._git("checkout", "--quiet", "--force", "--detach", commit)
-        self._git("clean", "-ffdxq", "--exclude=.venv/")
-
-    def _git(self, *words: str, cwd: Path | None = None) -> None:
-        self.scratch.run("git", *words, cwd=cwd or self.clone)
-
-
-class Inv(Side):
-    """Ours: each job is a line of .gitlab-ci.yml."""
-
-    def __init__(self, bench: Pipelines) -> None:
-        super().__init__(bench, "ours")
-        self.url = self.lab.site.at(ENVIRONMENT).url
-
-    def jobs(self) -> dict[str, Job]:
-        """The pipeline's, and before the first of them what every job needs, which then stays."""
-        tools: dict[str, Job] = {} if (self.clone / ".venv").exists() else {"tools": self._tools}
-        return tools | {
-            "build": self._build,
-            "quality": lambda _: self._inv("quality"),
-            "test": lambda _: self._inv("test --image=$IMAGE_DIGEST"),
-            "release": lambda _: self._inv(f"release --env={ENVIRONMENT} --ref=$IMAGE_DIGEST"),
-            "deploy": self._deploy,
-        }
-
-    def _inv(self, words: str) -> None:
-        self.sh(f"./inv {words}")
-
-    def _tools(self, commit: str) -> None:
-        self._inv("--version")
-
-    def _build(self, commit: str) -> None:
-        self.env |= {"CI_COMMIT_SHA": commit, "CI_COMMIT_BRANCH": BRANCH}
-        self._inv("build --push --dotenv=reports/image.env")
-        # A later job has it from GitLab.
-        lines = (self.clone / "reports/image.env").read_text().splitlines()
-        self.env |= dict(line.split("=", 1) for line in lines)
-
-    def _deploy(self, commit: str) -> Served:
-        words = f"deploy --env={ENVIRONMENT} --ref=$IMAGE_DIGEST --dotenv=reports/deploy.env"
-        return self.watched(lambda: self._inv(words), commit)
-
-
-class ByHand(Side):
-    """The old setup's: lines of docker and of ssh."""
-
-    def __init__(self, bench: Pipelines) -> None:
-        super().__init__(bench, "theirs")
-        self.server = Theirs(self.lab)
-        self.url, self.image = self.server.url, f"{self.env['CI_REGISTRY']}/naive"
-
-    def jobs(self) -> dict[str, Job]:
-        """A script each, but for the last, which runs on the server."""
-        built, released = f"{self.image}:{BRANCH}", f"{self.image}:{ENVIRONMENT}"
-        compose = "docker compose --project-name test --file bench/naive.test.yml"
-        steps = {
-            "build": [
-                f"docker build --file bench/naive.Dockerfile --tag {built} .",
-                f"docker push {built}",
-            ],
-            "quality": [
-                f'docker run --rm --volume "$PWD:/app" --workdir /app {BASE} sh -c "{LINT}"'
-            ],
-            "test": [
-                f"docker pull {built}",
-                f"{compose} up --abort-on-container-exit --exit-code-from app",
-                f"{compose} down --volumes",
-            ],
-            "release": [
-                f"docker pull {built}",
-                f"docker tag {built} {released}",
-                f"docker push {released}",
-            ],
-        }
-        scripts = {name: "\n".join([LOGIN, *lines]) for name, lines in steps.items()}
-        return {name: partial(self._script, script) for name, script in scripts.items()} | {
-            "deploy": partial(self._deploy, released)
-        }
-
-    def _script(self, script: str, commit: str) -> None:
-        self.sh(script, IMAGE=f"{self.image}:{BRANCH}")
-
-    def _deploy(self, image: str, commit: str) -> Served:
-        return self.watched(lambda: self.server.deploy(commit, image), commit)
+    def _checkout(self, commit: str) -> float:
+        """Make the clone fresh, as a runner of GitLab does before each job; since when."""
+        began = time.time()
+        git(self.clone, "fetch", "--quiet", "origin")
+        git(self.clone, "checkout", "--quiet", "--force", "--detach", commit)
+        git(self.clone, "clean", "-ffdxq", "--exclude=.venv/")
+        return began

@@ -3,30 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import count
+from functools import partial
 
-from engines import BASE, KINDS, Engine, Registry
-from scratch import Scratch
-from sides import alternate
-from table import Row
+from bench.table import Row, alternate
+from tests.testbed.engines import BASE, Engine, forward
+from tests.testbed.registries import ACCEPT, Server, client, mark_tested, serve
+from tests.testbed.scratch import Scratch
 
 FRESH, RELEASES, AGAIN = 2, 5, 9
-ENVIRONMENT = "staging"
+ENVIRONMENT, NAME = "staging", "bench/app"
 
 
 def measure(scratch: Scratch) -> list[Row]:
     """Builds on engines that know nothing, then a change, then releases."""
-    bench = Publishing(scratch)
-    bench.ours.fresh()
-    built = alternate(bench.ours.fresh, bench.theirs.fresh, FRESH, warm=False)
-    pushed = bench.ours.pushed(), bench.theirs.pushed()
-    size = bench.size()
+    with serve(name=f"{scratch.mark}-registry") as server:
+        return compare(Publishing(scratch, server))
+
+
+def compare(bench: Publishing) -> list[Row]:
+    """What takes how long, and what moves, with one registry."""
+    ours, theirs = (partial(bench.fresh, side) for side in ("ours", "theirs"))
+    ours()
+    built = alternate(ours, theirs, FRESH, warm=False)
+    pushed = bench.pushed("ours"), bench.pushed("theirs")
     released = alternate(bench.release, bench.promote, RELEASES)
     moved = bench.moved(bench.release), bench.moved(bench.promote)
     again = alternate(bench.nothing, bench.bare, AGAIN)
     note = f"the old setup pushes {pushed[1]:.3g} MB"
     bare = "release with nothing to do / a manifest request by curl and `./inv --list`"
     change = "bytes pushed after a one-line change / the image"
+    size = sum(bench.layers(bench.tested[-1]).values()) / 1e6
     return [
         Row("release / pull, tag, push", *released, 1 / 10, faster=True),
         Row("release, bytes of layers moved / pull, tag, push", *moved, 0, unit="MB"),
@@ -36,73 +42,55 @@ def measure(scratch: Scratch) -> list[Row]:
     ]
 
 
-class Side:
-    """One way to build and push a commit."""
-
-    def __init__(self, bench: Publishing, name: str, publish: Callable[[Engine], float]) -> None:
-        self.bench, self.name, self.publish = bench, name, publish
-        self.engine: Engine | None = None
-
-    def fresh(self) -> float:
-        """Seconds to build and push a new commit on an engine of its own."""
-        self.bench.commit()
-        if self.engine:
-            self.engine.remove()
-        self.engine = self.bench.engine(self.name)
-        return self.publish(self.engine)
-
-    def pushed(self) -> float:
-        """Megabytes that the registry gets after one more line, from the engine that built last."""
-        assert self.engine
-        self.bench.commit()
-        before = self.bench.registry.received()
-        self.publish(self.engine)
-        return (self.bench.registry.received() - before) / 1e6
-
-
 class Publishing:
-    """A repository that is the copy of the work tree, a registry, and engines."""
+    """A repository that is the clone, a registry, and engines: those that built last, by side."""
 
-    def __init__(self, scratch: Scratch) -> None:
-        self.scratch, self.registry = scratch, Registry(scratch)
-        self.numbers = count(1)
+    def __init__(self, scratch: Scratch, server: Server) -> None:
+        self.scratch, self.server, self.image = scratch, server, f"{server.host}/{NAME}"
+        self.registry = client(self.image)
         # The commits that ours has built, which pass as tested.
         self.tested: list[str] = []
-        self.runner: Engine | None = None
-        self.env = {
-            "INVOKE_REGISTRY_IMAGE": self.registry.image,
-            "DOCKER_CONFIG": str(scratch.folder / "docker-config"),
-        }
-        self.ours, self.theirs = Side(self, "ours", self._inv), Side(self, "theirs", self._naive)
-        self.commit()
+        self.engines: dict[str, Engine] = {}
+        login = str(scratch.folder / "docker-config")
+        self.env = {"INVOKE_REGISTRY_IMAGE": self.image, "DOCKER_CONFIG": login}
 
-    def commit(self) -> str:
-        """Add one line to the code, and commit."""
-        self.scratch.change()
-        return self.scratch.commit()
+    def engine(self, name: str) -> Engine:
+        """An engine that nobody used, whose localhost has the registry, too."""
+        leads = forward({self.server.port: self.server.container})
+        return self.scratch.engine(f"{name}{next(self.scratch.numbers)}", leads)
 
-    def engine(self, name: str, base: bool = True) -> Engine:
-        """An engine that nobody used."""
-        made = Engine(self.scratch, f"{name}{next(self.numbers)}", self.registry.forwards)
-        if base:
-            made.load(BASE)
-        return made
+    def fresh(self, side: str) -> float:
+        """Seconds to build and push a new commit on an engine of its own."""
+        if before := self.engines.get(side):
+            before.remove()
+        self.engines[side] = self.engine(side)
+        self.engines[side].load(BASE, self.scratch.folder / "base.tar")
+        return self.publish(side)
 
-    def _inv(self, engine: Engine) -> float:
-        taken = engine.seconds("./inv", "build", "--push", **self.env)
-        commit = self.scratch.run("git", "rev-parse", "HEAD").strip()
-        self.registry.tag(f"tested-{commit}", self.registry.manifest(commit))
+    def pushed(self, side: str) -> float:
+        """Megabytes that the registry gets after one more line, from the engine that built last."""
+        before = self.server.received()
+        self.publish(side)
+        return (self.server.received() - before) / 1e6
+
+    def publish(self, side: str) -> float:
+        """Seconds to build and push one more line of code."""
+        commit, env, name = self.scratch.change(), self.engines[side].env, f"{self.image}:naive"
+        if side == "theirs":
+            build = ["build", "--file=bench/naive.Dockerfile", f"--tag={name}", "."]
+            return self._docker(env, build, ["push", name])
+        taken = self.scratch.seconds("./inv", "build", "--push", **env, **self.env)
+        mark_tested(self.registry, commit)
         self.tested.append(commit)
         return taken
 
-    def _naive(self, engine: Engine) -> float:
-        name = f"{self.registry.image}:naive"
-        build = ("docker", "build", "--file=bench/naive.Dockerfile", f"--tag={name}", ".")
-        return engine.seconds(*build) + engine.seconds("docker", "push", name)
+    def _docker(self, env: dict[str, str], *steps: list[str]) -> float:
+        return sum(self.scratch.seconds("docker", *words, **env) for words in steps)
 
-    def size(self) -> float:
-        """Megabytes of our image's layers, as the registry keeps them."""
-        return sum(self.registry.manifest(self.tested[-1]).layers.values()) / 1e6
+    def layers(self, tag: str) -> dict[str, int]:
+        """The size of each layer of an image as the registry keeps it, by digest."""
+        listed = self.registry.manifest(tag).content["layers"]
+        return {layer["digest"]: layer["size"] for layer in listed}
 
     def release(self) -> float:
         """Seconds to release the image before the one that is released."""
@@ -116,27 +104,28 @@ class Publishing:
 
     def bare(self) -> float:
         """Seconds of a manifest request by curl, and of Invoke with our tasks."""
-        where = f"http://{self.registry.host}/v2/bench/app/manifests/{ENVIRONMENT}"
-        accept = f"Accept: {', '.join(KINDS)}"
-        curl = ("curl", "--silent", "--fail", "--output", "/dev/null", "--header", accept, where)
+        where = f"http://{self.server.host}/v2/{NAME}/manifests/{ENVIRONMENT}"
+        curl = ("curl", "--silent", "--fail", "--output", "/dev/null", "--header", ACCEPT, where)
         return self.scratch.seconds(*curl) + self.scratch.seconds("./inv", "--list")
 
     def promote(self) -> float:
         """Seconds to pull that image on a runner that has none, to tag it, and to push it."""
-        self.runner = self.runner or self.engine("runner", base=False)
+        if "runner" not in self.engines:
+            self.engines["runner"] = self.engine("runner")
+        runner = self.engines["runner"]
         self.tested.insert(0, self.tested.pop())
-        built, wanted = (f"{self.registry.image}:{tag}" for tag in (self.tested[-1], "naive"))
+        built, wanted = (f"{self.image}:{tag}" for tag in (self.tested[-1], "naive"))
         steps = (["pull", built], ["tag", built, wanted], ["push", wanted])
-        taken = sum(self.runner.seconds("docker", *words) for words in steps)
-        self.runner.docker("rmi", built, wanted)
+        taken = self._docker(runner.env, *steps)
+        runner.docker("rmi", built, wanted)
         return taken
 
     def moved(self, take: Callable[[], float]) -> float:
         """Megabytes of layers that come or go while something is done."""
-        known, before = len(self.registry.requests()), self.registry.received()
+        known, before = len(self.server.blobs()), self.server.received()
         take()
-        asked = self.registry.requests()[known:]
-        sizes = {k: v for tag in self.tested for k, v in self.registry.manifest(tag).layers.items()}
+        asked = self.server.blobs()[known:]
+        sizes = {key: size for tag in self.tested for key, size in self.layers(tag).items()}
         down = sum(sizes.get(digest, 0) for method, digest in asked if method == "GET")
-        up = self.registry.received() - before if "PATCH" in dict(asked) else 0
+        up = self.server.received() - before if "PATCH" in dict(asked) else 0
         return (down + up) / 1e6

@@ -1,4 +1,3 @@
-#!/usr/bin/env python
 """Measure what this repository does side by side with plain tools: time, size, bytes moved.
 
 Prints a table, and keeps it in bench/README.md and bench/results.json. The status is 1 when a
@@ -12,19 +11,12 @@ import signal
 import sys
 from collections.abc import Callable
 
-import deploy
-import image
-import pipeline
-import publish
-import reloading
-import startup
-import suite
-import table
-from scratch import Scratch
+from bench import deploy, host, image, pipeline, publish, reloading, table
+from tests.testbed.scratch import Scratch, scratch
 
 MEASURES: dict[str, Callable[[Scratch], list[table.Row]]] = {
-    "startup": startup.measure,
-    "suite": suite.measure,
+    "startup": host.startup,
+    "suite": host.suite,
     "reload": reloading.measure,
     "image": image.measure,
     "publish": publish.measure,
@@ -36,48 +28,47 @@ MEASURES: dict[str, Callable[[Scratch], list[table.Row]]] = {
 
 def arguments() -> argparse.Namespace:
     """What the command line asks for."""
-    parser = argparse.ArgumentParser(prog="bench/run", description=__doc__)
-    parser.add_argument(
-        "names", nargs="*", metavar="name", help=f"only these of {', '.join(MEASURES)}"
-    )
-    parser.add_argument(
-        "--prune", action="store_true", help="delete the engine's whole build cache at the end"
-    )
+    known, parser = ", ".join(MEASURES), argparse.ArgumentParser("bench/run", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="name", help=f"only these of {known}")
+    what = "delete the engine's whole build cache at the end"
+    parser.add_argument("--prune", action="store_true", help=what)
     asked = parser.parse_args()
-    unknown = set(asked.names) - set(MEASURES)
-    if unknown:
-        parser.error(f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(MEASURES)}")
+    if unknown := set(asked.names) - set(MEASURES):
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; known: {known}")
     return asked
 
 
-def measure(names: list[str], prune: bool) -> list[table.Row]:
-    """Take the measures that are asked for, on a copy of the work tree that is gone afterwards.
-
-    Each is kept once it is taken: an interrupted run loses only what it had not measured yet.
-    """
+def measure(names: list[str], clone: Scratch) -> list[table.Row]:
+    """Take the measures that are asked for; each is kept once it is taken."""
     rows: list[table.Row] = []
-    with Scratch(prune) as scratch:
-        for name in names or MEASURES:
-            print(f"bench: {name} ...", file=sys.stderr, flush=True)
-            taken = MEASURES[name](scratch)
-            rows += taken
-            table.keep(name, taken, list(MEASURES))
-            print(*(f"  {row}" for row in taken), sep="\n", file=sys.stderr, flush=True)
+    for name in names or MEASURES:
+        print(f"bench: {name} ...", file=sys.stderr, flush=True)
+        taken = MEASURES[name](clone)
+        rows += taken
+        table.keep(name, taken, list(MEASURES))
+        print(*(f"  {' | '.join(row.cells())}" for row in taken), sep="\n", file=sys.stderr)
     return rows
+
+
+def interrupted(*_: object) -> None:
+    """End by `kill` as by Ctrl-C; a second one does not stop the removal of what was started."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def main() -> int:
     """Measure, print and keep; the exit status."""
     asked = arguments()
-    # An end by `kill` cleans up as Ctrl-C does, which a shell's background job would ignore.
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.default_int_handler)
+        signal.signal(number, interrupted)
     try:
-        rows = measure(asked.names, asked.prune)
+        with scratch("bench", asked.prune) as clone:
+            rows = measure(asked.names, clone)
     except KeyboardInterrupt:
         print("\nbench: interrupted; what it started is gone", file=sys.stderr)
         return 130
-    except RuntimeError as error:
+    except (AssertionError, RuntimeError, TimeoutError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 2
     print(table.markdown(rows))

@@ -1,17 +1,35 @@
-"""The figures: one row a measure, printed, and kept in README.md and results.json."""
+"""The figures: both sides in turns, one row a measure, kept in README.md and results.json."""
 
 from __future__ import annotations
 
 import json
 import os
-import platform
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from platform import python_version
+from statistics import median
 
-HERE = Path(__file__).resolve().parent
-README, RESULTS = HERE / "README.md", HERE / "results.json"
+README, RESULTS = (Path(__file__).with_name(name) for name in ("README.md", "results.json"))
 BEGIN, END = "<!-- figures -->", "<!-- /figures -->"
+
+
+def alternate(
+    ours: Callable[[], float], theirs: Callable[[], float], rounds: int, warm: bool = True
+) -> tuple[float, float]:
+    """Both sides' medians, taken in turns: a busy machine is busy for both.
+
+    Args:
+        warm: take each side once before, uncounted: files are in memory, databases made.
+    """
+    if warm:
+        ours(), theirs()
+    pairs: list[tuple[Callable[[], float], list[float]]] = [(ours, []), (theirs, [])]
+    for turn in range(rounds):
+        for take, kept in pairs if turn % 2 == 0 else reversed(pairs):
+            kept.append(take())
+    return median(pairs[0][1]), median(pairs[1][1])
 
 
 @dataclass(frozen=True)
@@ -28,7 +46,7 @@ class Row:
 
     what: str
     ours: float
-    theirs: float | None
+    theirs: float | None = None
     limit: float | None = None
     unit: str = "s"
     faster: bool = False
@@ -36,48 +54,32 @@ class Row:
     note: str = ""
 
     @property
-    def relative(self) -> bool:
-        """Whether the limit is for ours / theirs."""
-        return bool(self.theirs) and not self.alone
-
-    @property
-    def value(self) -> float:
-        """What the limit is for."""
-        return self.ours / self.theirs if self.theirs and self.relative else self.ours
+    def ratio(self) -> float:
+        """What the limit is for, if that is ours / theirs; else 0."""
+        return self.ours / self.theirs if self.theirs and not self.alone else 0
 
     @property
     def held(self) -> bool:
         """Whether the target is held, if there is one."""
-        return self.limit is None or self.value <= self.limit
-
-    @property
-    def target(self) -> str:
-        """The limit in words."""
-        if self.limit is None:
-            return ""
-        bound = times(self.limit, self.faster) if self.relative else figure(self.limit, self.unit)
-        return f"at {'least' if self.faster else 'most'} {bound}"
+        return self.limit is None or (self.ratio or self.ours) <= self.limit
 
     def cells(self) -> list[str]:
         """The row as the table shows it."""
-        ratio = times(self.value, self.faster) if self.relative else ""
-        theirs = "" if self.theirs is None else figure(self.theirs, self.unit)
         what = f"{self.what} ({self.note})" if self.note else self.what
-        held = "" if self.limit is None else "yes" if self.held else "**no**"
-        return [what, figure(self.ours, self.unit), theirs, ratio, self.target, held]
+        sides = ["" if each is None else self._figure(each) for each in (self.ours, self.theirs)]
+        ratio, target, held = self._times(self.ratio) if self.ratio else "", "", ""
+        if self.limit is not None:
+            bound = self._times(self.limit) if self.ratio else self._figure(self.limit)
+            target = f"at {'least' if self.faster else 'most'} {bound}"
+            held = "yes" if self.held else "**no**"
+        return [what, *sides, ratio, target, held]
 
-    def __str__(self) -> str:
-        return " | ".join(self.cells())
+    def _figure(self, value: float) -> str:
+        digits = f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+        return f"{digits} {self.unit}".strip()
 
-
-def figure(value: float, unit: str) -> str:
-    """A figure with three digits that count, and its unit."""
-    return f"{value:.0f} {unit}".strip() if value >= 100 else f"{value:.3g} {unit}".strip()
-
-
-def times(ratio: float, faster: bool) -> str:
-    """A ratio, or how many times faster it is."""
-    return f"{1 / ratio:.3g} x faster" if faster else f"{ratio:.2f} x"
+    def _times(self, ratio: float) -> str:
+        return f"{1 / ratio:.3g} x faster" if self.faster else f"{ratio:.2f} x"
 
 
 def markdown(rows: list[Row]) -> str:
@@ -87,39 +89,19 @@ def markdown(rows: list[Row]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
-def machine() -> dict[str, object]:
-    """What the figures depend on, and nothing that names the machine."""
-    return {
-        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-    }
-
-
 def keep(part: str, rows: list[Row], parts: list[str]) -> None:
-    """Write results.json, and the table into README.md between its marks.
+    """Write a part's rows into results.json, and a table of each part into README.md.
 
-    The other parts' figures stay, with their own date, in the order of the parts.
+    The other parts' figures stay, with their own date and machine, in the order of the parts.
     """
-    now = machine()
-    read = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    # What this part measured once and no longer does goes.
-    kept = {what: each for what, each in read.items() if each.get("part") != part}
-    for row in rows:
-        told = {"target": row.target, "value": row.value, "held": row.held}
-        kept[row.what] = {"part": part, "row": asdict(row), **told, **now}
-    ordered = dict(sorted(kept.items(), key=lambda each: parts.index(each[1]["part"])))
-    RESULTS.write_text(json.dumps(ordered, indent=2) + "\n")
-    text = README.read_text()
-    head, rest = text.split(BEGIN)
-    tail = rest.split(END)[1]
-    README.write_text(f"{head}{BEGIN}\n{section(ordered)}\n{END}{tail}")
-
-
-def section(kept: dict[str, dict]) -> str:
-    """The table of all that is kept, under the date and the machine of each run in it."""
-    runs: dict[str, list[Row]] = {}
-    for each in kept.values():
-        head = f"{each['date']}, {each['cores']} cores, Python {each['python']}:"
-        runs.setdefault(head, []).append(Row(**each["row"]))
-    return "\n\n".join(f"{head}\n\n{markdown(rows)}" for head, rows in runs.items())
+    when = f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, Python {python_version()}"
+    kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    kept[part] = {"when": when, "rows": [asdict(row) for row in rows]}
+    kept = {name: kept[name] for name in parts if name in kept}
+    RESULTS.write_text(json.dumps(kept, indent=2) + "\n")
+    tables = [
+        f"**{name}**, {each['when']}:\n\n{markdown([Row(**row) for row in each['rows']])}"
+        for name, each in kept.items()
+    ]
+    head, rest = README.read_text().split(BEGIN)
+    README.write_text("\n".join([f"{head}{BEGIN}", "\n\n".join(tables), END + rest.split(END)[1]]))

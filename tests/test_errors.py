@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 
 import pytest
 from python_on_whales import DockerException
 
 from tasks.lib import errors, executor
-
-from .conftest import ROOT
+from tests.testbed.commands import ROOT, environment
 
 
 def docker(stderr: str, *words: str) -> DockerException:
@@ -93,7 +91,7 @@ def test_commands_are_shown_as_they_are_typed(monkeypatch, program, shown):
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize("words", ["--list", "--help dev", "completion"])
-def test_nothing_is_printed_if_stdout_is_closed(words, unbuffered):
-    script, env = f"./inv {words} | true", {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+def test_nothing_is_said_when_nobody_reads_on(words, unbuffered):
+    script, env = f"./inv {words} | true", environment(PYTHONUNBUFFERED=unbuffered)
     done = subprocess.run(["bash", "-c", script], cwd=ROOT, env=env, capture_output=True, text=True)
     assert done.stderr == ""

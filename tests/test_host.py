@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import free_port
+from tests.testbed.commands import environment, free_port
 
 NOWHERE = {"DOCKER_HOST": "unix:///nowhere.sock"}
 
@@ -89,7 +89,7 @@ def test_a_failing_migration_stops_dev(app, inv, port):
 def test_ctrl_c_stops_it_and_leaves_nothing(app, port):
     child = subprocess.Popen(
         ["./inv", "dev", "--port", str(port)], cwd=app, text=True, start_new_session=True,
-        env={**os.environ, **NOWHERE, "CI": ""}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        env=environment(**NOWHERE), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
     deadline = time.monotonic() + 60
     while True:

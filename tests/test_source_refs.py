@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from tasks.lib.errors import TaskError
-from tasks.lib.project import git
-
-
-def run_git(root: Path, *words: str) -> str:
-    who = ["-c", "user.name=t", "-c", "user.email=t@example.com"]
-    command = ["git", *who, *words]
-    return subprocess.run(
-        command, cwd=root, capture_output=True, text=True, check=True
-    ).stdout.strip()
+from tasks.lib.project import git as source
+from tests.testbed.commands import git
 
 
 @pytest.fixture
@@ -24,15 +16,15 @@ def repository(tmp_path: Path) -> Path:
     """A repository with one commit on the branch Feature/X."""
     root = tmp_path / "repository"
     root.mkdir()
-    run_git(root, "init", "--quiet", "-b", "Feature/X")
+    git(root, "init", "--quiet", "-b", "Feature/X")
     (root / "file").write_text("one")
-    run_git(root, "add", ".")
-    run_git(root, "commit", "--quiet", "--message", "one")
+    git(root, "add", ".")
+    git(root, "commit", "--quiet", "--message", "one")
     return root
 
 
 def commit(root: Path) -> str:
-    return run_git(root, "rev-parse", "HEAD")
+    return git(root, "rev-parse", "HEAD")
 
 
 @pytest.mark.parametrize(
@@ -49,36 +41,36 @@ def commit(root: Path) -> str:
     ],
 )
 def test_a_branch_is_slugged_as_gitlab_does(branch, expected):
-    assert git.slug(branch) == expected
+    assert source.slug(branch) == expected
 
 
 def test_git_alone_knows_everything(repository):
-    found = git.read(repository, {})
+    found = source.read(repository, {})
     assert (found.commit, found.branch, found.slug) == (
         commit(repository),
         "Feature/X",
         "feature-x",
     )
     assert (found.tag, found.dirty, found.revision) == ("", False, commit(repository))
-    assert found.date == run_git(repository, "log", "-1", "--format=%cI")
+    assert found.date == git(repository, "log", "-1", "--format=%cI")
 
 
 @pytest.mark.parametrize("name", ["file", "new"])
 def test_changed_and_new_files_make_it_dirty(repository, name):
     (repository / name).write_text("two")
-    found = git.read(repository, {})
+    found = source.read(repository, {})
     assert found.revision == f"{commit(repository)}-dirty"
 
 
 def test_of_several_tags_the_highest_version_counts(repository):
     for tag in ("v1.9.0", "v1.10.0", "v1.2.0"):
-        run_git(repository, "tag", tag)
-    assert git.read(repository, {}).tag == "v1.10.0"
+        git(repository, "tag", tag)
+    assert source.read(repository, {}).tag == "v1.10.0"
 
 
 def test_a_detached_head_without_ci_has_no_branch(repository):
-    run_git(repository, "checkout", "--quiet", "--detach")
-    assert git.read(repository, {}).branch == ""
+    git(repository, "checkout", "--quiet", "--detach")
+    assert source.read(repository, {}).branch == ""
 
 
 @pytest.mark.parametrize(
@@ -113,38 +105,38 @@ def test_ci_names_the_branch_or_tag_of_a_shallow_detached_clone(
     repository, tmp_path, env, branch, tag
 ):
     clone = tmp_path / "clone"
-    run_git(tmp_path, "clone", "--quiet", "--depth=1", f"file://{repository}", str(clone))
-    run_git(clone, "checkout", "--quiet", "--detach")
+    git(tmp_path, "clone", "--quiet", "--depth=1", f"file://{repository}", str(clone))
+    git(clone, "checkout", "--quiet", "--detach")
     here = {key: commit(clone) if value == "HEAD" else value for key, value in env.items()}
-    found = git.read(clone, here)
+    found = source.read(clone, here)
     assert (found.commit, found.branch, found.tag) == (commit(repository), branch, tag)
 
 
 def test_variables_about_another_commit_do_not_count(repository):
     env = {"CI_COMMIT_SHA": "0" * 40, "CI_COMMIT_REF_NAME": "other", "CI_COMMIT_TAG": "v9"}
-    found = git.read(repository, env)
+    found = source.read(repository, env)
     assert (found.commit, found.branch, found.tag) == (commit(repository), "Feature/X", "")
 
 
 def test_without_git_the_variables_are_enough(tmp_path):
     env = {"CI_COMMIT_SHA": "1" * 40, "CI_COMMIT_REF_NAME": "main"}
-    assert git.read(tmp_path, env).commit == "1" * 40
+    assert source.read(tmp_path, env).commit == "1" * 40
     with pytest.raises(TaskError, match="run this in a git clone"):
-        git.read(tmp_path, {})
+        source.read(tmp_path, {})
 
 
 def test_the_commits_in_between_are_listed_also_those_taken_back(repository):
     first = commit(repository)
     (repository / "file").write_text("two")
-    run_git(repository, "commit", "--quiet", "--all", "--message", "two")
+    git(repository, "commit", "--quiet", "--all", "--message", "two")
     second = commit(repository)
-    assert [line.split()[0] + line[-3:] for line in git.between(first, second, repository)] == [
+    assert [line.split()[0] + line[-3:] for line in source.between(first, second, repository)] == [
         "+two"
     ]
-    assert [line.split()[0] + line[-3:] for line in git.between(second, first, repository)] == [
+    assert [line.split()[0] + line[-3:] for line in source.between(second, first, repository)] == [
         "-two"
     ]
     with pytest.raises(
         TaskError, match="commit 000000000000 is not in this clone - git fetch --unshallow"
     ):
-        git.between("0" * 40, second, repository)
+        source.between("0" * 40, second, repository)

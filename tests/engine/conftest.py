@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import socket
 import subprocess
-import time
-import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,12 +12,9 @@ import bcrypt
 import pytest
 
 from tasks.lib.registry.client import Registry
-from tasks.lib.registry.credentials import Login
-from tasks.lib.registry.reference import Reference
-from tasks.lib.registry.session import Session
-from tests.conftest import free_port
+from tests.testbed.commands import docker, git
+from tests.testbed.registries import Server, client, serve
 
-ROOT = Path(__file__).resolve().parents[2]
 USER, PASSWORD = "robot", "a $ecret: with signs"
 DOCKERFILE = """\
 FROM scratch AS deps
@@ -43,122 +35,24 @@ LABEL org.opencontainers.image.source=$SOURCE \\
 """
 
 
-def docker(*words: str) -> str:
-    done = subprocess.run(["docker", *words], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
-
-
-def git(root: Path, *words: str, **env: str) -> str:
-    command = ["git", "-c", "user.name=t", "-c", "user.email=t@example.com", *words]
-    done = subprocess.run(
-        command, cwd=root, env={**os.environ, **env}, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
-
-
-def until(condition: Callable[[], bool], seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds} s"
-        time.sleep(0.05)
-
-
-@contextmanager
-def own_engine(
-    folder: Path, *options: str, daemon: tuple[str, ...] = ()
-) -> Iterator[tuple[str, str]]:
-    """An engine of its own, in a container: the container's name, and the engine's address.
-
-    Args:
-        folder: where its socket is to be.
-        options: more of `docker run`.
-        daemon: more of its dockerd.
-    """
-    name = f"test-engine-{uuid.uuid4().hex[:8]}"
-    docker("build", "--quiet", "--tag", name, f"--file={ROOT}/lab/images/node.Dockerfile",
-           f"{ROOT}/lab/images")  # fmt: skip
-    rights = ["seccomp=unconfined", "apparmor=unconfined", "systempaths=unconfined"]
-    docker(
-        "run", "--detach", "--name", name, "--cap-add", "ALL", "--cgroupns", "host",
-        "--device-cgroup-rule", "a *:* rwm", *(f"--security-opt={each}" for each in rights),
-        "--volume", "/sys/fs/cgroup:/sys/fs/cgroup:rw", "--volume", f"{folder}:/shared",
-        *options, name, "-H", "unix:///var/run/docker.sock",
-        "-H", "unix:///shared/docker.sock", *daemon,
-    )  # fmt: skip
-    address = f"unix://{folder}/docker.sock"
-    try:
-        command = ["docker", "--host", address, "version"]
-        until(lambda: subprocess.run(command, capture_output=True).returncode == 0)
-        yield name, address
-    finally:
-        docker("rm", "--force", "--volumes", name)
-        docker("image", "rm", "--force", name)
-
-
-@dataclass
-class Server:
-    """A registry in a container, at a port of this machine that stays its own."""
-
-    container: str
-    port: int
-    scheme: str = "http"
-    ca: str = ""
-
-    @property
-    def host(self) -> str:
-        return f"127.0.0.1:{self.port}"
-
-    def stop(self) -> None:
-        docker("stop", "--time", "0", self.container)
-
-    def start(self) -> None:
-        docker("start", self.container)
-        until(self.answers)
-
-    def answers(self) -> bool:
-        with socket.socket() as probe:
-            probe.settimeout(1)
-            if probe.connect_ex(("127.0.0.1", self.port)):
-                return False
-        if self.scheme == "https":
-            return True
-        try:
-            urllib.request.urlopen(f"http://{self.host}/", timeout=2).close()
-        except OSError:
-            return False
-        return True
-
-
-def serve(folder: Path, *options: str, scheme: str = "http") -> Iterator[Server]:
-    """Run a registry whose configuration files are in a folder, mounted at /conf."""
-    server = Server(f"test-registry-{uuid.uuid4().hex[:8]}", free_port(), scheme)
-    docker(
-        "run", "--detach", "--name", server.container, "--publish", f"{server.host}:5000",
-        "--volume", f"{folder}:/conf:ro", "--env", "REGISTRY_STORAGE_DELETE_ENABLED=true",
-        *options, "registry:2",
-    )  # fmt: skip
-    try:
-        until(server.answers)
-        yield server
-    finally:
-        docker("rm", "--force", "--volumes", server.container)
+def conf(folder: Path) -> str:
+    """What gives a registry a folder with its configuration files."""
+    return f"--volume={folder}:/conf:ro"
 
 
 def htpasswd(folder: Path) -> list[str]:
-    """What makes a registry ask for USER and PASSWORD."""
+    """What makes a registry ask for USER and PASSWORD; folder is for its configuration files."""
     mark = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(5)).decode()
     (folder / "htpasswd").write_text(f"{USER}:{mark}\n")
     settings = {"": "htpasswd", "_HTPASSWD_REALM": "test", "_HTPASSWD_PATH": "/conf/htpasswd"}
-    return [f"--env=REGISTRY_AUTH{key}={value}" for key, value in settings.items()]
+    return [conf(folder), *(f"--env=REGISTRY_AUTH{key}={value}" for key, value in settings.items())]
 
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A registry that wants a login."""
-    folder = tmp_path_factory.mktemp("registry")
-    yield from serve(folder, *htpasswd(folder))
+    with serve(*htpasswd(tmp_path_factory.mktemp("registry"))) as server:
+        yield server
 
 
 @dataclass
@@ -194,16 +88,12 @@ class Repository:
     @property
     def registry(self) -> Registry:
         """Their registry, asked by the test itself."""
-        image = Reference.parse(self.image)
-        return Registry(image, Session(image.host, Login(image.host, USER, PASSWORD, "the test")))
+        return client(self.image, USER, PASSWORD)
 
 
 @pytest.fixture
-def repository(server: Server, clone: Path, inv, tmp_path, monkeypatch) -> Iterator[Repository]:
+def repository(server: Server, clone: Path, inv, tmp_path) -> Iterator[Repository]:
     """A repository on the branch main, whose login comes from CI's variables."""
-    for name in list(os.environ):
-        if name.startswith(("CI_", "GITHUB_")):
-            monkeypatch.delenv(name)
     (clone / "Dockerfile").write_text(DOCKERFILE)
     git(clone, "commit", "--all", "--message", "a small image")
     image = f"{server.host}/group/sub-{uuid.uuid4().hex[:8]}/app"

@@ -7,12 +7,12 @@ import os
 import signal
 import socket
 import subprocess
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.testbed.commands import docker, environment, page, until
 
 pytestmark = pytest.mark.engine
 
@@ -30,8 +30,8 @@ def left(clone: Path) -> list[str]:
     name = project(clone)
     found = []
     for kind in (["ps", "-a"], ["network", "ls"], ["volume", "ls"]):
-        done = docker(*kind, "-q", "--filter", f"label=com.docker.compose.project={name}")
-        found += done.stdout.split()
+        label = f"label=com.docker.compose.project={name}"
+        found += docker(*kind, "-q", "--filter", label).split()
     return found
 
 
@@ -41,28 +41,14 @@ def project(clone: Path) -> str:
     return project_name("myapp", clone, "dev")
 
 
-def docker(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["docker", *words], capture_output=True, text=True)
-
-
 def get(port: int, path: str = "/") -> str:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
-        return answer.read().decode()
-
-
-def until(condition, seconds: float = 30) -> None:
-    """Wait until a condition holds; the last exception or a plain failure when it never does."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds} s"
-        time.sleep(0.1)
+    return page(f"http://127.0.0.1:{port}{path}")
 
 
 def start(root: Path, *words: str) -> subprocess.Popen[str]:
     """Start `inv` in a process group of its own, as a shell with a terminal does."""
-    env = {key: value for key, value in os.environ.items() if key != "CI"}
     return subprocess.Popen(
-        ["./inv", *words], cwd=root, env=env, text=True, start_new_session=True,
+        ["./inv", *words], cwd=root, env=environment(), text=True, start_new_session=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
 
@@ -94,26 +80,18 @@ def test_dev_serves_the_page_and_everything_around_it_works(app, inv, port):
     )
     assert "42" in query.stdout
 
-    made = docker("exec", f"{project(app)}-app-1", "touch", "/app/made-by-the-container")
-    assert made.returncode == 0, made.stderr
+    docker("exec", f"{project(app)}-app-1", "touch", "/app/made-by-the-container")
     assert (app / "made-by-the-container").stat().st_uid == os.getuid()
 
     (app / "myapp/templates/404.html").write_text("changed while it runs")
     with (app / "myapp/urls.py").open("a") as urls:
         urls.write("\nfrom django.http import HttpResponse\n")
         urls.write("urlpatterns.insert(0, path('new', lambda request: HttpResponse('new')))\n")
-    until(lambda: _answers(port, "/new", "new"))
+    until(lambda: get(port, "/new") == "new")
 
     down = inv("down", root=app)
     assert down.returncode == 0
-    assert [docker("ps", "-q", "--filter", f"name={project(app)}").stdout] == [""]
-
-
-def _answers(port: int, path: str, expected: str) -> bool:
-    try:
-        return get(port, path) == expected
-    except OSError:
-        return False
+    assert docker("ps", "-q", "--filter", f"name={project(app)}") == ""
 
 
 def test_a_port_in_use_is_one_line_with_another_port(app, inv):
@@ -146,18 +124,11 @@ def test_a_broken_dockerfile_is_one_line_after_docker_s_own(app, inv, port):
 
 def test_ctrl_c_in_dev_stops_everything(app, port):
     child = start(app, "dev", "--port", str(port))
-    until(lambda: _serves(port) or child.poll() is not None, 120)
+    until(lambda: "ok" in get(port, "/livez") or child.poll() is not None, 120)
     said = interrupt(child)
     assert child.returncode == 0, said
     assert "stopped" in said
-    assert docker("ps", "-q", "--filter", f"name={project(app)}").stdout == ""
-
-
-def _serves(port: int) -> bool:
-    try:
-        return "ok" in get(port, "/livez")
-    except OSError:
-        return False
+    assert docker("ps", "-q", "--filter", f"name={project(app)}") == ""
 
 
 def test_ctrl_c_in_a_build_leaves_nothing_running(app, port):
@@ -171,7 +142,7 @@ def test_ctrl_c_in_a_build_leaves_nothing_running(app, port):
     interrupt(child)
     assert child.returncode in (0, 130)
     until(lambda: _processes("sleep 45") == [], 20)
-    assert docker("ps", "-q", "--filter", f"name={project(app)}").stdout == ""
+    assert docker("ps", "-q", "--filter", f"name={project(app)}") == ""
 
 
 def _processes(words: str) -> list[str]:
@@ -200,7 +171,7 @@ def test_the_suite_runs_on_postgresql_and_redis_and_leaves_nothing(app, inv):
     assert "engine: docker" in done.stderr
     assert done.stdout.strip().splitlines()[-1].startswith("TOTAL ")
     assert (app / "reports/app.xml").stat().st_uid == os.getuid()
-    assert docker("ps", "-aq", "--filter", f"name={project(app)[:-4]}").stdout == ""
+    assert docker("ps", "-aq", "--filter", f"name={project(app)[:-4]}") == ""
 
 
 def test_a_failing_test_fails_the_task(app, inv):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import subprocess
 import threading
@@ -13,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import docker, own_engine, until
+from tests.testbed.commands import docker, environment, until
+from tests.testbed.engines import BASE, own_engine
 
 pytestmark = pytest.mark.engine
 
@@ -76,9 +76,8 @@ def test_an_engine_that_goes_away_amid_a_build(clone, line, task):
     step = f"RUN sleep {mark}\n"
     text = file.read_text().replace("FROM test AS dev\n", f"FROM test AS dev\n{step}")
     file.write_text(text.replace("FROM base AS prepared\n", f"FROM base AS prepared\n{step}"))
-    env = {key: value for key, value in os.environ.items() if key != "CI"}
     child = subprocess.Popen(
-        ["./inv", *task], cwd=clone, env={**env, "DOCKER_HOST": line.address}, text=True,
+        ["./inv", *task], cwd=clone, env=environment(DOCKER_HOST=line.address), text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
     )  # fmt: skip
     until(lambda: running(mark) or child.poll() is not None, 120)
@@ -94,14 +93,12 @@ def test_an_engine_that_goes_away_amid_a_build(clone, line, task):
 def small(tmp_path: Path) -> Iterator[str]:
     """The address of an engine of its own that has the base image, and hardly any space left."""
     place = "--tmpfs=/var/lib/docker:size=450m,exec,dev,suid"
-    with own_engine(tmp_path, place) as (name, address):
-        image = tmp_path / "base.tar"
-        docker("save", "--output", str(image), "python:3.13-slim-trixie")
-        docker("--host", address, "load", "--input", str(image))
+    with own_engine(tmp_path, place) as engine:
+        engine.load(BASE, tmp_path / "base.tar")
         leave = "df -k --output=avail /var/lib/docker | tail -n 1"
         fill = f"fallocate -l $(($({leave}) - 20000))K /var/lib/docker/filler"
-        docker("exec", name, "sh", "-c", fill)
-        yield address
+        docker("exec", engine.name, "sh", "-c", fill)
+        yield engine.address
 
 
 def test_no_space_for_a_build(clone, small, inv):

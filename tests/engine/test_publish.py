@@ -7,14 +7,16 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from tasks.lib.images import promotion
+from tests.testbed.commands import git
+from tests.testbed.engines import BASE, Engine, forward, own_engine
+from tests.testbed.registries import Server
 
-from .conftest import PASSWORD, USER, Server, docker, git, own_engine
+from .conftest import PASSWORD, USER
 
 pytestmark = pytest.mark.engine
 # The tags of the stages that invoke.yaml has kept.
@@ -350,49 +352,29 @@ def test_a_registry_that_comes_back_in_time_is_waited_for(repository, server):
     assert repository.registry.digest("staging") == repository.registry.digest("main")
 
 
-BASE = "python:3.13-slim-trixie"
-
-
-def forward(server: Server) -> str:
-    """The option that leads an own engine's localhost to the registry."""
-    inner = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
-    address = docker("inspect", "--format", inner, server.container)
-    return f"--env=FORWARD={server.port}={address}:5000"
-
-
-@dataclass
-class Fresh:
-    """An engine that has the base image, and whatever it has built since it forgot that."""
-
-    address: str
-
-    def docker(self, *words: str) -> str:
-        return docker("--host", self.address, *words)
-
-    def forget(self) -> None:
-        """Be an engine that has built nothing."""
-        names = self.docker("images", "--format", "{{.Repository}}:{{.Tag}}").split()
-        self.docker("rmi", "--force", *(name for name in names if name != BASE))
-        self.docker("builder", "prune", "--all", "--force")
+def forget(engine: Engine) -> None:
+    """Let an engine be one that has built nothing."""
+    names = engine.docker("images", "--format", "{{.Repository}}:{{.Tag}}").split()
+    engine.docker("rmi", "--force", *(name for name in names if name != BASE))
+    engine.docker("builder", "prune", "--all", "--force")
 
 
 @pytest.fixture
-def fresh(server: Server, tmp_path: Path) -> Iterator[Fresh]:
+def fresh(server: Server, tmp_path: Path) -> Iterator[Engine]:
     """An engine of its own with the base image."""
-    with own_engine(tmp_path, forward(server)) as (_, address):
-        docker("save", "--output", str(tmp_path / "base.tar"), BASE)
-        made = Fresh(address)
-        made.docker("load", "--input", str(tmp_path / "base.tar"))
-        yield made
+    with own_engine(tmp_path, forward({server.port: server.container})) as engine:
+        engine.load(BASE, tmp_path / "base.tar")
+        yield engine
 
 
 @pytest.fixture
 def store(server: Server, tmp_path: Path) -> Iterator[str]:
     """The address of an engine that keeps its images in containerd, as Docker Desktop does."""
     (tmp_path / "daemon.json").write_text('{"features": {"containerd-snapshotter": true}}')
-    more = f"--volume={tmp_path}/daemon.json:/etc/docker/daemon.json:ro", forward(server)
-    with own_engine(tmp_path, *more, daemon=("--storage-driver=overlayfs",)) as (_, address):
-        yield address
+    settings = f"--volume={tmp_path}/daemon.json:/etc/docker/daemon.json:ro"
+    leads = forward({server.port: server.container})
+    with own_engine(tmp_path, settings, leads, daemon=("--storage-driver=overlayfs",)) as engine:
+        yield engine.address
 
 
 def test_the_kept_stages_are_sent_when_the_default_branch_has_others(repository, fresh):
@@ -463,7 +445,7 @@ def test_a_fresh_engine_makes_only_what_changed(repository, fresh):
 
     def made() -> list[str]:
         digest = repository.build(DOCKER_HOST=fresh.address)
-        fresh.forget()
+        forget(fresh)
         return layers(digest)
 
     (repository.root / "Dockerfile").write_text(FRESH)

@@ -30,8 +30,10 @@ from tasks.lib.registry.client import digest as digest_of
 from tasks.lib.registry.credentials import Login
 from tasks.lib.registry.reference import Reference
 from tasks.lib.registry.session import Session
+from tests.testbed.commands import environment, git, until
+from tests.testbed.registries import serve
 
-from .conftest import PASSWORD, USER, git, htpasswd, serve, until
+from .conftest import PASSWORD, USER, conf, htpasswd
 
 pytestmark = pytest.mark.engine
 
@@ -137,7 +139,7 @@ def test_a_release_that_was_cut_between_its_two_changes_is_finished_by_the_next(
 def test_an_interrupted_push_tags_nothing_and_the_next_one_succeeds(repository, line):
     (repository.root / "manage.py").write_bytes(os.urandom(80_000_000))
     git(repository.root, "commit", "--all", "--message", "big")
-    env = {**os.environ, **repository.env, **through(repository, line.host)}
+    env = environment(**{**repository.env, **through(repository, line.host)})
     child = subprocess.Popen(
         ["./inv", "build", "--push"], cwd=repository.root, env=env, start_new_session=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -190,7 +192,7 @@ def private(tmp_path: Path) -> Iterator[tuple[str, str]]:
         "--env=REGISTRY_HTTP_TLS_CERTIFICATE=/conf/ca.pem",
         "--env=REGISTRY_HTTP_TLS_KEY=/conf/key.pem",
     ]
-    for server in serve(folder, *htpasswd(folder), *tls, scheme="https"):
+    with serve(*htpasswd(folder), *tls, scheme="https") as server:
         yield server.host, str(folder / "ca.pem")
 
 
@@ -287,7 +289,7 @@ def tokens(tmp_path: Path) -> Iterator[tuple[str, list[tuple[str, frozenset[str]
     }
     words = [f"--env=REGISTRY_AUTH{key}={value}" for key, value in settings.items()]
     try:
-        for server in serve(folder, *words):
+        with serve(conf(folder), *words) as server:
             yield server.host, handler.asked
     finally:
         service.shutdown()

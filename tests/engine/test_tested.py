@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from tasks.lib.images import promotion
 from tasks.lib.registry.client import INDEXES, Manifest
-
-from .conftest import git
+from tests.testbed.commands import docker, git
 
 DOCKERFILE = Path(__file__).parents[2] / "Dockerfile"
 pytestmark = pytest.mark.engine
@@ -38,8 +36,7 @@ def test_the_digest_that_passes_is_marked_and_can_be_released(whole):
     assert done.stdout.strip().splitlines()[-1].startswith("TOTAL ")
     assert whole.must("release", "--env=staging") == f"{whole.image}@{whole.digest}"
     assert whole.registry.digest("staging") == whole.digest
-    left = subprocess.run(["docker", "images", "-q", "myapp-tested-*"], capture_output=True)
-    assert left.stdout == b""
+    assert docker("images", "-q", "myapp-tested-*") == ""
 
 
 def test_of_several_platforms_the_one_that_runs_here_is_tested(whole):

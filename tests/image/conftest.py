@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
-from tests.image.engine import LABELS, ROOT, SETTINGS, Container, docker, until
+from tests.image.engine import LABELS, SETTINGS, Container
+from tests.testbed.commands import ROOT, docker, until, works
 
 Start = Callable[..., Container]
 # As base.yml runs the app.
@@ -88,6 +89,6 @@ def redis(mark: str) -> Iterator[str]:
         "run", "--detach", f"--label={mark}", f"--network={network}", "--network-alias=redis",
         "--tmpfs=/data", "redis:8-trixie",
     )  # fmt: skip
-    until(lambda: docker("exec", id, "redis-cli", "ping", check=False) == "PONG")
+    until(works(lambda: docker("exec", id, "redis-cli", "ping")))
     yield network
     docker("rm", "--force", "--volumes", id)

@@ -1,18 +1,17 @@
-"""Docker for the tests of the image: its command line, and a container to ask things."""
+"""The image in the tests: what it is built and run with, and a container to ask things."""
 
 from __future__ import annotations
 
 import json
-import subprocess
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 from typing import Any
 
+from tests.testbed.commands import docker, until
+
 HERE = Path(__file__).resolve().parent
-ROOT = HERE.parents[1]
 # What the image is built with, and the settings it is run with.
 LABELS = {
     "source": "https://git.example.com/links",
@@ -27,27 +26,6 @@ SETTINGS = {
 }
 
 
-def docker(*words: str | Path, check: bool = True) -> str:
-    """What a docker command prints, on either stream. Raises with that when it fails."""
-    done = subprocess.run(
-        ["docker", *map(str, words)],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300,
-    )  # fmt: skip
-    if check and done.returncode:
-        raise RuntimeError(f"docker {words[0]} ended with {done.returncode}: {done.stdout}")
-    return done.stdout.strip()
-
-
-def until(condition: Callable[[], Any], seconds: float = 30) -> Any:
-    """The first true value of the condition. Raises when there is none in that time."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if found := condition():
-            return found
-        time.sleep(0.05)
-    raise TimeoutError(f"not within {seconds} s: {condition.__doc__ or condition}")
-
-
 @dataclass(frozen=True)
 class Container:
     """A running container."""
@@ -56,11 +34,11 @@ class Container:
 
     def execute(self, *words: str) -> str:
         """What a command in it prints."""
-        return docker("exec", self.id, *words)
+        return docker("exec", self.id, *words, both=True)
 
     def logs(self) -> str:
         """All that it printed."""
-        return docker("logs", self.id)
+        return docker("logs", self.id, both=True)
 
     def state(self) -> dict[str, Any]:
         """What the engine knows of it."""

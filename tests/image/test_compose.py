@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.image.engine import ROOT, docker
+from tests.testbed.commands import ROOT, docker
 
 pytestmark = pytest.mark.engine
 

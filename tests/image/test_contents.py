@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.image.engine import LABELS, ROOT, SETTINGS, docker
+from tests.image.engine import LABELS, SETTINGS
+from tests.testbed.commands import ROOT, docker
 
 pytestmark = pytest.mark.engine
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.image.engine import docker
+from tests.testbed.commands import docker
 
 pytestmark = pytest.mark.engine
 REDIS = {"REDIS_URL": "redis://redis:6379/0"}

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.image.engine import ROOT, docker, until
+from tests.testbed.commands import ROOT, docker, until, works
 
 pytestmark = pytest.mark.engine
 # A name for which Caddy asks no authority on the internet, but its own.
@@ -59,7 +59,7 @@ def proxy(start, redis, mark) -> Iterator[Proxy]:
         "--publish=127.0.0.1::80", "--publish=127.0.0.1::443", f"--env=SITE_ADDRESS={HOST}",
         f"--volume={ROOT}/docker/Caddyfile:/etc/caddy/Caddyfile:ro", "caddy:2",
     )  # fmt: skip
-    until(lambda: docker("exec", id, "ls", ROOT_CERTIFICATE, check=False) == ROOT_CERTIFICATE)
+    until(works(lambda: docker("exec", id, "ls", ROOT_CERTIFICATE)))
     yield Proxy(id)
     docker("rm", "--force", "--volumes", id)
 

@@ -9,7 +9,8 @@ from itertools import pairwise
 
 import pytest
 
-from tests.image.engine import HERE, LABELS, SETTINGS, docker, until
+from tests.image.engine import HERE, LABELS, SETTINGS
+from tests.testbed.commands import docker, until
 
 pytestmark = pytest.mark.engine
 REDIS = {"REDIS_URL": "redis://redis:6379/0"}

@@ -6,7 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.image.engine import HERE, until
+from tests.image.engine import HERE
+from tests.testbed.commands import until
 
 pytestmark = pytest.mark.engine
 SLOW_WEB = [f"--volume={HERE}/slow_web.py:/app/slow_web.py:ro"]

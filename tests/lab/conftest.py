@@ -3,74 +3,23 @@
 from __future__ import annotations
 
 import os
-import shlex
-import subprocess
-import uuid
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import yaml
 
+from tests.testbed.labs import started
+from tests.testbed.runs import Run
+from tests.testbed.sites import SLOW, Exports, Site
+
 from . import faults
-from .support import SLOW, Exports, Run, Site
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def inv(*words: str, env: Exports | None = None) -> subprocess.CompletedProcess[str]:
-    """Run `./inv` here, in an environment that knows of no other lab, registry or server."""
-    foreign = ("INVOKE_", "CI_", "SSH_", "GITHUB_")
-    clean = {k: v for k, v in os.environ.items() if k != "CI" and not k.startswith(foreign)}
-    return subprocess.run(
-        ["./inv", *words],
-        cwd=ROOT, env={**clean, **(env or {})}, capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
-
-
-def must(*words: str, env: Exports | None = None) -> str:
-    """The same, for a task that succeeds; returns what it printed to stdout."""
-    done = inv(*words, env=env)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def variables(text: str) -> Exports:
-    """What the lines for the shell set."""
-    words = shlex.split(text)
-    assert set(words[::2]) == {"export"}
-    return dict(word.split("=", 1) for word in words[1::2])
-
-
-def new_name() -> str:
-    """A name that no other lab has."""
-    return f"test-{uuid.uuid4().hex[:8]}"
-
-
-@contextmanager
-def started(login: Path, name: str = "") -> Iterator[Exports]:
-    """A lab of three servers, as the variables with which tasks work with it.
-
-    LAB_NAME is its name, for lab.status and the like.
-
-    Args:
-        login: a folder for what docker remembers of the login to its registry.
-        name: a lab that is there, or is to stay.
-    """
-    mine = name or new_name()
-    try:
-        exports = variables(must("lab.up", "--name", mine))
-        yield {**exports, "LAB_NAME": mine, "DOCKER_CONFIG": str(login)}
-    finally:
-        if not name:
-            must("lab.down", "--name", mine)
 
 
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exports]:
     """A lab of three servers; see started."""
-    with started(tmp_path_factory.mktemp("docker-config")) as exports:
+    with started(tmp_path_factory.mktemp("lab")) as exports:
         yield exports
 
 
@@ -91,8 +40,8 @@ def deployed(
 
     LAB=NAME takes the lab of that name, and leaves it for the next run.
     """
-    folder = tmp_path_factory.mktemp("site")
-    with started(folder / "docker-config", os.environ.get("LAB", "")) as exports:
+    folder, name = tmp_path_factory.mktemp("site"), os.environ.get("LAB", "")
+    with started(folder / "lab", name, keep=bool(name)) as exports:
         settings = quick(Path(exports["INVOKE_RUNTIME_CONFIG"]), folder / "invoke.yaml")
         made = Site(make_clone(folder / "clone"), {**exports, "INVOKE_RUNTIME_CONFIG": settings})
         made.wipe()

@@ -10,7 +10,7 @@ import re
 import socket
 from pathlib import Path
 
-from .support import Run
+from tests.testbed.runs import Run
 
 HEAD = """\
 # What goes wrong, and what you see then

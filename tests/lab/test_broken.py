@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from .support import Run, Site
+from tests.testbed.runs import Run
+from tests.testbed.sites import Site
 
 pytestmark = pytest.mark.engine
 ROOT = Path(__file__).resolve().parents[2]

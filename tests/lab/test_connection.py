@@ -11,8 +11,10 @@ import yaml
 from cryptography.hazmat.primitives import serialization as form
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from .support import Site, docker, git, until
-from .trouble import age, another, blocked, cut, logins, settled
+from tests.testbed.commands import docker, git, until
+from tests.testbed.sites import Site
+
+from .trouble import age, another, blocked, cut, settled
 
 pytestmark = pytest.mark.engine
 
@@ -141,7 +143,7 @@ def test_a_jump_host_of_the_users_ssh_config_is_gone_through(site, tmp_path):
 @pytest.mark.fault("the connection is cut while it rolls")
 def test_a_connection_that_is_cut_is_opened_again(site, fault):
     new = another(site)
-    before = logins(site)
+    before = site.logins()
     run = site.begin("deploy", f"--ref={new}")
     run.until("checking the image")
     cut(site)
@@ -150,7 +152,7 @@ def test_a_connection_that_is_cut_is_opened_again(site, fault):
     done = run.wait()
     fault(done, status=0, serves=new)
     # One for each server, and one after each cut.
-    assert len(site.nodes) < logins(site) - before <= 10
+    assert len(site.nodes) < site.logins() - before <= 10
     assert site.history()[0]["state"] == "succeeded"
     site.must("deploy", f"--ref={site.good}")
     site.serves(site.good)
@@ -193,6 +195,6 @@ def test_a_connection_that_stays_cut_in_the_roll_needs_a_person(site, fault):
 
 @pytest.mark.slow
 def test_a_deploy_makes_one_connection_to_each_server(site):
-    before = logins(site)
+    before = site.logins()
     site.must("deploy", f"--ref={another(site)}")
-    assert logins(site) - before == len(site.nodes)
+    assert site.logins() - before == len(site.nodes)

@@ -10,8 +10,9 @@ import time
 
 import pytest
 
-from .load import FOR_EVER, static
-from .support import Site
+from tests.testbed.k6 import Referee
+from tests.testbed.load import FOR_EVER, static
+from tests.testbed.sites import Site
 
 pytestmark = pytest.mark.engine
 OTHER = "0" * 40
@@ -47,7 +48,7 @@ def test_the_first_deploy_starts_all_from_nothing(site):
 def test_nobody_notices_a_deploy_nor_a_rollback(site):
     old_sheet = shown(site)
     new = site.build("another style", {"myapp/static/myapp/site.css": "\n/* another */\n"})
-    with site.load(pause=0.01) as load:
+    with Referee(site.url) as k6, site.load(pause=0.01) as load:
         done = site.must("deploy", f"--ref={new}")
         site.serves(new)
         new_sheet = shown(site)
@@ -55,8 +56,10 @@ def test_nobody_notices_a_deploy_nor_a_rollback(site):
         time.sleep(2)
         back = site.must("rollback")
         site.serves(site.good)
-    print(f"deploy {done.seconds:.1f} s, rollback {back.seconds:.1f} s, {load}")
+    print(f"deploy {done.seconds:.1f} s, rollback {back.seconds:.1f} s, {load}, {k6}")
     assert load.failures == []
+    assert (k6.failed, k6.complaints) == (0, [])
+    assert k6.total > 200
     assert load.versions.keys() == {site.good, new}
     assert load.total > 500
     assert min(load.done[kind] for kind in ("kept", "new", "slow", "upload", "visit")) > 3

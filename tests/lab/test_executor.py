@@ -15,14 +15,11 @@ import yaml
 from invoke import Context
 
 from tasks.lib.images.promotion import is_tested
-from tasks.lib.registry.client import Registry
-from tasks.lib.registry.credentials import Login
-from tasks.lib.registry.reference import Reference
-from tasks.lib.registry.session import Session
 from tasks.lib.rehearsal.gitlab_tool import TOOL, install
-
-from .conftest import started
-from .support import Exports, docker, git
+from tests.testbed.commands import docker, git
+from tests.testbed.labs import started
+from tests.testbed.registries import client
+from tests.testbed.sites import Exports
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 ROOT = Path(__file__).resolve().parents[2]
@@ -136,7 +133,7 @@ def test_the_jobs_run_in_containers_too(lab, forwards, images, certificates, mak
     clone, home = make_clone(tmp_path / "clone"), tmp_path / "home"
     service = {"name": images["dind"], "alias": "docker"}
     default = {"image": images["ci"], "services": [service], "before_script": forwards}
-    host, settings = lab["CI_REGISTRY"], lab["INVOKE_RUNTIME_CONFIG"]
+    settings = lab["INVOKE_RUNTIME_CONFIG"]
     given = {key: value for key, value in lab.items() if key.startswith(("CI_", "SSH_"))}
     lab_says = yaml.safe_load(Path(settings).read_text())
     given |= {"CI_REGISTRY_IMAGE": lab_says["registry"]["image"], "INVOKE_RUNTIME_CONFIG": settings}
@@ -159,8 +156,7 @@ def test_the_jobs_run_in_containers_too(lab, forwards, images, certificates, mak
     assert sorted(passed) == sorted(JOBS)
     user, password = lab["CI_REGISTRY_USER"], lab["CI_REGISTRY_PASSWORD"]
     assert password not in done.stdout + done.stderr
-    image = Reference.parse(lab_says["registry"]["image"])
-    registry = Registry(image, Session(host, Login(host, user, password, "a test")))
+    registry = client(lab_says["registry"]["image"], user, password)
     commit = git(clone, "rev-parse", "HEAD")
     digest = registry.digest(commit)
     assert is_tested(registry, digest)

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from .support import Site, docker, until
+from tests.testbed.commands import docker, until
+from tests.testbed.sites import Site
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 

@@ -8,7 +8,6 @@ import pty
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from io import StringIO
@@ -18,23 +17,12 @@ import paramiko
 import pytest
 import yaml
 
-from tasks.lib.registry.client import Registry
-from tasks.lib.registry.reference import Reference
-from tasks.lib.registry.session import Session
-
-from .conftest import ROOT, Exports, inv, must, new_name, variables
+from tests.testbed.commands import ROOT, docker, inv, until
+from tests.testbed.labs import must, new_name, variables
+from tests.testbed.registries import client
+from tests.testbed.sites import Exports
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
-
-
-def docker(*words: str, text: str = "", env: Exports | None = None) -> str:
-    """What docker prints, here."""
-    done = subprocess.run(
-        ["docker", *words], input=text, env={**os.environ, **(env or {})},
-        capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
 
 
 def hosts(lab: Exports) -> list[str]:
@@ -64,13 +52,6 @@ def containers(name: str) -> dict[str, str]:
     """The containers of a lab: their names' last parts, and whole."""
     shown = docker("ps", "--all", "--format", "{{.Names}}", "--filter", f"name=-lab-{name}-")
     return {whole.rpartition("-")[2]: whole for whole in shown.splitlines()}
-
-
-def until(condition, seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds} s"
-        time.sleep(0.05)
 
 
 @pytest.fixture
@@ -105,7 +86,7 @@ def test_an_image_pushed_here_is_pulled_by_the_same_name_on_every_server(lab):
     docker("tag", "redis:8-trixie", image)
     docker("push", "--quiet", image, env=lab)
     docker("restart", "--time", "0", containers(lab["LAB_NAME"])["registry"])
-    until(lambda: inv("login", env=lab).returncode == 0)
+    until(lambda: inv("login", **lab).returncode == 0)
 
     refused = ssh(lab, hosts(lab)[0], f"docker pull --quiet {image}")
     assert refused[0] != 0 and "no basic auth credentials" in refused[1]
@@ -120,15 +101,14 @@ def test_an_image_pushed_here_is_pulled_by_the_same_name_on_every_server(lab):
 
 
 def test_a_wrong_password_is_refused(lab):
-    done = inv("login", env={**lab, "CI_REGISTRY_PASSWORD": "wrong"})
+    done = inv("login", **{**lab, "CI_REGISTRY_PASSWORD": "wrong"})
     assert done.returncode == 1
     assert must("login", env=lab) == ""
 
 
 def test_the_servers_get_images_of_docker_hub_from_the_mirror(lab):
     facts = json.loads((ROOT / ".lab" / lab["LAB_NAME"] / "lab.json").read_text())
-    image = Reference(f"localhost:{facts['mirror']}", "library/redis", "8-trixie")
-    digest = Registry(image, Session(image.host)).digest(image.tag)
+    digest = client(f"localhost:{facts['mirror']}/library/redis").digest("8-trixie")
     command = "docker pull -q redis:8-trixie && docker inspect -f '{{.RepoDigests}}' redis:8-trixie"
     status, said = ssh(lab, hosts(lab)[1], command)
     assert status == 0

@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from .support import Site, until
-from .trouble import age, another, forget_slow, interrupt, logins, settled, slow
+from tests.testbed.commands import until
+from tests.testbed.sites import Site
+
+from .trouble import age, another, forget_slow, interrupt, settled, slow
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 OWNER = f"{getpass.getuser()}@{socket.gethostname()}"
@@ -65,9 +67,9 @@ def test_of_two_deploys_at_once_one_goes_on_and_the_other_is_told_whose(site, fa
 
 @pytest.mark.fault("Ctrl-C while all is looked at before")
 def test_ctrl_c_in_the_preflight_changes_nothing(site, fault):
-    new, history, before = another(site), site.history(), logins(site)
+    new, history, before = another(site), site.history(), site.logins()
     run = site.begin("deploy", f"--ref={new}")
-    until(lambda: logins(site) > before)
+    until(lambda: site.logins() > before)
     interrupt(run)
     fault(run.wait(), status=130, serves=site.good)
     assert run.verdict == "inv: interrupted"

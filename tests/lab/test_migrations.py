@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from .support import Site, until
+from tests.testbed.commands import until
+from tests.testbed.sites import Site
+
 from .test_broken import BOOM
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]

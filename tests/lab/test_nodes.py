@@ -7,8 +7,11 @@ from contextlib import contextmanager
 
 import pytest
 
-from .load import CLIENTS, SLOW, UPLOADS, VISITORS
-from .support import Site, until
+from tests.testbed.clients import CLIENTS
+from tests.testbed.commands import until
+from tests.testbed.load import SLOW, UPLOADS, VISITORS
+from tests.testbed.sites import Site
+
 from .trouble import another, blocked, change_leader, leader, state, stopped
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]

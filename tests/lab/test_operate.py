@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from .support import Site, until
+from tests.testbed.commands import until
+from tests.testbed.sites import Site
+
 from .trouble import another, state, stopped
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import urllib.request
 from pathlib import Path
 
 import pytest
+
+from tests.testbed.commands import environment, git
 
 pytestmark = pytest.mark.engine
 
@@ -20,20 +21,16 @@ def test_four_commands_lead_to_a_running_deploy(clone: Path, inv):
     assert block
     commands = block[1].strip().splitlines()
     assert len(commands) == 4
-    env = {k: v for k, v in os.environ.items() if k != "CI" and not k.startswith("INVOKE_")}
     try:
         done = subprocess.run(
             ["bash", "-ec", "\n".join(commands)],
-            cwd=clone, env=env, capture_output=True, text=True, timeout=600,
+            cwd=clone, env=environment(), capture_output=True, text=True, timeout=600,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         url = re.search(r"^release 1 runs: (http://\S+)$", done.stderr, re.M)
         assert url, done.stderr
         with urllib.request.urlopen(f"{url[1]}/livez", timeout=10) as answer:
             runs = json.load(answer)["version"]
-        head = subprocess.run(
-            ["git", "rev-parse", "HEAD"], cwd=clone, capture_output=True, text=True, check=True
-        ).stdout
-        assert runs == head.strip()
+        assert runs == git(clone, "rev-parse", "HEAD")
     finally:
         inv("lab.down", root=clone)

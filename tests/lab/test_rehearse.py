@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
@@ -17,8 +16,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from .conftest import new_name, variables
-from .support import Run, Site, git
+from tests.testbed.clones import Clone
+from tests.testbed.commands import environment, git
+from tests.testbed.labs import new_name, variables
+from tests.testbed.runs import Run
+from tests.testbed.sites import Site
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 BROKEN_TEST = """
@@ -34,6 +36,7 @@ from django.db import migrations
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 
 
+
 def work(apps: object, schema_editor: BaseDatabaseSchemaEditor) -> None:
     if not schema_editor.connection.settings_dict["NAME"].startswith("test_"):
         raise RuntimeError("this migration is broken")
@@ -46,28 +49,23 @@ class Migration(migrations.Migration):
 
 
 @dataclass
-class Rehearsals:
+class Rehearsals(Clone):
     """A clone, and a lab of its own for its pipelines."""
 
-    root: Path
     name: str
 
     def inv(self, *words: str, **env: str) -> Run:
         """Run a task in the clone, to its end."""
-        foreign = ("INVOKE_", "CI_", "SSH_", "GITHUB_")
-        clean = {k: v for k, v in os.environ.items() if k != "CI" and not k.startswith(foreign)}
-        return Run(["./inv", *words], self.root, {**clean, **env}).wait(900)
+        return Run(["./inv", *words], self.root, environment(**env)).wait(900)
 
     def play(self, event: str) -> Run:
         """Rehearse one event."""
         return self.inv("rehearse", "--name", self.name, "--event", event)
 
-    def commit(self, path: str, text: str) -> str:
+    def include(self, path: str, text: str) -> str:
         """Commit a new file; returns the commit."""
         (self.root / path).write_text(text.lstrip())
-        git(self.root, "add", path)
-        git(self.root, "commit", "--quiet", "--message", path)
-        return git(self.root, "rev-parse", "HEAD")
+        return self.commit(path)
 
 
 def results(run: Run) -> dict[str, str]:
@@ -163,7 +161,7 @@ def test_nothing_is_committed_and_the_clone_is_gone(prod):
 
 def test_a_failing_test_stops_there_and_nothing_is_released(prod, rehearsals):
     released = prod.registry.digest("prod")
-    broken = rehearsals.commit("myapp/tests/test_broken.py", BROKEN_TEST)
+    broken = rehearsals.include("myapp/tests/test_broken.py", BROKEN_TEST)
     try:
         run = rehearsals.play("main")
     finally:
@@ -181,7 +179,7 @@ def test_a_failing_test_stops_there_and_nothing_is_released(prod, rehearsals):
 
 
 def test_a_failing_migration_stops_at_the_deploy_and_prod_still_serves(prod, rehearsals):
-    rehearsals.commit("myapp/migrations/0003_broken.py", BROKEN_MIGRATION)
+    rehearsals.include("myapp/migrations/0003_broken.py", BROKEN_MIGRATION)
     try:
         with asked(prod) as answers:
             run = rehearsals.play("tag")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from .support import Site
+from tests.testbed.sites import Site
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 STACK = "myapp-review-a-branch"

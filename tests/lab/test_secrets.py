@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from .support import Site, docker, until
+from tests.testbed.commands import docker, until
+from tests.testbed.sites import Site
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 NAME = "API_KEY"

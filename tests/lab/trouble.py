@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .support import Run, Site, docker, until
+from tests.testbed.commands import docker, until
+from tests.testbed.runs import Run
+from tests.testbed.sites import Site
 
 # A migration that takes its time, and says when it has begun.
 SLOWLY = """
@@ -134,12 +136,6 @@ def settled(site: Site) -> set[str]:
 def age(site: Site) -> None:
     """Let the lock be one that was not renewed for a minute."""
     site.on("node1", f"touch -d '1 minute ago' deploy/myapp/{site.env}/lock")
-
-
-def logins(site: Site) -> int:
-    """How many SSH connections the servers have let in."""
-    count = "grep -c '^Accepted publickey' /var/log/sshd.log || true"
-    return sum(int(site.on(node, count)) for node in site.nodes)
 
 
 def forget_slow(site: Site) -> None:

@@ -1,16 +1,11 @@
-"""What tests of deploys share: a site in a lab, tasks run for it, load on it, what came of it."""
+"""A site in a lab: tasks run for it, its images, what is on its servers, what it answers."""
 
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import threading
-import time
+import shlex
 import urllib.error
 import urllib.request
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -19,13 +14,13 @@ from typing import Any
 import yaml
 
 from tasks.lib.errors import TaskError
-from tasks.lib.images import promotion
 from tasks.lib.registry.client import Registry
-from tasks.lib.registry.credentials import Login
-from tasks.lib.registry.reference import Reference
-from tasks.lib.registry.session import Session
-
-from .load import Load
+from tests.testbed import clones
+from tests.testbed.commands import docker, environment, git, until
+from tests.testbed.load import Load
+from tests.testbed.registries import client, mark_tested
+from tests.testbed.replicas import Replica
+from tests.testbed.runs import Run
 
 Exports = dict[str, str]
 # A view that the site's app has for the tests: five seconds in flight.
@@ -39,103 +34,6 @@ def slow(request):
 
 urlpatterns.insert(0, path("slow", slow))
 """
-
-
-def docker(*words: str, text: str = "", env: Exports | None = None) -> str:
-    """What docker prints, here."""
-    done = subprocess.run(
-        ["docker", *words], input=text, env={**os.environ, **(env or {})},
-        capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
-
-
-def git(root: Path, *words: str) -> str:
-    """What git prints in a clone."""
-    who = ["-c", "user.name=t", "-c", "user.email=t@example.com"]
-    done = subprocess.run(["git", *who, *words], cwd=root, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
-
-
-def until(condition: Callable[[], Any], seconds: float = 30) -> Any:
-    """Wait for a condition, and return what it gave. Fails when it does not come."""
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, f"not within {seconds} s"
-        time.sleep(0.05)
-    return found
-
-
-class Run:
-    """A task that runs, or has ended; its lines of both outputs, with the time that each came."""
-
-    def __init__(self, command: list[str], root: Path, env: Exports) -> None:
-        self.began, self.ended = time.time(), 0.0
-        self.lines: list[tuple[float, str]] = []
-        self._left = False
-        self.process = subprocess.Popen(
-            command, cwd=root, env=env, text=True,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )  # fmt: skip
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-
-    def _read(self) -> None:
-        assert self.process.stdout
-        with self.process.stdout as lines:
-            for line in lines:
-                self.lines.append((time.time(), line.rstrip("\n")))
-                if self._left:
-                    return
-
-    def leave(self) -> None:
-        """Read its outputs no more, after the next line: who writes to them then is told so."""
-        self._left = True
-
-    def wait(self, seconds: float = 240) -> Run:
-        """Wait until it has ended; one that takes longer fails the test."""
-        try:
-            self.process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            self.process.send_signal(signal.SIGTERM)
-            raise AssertionError(f"not ended within {seconds} s:\n{self.text}") from None
-        finally:
-            self.ended = time.time()
-        self._reader.join(5)
-        return self
-
-    def until(self, sign: str, seconds: float = 120) -> float:
-        """Wait for a line with this in it; returns when it came."""
-        return until(lambda: self.at(sign) or (self.process.poll() is not None and 0.1), seconds)
-
-    def at(self, sign: str) -> float:
-        """When the first line with this in it came; 0 when none did."""
-        return next((when for when, line in self.lines if sign in line), 0.0)
-
-    @property
-    def status(self) -> int:
-        """The exit status."""
-        assert self.process.returncode is not None
-        return self.process.returncode
-
-    @property
-    def seconds(self) -> float:
-        """How long it took."""
-        return self.ended - self.began
-
-    @property
-    def text(self) -> str:
-        """All that it printed."""
-        return "\n".join(line for _, line in self.lines)
-
-    @property
-    def verdict(self) -> str:
-        """What it says of its failure, from its first line on; empty when all is well."""
-        lines = [line for _, line in self.lines]
-        start = next((n for n, line in enumerate(lines) if line.startswith("inv: ")), len(lines))
-        return "\n".join(lines[start:])
 
 
 @dataclass
@@ -164,12 +62,10 @@ class Site:
 
     def begin(self, *words: str, **env: str) -> Run:
         """Start a task; for one of this environment --env is added."""
-        foreign = ("INVOKE_", "CI_", "SSH_", "GITHUB_")
-        clean = {k: v for k, v in os.environ.items() if k != "CI" and not k.startswith(foreign)}
         command = ["./inv", *words]
         if words[0] not in ("build", "login", "images"):
             command.append(f"--env={self.env}")
-        return Run(command, self.root, {**clean, **self.lab, **self.more, **env})
+        return Run(command, self.root, environment(**{**self.lab, **self.more, **env}))
 
     def inv(self, *words: str, **env: str) -> Run:
         """Run a task to its end."""
@@ -177,9 +73,11 @@ class Site:
 
     def must(self, *words: str, **env: str) -> Run:
         """Run a task that succeeds."""
-        done = self.inv(*words, **env)
-        assert done.status == 0, done.text
-        return done
+        return self.begin(*words, **env).succeed()
+
+    def deploy(self, commit: str) -> float:
+        """Deploy a commit; returns the seconds that it took."""
+        return self.must("deploy", f"--ref={commit}").seconds
 
     def set_up(self) -> None:
         """Make the servers ready, and set the secrets."""
@@ -205,9 +103,7 @@ class Site:
         """
         for path, text in (files or {}).items():
             self.write(path.removeprefix("="), text, add=not path.startswith("="))
-        git(self.root, "add", "--all")
-        git(self.root, "commit", "--allow-empty", "--message", what)
-        commit = git(self.root, "rev-parse", "HEAD")
+        commit = clones.commit(self.root, what)
         try:
             self.must("build", "--push")
         finally:
@@ -220,9 +116,8 @@ class Site:
     @property
     def registry(self) -> Registry:
         """The registry, asked by the test itself."""
-        image = Reference.parse(self.settings["registry"]["image"])
         user, password = self.lab["CI_REGISTRY_USER"], self.lab["CI_REGISTRY_PASSWORD"]
-        return Registry(image, Session(image.host, Login(image.host, user, password, "a test")))
+        return client(self.settings["registry"]["image"], user, password)
 
     def answers(self) -> bool:
         """Whether the registry answers."""
@@ -233,7 +128,7 @@ class Site:
 
     def mark(self, commit: str) -> None:
         """Mark a commit's image as tested, as `test --image` would."""
-        promotion.mark_tested(self.registry, self.registry.digest(commit))
+        mark_tested(self.registry, commit)
 
     # What is there.
 
@@ -282,6 +177,18 @@ class Site:
         """What a shell script prints on a server, run as its root in the deploy user's home."""
         words = ["exec", "--interactive", "--workdir", "/home/deploy", self.nodes[node]]
         return docker(*words, "sh", "-c", script, text=text)
+
+    def replicas(self, service: str, *filters: str) -> list[Replica]:
+        """The first server's containers of a service, those that have ended too."""
+        label = f"label=com.docker.swarm.service.name={self.stack}_{service}"
+        chosen = shlex.join(f"--filter={each}" for each in (label, *filters))
+        script = f"docker ps --all --quiet {chosen} | xargs --no-run-if-empty docker inspect"
+        return [Replica(each) for each in json.loads(self.on("node1", script) or "[]")]
+
+    def logins(self) -> int:
+        """How many SSH connections the servers have let in."""
+        count = "grep -c '^Accepted publickey' /var/log/sshd.log || true"
+        return sum(int(self.on(node, count)) for node in self.nodes)
 
     @property
     def lock(self) -> str:

@@ -1,0 +1,31 @@
+// Clients of a site, as k6 sees them: half of them ask over a new connection each time. Whatever is
+// not answered with 200 has failed. A line of JSON at the end counts them.
+import http from "k6/http";
+import { sleep } from "k6";
+
+http.setResponseCallback(http.expectedStatuses(200));
+
+export const options = {
+  vus: Number(__ENV.CLIENTS),
+  duration: __ENV.DURATION,
+};
+
+export function setup() {
+  console.log("k6 begins");
+}
+
+export default function () {
+  const path = __ITER % 2 ? "/livez" : "/";
+  const headers = __VU % 2 ? {} : { Connection: "close" };
+  const answer = http.get(`${__ENV.SITE}${path}`, { headers, timeout: "30s" });
+  if (answer.status !== 200) {
+    console.error(`failed: ${path}: ${answer.status} ${answer.error}`);
+  }
+  sleep(Number(__ENV.PAUSE));
+}
+
+export function handleSummary(data) {
+  const total = data.metrics.http_reqs ? data.metrics.http_reqs.values.count : 0;
+  const failed = data.metrics.http_req_failed ? data.metrics.http_req_failed.values.passes : 0;
+  return { stdout: `${JSON.stringify({ total, failed })}\n` };
+}
