@@ -96,12 +96,13 @@ def logs(
     Example: inv logs --env=prod --service=app --since=10m --follow
     """
     from .lib.app.backend import choose_backend
-    from .lib.environments import connection, logs
+    from .lib.environments.connection import reach
+    from .lib.environments.logs import LogOptions, show
     from .lib.project.settings import read_settings
 
     if env:
-        with connection.reach(ctx, read_settings(ctx), env) as target:
-            logs.logs(target, service, logs.Lines(follow, tail, since))
+        with reach(ctx, read_settings(ctx), env) as target:
+            show(target, service, LogOptions(follow, tail, since))
         return
     choose_backend(ctx, read_settings(ctx), engine).logs(follow, tail)
 
@@ -120,12 +121,13 @@ def manage(ctx: Context, command: str, engine: str = "", env: str = "") -> None:
     """
     from .lib import errors
     from .lib.app.backend import choose_backend
-    from .lib.environments import connection, logs
+    from .lib.environments import one_off
+    from .lib.environments.connection import reach
     from .lib.project.settings import read_settings
 
     if env:
-        with connection.reach(ctx, read_settings(ctx), env) as target:
-            logs.manage(target, shlex.split(command))
+        with reach(ctx, read_settings(ctx), env) as target:
+            one_off.manage(target, shlex.split(command))
         return
     status = choose_backend(ctx, read_settings(ctx), engine).manage(shlex.split(command))
     if status:

@@ -50,4 +50,4 @@ def history(ctx: Context, env: str = "") -> None:
 
     with connection.reach(ctx, read_settings(ctx), env) as target:
         locked = bool(target.holder())
-        console.result(status.history(target.releases.read(), locked))
+        console.result(status.history_table(target.history.read(), locked))

@@ -22,7 +22,7 @@ def setup(ctx: Context, env: str = "") -> None:
     settings = read_settings(ctx)
     with connection.reach(ctx, settings, env) as target:
         changes = 0
-        for line in bootstrap.setup(target):
+        for line in bootstrap.set_up(target):
             console.say(line)
             changes += 1
         console.say(f"{env}: ready" + ("" if changes else ", nothing to do"))
@@ -52,7 +52,7 @@ def set_secret(ctx: Context, env: str = "", name: str = "", random: bool = False
     secret_values.known(settings, name)
     with connection.reach(ctx, settings, env) as target, target.locked("sets secrets"):
         value = secret_values.random() if random else secret_values.read(name)
-        console.say(f"stored as {target.swarm.set_secret(target.stack, name, value)}")
+        console.say(f"stored as {target.orchestrator.set_secret(name, value)}")
 
 
 @task(name="list", help={"env": ENV})
@@ -67,7 +67,7 @@ def list_secrets(ctx: Context, env: str = "") -> None:
 
     settings = read_settings(ctx)
     with connection.reach(ctx, settings, env) as target:
-        known = target.swarm.secrets(target.stack)
+        known = target.orchestrator.secrets()
         names = sorted({*settings.deploy.secrets, *known})
         rows = [(name, (known.get(name) or ["missing"])[0]) for name in names]
         console.result(console.table(rows, ("secret", "newest version")))
@@ -88,7 +88,7 @@ def remove_secret(ctx: Context, env: str = "", name: str = "", yes: bool = False
 
     settings = read_settings(ctx)
     with connection.reach(ctx, settings, env) as target, target.locked("sets secrets"):
-        versions = target.swarm.secrets(target.stack).get(name)
+        versions = target.orchestrator.secrets().get(name)
         if not versions:
             hint = f"inv secrets.list --env={env}"
             raise errors.TaskError(f"{env} has no secret {name!r}", hint, errors.ExitCode.REFUSED)
@@ -96,7 +96,7 @@ def remove_secret(ctx: Context, env: str = "", name: str = "", yes: bool = False
             raise errors.TaskError(
                 "nothing was deleted", "answer y, or add --yes", errors.ExitCode.REFUSED
             )
-        target.swarm.run("secret", "rm", *versions)
+        target.orchestrator.remove_secret(name)
         console.say(f"deleted {', '.join(versions)}")
 
 

@@ -44,6 +44,19 @@ class TaskError(Exception):
         self.code = code
 
 
+class RemoteCommandError(TaskError):
+    """A command on a server failed.
+
+    Args:
+        output: what it wrote on stderr, or else on stdout.
+    """
+
+    def __init__(self, host: str, status: int, output: str) -> None:
+        last = output.splitlines()[-1] if output else "no output"
+        super().__init__(f"{host}: {last} (status {status})", "check that server, then retry")
+        self.status, self.output = status, output
+
+
 @contextmanager
 def refusing() -> Iterator[None]:
     """Exit with status 2 if this fails: nothing has been changed yet."""

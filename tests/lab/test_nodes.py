@@ -131,7 +131,7 @@ def test_a_manager_that_restarts_amid_a_roll_leaves_one_stated_version(site, fau
     # A replica of the new version may have been on it.
     assert done.status in (0, 1)
     fault(done, status=done.status, serves=site.good if done.status else new)
-    assert done.status == 0 or "undone: release " in done.verdict
+    assert done.status == 0 or "rolled back: release " in done.verdict
     site.must("deploy", f"--ref={new}")
     site.serves(new)
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[3]
 FILE = "invoke.yaml"
+# The secret with the address of a database that is not part of the stack.
+ELSEWHERE = "DATABASE_URL"
 # Top-level keys that are Invoke's own.
 INVOKE = {"run", "runners", "sudo", "tasks", "timeouts"}
 

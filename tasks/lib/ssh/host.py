@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from .. import console
-from ..errors import ExitCode, TaskError
+from ..errors import ExitCode, RemoteCommandError, TaskError
 from . import connection
 from .docker_tunnel import DockerTunnel
 
@@ -130,19 +130,6 @@ def _finish(channel: Channel, text: str) -> tuple[int, str, str]:
     if status == LOST:
         raise EOFError("connection lost before the command ended")
     return status, output, errors
-
-
-class RemoteCommandError(TaskError):
-    """A command on a server failed.
-
-    Args:
-        output: its stderr, else its stdout.
-    """
-
-    def __init__(self, host: str, status: int, output: str) -> None:
-        last = output.splitlines()[-1] if output else "no output"
-        super().__init__(f"{host}: {last} (status {status})", "check that server, then retry")
-        self.status, self.output = status, output
 
 
 @contextmanager
