@@ -69,10 +69,9 @@ def _check_host_keys(connection: Any, env: Mapping[str, str]) -> None:
         _add_host_keys(connection.client, text)
         return
     user = connection.ssh_config.get("userknownhostsfile", "~/.ssh/known_hosts")
-    for file in (*user.split(), "/etc/ssh/ssh_known_hosts"):
-        path = Path(file).expanduser()
-        if path.is_file():
-            connection.client.load_system_host_keys(str(path))
+    for file in map(os.path.expanduser, (*user.split(), "/etc/ssh/ssh_known_hosts")):
+        if os.path.isfile(file):
+            connection.client.load_system_host_keys(file)
 
 
 def _add_host_keys(client: Any, text: str) -> None:
