@@ -50,10 +50,7 @@ def set_secret(ctx: Context, env: str = "", name: str = "", random: bool = False
     settings = read_settings(ctx)
     settings.environment(env)
     secret_values.known(settings, name)
-    with (
-        connection.reach(ctx, settings, env) as target,
-        target.locked("sets secrets"),
-    ):
+    with connection.reach(ctx, settings, env) as target, target.locked("sets secrets"):
         value = secret_values.random() if random else secret_values.read(name)
         console.say(f"stored as {target.orchestrator.set_secret(name, value)}")
 
@@ -90,10 +87,7 @@ def remove_secret(ctx: Context, env: str = "", name: str = "", yes: bool = False
     from .lib.project.settings import read_settings
 
     settings = read_settings(ctx)
-    with (
-        connection.reach(ctx, settings, env) as target,
-        target.locked("sets secrets"),
-    ):
+    with connection.reach(ctx, settings, env) as target, target.locked("sets secrets"):
         versions = target.orchestrator.secrets().get(name)
         if not versions:
             hint = f"inv secrets.list --env={env}"

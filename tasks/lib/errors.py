@@ -110,8 +110,9 @@ def _docker(error: Any) -> str:
     output = f"{error.stdout or ''}\n{error.stderr or ''}"
     words = [str(word) for word in error.docker_command]
     verb = next((word for word in words if word in _VERBS), "")
-    message = _last_line(output) or f"exit status {error.return_code}"
-    advice = advise(output) or ("" if output.strip() else "see its output above")
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    message = lines[-1] if lines else f"exit status {error.return_code}"
+    advice = advise(output) or ("" if lines else "see its output above")
     return f"docker {verb}: {message}" + (f" - {advice}" if advice else "")
 
 
@@ -119,8 +120,3 @@ _VERBS = {
     *("build", "up", "down", "run", "exec", "logs", "stop", "ps", "pull", "push", "config"),
     *("stack", "service", "secret", "node", "swarm", "info", "inspect"),
 }
-
-
-def _last_line(text: str) -> str:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1] if lines else ""

@@ -87,7 +87,7 @@ def test_a_first_server_that_takes_no_tasks_is_refused(site, fault):
     update = "docker node update --availability"
     site.on("node1", f"{update}=pause node1")
     takes = partial(site.on, "node1", f"{update}=active node1")
-    refused(site, fault, "takes no tasks (pause) - on a manager: docker node update", mended=takes)
+    refused(site, fault, "accepts no tasks (pause) - on a manager: docker node", mended=takes)
 
 
 @pytest.mark.fault("a secret is missing")
@@ -95,7 +95,7 @@ def test_a_missing_secret_is_refused(site, fault, tmp_path):
     settings = {**site.settings, "deploy": {"secrets": ["SECRET_KEY", "API_KEY"]}}
     file = tmp_path / "invoke.yaml"
     file.write_text(yaml.safe_dump(settings))
-    says = "secret API_KEY is not there - "
+    says = "secret API_KEY is missing - "
     refused(site, fault, says, INVOKE_RUNTIME_CONFIG=str(file))
 
 

@@ -75,7 +75,7 @@ def test_a_secret_of_several_lines_is_nowhere_to_be_read(knows, tmp_path):
     assert [NAME, "missing"] in [line.split() for _, line in knows.must("secrets.list").lines]
     refused = knows.inv("preflight")
     assert refused.status == 2
-    assert f"secret {NAME} is not there - " in refused.verdict
+    assert f"secret {NAME} is missing - " in refused.verdict
 
     with arguments() as seen:
         done = knows.must(

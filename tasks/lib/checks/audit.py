@@ -47,11 +47,9 @@ class Part:
 
 def run(ctx: Context, rules: Audit, offline: bool) -> list[Part]:
     """Check everything; offline, only what needs no database."""
-    parts = [_secrets(), _licences(rules)]
     if offline:
         console.warn("offline: known vulnerabilities are not checked")
-        return parts
-    return [*parts, _vulnerabilities(ctx, rules)]
+    return [_secrets(), _licences(rules), *([] if offline else [_vulnerabilities(ctx, rules)])]
 
 
 def _secrets() -> Part:

@@ -27,12 +27,7 @@ NO_TESTS = 5
 def run(
     ctx: Context, settings: Settings, testing: Testing, engine: str, everything: bool, slow: bool
 ) -> None:
-    """Run the app's tests and the pipeline's own. Raises TaskError, naming them, if tests fail.
-
-    Args:
-        everything: run also the pipeline's tests that need an engine or a browser.
-        slow: run also the slow ones among these.
-    """
+    """Run the app's tests and the pipeline's own. Raises TaskError, naming them, if tests fail."""
     backend, package = choose_backend(ctx, settings, engine), settings.project.package
     app_paths, pipeline_paths = split(testing.paths, package)
     failures = []
@@ -52,9 +47,8 @@ def split(paths: Sequence[str], package: str) -> tuple[list[str], list[str]]:
     """
     for path in paths:
         if not (ROOT / path.split("::")[0]).exists():
-            raise TaskError(
-                f"no such test file or folder: {path}", "paths start at the root", ExitCode.REFUSED
-            )
+            what = f"no such test file or folder: {path}"
+            raise TaskError(what, "give paths from the repository's root", ExitCode.REFUSED)
     if not paths:
         return [package], ["tests"] if (ROOT / "tests").is_dir() else []
     apps = [path for path in paths if path.removeprefix("./").split("/")[0] == package]
@@ -81,7 +75,12 @@ def coverage(testing: Testing, package: str, floor: int) -> list[str]:
 def pipeline(
     ctx: Context, paths: list[str], testing: Testing, everything: bool, slow: bool
 ) -> list[str]:
-    """Run the pipeline's tests on this machine. Returns what failed."""
+    """Run the pipeline's tests on this machine. Returns what failed.
+
+    Args:
+        everything: run also the tests that need an engine or a browser.
+        slow: run also the slow ones among these.
+    """
     if everything:
         requirements.install(ctx, "browser", "the browser tests")
     words = ["-m", "pytest", *paths, *options(testing), "--junitxml=reports/pipeline.xml"]

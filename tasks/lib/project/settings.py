@@ -145,7 +145,8 @@ def read_settings(ctx: Context, missing_ok: bool = False) -> Settings:
         missing_ok: ignore a missing file that -f or INVOKE_RUNTIME_CONFIG names, as Invoke does.
     Raises TaskError, one line a problem, if a key is unknown or missing, or a value is wrong.
     """
-    files = [Path(path) for path in (_runtime_file(ctx), ROOT / FILE) if path]
+    override = getattr(ctx.config, "_runtime_path", None)
+    files = [Path(path) for path in (override, ROOT / FILE) if path]
     if not missing_ok and not files[0].is_file():
         # Otherwise a command meant for a removed lab would act on the real environment.
         hint = "inv lab.up if it was a lab's; else correct -f, or unset INVOKE_RUNTIME_CONFIG"
@@ -160,10 +161,6 @@ def read_settings(ctx: Context, missing_ok: bool = False) -> Settings:
 
         lines = settings_errors.lines(values, Settings, [path for path in files if path.is_file()])
         raise TaskError("\ninv: ".join(lines), code=ExitCode.REFUSED) from None
-
-
-def _runtime_file(ctx: Context) -> str | None:
-    return getattr(ctx.config, "_runtime_path", None)
 
 
 def _plain(value: Any) -> Any:

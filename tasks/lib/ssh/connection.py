@@ -55,20 +55,23 @@ def _check_host_keys(connection: Any, env: Mapping[str, str]) -> None:
     """Load the known host keys, and reject a host without one."""
     from paramiko import MissingHostKeyPolicy
 
+    text = _text(env, "SSH_KNOWN_HOSTS")
+    add = "add its line to" if text else "log in once with ssh, or set"
+
     class Reject(MissingHostKeyPolicy):
         def missing_host_key(self, client: Any, hostname: str, key: PKey) -> NoReturn:
             what = f"host key of {hostname} is not known: {key.get_name()} {key.fingerprint}"
-            raise TaskError(what, _known_hint(env), ExitCode.REFUSED)
+            hint = f"verify the fingerprint on the server, then {add} SSH_KNOWN_HOSTS"
+            raise TaskError(what, hint, ExitCode.REFUSED)
 
     connection.client.set_missing_host_key_policy(Reject())
-    if text := _text(env, "SSH_KNOWN_HOSTS"):
+    if text:
         _add_host_keys(connection.client, text)
         return
     user = connection.ssh_config.get("userknownhostsfile", "~/.ssh/known_hosts")
-    for file in (*user.split(), "/etc/ssh/ssh_known_hosts"):
-        path = Path(file).expanduser()
-        if path.is_file():
-            connection.client.load_system_host_keys(str(path))
+    for file in map(os.path.expanduser, (*user.split(), "/etc/ssh/ssh_known_hosts")):
+        if os.path.isfile(file):
+            connection.client.load_system_host_keys(file)
 
 
 def _add_host_keys(client: Any, text: str) -> None:
@@ -124,11 +127,6 @@ def tune(sock: Any) -> None:
         if hasattr(socket, "TCP_USER_TIMEOUT"):
             # Otherwise the kernel waits a quarter of an hour.
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAD * 1000)
-
-
-def _known_hint(env: Mapping[str, str]) -> str:
-    add = "add its line to" if env.get("SSH_KNOWN_HOSTS") else "log in once with ssh, or set"
-    return f"verify the fingerprint on the server, then {add} SSH_KNOWN_HOSTS"
 
 
 def _key(env: Mapping[str, str]) -> PKey:
