@@ -19,7 +19,7 @@ from tasks.lib.registry.client import Registry
 from tasks.lib.registry.credentials import Login
 from tasks.lib.registry.reference import Reference
 from tasks.lib.registry.session import Session
-from tasks.lib.rehearsal.gitlab_tool import TOOL, install
+from tasks.lib.rehearsal.gitlab_ci_local import TOOL, install
 
 from .conftest import started
 from .support import Exports, docker, git
