@@ -63,7 +63,7 @@ class Workspace:
             names = ", ".join(job.name for job in run.broken)
             for line in run.broken[0].log[-25:]:
                 console.say(f"    {line}")
-            raise TaskError(f"{event.name}: {names} failed", "see its last lines above")
+            raise TaskError(f"{event.name}: {names} failed: see its last lines above")
         return run
 
     def git(self, *words: str) -> None:
