@@ -15,7 +15,7 @@ import yaml
 from invoke import Context
 
 from tasks.lib.images.promotion import is_tested
-from tasks.lib.rehearsal.gitlab_tool import TOOL, install
+from tasks.lib.rehearsal.gitlab_ci_local import TOOL, install
 from tests.testbed.commands import docker, git
 from tests.testbed.labs import started
 from tests.testbed.registries import client

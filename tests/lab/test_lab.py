@@ -33,8 +33,8 @@ def hosts(lab: Exports) -> list[str]:
 
 def ssh(lab: Exports, host: str, command: str, text: str = "") -> tuple[int, str]:
     """Run a command on a server whose key must be known; its status, and all that it prints."""
-    user, _, place = host.partition("@")
-    name, _, port = place.partition(":")
+    user, _, address = host.partition("@")
+    name, _, port = address.partition(":")
     with paramiko.SSHClient() as client:
         client.set_missing_host_key_policy(paramiko.RejectPolicy())
         for line in lab["SSH_KNOWN_HOSTS"].splitlines():
@@ -97,7 +97,7 @@ def test_an_image_pushed_here_is_pulled_by_the_same_name_on_every_server(lab):
             pool.map(lambda host: ssh(lab, host, pull, lab["CI_REGISTRY_PASSWORD"]), hosts(lab))
         )
     assert [status for status, _ in done] == [0, 0, 0], done
-    assert all(image in said for _, said in done)
+    assert all(image in output for _, output in done)
 
 
 def test_a_wrong_password_is_refused(lab):
@@ -110,9 +110,9 @@ def test_the_servers_get_images_of_docker_hub_from_the_mirror(lab):
     facts = json.loads((ROOT / ".lab" / lab["LAB_NAME"] / "lab.json").read_text())
     digest = client(f"localhost:{facts['mirror']}/library/redis").digest("8-trixie")
     command = "docker pull -q redis:8-trixie && docker inspect -f '{{.RepoDigests}}' redis:8-trixie"
-    status, said = ssh(lab, hosts(lab)[1], command)
+    status, output = ssh(lab, hosts(lab)[1], command)
     assert status == 0
-    assert f"redis@{digest}" in said
+    assert f"redis@{digest}" in output
 
 
 def test_every_environment_of_the_project_is_in_the_lab(lab):
@@ -128,28 +128,28 @@ def test_every_environment_of_the_project_is_in_the_lab(lab):
 
 def test_servers_that_stopped_are_started_by_up_which_prints_the_same_again(lab):
     here = containers(lab["LAB_NAME"])
-    assert "wrong" not in must("lab.status", "--name", lab["LAB_NAME"])
+    assert "unhealthy" not in must("lab.status", "--name", lab["LAB_NAME"])
     # Started in this order, each would get the other's address, were it not its own.
     docker("stop", "--time", "0", here["node1"], here["node2"])
     docker("start", here["node2"])
     sick = inv("lab.status", "--name", lab["LAB_NAME"])
     assert sick.returncode == 1
-    assert "inv: not well: node1" in sick.stderr
+    assert "inv: unhealthy: node1" in sick.stderr
 
     again = variables(must("lab.up", "--name", lab["LAB_NAME"]))
 
     assert again == {key: lab[key] for key in again}
-    assert "wrong" not in must("lab.status", "--name", lab["LAB_NAME"])
+    assert "unhealthy" not in must("lab.status", "--name", lab["LAB_NAME"])
 
 
-def test_a_server_that_was_removed_is_made_anew_and_takes_its_place(lab):
+def test_a_server_that_was_removed_is_recreated_and_takes_its_place(lab):
     docker("rm", "--force", "--volumes", containers(lab["LAB_NAME"])["node1"])
     lab.update(variables(must("lab.up", "--name", lab["LAB_NAME"])))
     shown = ssh(lab, hosts(lab)[0], "docker node ls --format '{{.Hostname}} {{.Status}}'")
     assert shown[1].splitlines() == ["node1 Ready", "node2 Ready", "node3 Ready"]
 
 
-def test_a_terminal_is_told_what_to_type_and_no_secret(lab):
+def test_a_terminal_shows_what_to_type_and_no_secret(lab):
     ours, theirs = pty.openpty()
     command = ["./inv", "lab.up", "--name", lab["LAB_NAME"]]
     done = subprocess.run(command, cwd=ROOT, stdout=theirs, stderr=subprocess.PIPE, text=True)
@@ -172,7 +172,7 @@ def test_another_number_of_servers_is_refused(lab):
 def test_two_labs_are_side_by_side_and_down_leaves_nothing_of_one(lab, name):
     other = variables(must("lab.up", "--name", name, "--nodes", "1"))
     assert ssh(other, hosts(other)[0], "docker node ls --format '{{.Hostname}}'") == (0, "node1")
-    assert "wrong" not in must("lab.status", "--name", name)
+    assert "unhealthy" not in must("lab.status", "--name", name)
     docker("tag", "redis:8-trixie", f"{other['CI_REGISTRY']}/thing:1")
     here = containers(name).values()
     shown = "{{range .Mounts}}{{if .Name}}{{.Name}} {{end}}{{end}}"
@@ -186,9 +186,9 @@ def test_two_labs_are_side_by_side_and_down_leaves_nothing_of_one(lab, name):
     assert docker("network", "ls", "--quiet", "--filter", f"name=-lab-{name}") == ""
     assert docker("images", "--quiet", f"{other['CI_REGISTRY']}/thing") == ""
     assert not (ROOT / ".lab" / name).exists()
-    assert f"lab {name}: there is none" in inv("lab.down", "--name", name).stderr
+    assert f"lab {name}: not found" in inv("lab.down", "--name", name).stderr
     assert inv("lab.status", "--name", name).returncode == 1
-    assert "wrong" not in must("lab.status", "--name", lab["LAB_NAME"])
+    assert "unhealthy" not in must("lab.status", "--name", lab["LAB_NAME"])
 
 
 def test_a_lab_being_made_is_left_alone_and_an_interrupted_one_is_removed(name):
@@ -199,26 +199,26 @@ def test_a_lab_being_made_is_left_alone_and_an_interrupted_one_is_removed(name):
         until(lambda: "node1" in containers(name), 120)
         second = inv("lab.up", "--name", name)
         up.send_signal(signal.SIGINT)
-        said = up.communicate(timeout=30)[1]
+        output = up.communicate(timeout=30)[1]
     assert second.returncode == 2
-    assert f"another task is at work on lab {name}" in second.stderr
+    assert f"lab {name} is locked by another task" in second.stderr
     assert up.returncode == 130
-    assert said.splitlines()[-1] == "inv: interrupted"
+    assert output.splitlines()[-1] == "inv: interrupted"
     shutil.rmtree(ROOT / ".lab" / name)
     assert f"lab {name}: removed" in inv("lab.down", "--name", name).stderr
     assert containers(name) == {}
 
 
-def test_dry_removes_nothing_and_says_what_it_would(lab):
+def test_dry_removes_nothing_and_prints_what_it_would(lab):
     here = containers(lab["LAB_NAME"])
     done = inv("--dry", "lab.down", "--name", lab["LAB_NAME"])
     assert done.returncode == 0, done.stderr
     assert "docker container rm --force --volumes" in done.stderr
     assert containers(lab["LAB_NAME"]) == here
-    assert "wrong" not in must("lab.status", "--name", lab["LAB_NAME"])
+    assert "unhealthy" not in must("lab.status", "--name", lab["LAB_NAME"])
 
 
-def test_echo_says_what_it_does(lab):
+def test_echo_prints_what_it_runs(lab):
     done = inv("--echo", "lab.status", "--name", lab["LAB_NAME"])
     assert f"docker exec {containers(lab['LAB_NAME'])['node1']} " in done.stderr
 
@@ -236,11 +236,11 @@ def test_dry_starts_nothing(name):
 def test_a_number_of_servers_that_cannot_be_is_refused_before_anything_is_made(nodes, name):
     done = inv("lab.up", "--name", name, "--nodes", nodes)
     assert done.returncode == 2
-    assert f"inv: a lab of {nodes} servers - 1 to 20" in done.stderr
+    assert f"inv: invalid number of servers: {nodes} - use 1 to 20" in done.stderr
     assert not (ROOT / ".lab" / name).exists()
 
 
 def test_a_name_that_cannot_be_is_refused():
     done = inv("lab.up", "--name", "../up")
     assert done.returncode == 2
-    assert "inv: no name for a lab: '../up' - use a-z, 0-9 and hyphens" in done.stderr
+    assert "inv: invalid lab name '../up' - use up to 30 of a-z, 0-9 and hyphens" in done.stderr

@@ -58,7 +58,7 @@ class Rehearsals(Clone):
         """Run a task in the clone, to its end."""
         return Run(["./inv", *words], self.root, environment(**env)).wait(900)
 
-    def play(self, event: str) -> Run:
+    def rehearse(self, event: str) -> Run:
         """Rehearse one event."""
         return self.inv("rehearse", "--name", self.name, "--event", event)
 
@@ -111,7 +111,7 @@ def rehearsals(
 @pytest.fixture(scope="module")
 def prod(rehearsals: Rehearsals) -> Site:
     """Prod, to which a tag has gone; prod.first is the rehearsal that brought it there."""
-    first = rehearsals.play("tag")
+    first = rehearsals.rehearse("tag")
     assert first.status == 0, first.text
     up = subprocess.run(
         ["./inv", "lab.up", "--name", rehearsals.name],
@@ -163,7 +163,7 @@ def test_a_failing_test_stops_there_and_nothing_is_released(prod, rehearsals):
     released = prod.registry.digest("prod")
     broken = rehearsals.include("myapp/tests/test_broken.py", BROKEN_TEST)
     try:
-        run = rehearsals.play("main")
+        run = rehearsals.rehearse("main")
     finally:
         git(prod.root, "reset", "--quiet", "--hard", "HEAD~1")
     found = results(run)
@@ -182,7 +182,7 @@ def test_a_failing_migration_stops_at_the_deploy_and_prod_still_serves(prod, reh
     rehearsals.include("myapp/migrations/0003_broken.py", BROKEN_MIGRATION)
     try:
         with asked(prod) as answers:
-            run = rehearsals.play("tag")
+            run = rehearsals.rehearse("tag")
     finally:
         git(prod.root, "reset", "--quiet", "--hard", "HEAD~1")
     found = results(run)

@@ -1,4 +1,4 @@
-"""The files of a lab, made from its facts: for Compose, for Invoke, for ssh and for the shell."""
+"""A lab's configuration files, built from its state: for Compose, Invoke, ssh and the shell."""
 
 from __future__ import annotations
 
@@ -7,37 +7,38 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from .state import USER, Plan
+from .images import REGISTRY
+from .state import USER, State
 
 HOSTKEY = "/etc/ssh/ssh_host_ed25519_key.pub"
 
 
-def compose(plan: Plan, project: str, image: str) -> dict[str, Any]:
-    """The Compose file: a registry with a login, a mirror without one, the servers."""
+def compose(state: State, project: str, image: str) -> dict[str, Any]:
+    """Build the Compose file: a registry with a login, a mirror without one, the servers."""
     login = {"REGISTRY_AUTH": "htpasswd", "REGISTRY_AUTH_HTPASSWD_REALM": "lab"}
-    login |= {"REGISTRY_AUTH_HTPASSWD_PATH": "/htpasswd", "HTPASSWD": plan.mark.replace("$", "$$")}
+    login |= {"REGISTRY_AUTH_HTPASSWD_PATH": "/htpasswd", "HTPASSWD": state.mark.replace("$", "$$")}
     services = {
-        "registry": _registry(plan.registry, login),
-        "mirror": _registry(plan.mirror, {}),
-        **{name: _node(plan, name, image) for name in plan.nodes},
+        "registry": _registry(state.registry, login),
+        "mirror": _registry(state.mirror, {}),
+        **{name: _node(state, name, image) for name in state.nodes},
     }
     for name, service in services.items():
         service["container_name"] = f"{project}-{name}"
         service["hostname"] = name
-        service["networks"] = {"default": {"ipv4_address": plan.address(name)}}
-    network = {"ipam": {"config": [{"subnet": plan.subnet}]}}
+        service["networks"] = {"default": {"ipv4_address": state.address(name)}}
+    network = {"ipam": {"config": [{"subnet": state.subnet}]}}
     return {"services": services, "networks": {"default": network}}
 
 
-def _health(command: str, interval: str = "30s") -> dict[str, Any]:
-    quick = {"timeout": "10s", "start_period": "120s", "start_interval": "300ms"}
-    return {"test": ["CMD-SHELL", command], "interval": interval, "retries": 3, **quick}
+def _health(command: str) -> dict[str, Any]:
+    times = {"interval": "30s", "timeout": "10s", "start_period": "120s", "start_interval": "300ms"}
+    return {"test": ["CMD-SHELL", command], "retries": 3, **times}
 
 
 def _registry(port: int, login: Mapping[str, str]) -> dict[str, Any]:
     serve = "exec registry serve /etc/docker/registry/config.yml"
     return {
-        "image": "registry:2",
+        "image": REGISTRY,
         "entrypoint": ["sh", "-c", f'echo "$$HTPASSWD" >/htpasswd && {serve}'],
         "environment": {"HTPASSWD": "", "REGISTRY_STORAGE_DELETE_ENABLED": "true", **login},
         "ports": [f"127.0.0.1:{port}:5000"],
@@ -45,21 +46,18 @@ def _registry(port: int, login: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def _node(plan: Plan, name: str, image: str) -> dict[str, Any]:
-    published = {22: plan.ssh[plan.nodes.index(name)]}
-    if name == plan.nodes[0]:
-        published |= {80 + number: port for number, port in enumerate(plan.http)}
-    forwards = {plan.registry: "registry:5000", plan.mirror: "mirror:5000"}
+def _node(state: State, name: str, image: str) -> dict[str, Any]:
+    published = {22: state.ssh[state.nodes.index(name)]}
+    if name == state.nodes[0]:
+        published |= {80 + number: port for number, port in enumerate(state.http)}
+    forward = f"{state.registry}=registry:5000 {state.mirror}=mirror:5000"
     return {
         "image": image,
-        "command": ["--registry-mirror", f"http://localhost:{plan.mirror}"],
-        "environment": {
-            "AUTHORIZED_KEYS": plan.public,
-            "FORWARD": " ".join(f"{port}={where}" for port, where in forwards.items()),
-        },
+        "command": ["--registry-mirror", f"http://localhost:{state.mirror}"],
+        "environment": {"AUTHORIZED_KEYS": state.public, "FORWARD": forward},
         "ports": [f"127.0.0.1:{port}:{inner}" for inner, port in published.items()],
         "volumes": ["/var/lib/docker", "/sys/fs/cgroup:/sys/fs/cgroup:rw"],
-        # What an engine inside a container needs; see node-entrypoint.sh.
+        # What an engine in a container needs; see node-entrypoint.sh.
         "cap_add": ["ALL"],
         "cgroup": "host",
         "device_cgroup_rules": ["a *:* rwm"],
@@ -69,39 +67,39 @@ def _node(plan: Plan, name: str, image: str) -> dict[str, Any]:
     }
 
 
-def overlay(plan: Plan, project: str, environments: Iterable[str]) -> dict[str, Any]:
-    """Settings on top of invoke.yaml: the registry and every environment are in the lab."""
-    registry = {"image": f"{plan.host}/{project}", "insecure": False, "ca": ""}
-    places = {
+def overlay(state: State, project: str, names: Iterable[str]) -> dict[str, Any]:
+    """Build settings that override invoke.yaml: the registry and every environment in the lab."""
+    registry = {"image": f"{state.host}/{project}", "insecure": False, "ca": ""}
+    environments = {
         name: {
             "url": f"http://127.0.0.1:{port}",
-            "hosts": [f"deploy@127.0.0.1:{each}" for each in plan.ssh],
+            "hosts": [f"deploy@127.0.0.1:{port}" for port in state.ssh],
             "values": {"REPLICAS": 2, "HTTP_PORT": 80 + number, "HTTPS_PORT": 443 + number},
         }
-        for number, (name, port) in enumerate(zip(environments, plan.http, strict=False))
+        for number, (name, port) in enumerate(zip(names, state.http, strict=False))
     }
-    return {"registry": registry, "environments": places}
+    return {"registry": registry, "environments": environments}
 
 
-def known_hosts(plan: Plan, keys: Iterable[str]) -> str:
-    """What ssh is to know of the servers, from their public keys."""
-    lines = zip(plan.ssh, keys, strict=True)
+def known_hosts(state: State, keys: Iterable[str]) -> str:
+    """Build ssh's known_hosts file from the servers' public host keys."""
+    lines = zip(state.ssh, keys, strict=True)
     return "".join(f"[127.0.0.1]:{port} {' '.join(key.split()[:2])}\n" for port, key in lines)
 
 
-def variables(plan: Plan, settings: Path, hosts: str) -> dict[str, str]:
-    """What lets the tasks work with the lab."""
+def variables(state: State, settings: Path, hosts: str) -> dict[str, str]:
+    """Return the variables with which the tasks use the lab."""
     return {
         "INVOKE_RUNTIME_CONFIG": str(settings),
-        "CI_REGISTRY": plan.host,
+        "CI_REGISTRY": state.host,
         "CI_REGISTRY_USER": USER,
-        "CI_REGISTRY_PASSWORD": plan.password,
-        "SSH_PRIVATE_KEY": plan.private,
+        "CI_REGISTRY_PASSWORD": state.password,
+        "SSH_PRIVATE_KEY": state.private,
         "SSH_KNOWN_HOSTS": hosts,
-        **plan.variables,
+        **state.variables,
     }
 
 
 def exports(variables: Mapping[str, str]) -> str:
-    """Variables as lines for the shell."""
+    """Build lines for the shell that export variables."""
     return "\n".join(f"export {key}={shlex.quote(value)}" for key, value in variables.items())

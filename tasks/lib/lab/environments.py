@@ -1,4 +1,4 @@
-"""A lab's servers made ready for every environment that is in it."""
+"""The set-up of a lab's servers for each of its environments."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ if TYPE_CHECKING:
     from invoke import Context
 
 
-def prepare(ctx: Context, settings: Settings, overlay: Path, variables: Mapping[str, str]) -> None:
-    """Set up each environment's servers and secrets, as a person would for real ones.
+def set_up(ctx: Context, settings: Settings, overlay: Path, variables: Mapping[str, str]) -> None:
+    """Set up each environment's servers and secrets, as for real ones.
 
     Args:
         overlay: the lab's settings file.
         variables: what the lab exports: its keys, and a value for each secret.
     """
     more = yaml.safe_load(overlay.read_text("utf-8"))
-    facts = msgspec.convert(merge(msgspec.to_builtins(settings), more), Settings)
-    there_for_good = [name for name in more["environments"] if not name.endswith(MANY)]
-    for name in there_for_good:
-        with connection.reach(ctx, facts, name, {**os.environ, **variables}) as target:
+    merged = msgspec.convert(merge(msgspec.to_builtins(settings), more), Settings)
+    static = [name for name in more["environments"] if not name.endswith(MANY)]
+    for name in static:
+        with connection.reach(ctx, merged, name, {**os.environ, **variables}) as target:
             for _ in bootstrap.set_up(target):
                 pass
             known = target.orchestrator.secrets()
-            for secret in set(facts.deploy.secrets) - set(known):
+            for secret in set(merged.deploy.secrets) - set(known):
                 target.orchestrator.set_secret(secret, variables[secret])
-    console.say(f"ready to deploy to: {', '.join(there_for_good)}")
+    console.say(f"ready to deploy to: {', '.join(static)}")
 
 
 def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Two mappings as one; where both have a value, that of the second counts."""
+    """Merge two mappings; where both have a value, the second's counts."""
     both = dict(under)
     for key, value in over.items():
         mine = both.get(key)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import os
 import re
 import time
@@ -14,29 +13,23 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from .. import console, process
+from .. import console
 from ..app.compose import project_name
-from ..docker import cli, client
+from ..docker import client
 from ..errors import ExitCode, TaskError
 from ..files import write_private
-from ..project.settings import ROOT
-from ..registry.client import Registry
-from ..registry.reference import HUB, Reference
-from ..registry.session import Session
-from . import config_files, environments, state, swarm
-from .state import Plan
+from ..project.settings import ROOT, read_settings
+from . import config_files, environments, images, state, swarm
+from .state import State
 
 if TYPE_CHECKING:
     from invoke import Context
     from python_on_whales import DockerClient
 
-    from ..project.settings import Settings
-
-# What Compose marks all that is a project's with.
+# The label that Compose gives all resources of a project.
 PROJECT = "com.docker.compose.project"
-IMAGES = ROOT / "lab/images"
 NODES, MOST = 3, 20
-# Seconds until every server must be ready.
+# Seconds within which every server must be healthy.
 TIMEOUT = 90
 
 
@@ -44,23 +37,22 @@ class Lab:
     """A lab of a name.
 
     Args:
-        name: it stands in its containers' names, and is its folder's below .lab/.
+        name: part of its containers' names, and its folder's name in .lab/.
     """
 
-    def __init__(self, ctx: Context, settings: Settings, name: str) -> None:
+    def __init__(self, ctx: Context, name: str) -> None:
         if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name) or len(name) > 30:
-            raise TaskError(
-                f"no name for a lab: {name!r}", "use a-z, 0-9 and hyphens", ExitCode.REFUSED
-            )
+            hint = "use up to 30 of a-z, 0-9 and hyphens"
+            raise TaskError(f"invalid lab name {name!r}", hint, ExitCode.REFUSED)
         if not client.version():
-            raise TaskError(
-                "no Docker engine answers", "start Docker, or lab/engine up", ExitCode.REFUSED
-            )
-        self.ctx, self.settings, self.name = ctx, settings, name
-        self.dry = ctx.config.run.dry
+            hint = "start Docker, or run lab/engine up"
+            raise TaskError("no Docker engine answers", hint, ExitCode.REFUSED)
+        self.ctx, self.name, self.dry = ctx, name, ctx.config.run.dry
+        # Also when INVOKE_RUNTIME_CONFIG still names the file of a lab that was removed.
+        self.settings = read_settings(ctx, missing_ok=True)
         self.folder = ROOT / ".lab" / name
-        self.project = project_name(settings.project.name, ROOT, f"lab-{name}")
-        self.environments = ["lab", *(each for each in settings.environments if each != "lab")]
+        self.project = project_name(self.settings.project.name, ROOT, f"lab-{name}")
+        self.environments = ["lab", *(env for env in self.settings.environments if env != "lab")]
 
     @cached_property
     def client(self) -> DockerClient:
@@ -69,7 +61,7 @@ class Lab:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the lab while it is changed. Raises TaskError when another task holds it."""
+        """Lock the lab during changes. Raises TaskError when another task has locked it."""
         if self.dry:
             yield
             return
@@ -79,11 +71,11 @@ class Lab:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield
         except BlockingIOError:
-            what = f"another task is at work on lab {self.name}"
-            raise TaskError(what, "wait until it has ended", ExitCode.REFUSED) from None
+            what = f"lab {self.name} is locked by another task"
+            raise TaskError(what, "wait until it ends, then retry", ExitCode.REFUSED) from None
         finally:
             with suppress(OSError):
-                # Nothing was begun, or nothing is left.
+                # Removed only when empty: the lab was never started, or is gone.
                 self.folder.rmdir()
             os.close(handle)
 
@@ -93,69 +85,59 @@ class Lab:
         """Start what is missing, and wait until it is ready; returns lines for the shell.
 
         Args:
-            nodes: how many servers; 0 for as many as it has, or NODES.
+            nodes: number of servers; 0 for as many as it has, or NODES.
         """
-        begun = time.monotonic()
-        plan = self._plan(nodes)
-        images = hub_images()
-        self._ensure_images(images)
-        console.step(f"lab {self.name}: starting {len(plan.nodes)} servers and a registry")
+        started = time.monotonic()
+        wanted = self._ensure_state(nodes)
+        images.ensure(self.ctx)
+        console.step(f"lab {self.name}: starting {len(wanted.nodes)} servers and a registry")
         self.client.compose.up(detach=True, remove_orphans=True, quiet=not self.dry)
         if self.dry:
             return ""
-        with self._seeding(plan, images):
+        with images.pushing(self.client, wanted.mirror):
             self._wait()
-            addresses = {node: plan.address(node) for node in plan.nodes}
-            swarm.form(self.docker, self.ask, addresses)
-        lines = self._write_client_config(plan)
-        console.step(f"lab {self.name}: ready after {time.monotonic() - begun:.0f} s")
-        return lines
+            addresses = {node: wanted.address(node) for node in wanted.nodes}
+            swarm.form(self.docker, self.query, addresses)
+        exports = self._write_client_config(wanted)
+        console.step(f"lab {self.name}: ready after {time.monotonic() - started:.0f} s")
+        return exports
 
-    def _plan(self, nodes: int) -> Plan:
-        """The facts of this lab, new ones when there are none, and its Compose file."""
-        plan = state.load(self.folder)
+    def _ensure_state(self, nodes: int) -> State:
+        """Read or create the lab's state, and write its Compose file."""
+        known = state.load(self.folder)
         if not 0 <= nodes <= MOST:
-            raise TaskError(f"a lab of {nodes} servers", f"1 to {MOST}", ExitCode.REFUSED)
-        if plan and nodes not in (0, len(plan.nodes)):
-            what = f"lab {self.name} has {len(plan.nodes)} servers, not {nodes}"
-            raise TaskError(what, f"inv lab.down --name {self.name}, then again", ExitCode.REFUSED)
-        if not plan:
-            # What is there without its folder has nobody who knows its keys.
+            what = f"invalid number of servers: {nodes}"
+            raise TaskError(what, f"use 1 to {MOST}", ExitCode.REFUSED)
+        if known and nodes not in (0, len(known.nodes)):
+            what = f"lab {self.name} has {len(known.nodes)} servers, not {nodes}"
+            raise TaskError(what, f"inv lab.down --name {self.name}, then retry", ExitCode.REFUSED)
+        if not known:
+            # Containers left without their state are unusable: their keys are lost.
             self._clear()
-            names, places = self.settings.deploy.secrets, len(self.environments)
-            plan = state.draw(self._subnet(), nodes or NODES, places, names)
+            names, count = self.settings.deploy.secrets, len(self.environments)
+            known = state.new_state(self._subnet(), nodes or NODES, count, names)
         if not self.dry:
-            state.save(self.folder, plan)
-            self._write("compose.yaml", config_files.compose(plan, self.project, node_image()))
-        return plan
+            state.save(self.folder, known)
+            compose = config_files.compose(known, self.project, images.node_image())
+            self._write("compose.yaml", compose)
+        return known
 
     def _write(self, name: str, content: object) -> None:
         write_private(self.folder / name, yaml.safe_dump(content, sort_keys=False))
 
     def _subnet(self) -> str:
-        """Addresses that the engine has given to no other network."""
+        """Return a subnet that the engine uses for no other network."""
         if self.dry:
             return "192.0.2.0/24"
-        name, mark = f"{self.project}-probe", {PROJECT: self.project}
-        network = self.client.network.create(name, labels=mark)
+        name, labels = f"{self.project}-probe", {PROJECT: self.project}
+        network = self.client.network.create(name, labels=labels)
         try:
             return str((network.ipam.config or [])[0]["Subnet"])
         finally:
             network.remove()
 
-    def _ensure_images(self, images: list[str]) -> None:
-        """Get the images that are not here: pull those of Docker Hub, build the servers'."""
-        for image in ["registry:2", *images]:
-            if not client.has(self.ctx, image):
-                console.say(f"pulling {image}")
-                client.pull(self.ctx, image)
-        if not client.has(self.ctx, node_image()):
-            console.say(f"building {node_image()}")
-            wanted = client.Build(IMAGES, "node", [node_image()], file="node.Dockerfile")
-            client.build(self.ctx, wanted, {})
-
     def _wait(self) -> None:
-        """Wait until all are healthy. Raises TaskError, after its log, for one that is not."""
+        """Wait until all containers are healthy. Raises TaskError for one that is not."""
         up = partial(self.client.compose.up, detach=True, wait=True, quiet=True)
         if client.attempt(partial(up, wait_timeout=TIMEOUT)) is not None:
             return
@@ -163,68 +145,47 @@ class Lab:
             health = container.state.health
             if health is None or health.status != "healthy":
                 console.say(str(self.client.container.logs(container, tail=20)))
-                raise TaskError(f"{container.name} is not healthy: its log is above", "inv lab.up")
+                raise TaskError(f"{container.name} is unhealthy: see its log above", "inv lab.up")
 
-    @contextmanager
-    def _seeding(self, plan: Plan, images: list[str]) -> Iterator[None]:
-        """Give the mirror, meanwhile, the images that the servers would ask Docker Hub for."""
-        pushes = {}
-        try:
-            for image in images:
-                source = Reference.parse(image)
-                target = Reference(f"localhost:{plan.mirror}", source.path, source.tag)
-                if not Registry(target, Session(target.host)).digest(target.tag):
-                    self.client.image.tag(image, str(target))
-                    pushes[str(target)] = cli.begin(
-                        [*self.client.docker_cmd, "push", "--quiet", str(target)]
-                    )
-            yield
-            for name, push in pushes.items():
-                if process.wait(push):
-                    raise TaskError(f"docker push {name}: see above", "inv lab.up")
-        finally:
-            for name, push in pushes.items():
-                process.end(push)
-                self.client.image.remove(name)
-
-    def _write_client_config(self, plan: Plan) -> str:
-        """Write what the tasks and ssh must know of the servers; returns lines for the shell."""
-        keys = [self._run(node, "cat", config_files.HOSTKEY) for node in plan.nodes]
-        hosts = config_files.known_hosts(plan, keys)
+    def _write_client_config(self, state: State) -> str:
+        """Write the clients' files, and set up the environments; returns lines for the shell."""
+        keys = [self._execute(node, "cat", config_files.HOSTKEY) for node in state.nodes]
+        hosts = config_files.known_hosts(state, keys)
         settings = self.folder / "invoke.yaml"
-        name = self.settings.project.name
-        self._write(settings.name, config_files.overlay(plan, name, self.environments))
+        project = self.settings.project.name
+        self._write(settings.name, config_files.overlay(state, project, self.environments))
         write_private(self.folder / "known_hosts", hosts)
-        write_private(self.folder / "key", plan.private)
-        told = config_files.variables(plan, settings, hosts)
-        environments.prepare(self.ctx, self.settings, settings, told)
-        return config_files.exports(told)
+        write_private(self.folder / "key", state.private)
+        variables = config_files.variables(state, settings, hosts)
+        environments.set_up(self.ctx, self.settings, settings, variables)
+        return config_files.exports(variables)
 
-    def _run(self, node: str, *words: str) -> str:
+    def _execute(self, node: str, *words: str) -> str:
         return str(self.client.container.execute(f"{self.project}-{node}", list(words)))
 
     def docker(self, node: str, *words: str) -> str:
-        """What a docker command prints on a server."""
-        return self._run(node, "docker", *words)
+        """Run docker on a server, and return its output."""
+        return self._execute(node, "docker", *words)
 
-    def ask(self, node: str, *words: str) -> str:
-        """The same; empty when it fails, or takes as long as a Swarm without a leader does."""
-        return client.attempt(partial(self._run, node, "timeout", "5", "docker", *words)) or ""
+    def query(self, node: str, *words: str) -> str:
+        """Do the same, for at most 5 s, as without a Swarm leader; empty when it fails."""
+        query = partial(self._execute, node, "timeout", "5", "docker", *words)
+        return client.attempt(query) or ""
 
     # Down.
 
     def down(self) -> bool:
-        """Remove everything; returns whether there was anything."""
+        """Remove everything; returns whether anything existed."""
         existed = self._clear()
-        if plan := state.load(self.folder):
-            client.forget(self.ctx, plan.host)
+        if known := state.load(self.folder):
+            client.forget(self.ctx, known.host)
         if not self.dry:
             for file in self.folder.glob("*"):
                 file.unlink()
-        return existed or plan is not None
+        return existed or known is not None
 
     def _clear(self) -> bool:
-        """Remove containers, networks and volumes, with or without a folder that tells of them."""
+        """Remove containers, networks and volumes, also of a lab whose folder is missing."""
         label = f"{PROJECT}={self.project}"
         containers = self.client.container.list(all=True, filters=[("label", label)])
         networks = self.client.network.list(filters={"label": label})
@@ -233,17 +194,3 @@ class Lab:
         for network in networks:
             network.remove()
         return bool(containers or networks)
-
-
-def node_image() -> str:
-    """The name of a server's image: another one when its definition changes."""
-    parts = [file.read_bytes() for file in sorted(IMAGES.glob("node*"))]
-    return f"lab-node:{hashlib.sha256(b''.join(parts)).hexdigest()[:12]}"
-
-
-def hub_images() -> list[str]:
-    """The images of Docker Hub that the project's Compose files name."""
-    files = (ROOT / "compose").glob("*.yml")
-    lines = (re.findall(r"^ +image: *([^\s$]+)$", file.read_text("utf-8"), re.M) for file in files)
-    found = {name for names in lines for name in names}
-    return sorted(name for name in found if Reference.parse(name).host == HUB)

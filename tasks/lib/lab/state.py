@@ -1,4 +1,4 @@
-"""The facts of a lab: its ports, keys and passwords, kept in .lab/NAME."""
+"""The state of a lab: its ports, keys and passwords, kept in .lab/NAME."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from pathlib import Path
 from ..files import write_private
 
 USER = "lab"
-# Ports of the first server that are published here, from 80 on: one for each environment.
+# The fewest ports of the first server that are published, from 80 on: one for each environment.
 PORTS = 4
-# Below those that the system itself hands out, so that none is taken while a server is stopped.
+# Below the system's ephemeral ports, so that none is taken while a server is stopped.
 RANGE = range(20000, 32000)
 
 
 @dataclass(frozen=True)
-class Plan:
-    """The facts of a lab.
+class State:
+    """What was chosen for a lab when it was created.
 
     Args:
-        subnet: the network's addresses; a machine keeps its own, as a Swarm demands.
-        registry: the port of the registry, here and on every server's own localhost.
+        subnet: the network's addresses; each container keeps its own, as Swarm requires.
+        registry: the registry's port, on this machine and on each server's localhost.
         mirror: the port of the servers' mirror of Docker Hub, likewise.
-        ssh: the port here of each server's sshd.
-        http: the ports here of the first server's ports 80, 81 and so on.
-        mark: the htpasswd entry for the password.
-        variables: what an environment must be told and nobody else may know.
+        ssh: the published port of each server's sshd.
+        http: the published ports of the first server's ports 80, 81 and so on.
+        mark: the password's htpasswd entry.
+        variables: the values of the environments' secrets.
     """
 
     subnet: str
@@ -53,28 +53,23 @@ class Plan:
 
     @property
     def host(self) -> str:
-        """The registry's name, the same here and on the servers."""
+        """The registry's host, the same on this machine and on the servers."""
         return f"localhost:{self.registry}"
 
     def address(self, name: str) -> str:
-        """The address on the lab's network of a machine."""
+        """Return a container's address in the lab's network."""
         number = {"registry": 2, "mirror": 3}.get(name) or 10 + self.nodes.index(name)
         return str(ip_network(self.subnet)[number])
 
 
-def draw(subnet: str, nodes: int, environments: int, names: Iterable[str]) -> Plan:
-    """A new lab's facts: free ports, new keys and passwords, a value for each of the names."""
+def new_state(subnet: str, nodes: int, environments: int, names: Iterable[str]) -> State:
+    """Create a lab's state: free ports, new keys and passwords, a value for each secret's name."""
     import bcrypt
-    from cryptography.hazmat.primitives import serialization as form
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-    key = Ed25519PrivateKey.generate()
-    private = key.private_bytes(form.Encoding.PEM, form.PrivateFormat.OpenSSH, form.NoEncryption())
-    public = key.public_key().public_bytes(form.Encoding.OpenSSH, form.PublicFormat.OpenSSH)
+    private, public = _key_pair()
     password = secrets.token_hex(16)
-    http = max(PORTS, environments)
-    ports = free_ports(2 + nodes + http)
-    return Plan(
+    ports = free_ports(2 + nodes + max(PORTS, environments))
+    return State(
         subnet=subnet,
         registry=ports[0],
         mirror=ports[1],
@@ -82,14 +77,25 @@ def draw(subnet: str, nodes: int, environments: int, names: Iterable[str]) -> Pl
         http=ports[2 + nodes :],
         password=password,
         mark=f"{USER}:{bcrypt.hashpw(password.encode(), bcrypt.gensalt(5)).decode()}",
-        private=private.decode(),
-        public=public.decode(),
+        private=private,
+        public=public,
         variables={name: secrets.token_hex(32) for name in names},
     )
 
 
+def _key_pair() -> tuple[str, str]:
+    """Generate a private and a public SSH key."""
+    from cryptography.hazmat.primitives import serialization as form
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    key = Ed25519PrivateKey.generate()
+    private = key.private_bytes(form.Encoding.PEM, form.PrivateFormat.OpenSSH, form.NoEncryption())
+    public = key.public_key().public_bytes(form.Encoding.OpenSSH, form.PublicFormat.OpenSSH)
+    return private.decode(), public.decode()
+
+
 def free_ports(count: int) -> list[int]:
-    """Ports of 127.0.0.1 that nobody listens on."""
+    """Return free ports of 127.0.0.1."""
     found: list[int] = []
     for port in random.sample(RANGE, len(RANGE)):
         with closing(socket.socket()) as probe:
@@ -100,15 +106,15 @@ def free_ports(count: int) -> list[int]:
     return found
 
 
-def load(folder: Path) -> Plan | None:
-    """The facts of a lab that was begun; None when none was."""
+def load(folder: Path) -> State | None:
+    """Read a lab's state; None without one."""
     try:
-        return Plan(**json.loads((folder / "lab.json").read_text("utf-8")))
+        return State(**json.loads((folder / "lab.json").read_text("utf-8")))
     except FileNotFoundError:
         return None
 
 
-def save(folder: Path, plan: Plan) -> None:
-    """Keep the facts, for nobody else to read."""
+def save(folder: Path, state: State) -> None:
+    """Write a lab's state, readable only by this user."""
     folder.mkdir(0o700, parents=True, exist_ok=True)
-    write_private(folder / "lab.json", json.dumps(asdict(plan), indent=1))
+    write_private(folder / "lab.json", json.dumps(asdict(state), indent=1))

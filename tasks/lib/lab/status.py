@@ -1,4 +1,4 @@
-"""How a lab is: its registry, its servers, and where its environments are found."""
+"""The status of a lab: its registry, its servers, and the URLs of its environments."""
 
 from __future__ import annotations
 
@@ -11,45 +11,47 @@ from ..registry.credentials import Login
 from ..registry.session import Session
 from . import config_files, state, swarm
 from .lab import Lab
-from .state import Plan
+from .state import State
 
 HEADS = ("WHAT", "STATE", "WHERE", "MORE")
+HEALTHY, UNHEALTHY = "healthy", "unhealthy"
 Row = tuple[str, str, str, str]
 
 
 @dataclass(frozen=True)
 class Report:
-    """A table, and the names of what is not well."""
+    """A table, and the names of what is unhealthy."""
 
     text: str
-    wrong: list[str]
+    unhealthy: list[str]
 
 
-def look(lab: Lab) -> Report:
-    """Look at everything. Raises TaskError when there is no such lab."""
-    plan = state.load(lab.folder)
-    if plan is None:
-        raise TaskError(f"there is no lab {lab.name}", "inv lab.up")
-    members = swarm.members(lab.ask, plan.nodes)
-    rows = [_registry(plan), *(_node(lab, plan, node, members) for node in plan.nodes)]
-    wrong = [row[0] for row in rows if row[1] != "ok"]
-    places = config_files.overlay(plan, lab.settings.project.name, lab.environments)["environments"]
-    rows += [(name, "", place["url"], "an environment") for name, place in places.items()]
-    return Report(console.table(rows, HEADS), wrong)
+def check(lab: Lab) -> Report:
+    """Check the registry and each server. Raises TaskError when the lab does not exist."""
+    known = state.load(lab.folder)
+    if known is None:
+        raise TaskError(f"lab {lab.name} not found", f"inv lab.up --name {lab.name}")
+    members = swarm.members(lab.query, known.nodes)
+    rows = [_registry(known), *(_node(lab, known, node, members) for node in known.nodes)]
+    unhealthy = [row[0] for row in rows if row[1] == UNHEALTHY]
+    settings = config_files.overlay(known, lab.settings.project.name, lab.environments)
+    environments = settings["environments"].items()
+    rows += [(name, "", values["url"], "an environment") for name, values in environments]
+    return Report(console.table(rows, HEADS), unhealthy)
 
 
-def _registry(plan: Plan) -> Row:
-    login = Login(plan.host, state.USER, plan.password, "the lab")
+def _registry(known: State) -> Row:
+    login = Login(known.host, state.USER, known.password, "the lab")
     try:
-        Session(plan.host, login).ask("GET", "/v2/")
+        Session(known.host, login).ask("GET", "/v2/")
     except TaskError as error:
-        return "registry", "wrong", plan.host, str(error)
-    return "registry", "ok", plan.host, f"lets {login.user} in"
+        return "registry", UNHEALTHY, known.host, str(error)
+    return "registry", HEALTHY, known.host, f"login succeeded as {login.user}"
 
 
-def _node(lab: Lab, plan: Plan, node: str, members: Mapping[str, str]) -> Row:
-    answer = lab.ask(node, "version", "--format", "{{.Server.Version}}")
-    member = members.get(node, "in no Swarm").strip() if members else "a Swarm without a leader"
-    state = "ok" if answer and member.startswith("Ready") else "wrong"
-    ssh = f"deploy@127.0.0.1:{plan.ssh[plan.nodes.index(node)]}"
-    return node, state, ssh, f"docker {answer or 'does not answer'}, {member}"
+def _node(lab: Lab, known: State, node: str, members: Mapping[str, str]) -> Row:
+    version = lab.query(node, "version", "--format", "{{.Server.Version}}")
+    member = members.get(node, "not in the Swarm").strip() if members else "no Swarm leader"
+    health = HEALTHY if version and member.startswith("Ready") else UNHEALTHY
+    ssh = f"deploy@127.0.0.1:{known.ssh[known.nodes.index(node)]}"
+    return node, health, ssh, f"docker {version or 'does not answer'}, {member}"

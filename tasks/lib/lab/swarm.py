@@ -1,4 +1,4 @@
-"""The Swarm of a lab: formed when it is new, and mended when a server was lost."""
+"""The Swarm of a lab: formed once, and repaired when a server was recreated."""
 
 from __future__ import annotations
 
@@ -7,47 +7,45 @@ from collections.abc import Callable, Mapping
 
 from ..errors import TaskError
 
-# With fewer servers than these, one alone manages the Swarm: of two, neither could be missed.
+# With fewer servers there is one manager: two managers could not lose either.
 MANAGERS = 3
-# Seconds that managers may take to find each other after a start.
+# Seconds within which the managers must find each other after a start.
 TIMEOUT = 60
 STATE = "{{.Swarm.LocalNodeState}} {{.Swarm.ControlAvailable}}"
 MEMBER = "{{.Hostname}} {{.Status}} {{.ManagerStatus}}"
 
-# Runs docker with some words on the server of a name; returns what it prints, empty if it fails.
-Ask = Callable[..., str]
-# The same; raises when it fails.
+# Runs docker with some words on the server of a name; returns its output, or raises when it fails.
 Run = Callable[..., str]
+# The same, but returns an empty string when it fails.
+Query = Callable[..., str]
 
 
-def form(run: Run, ask: Ask, addresses: Mapping[str, str]) -> None:
-    """Make one Swarm of the servers: the first three manage it, if there are as many.
+def form(run: Run, query: Query, addresses: Mapping[str, str]) -> None:
+    """Form one Swarm of the servers; the first three of them, if there are three, manage it.
 
     Args:
-        run: runs docker with some words on a server; raises when it fails.
-        ask: the same; empty when it fails.
         addresses: the servers' addresses, by name.
     """
     names = list(addresses)
     if all(run(name, "info", "--format", STATE).startswith("inactive") for name in names):
         run(names[0], "swarm", "init", *_advertise(addresses[names[0]]), *_pool(addresses))
-    manager = _until(lambda: _manager(ask, names), "the Swarm has no manager")
+    manager = _until(lambda: _manager(query, names), "the Swarm has no manager")
     managers = MANAGERS if len(names) >= MANAGERS else 1
     for index, name in enumerate(names):
         if run(name, "info", "--format", STATE).startswith("inactive"):
-            _forget(run, ask, manager, name)
+            _forget(run, query, manager, name)
             role = "manager" if index < managers else "worker"
             token = run(manager, "swarm", "join-token", "--quiet", role)
-            where = [*_advertise(addresses[name]), f"{addresses[manager]}:2377"]
-            run(name, "swarm", "join", "--token", token, *where)
-    _until(lambda: _ready(members(ask, names), names), "not every server is Ready in the Swarm")
+            address = [*_advertise(addresses[name]), f"{addresses[manager]}:2377"]
+            run(name, "swarm", "join", "--token", token, *address)
+    _until(lambda: _ready(members(query, names), names), "not every server is Ready in the Swarm")
 
 
-def members(ask: Ask, names: list[str]) -> dict[str, str]:
-    """What the Swarm says of each server, as the first that answers tells it."""
+def members(query: Query, names: list[str]) -> dict[str, str]:
+    """Return the status of each server in the Swarm, from the first that answers."""
     for name in names:
-        if told := ask(name, "node", "ls", "--format", MEMBER):
-            return dict(line.split(" ", 1) for line in told.splitlines())
+        if output := query(name, "node", "ls", "--format", MEMBER):
+            return dict(line.split(" ", 1) for line in output.splitlines())
     return {}
 
 
@@ -56,32 +54,32 @@ def _advertise(address: str) -> list[str]:
 
 
 def _pool(addresses: Mapping[str, str]) -> list[str]:
-    """Where overlay networks are: Docker takes 10.0.0.0/8 unless told otherwise."""
+    """Choose another address pool for overlay networks where Docker's 10.0.0.0/8 would clash."""
     clash = any(address.startswith("10.") for address in addresses.values())
     return ["--default-addr-pool", "172.31.0.0/16"] if clash else []
 
 
-def _manager(ask: Ask, names: list[str]) -> str:
-    """A server that can change the Swarm; empty when none can."""
-    return next((name for name in names if ask(name, "node", "ls", "--quiet")), "")
+def _manager(query: Query, names: list[str]) -> str:
+    """Return a server that can change the Swarm; empty when none can."""
+    return next((name for name in names if query(name, "node", "ls", "--quiet")), "")
 
 
-def _forget(run: Run, ask: Ask, manager: str, name: str) -> None:
-    """Remove the members whose place a server takes that was made anew."""
-    for node in ask(manager, "node", "ls", "--quiet", "--filter", f"name={name}").split():
+def _forget(run: Run, query: Query, manager: str, name: str) -> None:
+    """Remove the nodes that a recreated server of the same name replaces."""
+    for node in query(manager, "node", "ls", "--quiet", "--filter", f"name={name}").split():
         run(manager, "node", "demote", node)
         run(manager, "node", "rm", "--force", node)
 
 
-def _ready(told: Mapping[str, str], names: list[str]) -> str:
-    return "yes" if all(told.get(name, "").startswith("Ready") for name in names) else ""
+def _ready(found: Mapping[str, str], names: list[str]) -> str:
+    return "yes" if all(found.get(name, "").startswith("Ready") for name in names) else ""
 
 
 def _until(find: Callable[[], str], what: str) -> str:
-    """Wait for something to be found."""
+    """Wait until something is found, and return it. Raises TaskError after TIMEOUT seconds."""
     deadline = time.monotonic() + TIMEOUT
     while not (found := find()):
         if time.monotonic() > deadline:
-            raise TaskError(f"{what}, after {TIMEOUT} s", "inv lab.down, then inv lab.up")
+            raise TaskError(f"{what} after {TIMEOUT} s", "inv lab.down, then inv lab.up")
         time.sleep(0.2)
     return found

@@ -12,88 +12,62 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from .. import console
-from ..errors import TaskError
-from .gitlab_tool import TOOL
+from .. import console, process
+from ..errors import ExitCode, TaskError
+from ..project.settings import ROOT
+from .pipeline import ENDS, PASSED, WARNED, Event, Job
 
 if TYPE_CHECKING:
     from invoke import Context
 
+LOCKED = ROOT / "requirements/node"
+TOOLS = ROOT / ".lab/.tools"
+TOOL = TOOLS / "node_modules/.bin/gitlab-ci-local"
 STATE = ".gitlab-ci-local"
-# What another pipeline or shell may have set, and a job must not see.
+# Variables of another pipeline or of the user's shell, which no job must see.
 FOREIGN = re.compile(r"(CI|GITLAB|GITHUB|INVOKE|SSH|COMPOSE|DJANGO|GCL)_.*|CI|VIRTUAL_ENV")
 LINE = re.compile(r"(\S+) (starting shell \(|finished in |\$ |> ?)(.*)")
-# What is said of a job that says nothing for a while.
+# What gitlab-ci-local prints for a job without output.
 SILENT = "still running..."
-PASSED, WARNED, BROKEN = "passed", "warning", "failed"
-ENDS = {"FAIL": BROKEN, "WARN": WARNED}
-# Seconds that what was interrupted may take to end.
+# Seconds that an interrupted command may take to exit.
 GRACE = 20
 
 
-@dataclass(frozen=True)
-class Event:
-    """What GitLab makes a pipeline for.
-
-    Args:
-        name: what people call it.
-        variables: GitLab's own, which tell the jobs about it.
-        only: the job that is started by hand in a pipeline that was; empty for a whole pipeline.
-    """
-
-    name: str
-    variables: Mapping[str, str]
-    only: str = ""
-
-    @property
-    def words(self) -> list[str]:
-        """The event as options of gitlab-ci-local."""
-        words = [f"--variable={key}={value}" for key, value in self.variables.items()]
-        branch = "CI_COMMIT_BRANCH" in self.variables
-        return words + ([] if branch else ["--unset-variable=CI_COMMIT_BRANCH"])
-
-
-@dataclass
-class Job:
-    """A job of a pipeline, and how it ended.
-
-    Args:
-        stage: the stage's name.
-        hand: it waits for a person.
-        optional: the pipeline goes on without it.
-        state: passed, warning, failed, or empty when it was not started.
-        handed: the variables that it hands on to later jobs.
-    """
-
-    name: str
-    stage: str
-    hand: bool = False
-    optional: bool = False
-    state: str = ""
-    seconds: float = 0
-    log: list[str] = field(default_factory=list)
-    handed: dict[str, str] = field(default_factory=dict)
+def install(ctx: Context) -> None:
+    """Install the locked gitlab-ci-local in this clone. Refuses without npm, rsync or git."""
+    for name, package in {"npm": "Node.js 20 or later", "rsync": "rsync", "git": "git"}.items():
+        if not shutil.which(name):
+            raise TaskError(f"{name} is not installed", f"install {package}", ExitCode.REFUSED)
+    installed = TOOLS / "package-lock.json"
+    if TOOL.exists() and installed.read_bytes() == (LOCKED / installed.name).read_bytes():
+        return
+    console.step("installing gitlab-ci-local")
+    if not ctx.config.run.dry:
+        shutil.rmtree(TOOLS, ignore_errors=True)
+        shutil.copytree(LOCKED, TOOLS)
+    words = ["--prefix", str(TOOLS), "--ignore-scripts", "--no-audit", "--no-fund", "--silent"]
+    if process.run(ctx, ["npm", "ci", *words]):
+        raise TaskError("npm could not install gitlab-ci-local", "see above, then retry")
 
 
 class Runner:
-    """Runs pipelines of a clone, each job in a shell, on what is committed there.
+    """Runs pipelines of a clone: each job in a shell, on the committed files.
 
     Args:
-        clone: the clone; its .gitlab-ci.yml is what is run.
-        home: a folder for the variables, which nobody else can read.
+        clone: the clone with the .gitlab-ci.yml to run.
+        home: a private folder for the variables.
     """
 
     def __init__(self, ctx: Context, clone: Path, home: Path) -> None:
         self.ctx, self.clone, self.home = ctx, clone, home
 
-    def give(self, variables: Mapping[str, str]) -> None:
-        """Set the variables that the project has in GitLab."""
+    def set_variables(self, variables: Mapping[str, str]) -> None:
+        """Set the project's CI/CD variables."""
         file = self.home / STATE / "variables.yml"
         file.parent.mkdir(mode=0o700, parents=True)
         values = {key: {"values": {"*": value}} for key, value in variables.items()}
@@ -101,84 +75,59 @@ class Runner:
         file.write_text(yaml.safe_dump({"global": values}), "utf-8")
 
     def jobs(self, event: Event) -> list[Job]:
-        """The jobs that an event's pipeline has, in the order of their stages."""
+        """List the jobs of an event's pipeline, in the order of their stages."""
         command = self._command(event, "--list-json")
-        done = subprocess.run(command, cwd=self.clone, env=_clean(), capture_output=True, text=True)
+        done = subprocess.run(command, cwd=self.clone, env=_env(), capture_output=True, text=True)
         start = done.stdout.find("[\n")
         if done.returncode or start < 0:
-            said = (done.stderr or done.stdout).strip()
-            raise TaskError(
-                f"gitlab-ci-local does not take .gitlab-ci.yml:\n{said}", "mend the file"
-            )
+            output = (done.stderr or done.stdout).strip()
+            raise TaskError(f"gitlab-ci-local rejects .gitlab-ci.yml:\n{output}", "fix the file")
         listed: list[dict[str, Any]] = json.loads(done.stdout[start:])
-        found = [
-            Job(each["name"], each["stage"], each["when"] == "manual", bool(each["allow_failure"]))
-            for each in listed
-            if each["when"] != "never"
+        jobs = [
+            Job(job["name"], job["stage"], job["when"] == "manual", bool(job["allow_failure"]))
+            for job in listed
+            if job["when"] != "never"
         ]
-        stages = list(dict.fromkeys(job.stage for job in found))
-        return sorted(found, key=lambda job: stages.index(job.stage))
+        stages = list(dict.fromkeys(job.stage for job in jobs))
+        return sorted(jobs, key=lambda job: stages.index(job.stage))
 
     def run(self, event: Event) -> list[Job]:
-        """Run an event's pipeline; a person presses the buttons that it waits for.
-
-        Returns its jobs; those of them that did not run have no state.
-        """
+        """Run an event's pipeline, with the manual jobs that block it, and return its jobs."""
         if self.ctx.config.run.dry or self.ctx.config.run.echo:
             console.say(console.colour(shlex.join(self._command(event)), 1))
         if self.ctx.config.run.dry:
             return []
-        found = {job.name: job for job in self.jobs(event)}
-        pressed = [job.name for job in found.values() if job.hand and not job.optional]
-        words = [event.only] if event.only else []
-        words += [f"--manual={name}" for name in [*pressed, *words]]
-        begun: dict[str, float] = {}
+        jobs = {job.name: job for job in self.jobs(event)}
         if not event.only:
             shutil.rmtree(self.clone / STATE, ignore_errors=True)
-        for line in self._lines(self._command(event, *words)):
-            self._note(line, found, begun)
-        for job in found.values():
-            # They are there only some time after the job has finished.
-            job.handed = self._handed(job.name) if job.state in (PASSED, WARNED) else {}
-        return [job for job in found.values() if event.only in ("", job.name)]
+        started: dict[str, float] = {}
+        for line in self._lines(self._command(event, *_selection(event, jobs))):
+            _record(line, jobs, started)
+        for job in jobs.values():
+            # gitlab-ci-local writes the reports only some time after the job has finished.
+            job.dotenv = self._dotenv(job.name) if job.state in (PASSED, WARNED) else {}
+        return [job for job in jobs.values() if event.only in ("", job.name)]
 
-    def _note(self, line: str, jobs: Mapping[str, Job], begun: dict[str, float]) -> None:
-        """Take down what a line says of a job."""
-        told = LINE.fullmatch(line)
-        job = jobs.get(told[1]) if told else None
-        if told is None or job is None:
-            return
-        if told[2].startswith("starting"):
-            begun[job.name] = time.monotonic()
-        elif told[2].startswith("finished"):
-            job.seconds = time.monotonic() - begun[job.name]
-            job.state = next((ENDS[word] for word in told[3].split() if word in ENDS), PASSED)
-            console.say(f"  {job.state:8} {job.name} ({job.seconds:.0f} s)")
-        elif told[3] != SILENT:
-            job.log.append(told[2].removeprefix("> ") + told[3])
-
-    def _handed(self, name: str) -> dict[str, str]:
-        """The variables of a job's dotenv report."""
-        # A name as gitlab-ci-local has it in paths.
+    def _dotenv(self, name: str) -> dict[str, str]:
+        """Read the variables of a job's dotenv report."""
+        # gitlab-ci-local encodes these characters of a job's name in paths.
         safe = re.sub(
             r"[^\w-]+",
-            lambda found: base64.urlsafe_b64encode(found[0].encode()).decode().rstrip("="),
+            lambda match: base64.urlsafe_b64encode(match[0].encode()).decode().rstrip("="),
             name,
         )
-        files = (self.clone / STATE / "artifacts" / safe / ".gitlab-ci-reports/dotenv").rglob(
-            "*.env"
-        )
-        text = "".join(file.read_text("utf-8") for file in files)
+        folder = self.clone / STATE / "artifacts" / safe / ".gitlab-ci-reports/dotenv"
+        text = "".join(file.read_text("utf-8") for file in folder.rglob("*.env"))
         return dict(line.split("=", 1) for line in text.splitlines())
 
     def _command(self, event: Event, *words: str) -> list[str]:
         always = ["--force-shell-executor", "--no-color", "--max-job-name-padding=0"]
-        return [str(TOOL), *always, f"--home={self.home}", *event.words, *words]
+        return [str(TOOL), *always, f"--home={self.home}", *event.options, *words]
 
     def _lines(self, command: list[str]) -> Iterator[str]:
-        """What a command prints; when interrupted, all that it started ends too."""
+        """Yield the lines that a command prints; on an interrupt, stop all that it started."""
         child = subprocess.Popen(
-            command, cwd=self.clone, env=_clean(), text=True, errors="replace",
+            command, cwd=self.clone, env=_env(), text=True, errors="replace",
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             start_new_session=True,
         )  # fmt: skip
@@ -187,12 +136,35 @@ class Runner:
                 yield line.rstrip("\n")
             child.wait()
         except BaseException:
-            _end(child)
+            _stop(child)
             raise
 
 
-def _end(child: subprocess.Popen[str]) -> None:
-    """Interrupt a command and what it started; kill them when they take more than GRACE seconds."""
+def _selection(event: Event, jobs: Mapping[str, Job]) -> list[str]:
+    """Build the arguments that name the jobs to run: an event's one job, and manual jobs."""
+    blocking = [job.name for job in jobs.values() if job.manual and not job.optional]
+    only = [event.only] if event.only else []
+    return only + [f"--manual={name}" for name in [*blocking, *only]]
+
+
+def _record(line: str, jobs: Mapping[str, Job], started: dict[str, float]) -> None:
+    """Record what a line of output says about a job."""
+    match = LINE.fullmatch(line)
+    job = jobs.get(match[1]) if match else None
+    if match is None or job is None:
+        return
+    if match[2].startswith("starting"):
+        started[job.name] = time.monotonic()
+    elif match[2].startswith("finished"):
+        job.seconds = time.monotonic() - started[job.name]
+        job.state = next((ENDS[word] for word in match[3].split() if word in ENDS), PASSED)
+        console.say(f"  {job.state:8} {job.name} ({job.seconds:.0f} s)")
+    elif match[3] != SILENT:
+        job.log.append(match[2].removeprefix("> ") + match[3])
+
+
+def _stop(child: subprocess.Popen[str]) -> None:
+    """Interrupt a command and what it started; kill them after GRACE seconds."""
     for number in (signal.SIGINT, signal.SIGKILL):
         try:
             os.killpg(child.pid, number)
@@ -203,5 +175,5 @@ def _end(child: subprocess.Popen[str]) -> None:
             continue
 
 
-def _clean() -> dict[str, str]:
+def _env() -> dict[str, str]:
     return {key: value for key, value in os.environ.items() if not FOREIGN.fullmatch(key)}

@@ -1,11 +1,11 @@
-"""Where a rehearsal takes place: a clean clone of this commit, and a lab."""
+"""The workspace of a rehearsal: a clean clone of this commit, and a lab to deploy to."""
 
 from __future__ import annotations
 
 import shlex
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,45 +26,22 @@ from ..registry import credentials
 from ..registry.client import Registry
 from ..registry.reference import Reference
 from ..registry.session import Session
-from .gitlab_ci_local import BROKEN, STATE, Event, Job, Runner
+from .gitlab_ci_local import STATE, Runner
+from .pipeline import Event, PipelineRun
 
 if TYPE_CHECKING:
     from invoke import Context
 
 
 @dataclass
-class PipelineRun:
-    """An event's pipeline that was run: of which commit, and its jobs."""
-
-    event: Event
-    commit: str
-    jobs: Sequence[Job]
-
-    @property
-    def broken(self) -> list[Job]:
-        """The jobs that failed, and that the pipeline does not go on without."""
-        return [job for job in self.jobs if job.state == BROKEN]
-
-    @property
-    def deployed(self) -> list[dict[str, str]]:
-        """What its deploys handed on: where each answers, and what runs there."""
-        return [job.handed for job in self.jobs if "DEPLOY_URL" in job.handed]
-
-    @property
-    def digest(self) -> str:
-        """The digest that its build handed on; empty when there was none."""
-        found = (job.handed.get("IMAGE_DIGEST", "") for job in self.jobs)
-        return next(filter(None, found), "")
-
-
-@dataclass
 class Workspace:
-    """A clean clone and a lab, and what was done there.
+    """A clean clone and a lab, and the pipelines that ran there.
 
     Args:
         main: the default branch's name.
-        variables: what the lab told of itself, secrets too.
-        settings: the lab's.
+        variables: what the lab exports, secrets included.
+        settings: the lab's settings.
+        started: the time of time.monotonic() at the start.
     """
 
     ctx: Context
@@ -73,87 +50,69 @@ class Workspace:
     main: str
     variables: Mapping[str, str]
     settings: Mapping[str, Any]
-    began: float
-    acts: list[PipelineRun] = field(default_factory=list)
+    started: float
+    runs: list[PipelineRun] = field(default_factory=list)
 
-    def play(self, event: Event) -> PipelineRun:
-        """Run an event's pipeline on the commit that the clone is at.
-
-        Raises TaskError when one of its jobs failed.
-        """
-        act = PipelineRun(event, self.commit, [])
-        console.step(f"{event.name} {act.commit[:12]}")
-        self.acts.append(act)
-        act.jobs = self.runner.run(event)
-        if act.broken:
-            names = ", ".join(job.name for job in act.broken)
-            for line in act.broken[0].log[-25:]:
+    def run(self, event: Event) -> PipelineRun:
+        """Run an event's pipeline on the clone's commit. Raises TaskError when a job fails."""
+        run = PipelineRun(event, self.commit, [])
+        console.step(f"{event.name} {run.commit[:12]}")
+        self.runs.append(run)
+        run.jobs = self.runner.run(event)
+        if run.broken:
+            names = ", ".join(job.name for job in run.broken)
+            for line in run.broken[0].log[-25:]:
                 console.say(f"    {line}")
-            raise TaskError(f"{event.name}: {names} failed", "its last lines are above")
-        return act
+            raise TaskError(f"{event.name}: {names} failed: see its last lines above")
+        return run
 
     def git(self, *words: str) -> None:
         """Run git in the clone."""
-        who = ["-c", "user.name=rehearsal", "-c", "user.email=rehearsal@localhost"]
-        process.run(self.ctx, ["git", "-C", str(self.clone), *who, *words], check=True)
+        identity = ["-c", "user.name=rehearsal", "-c", "user.email=rehearsal@localhost"]
+        process.run(self.ctx, ["git", "-C", str(self.clone), *identity, *words], check=True)
 
     @property
     def commit(self) -> str:
-        """The commit that the clone is at."""
+        """The commit that is checked out in the clone."""
         return "" if self.ctx.config.run.dry else git.git("rev-parse", "HEAD", root=self.clone)
 
-    def verify(self, act: PipelineRun, now: PipelineRun) -> None:
-        """See that what an act deployed is what another's build made, and that it answers.
+    def verify(self, run: PipelineRun, built: PipelineRun) -> None:
+        """Check that a run deployed what another (or itself) built. Raises TaskError if not."""
+        if not run.deployed and run.jobs:
+            raise TaskError(f"{run.event.name}: no job reports a deploy", "see .gitlab-ci.yml")
+        for deploy in run.deployed:
+            url, image = deploy["DEPLOY_URL"], deploy["DEPLOY_IMAGE"]
+            if image.rpartition("@")[2] != built.digest:
+                raise TaskError(f"{url} runs {image}, but {built.digest} was built", "see the logs")
+            healthcheck.verify(url, built.commit)
+            if run is built:
+                self._verify_tag(url, built)
 
-        Raises TaskError when nothing was deployed, or the image or the answer is another one.
-        """
-        if not act.deployed and act.jobs:
-            raise TaskError(
-                f"{act.event.name}: no job tells what it deployed", "see .gitlab-ci.yml"
-            )
-        for each in act.deployed:
-            url, image = each["DEPLOY_URL"], each["DEPLOY_IMAGE"]
-            if image.rpartition("@")[2] != now.digest:
-                raise TaskError(f"{url} got {image}, build made {now.digest}", "see the logs")
-            healthcheck.verify(url, now.commit)
-            if act is now:
-                self._released(url, now)
-
-    def _released(self, url: str, act: PipelineRun) -> None:
-        """See that the registry's tag of the environment at an address is an act's digest."""
-        places = self.settings["environments"]
-        name = next(name for name, each in places.items() if each["url"] == url)
+    def _verify_tag(self, url: str, run: PipelineRun) -> None:
+        """Check that the registry's tag of the environment at a URL has the digest of a run."""
+        environments = self.settings["environments"]
+        name = next(name for name, settings in environments.items() if settings["url"] == url)
         if name.endswith(MANY):
             return
         image = Reference.parse(self.settings["registry"]["image"])
         login = credentials.find(image.host, self.variables)
-        released = Registry(image, Session(image.host, login)).digest(name)
-        if released != act.digest:
-            raise TaskError(
-                f"{image.tagged(name)} is {released}, build made {act.digest}", "inv images"
-            )
+        digest = Registry(image, Session(image.host, login)).digest(name)
+        if digest != run.digest:
+            what = f"{image.tagged(name)} is {digest}, but {run.digest} was built"
+            raise TaskError(what, "see inv images")
 
 
 @contextmanager
-def staged(ctx: Context, lab: Lab, keep: bool) -> Iterator[Workspace]:
-    """A clean clone and a lab; both are gone afterwards, unless the lab is kept or was there."""
-    began = time.monotonic()
+def workspace(ctx: Context, lab: Lab, keep: bool) -> Iterator[Workspace]:
+    """Make a clone and start a lab; remove both in the end, but keep a lab that existed before."""
+    started = time.monotonic()
     if git.read(ROOT).dirty:
-        console.warn("the commit is rehearsed: what is not committed is left out")
+        console.warn("uncommitted changes are left out: the pipeline runs on the commit")
     keep = keep or state.load(lab.folder) is not None
     with tempfile.TemporaryDirectory(prefix="rehearsal-") as folder:
-        clone, home = Path(folder, lab.settings.project.name), Path(folder, "home")
+        clone = Path(folder, lab.settings.project.name)
         try:
-            variables = _variables(lab.up(0))
-            file = variables.get("INVOKE_RUNTIME_CONFIG")
-            settings = yaml.safe_load(Path(file).read_text("utf-8")) if file else {}
-            runner = Runner(ctx, clone, home)
-            main = lab.settings.registry.main
-            stage = Workspace(ctx, clone, runner, main, variables, settings, began)
-            _clone(stage, lab.settings.project.source)
-            if settings:
-                runner.give(_given(variables, settings))
-            yield stage
+            yield _prepare(ctx, lab, clone, started)
         finally:
             image = compose.project_name(lab.settings.project.name, clone, "test")
             if client.has(ctx, image):
@@ -162,29 +121,43 @@ def staged(ctx: Context, lab: Lab, keep: bool) -> Iterator[Workspace]:
                 lab.down()
 
 
+def _prepare(ctx: Context, lab: Lab, clone: Path, started: float) -> Workspace:
+    """Start the lab, make the clone, and set the project's CI/CD variables."""
+    variables = _variables(lab.up(0))
+    file = variables.get("INVOKE_RUNTIME_CONFIG")
+    settings = yaml.safe_load(Path(file).read_text("utf-8")) if file else {}
+    runner = Runner(ctx, clone, clone.with_name("home"))
+    main = lab.settings.registry.main
+    made = Workspace(ctx, clone, runner, main, variables, settings, started)
+    _clone(made, lab.settings.project.source)
+    if settings:
+        runner.set_variables(_ci_variables(variables, settings))
+    return made
+
+
 def _variables(exports: str) -> dict[str, str]:
-    """What lines for the shell set."""
+    """Parse `export` lines for the shell into variables."""
     words = [word for word in shlex.split(exports) if word != "export"]
     return dict(word.split("=", 1) for word in words)
 
 
-def _given(variables: Mapping[str, str], settings: Mapping[str, Any]) -> dict[str, str]:
-    """What the project has as variables in GitLab: nothing that only the servers may know."""
+def _ci_variables(variables: Mapping[str, str], settings: Mapping[str, Any]) -> dict[str, str]:
+    """Return the project's CI/CD variables: none of the secrets that only the servers need."""
     names = ("CI_REGISTRY", "SSH_", "INVOKE_RUNTIME_CONFIG")
-    given = {key: value for key, value in variables.items() if key.startswith(names)}
-    return given | {"CI_REGISTRY_IMAGE": settings["registry"]["image"]}
+    chosen = {key: value for key, value in variables.items() if key.startswith(names)}
+    return chosen | {"CI_REGISTRY_IMAGE": settings["registry"]["image"]}
 
 
-def _clone(stage: Workspace, origin: str) -> None:
-    """Make the clone, as a runner of GitLab does, and its environment."""
+def _clone(workspace: Workspace, origin: str) -> None:
+    """Make the clone, as GitLab Runner does, and its .venv."""
     console.step("a clean clone")
-    clone, head = str(stage.clone), f"refs/remotes/origin/{stage.main}"
-    process.run(stage.ctx, ["git", "clone", "--quiet", str(ROOT), clone], check=True)
-    stage.git("checkout", "--quiet", "--detach")
-    # From these gitlab-ci-local tells the project's name and its default branch.
-    stage.git("remote", "add", "gcl-origin", f"{origin}.git")
-    stage.git("symbolic-ref", "refs/remotes/origin/HEAD", head)
-    if not stage.ctx.config.run.dry:
-        # Else its folder would make the files differ from the commit.
-        (stage.clone / ".git/info/exclude").write_text(f"{STATE}/\n", "utf-8")
-    process.run(stage.ctx, [str(stage.clone / "inv"), "--version"], check=True)
+    clone, head = str(workspace.clone), f"refs/remotes/origin/{workspace.main}"
+    process.run(workspace.ctx, ["git", "clone", "--quiet", str(ROOT), clone], check=True)
+    workspace.git("checkout", "--quiet", "--detach")
+    # gitlab-ci-local reads the project's name and its default branch from these.
+    workspace.git("remote", "add", "gcl-origin", f"{origin}.git")
+    workspace.git("symbolic-ref", "refs/remotes/origin/HEAD", head)
+    if not workspace.ctx.config.run.dry:
+        # Otherwise its folder would count as uncommitted changes.
+        (workspace.clone / ".git/info/exclude").write_text(f"{STATE}/\n", "utf-8")
+    process.run(workspace.ctx, [str(workspace.clone / "inv"), "--version"], check=True)

@@ -1,64 +1,108 @@
-"""How a rehearsal went: a row for each job, and what is there afterwards."""
+"""A rehearsal's report: a table of its jobs, their logs, and a search of both for secrets."""
 
 from __future__ import annotations
 
+import base64
 import re
+import shutil
 import sys
 import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
-from ..console import colour, table
+from .. import console
+from ..project.settings import ROOT
 from ..registry.reference import short
-from . import logs
-from .gitlab_ci_local import BROKEN, PASSED, WARNED
+from .pipeline import BROKEN, PASSED, WARNED
 
 if TYPE_CHECKING:
-    from .gitlab_ci_local import Job
-    from .rehearsal import PipelineRun, Workspace
+    from .pipeline import Job, PipelineRun
+    from .rehearsal import Workspace
 
+FOLDER = ROOT / "reports/rehearsal"
 HEADS = ("PIPELINE", "JOB", "RESULT", "TIME", "DIGEST", "WHERE")
 COLOURS = {PASSED: 32, WARNED: 33, BROKEN: 31}
+# The variables of a lab that are no secrets.
+PUBLIC = {"CI_REGISTRY", "CI_REGISTRY_IMAGE", "CI_REGISTRY_USER"}
+PUBLIC |= {"INVOKE_RUNTIME_CONFIG", "SSH_KNOWN_HOSTS"}
 
 
-def report(stage: Workspace) -> str:
-    """The table, as people like to see it in a terminal."""
-    rows = [_row(act, job) for act in stage.acts for job in act.jobs]
+def table(workspace: Workspace) -> str:
+    """Return the table of jobs, in colours for a terminal; empty without any job."""
+    rows = [_row(run, job) for run in workspace.runs for job in run.jobs]
     if not rows:
         return ""
-    shown = table(rows, HEADS)
+    text = console.table(rows, HEADS)
     for word, code in COLOURS.items():
-        shown = re.sub(rf" {word}\b", colour(f" {word}", code, sys.stdout), shown)
-    seconds = round(time.monotonic() - stage.began)
-    return f"{shown}\n\n{seconds // 60} min {seconds % 60} s in all"
+        text = re.sub(rf" {word}\b", console.colour(f" {word}", code, sys.stdout), text)
+    seconds = round(time.monotonic() - workspace.started)
+    return f"{text}\n\n{seconds // 60} min {seconds % 60} s in all"
 
 
-def _row(act: PipelineRun, job: Job) -> tuple[str, ...]:
-    result = job.state or ("by hand" if job.hand else "not run")
+def _row(run: PipelineRun, job: Job) -> tuple[str, ...]:
+    result = job.state or ("by hand" if job.manual else "not run")
     digests = re.findall(r"\S+/\S+@(sha256:[0-9a-f]{64})", "\n".join(job.log))
-    return (
-        act.event.name,
-        job.name,
-        result,
-        f"{job.seconds:.0f} s" if job.state else "",
-        short(digests[-1]) if digests else "",
-        job.handed.get("DEPLOY_URL", ""),
-    )
+    seconds = f"{job.seconds:.0f} s" if job.state else ""
+    digest = short(digests[-1]) if digests else ""
+    return run.event.name, job.name, result, seconds, digest, job.dotenv.get("DEPLOY_URL", "")
 
 
-def search(stage: Workspace) -> list[str]:
-    """Keep what the jobs wrote, and search it for secrets. Returns what was found, and where."""
-    secrets = logs.forms(stage.variables)
-    jobs = {
-        f"{act.event.name} {job.name}": "".join(f"{line}\n" for line in job.log)
-        for act in stage.acts
-        for job in act.jobs
+def save_logs(workspace: Workspace) -> list[str]:
+    """Write the jobs' logs. Returns a message for each log or artifact that reveals a secret."""
+    secrets = secret_forms(workspace.variables)
+    logs = {
+        f"{run.event.name} {job.name}": "".join(f"{line}\n" for line in job.log)
+        for run in workspace.runs
+        for job in run.jobs
         if job.state
     }
-    if jobs:
-        logs.keep(jobs, secrets)
-    written = jobs | logs.artifacts(stage.clone)
+    if logs:
+        write_logs(logs, secrets)
     return [
-        f"the value of {', '.join(names)} is in what {where} wrote"
-        for where, text in written.items()
-        if (names := logs.leaked(text, secrets))
+        f"{name} leaks the value of {', '.join(names)}"
+        for name, text in (logs | _artifacts(workspace.clone)).items()
+        if (names := leaked(text, secrets))
     ]
+
+
+def secret_forms(variables: Mapping[str, str]) -> dict[str, set[str]]:
+    """Return, by the name of each secret, what reveals it: its lines, plain and encoded."""
+    forms: dict[str, set[str]] = {}
+    for name, value in variables.items():
+        if name not in PUBLIC:
+            lines = {line for line in value.splitlines() if line and not line.startswith("-----")}
+            user = variables.get(name.replace("PASSWORD", "USER"), "")
+            encoded = {_base64(value), _base64(f"{user}:{value}"), quote(value, safe="")}
+            forms[name] = {form for form in lines | encoded if form}
+    return forms
+
+
+def _base64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+def leaked(text: str, secrets: Mapping[str, Iterable[str]]) -> list[str]:
+    """Return the names of the secrets that a text reveals."""
+    return [name for name, forms in secrets.items() if any(form in text for form in forms)]
+
+
+def _artifacts(clone: Path) -> dict[str, str]:
+    """Return the text of the jobs' artifacts, by file name."""
+    files = [file for file in (clone / "reports").rglob("*") if file.is_file()]
+    return {str(file.relative_to(clone)): file.read_text("utf-8", "replace") for file in files}
+
+
+def write_logs(
+    logs: Mapping[str, str], secrets: Mapping[str, Iterable[str]], folder: Path = FOLDER
+) -> None:
+    """Replace the last rehearsal's logs with these; secrets in them are masked."""
+    shutil.rmtree(folder, ignore_errors=True)
+    for name, text in logs.items():
+        for secret, forms in secrets.items():
+            for form in forms:
+                text = text.replace(form, f"[{secret}]")
+        file = folder / f"{re.sub(r'[^A-Za-z0-9.]+', '-', name)}.log"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, "utf-8")

@@ -1,0 +1,75 @@
+"""A lab's images: the servers' own, and those of Docker Hub that its mirror serves."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from .. import console, process
+from ..docker import cli, client
+from ..errors import TaskError
+from ..project.settings import ROOT
+from ..registry.client import Registry
+from ..registry.reference import HUB, Reference
+from ..registry.session import Session
+
+if TYPE_CHECKING:
+    from invoke import Context
+    from python_on_whales import DockerClient
+
+IMAGES = ROOT / "lab/images"
+REGISTRY = "registry:2"
+
+
+def node_image() -> str:
+    """Return the name of the servers' image, with a hash of its definition as its tag."""
+    files = [file.read_bytes() for file in sorted(IMAGES.glob("node*"))]
+    return f"lab-node:{hashlib.sha256(b''.join(files)).hexdigest()[:12]}"
+
+
+def hub_images() -> list[str]:
+    """Return the images of Docker Hub that the project's Compose files name."""
+    files = (ROOT / "compose").glob("*.yml")
+    lines = (re.findall(r"^ +image: *([^\s$]+)$", file.read_text("utf-8"), re.M) for file in files)
+    found = {name for names in lines for name in names}
+    return sorted(name for name in found if Reference.parse(name).host == HUB)
+
+
+def ensure(ctx: Context) -> None:
+    """Get missing images: pull those of Docker Hub, build the servers'."""
+    for image in [REGISTRY, *hub_images()]:
+        if not client.has(ctx, image):
+            console.say(f"pulling {image}")
+            client.pull(ctx, image)
+    if not client.has(ctx, node_image()):
+        console.say(f"building {node_image()}")
+        wanted = client.Build(IMAGES, "node", [node_image()], file="node.Dockerfile")
+        client.build(ctx, wanted, {})
+
+
+@contextmanager
+def pushing(docker: DockerClient, port: int) -> Iterator[None]:
+    """Push the images of Docker Hub to the mirror at a port, in the background of the block.
+
+    Raises TaskError at the block's end when a push fails.
+    """
+    pushes = {}
+    try:
+        for image in hub_images():
+            source = Reference.parse(image)
+            copy = Reference(f"localhost:{port}", source.path, source.tag)
+            if not Registry(copy, Session(copy.host)).digest(copy.tag):
+                docker.image.tag(image, str(copy))
+                command = [*docker.docker_cmd, "push", "--quiet", str(copy)]
+                pushes[str(copy)] = cli.begin(command)
+        yield
+        for name, push in pushes.items():
+            if process.wait(push):
+                raise TaskError(f"docker push {name} failed: see above", "retry inv lab.up")
+    finally:
+        for name, push in pushes.items():
+            process.end(push)
+            docker.image.remove(name)
