@@ -14,7 +14,7 @@ import pytest
 import yaml
 from invoke import Context
 
-from tasks.lib.images.promotion import is_tested
+from tasks.lib.images.promotion import is_tested, resolve
 from tasks.lib.registry.client import Registry
 from tasks.lib.registry.credentials import Login
 from tasks.lib.registry.reference import Reference
@@ -163,7 +163,7 @@ def test_the_jobs_run_in_containers_too(lab, forwards, images, certificates, mak
     registry = Registry(image, Session(host, Login(host, user, password, "a test")))
     commit = git(clone, "rev-parse", "HEAD")
     digest = registry.digest(commit)
-    assert is_tested(registry, digest)
+    assert is_tested(registry, resolve(registry, digest))
     assert registry.digest("staging") == digest
     url = lab_says["environments"]["staging"]["url"]
     assert commit in urllib.request.urlopen(f"{url}/livez").read().decode()

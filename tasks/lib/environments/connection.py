@@ -93,7 +93,7 @@ def reach(
         with refusing():
             registry = connect(ctx, settings)
             hosts = stack.enter_context(host.connected(ctx, environment.hosts, env))
-            config = stack.enter_context(login.lent(registry.login))
+            config = stack.enter_context(login.docker_config(registry.login))
             tunnel = stack.enter_context(hosts[0].docker())
         swarm = Swarm(ctx, {**tunnel, **config})
         made = Target(ctx, settings, name, environment, hosts, swarm, registry)

@@ -41,7 +41,7 @@ def look(lab: Lab) -> Report:
 def _registry(plan: Plan) -> Row:
     login = Login(plan.host, state.USER, plan.password, "the lab")
     try:
-        Session(plan.host, login).ask("GET", "/v2/")
+        Session(plan.host, login).request("GET", "/v2/")
     except TaskError as error:
         return "registry", "wrong", plan.host, str(error)
     return "registry", "ok", plan.host, f"lets {login.user} in"
