@@ -111,7 +111,8 @@ def prune(ctx: Context, keep: int = 20, yes: bool = False) -> None:
 
     Example: inv images.prune --keep 20
     """
-    from .lib import console, errors
+    from .lib import console
+    from .lib.errors import ExitCode, TaskError
     from .lib.images import listing
     from .lib.project.settings import read_settings
     from .lib.registry.client import connect
@@ -124,9 +125,7 @@ def prune(ctx: Context, keep: int = 20, yes: bool = False) -> None:
         return
     console.result(listing.table(old, settings.environments))
     if not yes and not console.confirm(f"Delete these {len(old)}?"):
-        raise errors.TaskError(
-            "nothing was deleted", "answer y, or add --yes", errors.ExitCode.REFUSED
-        )
+        raise TaskError("nothing was deleted", "answer y, or add --yes", ExitCode.REFUSED)
     for image in old:
         registry.delete(image.digest)
     console.say(f"deleted {len(old)}; the registry's garbage collection frees the space")

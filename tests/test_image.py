@@ -83,7 +83,7 @@ def test_any_git_tag_gives_a_tag(tag, expected):
     ],
 )
 def test_an_image_bears_its_commit_branch_and_git_tag_unless_they_are_reserved(changes, expected):
-    assert tags.for_source(replace(SOURCE, **changes), ENVIRONMENTS) == expected
+    assert tags.for_source(replace(SOURCE, **changes), ENVIRONMENTS)[0] == expected
 
 
 def test_every_tag_with_a_meaning_is_reserved():
@@ -96,8 +96,8 @@ def test_every_tag_with_a_meaning_is_reserved():
 
 def test_a_reserved_name_is_reported_unless_uncommitted_changes_give_no_name_anyway():
     source = replace(SOURCE, branch="prod", tag="v1.0.0")
-    assert tags.left_out(source, ENVIRONMENTS) == ["prod"]
-    assert tags.left_out(replace(source, dirty=True), ENVIRONMENTS) == []
+    assert tags.for_source(source, ENVIRONMENTS) == ([COMMIT, "v1.0.0"], ["prod"])
+    assert tags.for_source(replace(source, dirty=True), ENVIRONMENTS) == ([f"{COMMIT}-dirty"], [])
 
 
 @pytest.mark.parametrize(

@@ -48,9 +48,8 @@ def run(ctx: Context, settings: Settings, ref: str, testing: Testing) -> None:
 
     try:
         package = settings.project.package
-        failures = suite.app(
-            ComposeBackend(ctx, settings, name, make), [package], testing, settings
-        )
+        backend = ComposeBackend(ctx, settings, name, make)
+        failures = suite.app(backend, [package], testing, settings)
         suite.conclude(failures, package, counted=True)
     finally:
         client.remove(ctx, name)

@@ -61,7 +61,8 @@ class Builder:
 
     def __init__(self, ctx: Context, settings: Settings, source: Source, options: Options) -> None:
         self.ctx, self.settings, self.source, self.options = ctx, settings, source, options
-        self.tags = tags.for_source(source, settings.environments)
+        self.image = Reference.parse(settings.registry.image)
+        self.tags, self.reserved = tags.for_source(source, settings.environments)
 
     @cached_property
     def registry(self) -> Registry:
@@ -80,7 +81,7 @@ class Builder:
     def local(self) -> Reference:
         """Build into the local engine only. Returns the image by its first tag."""
         client.build(self.ctx, self._wanted(self.tags), {})
-        return Reference.parse(self.settings.registry.image).tagged(self.tags[0])
+        return self.image.tagged(self.tags[0])
 
     def publish(self) -> Reference:
         """Build and push the image unless the registry has it, then set its moving tags.
@@ -88,14 +89,14 @@ class Builder:
         Returns the image by its digest. Moving tags come last: an interrupted run moves none.
         """
         first, *moving = self.tags
-        for name in tags.left_out(self.source, self.settings.environments):
+        for name in self.reserved:
             console.warn(f"no tag {name}: that name is reserved")
         manifest = self._existing(first) or self._push(first)
         for tag in moving:
             self.registry.put(tag, manifest)
         if not self.source.dirty:
             self._update_cache(manifest)
-        return self.registry.image.at(manifest.digest)
+        return self.image.at(manifest.digest)
 
     def _existing(self, tag: str) -> Manifest | None:
         """Return the registry's image of this commit, or None if it must be built anyway."""
@@ -117,8 +118,9 @@ class Builder:
     def _caches(self) -> list[str]:
         """Return the images in the registry to import layers from."""
         existing = set(self.registry.tags())
-        wanted = tags.caches(self.source, self.settings.registry.cache)
-        return [str(self.registry.image.tagged(tag)) for tag in wanted if tag in existing]
+        stages = map(tags.cache, self.settings.registry.cache)
+        wanted = [*stages, self.source.slug, self.source.revision]
+        return [str(self.image.tagged(tag)) for tag in wanted if tag in existing]
 
     def _update_cache(self, manifest: Manifest) -> None:
         """Push the kept stages if they are outdated. A failure is only a warning."""
@@ -156,31 +158,21 @@ class Builder:
         plain = replace(self._wanted([]), args={}, labels={}, cache=True)
         with login.logged_in(self.ctx, self.registry.login) as env:
             for stage in self.settings.registry.cache:
-                name = str(self.registry.image.tagged(tags.cache(stage)))
+                name = str(self.image.tagged(tags.cache(stage)))
                 client.build(self.ctx, replace(plain, target=stage, caches=caches), env)
                 client.build(self.ctx, replace(plain, target=stage, tags=[name]), env)
 
     def _wanted(self, names: Sequence[str], caches: Sequence[str] = ()) -> client.Build:
         """Return what to build: the released stage under some tags, with layers of caches."""
         source, options = self.source, self.options
-        image = Reference.parse(self.settings.registry.image)
+        args = {"REVISION": source.revision, "VERSION": source.tag or source.revision}
+        args |= {"CREATED": source.date, "SOURCE": self.settings.project.source}
+        images = [str(self.image.tagged(name)) for name in names]
+        labels = {BRANCH_LABEL: source.slug} if source.slug else {}
         return client.Build(
-            folder=ROOT,
-            target=RELEASED,
-            tags=[str(image.tagged(name)) for name in names],
-            args={
-                "REVISION": source.revision,
-                "VERSION": source.tag or source.revision,
-                "CREATED": source.date,
-                "SOURCE": self.settings.project.source,
-            },
-            labels={BRANCH_LABEL: source.slug} if source.slug else {},
-            caches=caches,
-            platforms=options.platforms,
-            push=options.push,
-            cache=options.cache,
-            pull=options.pull,
-        )
+            ROOT, RELEASED, images, args=args, labels=labels, caches=caches,
+            platforms=options.platforms, push=options.push, cache=options.cache, pull=options.pull,
+        )  # fmt: skip
 
     def _write_files(self, image: Reference) -> None:
         """Write the files that later jobs read; the dotenv one as GitLab's dotenv reports."""
@@ -190,5 +182,4 @@ class Builder:
         )
         files.write({options.digest_file: f"{image.digest}\n", options.dotenv: dotenv})
         if options.sbom and not self.ctx.config.run.dry:
-            bill = sbom.bill_of_materials(self.ctx, image, self.registry)
-            files.write({options.sbom: bill})
+            files.write({options.sbom: sbom.bill_of_materials(self.ctx, image, self.registry)})

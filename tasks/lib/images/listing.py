@@ -21,8 +21,6 @@ class Stored:
     """An image in the registry.
 
     Args:
-        tags: all tags that point at it.
-        revision: from its labels; empty if unknown.
         branch: the slug of the branch that it was built for.
         created: when its commit was made; empty if unknown.
         size: bytes of its layers, as stored.

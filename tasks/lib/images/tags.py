@@ -8,7 +8,7 @@ cache-STAGE is a kept stage of the Dockerfile. Commit, branch slug and git tag n
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Protocol
 
 from ..registry.reference import short
@@ -16,7 +16,6 @@ from ..registry.reference import short
 if TYPE_CHECKING:
     from ..project.git import Source
 
-COMMIT = re.compile(r"[0-9a-f]{40}(-dirty)?")
 PREVIOUS = "-previous"
 # What reserved tags begin with: no branch and no git tag may take them.
 TESTED, FORCED, CACHE = RESERVED = ("tested-", "forced-", "cache-")
@@ -56,11 +55,6 @@ def cache(stage: str) -> str:
     return CACHE + stage
 
 
-def caches(source: Source, stages: Sequence[str]) -> list[str]:
-    """Return the tags to import layers from: the kept stages, this branch and this commit."""
-    return [tag for tag in (*map(cache, stages), source.slug, source.revision) if tag]
-
-
 def previous(environment: str) -> str:
     """Return the tag of the image that an environment had before."""
     return environment + PREVIOUS
@@ -73,7 +67,7 @@ def is_environment(tag: str, environments: Collection[str]) -> bool:
 
 def is_commit(tag: str) -> bool:
     """Whether a tag is a commit's, or that of a commit with uncommitted changes."""
-    return bool(COMMIT.fullmatch(tag))
+    return bool(re.fullmatch(r"[0-9a-f]{40}(-dirty)?", tag))
 
 
 def is_image(tag: str) -> bool:
@@ -86,21 +80,12 @@ def is_reserved(tag: str, environments: Collection[str]) -> bool:
     return tag.startswith(RESERVED) or is_commit(tag) or is_environment(tag, environments)
 
 
-def for_source(source: Source, environments: Collection[str]) -> list[str]:
-    """Return the tags of a source's image: its revision, then its branch and git tag.
+def for_source(source: Source, environments: Collection[str]) -> tuple[list[str], list[str]]:
+    """Return the tags of a source's image, its revision first, and the names it may not take.
 
-    A branch or git tag with a reserved name gives no tag: an environment's would release the image.
+    Uncommitted changes take neither the branch nor the git tag. A reserved name is left out: one
+    of an environment would release the image.
     """
-    names = [name for name in _names(source) if not is_reserved(name, environments)]
-    return [source.revision, *names]
-
-
-def left_out(source: Source, environments: Collection[str]) -> list[str]:
-    """Return the tags that a source's image does not get because they are reserved."""
-    return [name for name in _names(source) if is_reserved(name, environments)]
-
-
-def _names(source: Source) -> list[str]:
-    """Return a source's branch and git tag as tags; none with uncommitted changes."""
     names = () if source.dirty else (source.slug, as_tag(source.tag))
-    return [name for name in names if name]
+    reserved = [name for name in names if is_reserved(name, environments)]
+    return [source.revision, *(name for name in names if name and name not in reserved)], reserved

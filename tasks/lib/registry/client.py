@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -78,18 +77,7 @@ class Registry:
 
     def __init__(self, image: Reference, session: Session) -> None:
         self.image, self.session = image, session
-
-    @property
-    def login(self) -> credentials.Login | None:
-        """The login that requests use."""
-        return self.session.login
-
-    @property
-    def dry(self) -> bool:
-        """Whether changes are only printed."""
-        return self.session.dry
-
-    # Read.
+        self.login, self.dry = session.login, session.dry
 
     def check(self) -> None:
         """Raise TaskError if the registry does not answer, or denies the login."""
@@ -161,11 +149,9 @@ class Registry:
         """Return an image's labels."""
         return dict(self.config(manifest).get("config", {}).get("Labels") or {})
 
-    # Change.
-
     def put(self, tag: str, manifest: Manifest) -> None:
         """Point a tag at a manifest; its bytes, and so its digest, stay the same."""
-        self._image("PUT", f"manifests/{tag}", manifest.body, {"Content-Type": manifest.kind})
+        self._image("PUT", f"manifests/{tag}", manifest.body, manifest.kind)
 
     def delete(self, name: str) -> None:
         """Delete a manifest by its digest, and every tag that points at it."""
@@ -182,12 +168,9 @@ class Registry:
         return name
 
     def _image(
-        self,
-        method: str,
-        path: str,
-        body: bytes = b"",
-        headers: Mapping[str, str] | None = None,
-        missing: bool = False,
+        self, method: str, path: str, body: bytes = b"", kind: str = "", missing: bool = False
     ) -> BaseHTTPResponse | None:
-        accept = {"Accept": ", ".join(MANIFESTS + INDEXES), **(headers or {})}
-        return self.session.request(method, f"/v2/{self.image.path}/{path}", body, accept, missing)
+        headers = {"Accept": ", ".join(MANIFESTS + INDEXES)}
+        if kind:
+            headers["Content-Type"] = kind
+        return self.session.request(method, f"/v2/{self.image.path}/{path}", body, headers, missing)

@@ -15,10 +15,7 @@ from ..errors import TaskError
 from .reference import HUB
 
 # GitLab's variables, in order of precedence: the job's own login, a deploy token.
-PAIRS = (
-    ("CI_REGISTRY_USER", "CI_REGISTRY_PASSWORD"),
-    ("CI_DEPLOY_USER", "CI_DEPLOY_PASSWORD"),
-)
+PAIRS = (("CI_REGISTRY_USER", "CI_REGISTRY_PASSWORD"), ("CI_DEPLOY_USER", "CI_DEPLOY_PASSWORD"))
 
 
 @dataclass(frozen=True)
@@ -44,7 +41,7 @@ class Login:
 
 
 def find(host: str, env: Mapping[str, str] = os.environ) -> Login | None:
-    """Return the login to a registry; None if there is none.
+    """Return the login to a registry; None without one.
 
     Variables apply only to the registry in CI_REGISTRY: no other may get the password.
     """

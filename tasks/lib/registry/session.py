@@ -21,18 +21,17 @@ if TYPE_CHECKING:
 
 # Seconds to connect, and to wait for a response.
 TIMEOUT = (5, 60)
-# When a request is sent again, as urllib3's Retry has it: whatever its method, if the connection
-# fails or the status says busy; 5 times, after 0, 1, 2, 4 and 8 seconds.
+# When to retry a request, as arguments of urllib3's Retry: 5 times, after 0, 1, 2, 4 and 8 seconds,
+# for any method, after connection errors (not others, such as an untrusted certificate) and these
+# statuses. Every rule belongs here.
 RETRY: Mapping[str, Any] = {
     "total": 5,
     "backoff_factor": 0.5,
     "allowed_methods": None,
     "status_forcelist": (429, 500, 502, 503, 504),
-    # No retry for other errors, such as an untrusted certificate.
     "other": 0,
     "raise_on_status": False,
 }
-# What to do about a status.
 HINTS = {404: "check registry.image in invoke.yaml", 405: "enable deletion in the registry"}
 # A parameter of WWW-Authenticate: KEY="VALUE" or KEY=VALUE.
 PARAMETER = re.compile(r'(\w+)=(?:"([^"]*)"|([^\s,]+))')
@@ -154,20 +153,19 @@ class Session:
         if realm.startswith("http:") and self.root.startswith("https:"):
             raise TaskError(f"refusing to send credentials over plain HTTP to {realm}")
         query = {key: challenge[key] for key in ("service", "scope") if key in challenge}
-        login = self.login
+        login, headers = self.login, {}
         if login and login.token:
             form = {"grant_type": "refresh_token", "refresh_token": login.password, **query}
             body = urlencode({**form, "client_id": "inv"}).encode()
-            headers = {"Content-Type": "application/x-www-form-urlencoded"}
-            method, url = "POST", realm
+            headers["Content-Type"] = "application/x-www-form-urlencoded"
+            response = self._send("POST", realm, body, headers)
         else:
-            method, body = "GET", b""
+            if login:
+                headers["Authorization"] = http_client.basic(login.user, login.password)
             url = f"{realm}{'&' if '?' in realm else '?'}{urlencode(query)}"
-            basic = login and http_client.basic(login.user, login.password)
-            headers = {"Authorization": basic} if basic else {}
-        response = self._send(method, url, body, headers)
+            response = self._send("GET", url, headers=headers)
         if response.status >= 400:
-            raise self._failure(response, f"{method} {urlsplit(realm).path}")
+            raise self._failure(response, "the request for a token")
         content = response.json()
         return str(content.get("token") or content["access_token"])
 
