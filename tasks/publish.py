@@ -1,4 +1,4 @@
-"""From a commit to an environment: build the image, push it, release it; one digest all the way."""
+"""From a commit to an environment: build, push and release one image, by one digest."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from invoke import Context, task
 
 @task
 def login(ctx: Context) -> None:
-    """Check the login to the registry, and tell where it is from.
+    """Verify the registry login and show where it comes from.
 
-    The tasks that need one log in by themselves.
+    Tasks that need the registry log in by themselves.
 
     Example: inv login
     """
@@ -21,24 +21,19 @@ def login(ctx: Context) -> None:
     registry = connect(ctx, read_settings(ctx))
     registry.check()
     with login.logged_in(ctx, registry.login):
-        who = (
-            f"as {registry.login.user} (from {registry.login.origin})"
-            if registry.login
-            else "with no login"
-        )
-        console.say(f"{registry.image.host} lets you in {who}")
+        console.say(f"{registry.image.host}: logged in {registry.login or 'anonymously'}")
 
 
 @task(
     help={
-        "push": "push it to the registry, where its digest is its identity",
-        "platform": "for these platforms, such as linux/amd64,linux/arm64 (default: this one)",
-        "no-cache": "build every layer anew, even when the commit's image is there",
-        "pull": "take the newest base images, even when the commit's image is there",
+        "push": "push the image to the registry and print its digest",
+        "platform": "build for these platforms: linux/amd64,linux/arm64 (default: this machine's)",
+        "no-cache": "rebuild every layer, even if the registry has this commit's image",
+        "pull": "pull the base images and rebuild, even if the registry has this commit's image",
         "digest-file": "write the digest to this file (with --push)",
         "dotenv": "write IMAGE, IMAGE_DIGEST and IMAGE_COMMIT to this file (with --push)",
-        "sbom": "write its Python and Debian packages to this file, as CycloneDX (with --push)",
-        "allow-dirty": "push though the files differ from the commit; the tag says so",
+        "sbom": "write a CycloneDX list of Python and Debian packages to this file (with --push)",
+        "allow-dirty": "push uncommitted changes; the image's tag ends in -dirty",
     }
 )
 def build(
@@ -52,42 +47,30 @@ def build(
     sbom: str = "",
     allow_dirty: bool = False,
 ) -> None:
-    """Build the image of this commit, and push it if asked.
+    """Build the image of this commit; --push also pushes it.
 
     Example: inv build --push --digest-file reports/digest
     """
-    from .lib import console, files
-    from .lib.images import builder
-    from .lib.images.sbom import bill_of_materials
+    from .lib import console
+    from .lib.images.builder import Builder, Options
     from .lib.project import git
     from .lib.project.settings import ROOT, read_settings
-    from .lib.registry.client import connect
 
     settings = read_settings(ctx)
-    origin = git.read(ROOT)
-    platforms = [each.strip() for each in platform.split(",") if each.strip()]
-    options = builder.Options(push, platforms, not no_cache, pull, allow_dirty)
-    builder.check_source(origin, options, [digest_file, dotenv, sbom])
-    if not push:
-        console.result(builder.local(ctx, settings, origin, options))
-        return
-    registry = connect(ctx, settings)
-    image = builder.publish(ctx, settings, origin, options, registry)
-    files.write({digest_file: f"{image.digest}\n", dotenv: builder.dotenv(image, origin)})
-    if sbom and not ctx.config.run.dry:
-        files.write({sbom: bill_of_materials(ctx, image, registry)})
-    console.result(image)
+    platforms = [name.strip() for name in platform.split(",") if name.strip()]
+    options = Options(push, platforms, not no_cache, pull, allow_dirty, digest_file, dotenv, sbom)
+    console.result(Builder(ctx, settings, git.read(ROOT), options).run())
 
 
 @task(
     help={
-        "env": "the environment, as invoke.yaml names it",
-        "ref": "a commit, tag, branch, digest or environment (default: the commit that is here)",
-        "force": "release an untested image, for this reason, which is recorded",
+        "env": "the environment, as named in invoke.yaml",
+        "ref": "commit, tag, branch, digest or environment (default: the checked-out commit)",
+        "force": "release an untested image and record this reason",
     }
 )
 def release(ctx: Context, env: str = "", ref: str = "", force: str = "") -> None:
-    """Make a tested image the current one of an environment.
+    """Promote a tested image to an environment.
 
     Example: inv release --env=staging --ref=main
     """
@@ -108,7 +91,7 @@ def release(ctx: Context, env: str = "", ref: str = "", force: str = "") -> None
 
 @task(name="list")
 def images(ctx: Context) -> None:
-    """List the images in the registry, the newest first.
+    """List the images in the registry, newest first.
 
     Example: inv images
     """
@@ -122,13 +105,14 @@ def images(ctx: Context) -> None:
     console.result(listing.table(found, settings.environments))
 
 
-@task(help={"keep": "how many of the newest images stay anyway", "yes": "do not ask"})
+@task(help={"keep": "keep this many of the newest images", "yes": "do not ask for confirmation"})
 def prune(ctx: Context, keep: int = 20, yes: bool = False) -> None:
     """Delete old images that no environment or git tag uses.
 
     Example: inv images.prune --keep 20
     """
-    from .lib import console, errors
+    from .lib import console
+    from .lib.errors import ExitCode, TaskError
     from .lib.images import listing
     from .lib.project.settings import read_settings
     from .lib.registry.client import connect
@@ -141,9 +125,7 @@ def prune(ctx: Context, keep: int = 20, yes: bool = False) -> None:
         return
     console.result(listing.table(old, settings.environments))
     if not yes and not console.confirm(f"Delete these {len(old)}?"):
-        raise errors.TaskError(
-            "nothing was deleted", "answer y, or add --yes", errors.ExitCode.REFUSED
-        )
-    for each in old:
-        registry.delete(each.digest)
+        raise TaskError("nothing was deleted", "answer y, or add --yes", ExitCode.REFUSED)
+    for image in old:
+        registry.delete(image.digest)
     console.say(f"deleted {len(old)}; the registry's garbage collection frees the space")

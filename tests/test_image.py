@@ -7,9 +7,10 @@ from dataclasses import replace
 import pytest
 
 from tasks.lib.errors import TaskError
-from tasks.lib.images import builder
+from tasks.lib.images import builder, listing, promotion, tags
 from tasks.lib.project.git import Source
-from tasks.lib.registry.reference import Reference, as_tag, is_built_on
+from tasks.lib.registry.client import Manifest
+from tasks.lib.registry.reference import TAG, Reference, is_built_on
 
 DIGEST = f"sha256:{'a' * 64}"
 COMMIT = "0123456789" * 4
@@ -41,7 +42,7 @@ def test_a_bare_name_is_docker_hubs_library():
     "text", ["", "UPPER/case", "r.example.com/app:", "r.io/app@sha256:1", "r.io/a b"]
 )
 def test_what_is_no_name_is_refused(text):
-    with pytest.raises(TaskError, match="no image's name"):
+    with pytest.raises(TaskError, match="invalid image reference"):
         Reference.parse(text)
 
 
@@ -61,7 +62,7 @@ def test_a_tag_and_a_digest_replace_each_other():
     ],
 )
 def test_any_git_tag_gives_a_tag(tag, expected):
-    assert as_tag(tag) == expected
+    assert tags.as_tag(tag) == expected
 
 
 @pytest.mark.parametrize(
@@ -76,19 +77,56 @@ def test_any_git_tag_gives_a_tag(tag, expected):
         ({"branch": "Staging/previous"}, [COMMIT]),
         ({"branch": f"tested/{COMMIT}"}, [COMMIT]),
         ({"branch": "cache-deps"}, [COMMIT]),
+        ({"branch": "forced-through"}, [COMMIT]),
         ({"tag": "prod"}, [COMMIT, "feature-x"]),
         ({"branch": "f" * 40}, [COMMIT]),
     ],
 )
 def test_an_image_bears_its_commit_branch_and_git_tag_unless_they_are_reserved(changes, expected):
-    assert builder.tags(replace(SOURCE, **changes), ENVIRONMENTS) == expected
+    assert tags.for_source(replace(SOURCE, **changes), ENVIRONMENTS)[0] == expected
+
+
+def test_every_tag_with_a_meaning_is_reserved():
+    image = promotion.Candidate(Manifest(b"{}", ""), COMMIT)
+    marks = [tags.tested(image), tags.forced(image), tags.cache("deps")]
+    meant = [*marks, "prod", tags.previous("prod"), COMMIT, f"{COMMIT}-dirty"]
+    assert [tag for tag in meant if not tags.is_reserved(tag, ENVIRONMENTS)] == []
+    assert [tag for tag in meant if tags.is_image(tag)] == [meant[0], *meant[3:]]
+
+
+def test_a_reserved_name_is_reported_unless_uncommitted_changes_give_no_name_anyway():
+    source = replace(SOURCE, branch="prod", tag="v1.0.0")
+    assert tags.for_source(source, ENVIRONMENTS) == ([COMMIT, "v1.0.0"], ["prod"])
+    assert tags.for_source(replace(source, dirty=True), ENVIRONMENTS) == ([f"{COMMIT}-dirty"], [])
+
+
+@pytest.mark.parametrize(
+    ("revision", "mark"),
+    [
+        (COMMIT, f"tested-{COMMIT}"),
+        (f"{COMMIT}-dirty", f"tested-{COMMIT}-dirty"),
+        ("", f"tested-{Manifest(b'{}', '').digest[7:19]}"),
+        ("refs/heads/main", "tested-refs-heads-main"),
+        ("r" * 200, f"tested-{'r' * 121}"),
+    ],
+)
+def test_the_mark_is_valid_and_the_same_to_promotion_and_listing(revision, mark):
+    image = promotion.Candidate(Manifest(b"{}", ""), revision)
+    listed = listing.Stored(image.digest, (COMMIT, mark), revision, "main", "", 1)
+    assert TAG.fullmatch(mark)
+    assert tags.tested(image) == tags.tested(listed) == mark
+    assert listed.tested
+    assert listed.others(ENVIRONMENTS) == []
+    assert listing.prunable([listed], 0, ENVIRONMENTS) == [listed]
 
 
 def test_dirty_files_are_pushed_only_when_allowed(capsys):
     dirty = replace(SOURCE, dirty=True)
-    with pytest.raises(TaskError, match="commit first, or add --allow-dirty"):
+    with pytest.raises(
+        TaskError, match="uncommitted changes: not pushing - commit first, or add --allow-dirty"
+    ):
         builder.check_source(dirty, builder.Options(push=True))
-    builder.check_source(dirty, builder.Options(push=True, dirty=True))
+    builder.check_source(dirty, builder.Options(push=True, allow_dirty=True))
     assert f"tagged {COMMIT}-dirty" in capsys.readouterr().err
 
 

@@ -44,12 +44,12 @@ def docker(tmp_path):
     ],
 )
 def test_http_is_for_this_machine_and_for_what_is_called_insecure(host, insecure, ca, expected):
-    assert session.plain(host, insecure, ca) == expected
+    assert session.is_plain_http(host, insecure, ca) == expected
 
 
 def test_a_missing_file_of_an_authority_is_named(tmp_path):
     with pytest.raises(TaskError, match=r"no such file: .*/ca\.pem - correct registry\.ca"):
-        session.Session(HOST, ca=str(tmp_path / "ca.pem")).ask("GET", "/v2/")
+        session.Session(HOST, ca=str(tmp_path / "ca.pem")).request("GET", "/v2/")
 
 
 def auth(user: str, password: str) -> str:

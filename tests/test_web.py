@@ -92,7 +92,7 @@ def proxy(serve, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def test_a_registry_is_asked_through_the_proxy_with_its_login(serve, proxy):
-    answer = Session(serve(Site)).ask("GET", "/v2/")
+    answer = Session(serve(Site)).request("GET", "/v2/")
     assert answer is not None
     assert answer.data == b"/v2/ None by the proxy"
 
@@ -112,7 +112,7 @@ def test_a_redirect_goes_through_the_proxy_of_where_it_leads(serve, proxy, monke
 
 def test_a_proxy_that_refuses_is_told_as_the_cause(serve, proxy, monkeypatch):
     with pytest.raises(TaskError, match=r"\(its proxy: 407 Proxy Authentication Required\)"):
-        Session("registry.invalid").ask("GET", "/v2/")
+        Session("registry.invalid").request("GET", "/v2/")
     monkeypatch.setenv("HTTP_PROXY", "socks5://127.0.0.1:1")
     assert "unsupported scheme socks5" in healthcheck.probe("http://127.0.0.1:1/")
 
@@ -172,5 +172,5 @@ def test_a_token_that_is_over_is_renewed_with_the_login(serve):
 
     host = serve(Registry)
     registry = Session(host, Login(host, "me", "a $ecret: with signs", "the test"))
-    said = [registry.ask("GET", "/v2/") for _ in range(2)]
+    said = [registry.request("GET", "/v2/") for _ in range(2)]
     assert [each and each.data for each in said] == [b"Bearer t0", b"Bearer t1"]

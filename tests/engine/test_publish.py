@@ -125,7 +125,7 @@ def test_a_mark_is_of_one_digest_and_not_of_its_commit(repository):
     git(repository.root, "update-index", "--assume-unchanged", "Dockerfile")
     dockerfile.write_text(dockerfile.read_text() + "ENV OTHER=yes\n")
     other = repository.build("--no-cache")
-    assert not promotion.is_tested(registry, other)
+    assert not promotion.is_tested(registry, promotion.resolve(registry, other))
     assert repository.inv("release", "--env=staging").returncode == 2
 
 
@@ -151,18 +151,18 @@ def test_what_cannot_be_released_is_refused_in_one_line(repository, words, expec
 def test_a_wrong_password_is_told_in_one_line(repository, words):
     done = repository.inv(*words, CI_REGISTRY_PASSWORD="wrong")
     assert done.returncode == 1
-    assert "refuses the login of robot (from CI_REGISTRY_PASSWORD)" in last(done)
+    assert "denied the login as robot (from CI_REGISTRY_PASSWORD)" in last(done)
     assert "wrong" not in last(done)
 
 
 def test_no_login_at_all_is_told_with_what_to_do(repository, server):
     done = repository.inv("images", CI_REGISTRY="")
-    assert f"inv: {server.host} wants a login - docker login {server.host}" in last(done)
+    assert f"inv: {server.host} requires a login - docker login {server.host}" in last(done)
 
 
 def test_login_tells_whose_and_leaves_nothing_behind(repository, tmp_path):
     done = repository.inv("login", TMPDIR=str(tmp_path / "clone"))
-    assert "lets you in as robot (from CI_REGISTRY_PASSWORD)" in last(done)
+    assert "logged in as robot (from CI_REGISTRY_PASSWORD)" in last(done)
     assert PASSWORD not in done.stderr + done.stdout
     assert not list((tmp_path / "clone").glob("inv-scratch-*"))
     assert not (tmp_path / "docker-config").exists()
@@ -226,7 +226,7 @@ def test_a_git_tag_tags_the_image_too_and_nothing_is_built_again(repository):
     digest = repository.build()
     git(repository.root, "tag", "v1.2.0")
     again = repository.inv("build", "--push")
-    assert "is in the registry already" in again.stderr
+    assert "already exists in the registry" in again.stderr
     assert again.stdout.strip().endswith(digest)
     assert repository.registry.digest("v1.2.0") == digest
 
@@ -251,10 +251,7 @@ def test_dirty_files_are_not_pushed_unasked_and_are_marked(repository):
     (repository.root / "manage.py").write_text("changed")
     refused = repository.inv("build", "--push")
     assert refused.returncode == 2
-    assert (
-        "the files differ from the commit: not pushed - commit first, or add --allow-dirty"
-        in last(refused)
-    )
+    assert "uncommitted changes: not pushing - commit first, or add --allow-dirty" in last(refused)
     assert repository.registry.tags() == []
     repository.build("--allow-dirty")
     commit = git(repository.root, "rev-parse", "HEAD")
@@ -267,7 +264,7 @@ def test_without_push_the_image_is_in_the_engine_only(repository):
     assert subprocess.run(["docker", "image", "inspect", name], capture_output=True).returncode == 0
     assert repository.registry.tags() == []
     refused = repository.inv("build", "--digest-file", "x")
-    assert "an image has no digest before it is pushed - add --push" in last(refused)
+    assert "an image has no digest until it is pushed - add --push" in last(refused)
 
 
 def test_dry_says_what_it_would_do_and_changes_nothing(repository):
@@ -324,6 +321,27 @@ def test_old_images_go_but_none_that_is_used(repository):
     assert repository.must("images.prune", "--keep", "1", "--yes") == ""
 
 
+@pytest.mark.parametrize("revision", ["", "refs/heads/main"])
+def test_an_image_without_a_commit_is_marked_listed_as_tested_and_pruned(repository, revision):
+    registry = repository.registry
+    dockerfile = repository.root / "Dockerfile"
+    text = dockerfile.read_text().partition("ARG REVISION")[0]
+    label = f'LABEL org.opencontainers.image.revision="{revision}"\n' if revision else ""
+    dockerfile.write_text(text + label)
+    git(repository.root, "commit", "--all", "--message", "another label")
+    digest = repository.build()
+    assert repository.inv("release", "--env=staging").returncode == 2
+
+    mark = promotion.mark_tested(registry, digest)
+
+    assert mark == f"tested-{revision.replace('/', '-') or digest[7:19]}"
+    assert promotion.is_tested(registry, promotion.resolve(registry, digest))
+    (listed,) = repository.must("images").splitlines()[1:]
+    assert " yes " in listed and mark not in listed
+    repository.must("images.prune", "--keep", "0", "--yes")
+    assert [registry.digest(name) for name in (mark, "main", digest)] == ["", "", ""]
+
+
 def test_a_registry_that_is_down_is_told_in_one_line_by_every_task(repository, server):
     promotion.mark_tested(repository.registry, repository.build())
     repository.commit("more")
@@ -337,7 +355,7 @@ def test_a_registry_that_is_down_is_told_in_one_line_by_every_task(repository, s
     for done in ended:
         assert done.returncode == 1
         assert f"the registry {server.host} does not answer (" in last(done)
-        assert "run this again" in last(done)
+        assert "then retry" in last(done)
     assert repository.build().startswith("sha256:")
 
 
@@ -413,7 +431,9 @@ def test_an_image_is_pushed_where_a_stage_cannot_be_kept(repository):
     git(repository.root, "commit", "--all", "--message", "a stage that is not there")
     done = repository.inv("build", "--push")
     assert done.returncode == 0, done.stderr
-    assert "warning: fresh runners will build more than they must: docker build: " in done.stderr
+    assert (
+        "warning: build cache not updated, cold builds take longer: docker build: " in done.stderr
+    )
     assert "correct registry.cache in invoke.yaml" in last(done)
     assert "main" in repository.registry.tags()
 

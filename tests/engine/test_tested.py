@@ -32,11 +32,11 @@ def test_the_digest_that_passes_is_marked_and_can_be_released(whole):
     done = whole.inv("test", f"--image={whole.image}@{whole.digest}")
 
     assert done.returncode == 0, done.stdout + done.stderr
-    assert promotion.is_tested(whole.registry, whole.digest)
+    assert promotion.is_tested(whole.registry, promotion.resolve(whole.registry, whole.digest))
     assert done.stdout.strip().splitlines()[-1].startswith("TOTAL ")
     assert whole.must("release", "--env=staging") == f"{whole.image}@{whole.digest}"
     assert whole.registry.digest("staging") == whole.digest
-    assert docker("images", "-q", "myapp-tested-*") == ""
+    assert docker("images", "-q", "myapp-under-test-*") == ""
 
 
 def test_of_several_platforms_the_one_that_runs_here_is_tested(whole):
@@ -57,23 +57,26 @@ def test_of_several_platforms_the_one_that_runs_here_is_tested(whole):
     done = whole.inv("test", f"--image={index.digest}")
 
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "warning: marked without a run on them: linux/amd64" in done.stderr
-    assert promotion.is_tested(registry, index.digest)
-    assert not promotion.is_tested(registry, other.digest)
+    assert "warning: marked as tested without running on: linux/amd64" in done.stderr
+    assert promotion.is_tested(registry, promotion.resolve(registry, index.digest))
+    assert not promotion.is_tested(registry, promotion.resolve(registry, other.digest))
 
 
 def test_an_image_that_fails_is_not_marked(whole):
     (whole.root / "myapp/tests/test_broken.py").write_text("def test_x():\n    assert 1 == 2\n")
     done = whole.inv("test", f"--image={whole.digest}")
     assert done.returncode == 1
-    assert "warning: the tests differ from those of the commit" in done.stderr
-    assert not promotion.is_tested(whole.registry, whole.digest)
+    assert "warning: uncommitted changes: the tests may differ" in done.stderr
+    assert not promotion.is_tested(whole.registry, promotion.resolve(whole.registry, whole.digest))
 
 
 def test_a_part_of_the_suite_marks_nothing(repository):
     done = repository.inv("test", "--image=main", "--pattern=probes")
     assert done.returncode == 2
-    assert "an image is tested whole - leave out --path and --pattern" in done.stderr
+    assert (
+        "only the whole suite can mark an image as tested - leave out --path and --pattern"
+        in done.stderr
+    )
 
 
 def test_an_image_that_is_not_there_is_named(repository):

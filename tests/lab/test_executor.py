@@ -14,7 +14,7 @@ import pytest
 import yaml
 from invoke import Context
 
-from tasks.lib.images.promotion import is_tested
+from tasks.lib.images.promotion import is_tested, resolve
 from tasks.lib.rehearsal.gitlab_ci_local import TOOL, install
 from tests.testbed.commands import docker, git
 from tests.testbed.labs import started
@@ -159,7 +159,7 @@ def test_the_jobs_run_in_containers_too(lab, forwards, images, certificates, mak
     registry = client(lab_says["registry"]["image"], user, password)
     commit = git(clone, "rev-parse", "HEAD")
     digest = registry.digest(commit)
-    assert is_tested(registry, digest)
+    assert is_tested(registry, resolve(registry, digest))
     assert registry.digest("staging") == digest
     url = lab_says["environments"]["staging"]["url"]
     assert commit in urllib.request.urlopen(f"{url}/livez").read().decode()

@@ -1,4 +1,4 @@
-"""An image of the registry under the app's tests, on its very layers; marked when it passes."""
+"""Test an image in the registry on its very layers, and mark it as tested if it passes."""
 
 from __future__ import annotations
 
@@ -26,19 +26,18 @@ if TYPE_CHECKING:
 def run(ctx: Context, settings: Settings, ref: str, testing: Testing) -> None:
     """Run the app's whole suite on an image, and mark its digest as tested in the registry.
 
-    The image that runs is the released one with test dependencies and tests laid on top, which is
-    checked layer by layer. Raises TaskError when it has other layers, or when tests fail.
+    What runs is that image with the tests and their dependencies as additional layers, which is
+    verified. Raises TaskError if its layers differ, or if tests fail.
     """
     if testing.paths or testing.pattern:
-        raise TaskError(
-            "an image is tested whole", "leave out --path and --pattern", ExitCode.REFUSED
-        )
+        hint = "leave out --path and --pattern"
+        raise TaskError("only the whole suite can mark an image as tested", hint, ExitCode.REFUSED)
     registry = connect(ctx, settings)
     image = promotion.resolve(registry, ref.rpartition("@")[2])
-    digest = image.manifest.digest
+    digest = image.digest
     console.step(f"the app's tests on {registry.image.at(digest)}")
     _same_source(image.revision)
-    name = f"{settings.project.name}-tested-{uuid.uuid4().hex[:12]}"
+    name = f"{settings.project.name}-under-test-{uuid.uuid4().hex[:12]}"
     wanted = client.Build(ROOT, "test", [name], args={"TESTED": str(registry.image.at(digest))})
 
     def make() -> None:
@@ -49,9 +48,8 @@ def run(ctx: Context, settings: Settings, ref: str, testing: Testing) -> None:
 
     try:
         package = settings.project.package
-        failures = suite.app(
-            ComposeBackend(ctx, settings, name, make), [package], testing, settings
-        )
+        backend = ComposeBackend(ctx, settings, name, make)
+        failures = suite.app(backend, [package], testing, settings)
         suite.conclude(failures, package, counted=True)
     finally:
         client.remove(ctx, name)
@@ -59,19 +57,21 @@ def run(ctx: Context, settings: Settings, ref: str, testing: Testing) -> None:
 
 
 def _same_layers(layers: list[str], platforms: list[dict[str, Any]], digest: str) -> None:
-    """Warn of platforms that are not what runs here. Raises TaskError when none of them is."""
-    others = [each for each in platforms if not is_built_on(layers, each["rootfs"]["diff_ids"])]
+    """Warn of platforms that were not tested. Raises TaskError if no platform was."""
+    others = [item for item in platforms if not is_built_on(layers, item["rootfs"]["diff_ids"])]
     if len(others) == len(platforms):
-        raise TaskError(f"the tested image is not built on {digest}", "mend the Dockerfile's test")
+        hint = "correct the Dockerfile's stage test"
+        raise TaskError(f"the image under test is not built on {digest}", hint)
     if others:
-        names = [f"{each.get('os')}/{each.get('architecture')}" for each in others]
-        console.warn(f"marked without a run on them: {', '.join(names)}")
+        names = [f"{item.get('os')}/{item.get('architecture')}" for item in others]
+        console.warn(f"marked as tested without running on: {', '.join(names)}")
 
 
 def _same_source(revision: str) -> None:
-    """Warn when the tests here are not those of the image's commit."""
-    here = git.read(ROOT)
-    if revision != here.commit:
-        console.warn(f"the tests are of {here.commit[:12]}, the image is of {revision[:12]}")
-    elif here.dirty:
-        console.warn("the tests differ from those of the commit")
+    """Warn if the tests here are not those of the image's commit."""
+    source = git.read(ROOT)
+    if revision != source.commit:
+        image = revision[:12] or "an unknown commit"
+        console.warn(f"the tests are from {source.commit[:12]}, the image is from {image}")
+    elif source.dirty:
+        console.warn("uncommitted changes: the tests may differ from the commit's")

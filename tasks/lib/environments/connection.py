@@ -94,7 +94,7 @@ def reach(
         with refusing():
             registry = connect_registry(ctx, settings)
             hosts = open_connections.enter_context(host.connected(ctx, environment.hosts, env))
-            config = open_connections.enter_context(login.lent(registry.login))
+            config = open_connections.enter_context(login.docker_config(registry.login))
             tunnel = open_connections.enter_context(hosts[0].docker())
             orchestrator = factory.connect(
                 environment.orchestrator, ctx, hosts, stack, {**tunnel, **config},

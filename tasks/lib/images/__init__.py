@@ -1,1 +1,1 @@
-"""Images from a commit to a release: tags, builds, promotion, listing."""
+"""Images, from a commit to a release: tags, builder, promotion, listing."""

@@ -1,4 +1,4 @@
-"""What the registry has: every image with its tags, and which of them can go."""
+"""List the images in the registry with their tags, and find those to prune."""
 
 from __future__ import annotations
 
@@ -9,13 +9,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from .. import console
-from ..registry.reference import BRANCH_LABEL, COMMIT, REVISION_LABEL, short
-from .builder import OURS
+from ..registry.reference import BRANCH_LABEL, REVISION_LABEL, short
+from . import tags
 
 if TYPE_CHECKING:
     from ..registry.client import Manifest, Registry
-
-NOTES = tuple(f"{mark}-" for mark in OURS if mark != "tested")
 
 
 @dataclass(frozen=True)
@@ -23,9 +21,8 @@ class Stored:
     """An image in the registry.
 
     Args:
-        tags: all that point at it.
-        branch: the tag of the branch that it was built for.
-        created: when its commit was made; empty when it does not say.
+        branch: the slug of the branch that it was built for.
+        created: when its commit was made; empty if unknown.
         size: bytes of its layers, as stored.
     """
 
@@ -38,34 +35,39 @@ class Stored:
 
     @property
     def tested(self) -> bool:
-        """Whether it bears the mark of having passed the tests."""
-        return f"tested-{self.revision}" in self.tags
+        """Whether it is marked as tested."""
+        return tags.tested(self) in self.tags
 
     def environments(self, names: Collection[str]) -> list[str]:
-        """The environments that use it, and those that used it last (NAME-previous)."""
-        return [tag for tag in self.tags if tag.removesuffix("-previous") in names]
+        """Return the tags of environments that have it, now or before."""
+        return [tag for tag in self.tags if tags.is_environment(tag, names)]
+
+    def others(self, environments: Collection[str]) -> list[str]:
+        """Return the tags that are not an environment's, a commit's or the mark."""
+        known = {*self.environments(environments), tags.tested(self)}
+        return [tag for tag in self.tags if tag not in known and not tags.is_commit(tag)]
 
 
 def read(registry: Registry) -> list[Stored]:
-    """Every image, the newest first; asks for several at a time."""
-    tags = [tag for tag in registry.tags() if not tag.startswith(NOTES)]
+    """Return every image, newest first; reads several at a time."""
+    names = [tag for tag in registry.tags() if tags.is_image(tag)]
     with ThreadPoolExecutor(8) as pool:
-        digests = dict(zip(tags, pool.map(registry.digest, tags), strict=True))
+        digests = dict(zip(names, pool.map(registry.digest, names), strict=True))
         groups: dict[str, list[str]] = {}
         for tag, digest in digests.items():
             if digest:
                 groups.setdefault(digest, []).append(tag)
-        found = pool.map(lambda digest: _stored(registry, digest, groups[digest]), groups)
-        return sorted(found, key=lambda each: each.created, reverse=True)
+        images = pool.map(lambda digest: _stored(registry, digest, groups[digest]), groups)
+        return sorted(images, key=lambda image: image.created, reverse=True)
 
 
-def _stored(registry: Registry, digest: str, tags: list[str]) -> Stored:
+def _stored(registry: Registry, digest: str, names: list[str]) -> Stored:
     manifest = registry.manifest(digest)
     config = registry.config(manifest)
     labels = config.get("config", {}).get("Labels") or {}
     return Stored(
         digest,
-        tuple(sorted(tags)),
+        tuple(sorted(names)),
         labels.get(REVISION_LABEL, ""),
         labels.get(BRANCH_LABEL, ""),
         labels.get("org.opencontainers.image.created") or config.get("created", ""),
@@ -80,45 +82,39 @@ def _size(registry: Registry, manifest: Manifest) -> int:
 
 
 def prunable(images: Sequence[Stored], keep: int, environments: Collection[str]) -> list[Stored]:
-    """The images that can go: all but the newest, and but those with a tag of another kind.
+    """Return the images to prune: all but the newest, and but those with a tag of another kind.
 
-    Only commits, branches and tested marks are given up. Any other tag keeps its image: one of an
-    environment, a git tag, one that somebody set by hand.
+    Tags of commits, marks and the image's own branch keep no image. Any other tag does: one of an
+    environment, a git tag, one set by hand.
     """
-    return [each for each in images[keep:] if not _kept(each, environments)]
+    return [image for image in images[keep:] if not _is_kept(image, environments)]
 
 
-def _kept(image: Stored, environments: Collection[str]) -> bool:
-    own = {image.branch, f"tested-{image.revision}"}
-    others = [tag for tag in image.tags if tag not in own and not COMMIT.fullmatch(tag)]
+def _is_kept(image: Stored, environments: Collection[str]) -> bool:
+    others = [tag for tag in image.others(environments) if tag != image.branch]
     return bool(others or image.environments(environments))
 
 
 def table(images: Sequence[Stored], environments: Collection[str]) -> str:
-    """The images, a line each."""
+    """Return a table of the images, one line each."""
     heads = ("DIGEST", "COMMIT", "AGE", "SIZE", "TESTED", "ENVIRONMENT", "TAGS")
     rows = [
         (
-            short(each.digest),
-            each.revision[:12] + ("-dirty" if each.revision.endswith("-dirty") else ""),
-            age(each.created),
-            f"{each.size / 10**6:.1f} MB",
-            "yes" if each.tested else "no",
-            " ".join(each.environments(environments)),
-            " ".join(_others(each, environments)),
+            short(image.digest),
+            image.revision[:12] + ("-dirty" if image.revision.endswith("-dirty") else ""),
+            age(image.created),
+            f"{image.size / 10**6:.1f} MB",
+            "yes" if image.tested else "no",
+            " ".join(image.environments(environments)),
+            " ".join(image.others(environments)),
         )
-        for each in images
+        for image in images
     ]
     return console.table(rows, heads)
 
 
-def _others(image: Stored, environments: Collection[str]) -> list[str]:
-    said = {*image.environments(environments), f"tested-{image.revision}"}
-    return [tag for tag in image.tags if tag not in said and not COMMIT.fullmatch(tag)]
-
-
 def age(created: str, now: datetime | None = None) -> str:
-    """How long ago a moment was, as people say it; empty when it is not known."""
+    """Return the time since a moment, in one unit; empty if the moment is unknown."""
     try:
         then = datetime.fromisoformat(created)
     except ValueError:

@@ -1,4 +1,4 @@
-"""A login lent to docker for a while, and gone afterwards."""
+"""Log docker in for as long as a block runs, and leave no credentials behind."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 @contextmanager
 def logged_in(ctx: Context, login: credentials.Login | None) -> Iterator[dict[str, str]]:
-    """Give docker a login for a while; yields the variables to call it with.
+    """Log docker in while the block runs; yields the environment to call it with.
 
-    A login that docker has stored itself is used as it is. Any other goes into a private
-    configuration folder, with all else that the user's own has, and is gone afterwards.
+    A login that docker has stored is used as it is. Any other goes into a temporary, private
+    configuration folder, next to everything else from the user's own.
     """
     if client.is_service():
-        # The first that a job does with it: it may have only just been started.
+        # A job's first use of the engine, which may have only just started: wait for it.
         client.version()
     if login is None or login.stored:
         yield {}
@@ -46,10 +46,11 @@ def logged_in(ctx: Context, login: credentials.Login | None) -> Iterator[dict[st
 
 
 @contextmanager
-def lent(login: credentials.Login | None) -> Iterator[dict[str, str]]:
-    """A login for docker to pass on to a Swarm, for a while, without asking any engine here.
+def docker_config(login: credentials.Login | None) -> Iterator[dict[str, str]]:
+    """Write a login to a temporary docker configuration, without asking any engine here.
 
-    Yields the variables to call docker with. One that docker has stored itself is used as it is.
+    Docker passes it on to a Swarm. Yields the environment to call docker with. A login that docker
+    has stored is used as it is.
     """
     if login is None or login.stored:
         yield {}
@@ -62,10 +63,10 @@ def lent(login: credentials.Login | None) -> Iterator[dict[str, str]]:
 
 
 def sign_in(ctx: Context, login: credentials.Login, env: Mapping[str, str]) -> None:
-    """Log docker in; the password goes through stdin."""
+    """Log docker in, with the password on stdin."""
     command = [*call(ctx, env), "login", "--password-stdin", "--username", login.user, login.host]
     done = subprocess.run(echo(command), input=login.password, capture_output=True, text=True)
     if done.returncode:
-        said = done.stderr.strip().splitlines() or ["it says nothing"]
+        output = done.stderr.strip().splitlines() or ["no output"]
         hint = f"correct the login of {login.user} (from {login.origin})"
-        raise TaskError(f"docker login {login.host}: {said[-1]}", hint)
+        raise TaskError(f"docker login {login.host}: {output[-1]}", hint)

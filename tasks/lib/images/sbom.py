@@ -1,4 +1,4 @@
-"""An image's bill of materials: its Python and Debian packages, as CycloneDX."""
+"""Write an image's software bill of materials: its Python and Debian packages, as CycloneDX."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from ..registry.client import Registry
 
-# Run in the image: a line for each package, of tab-separated kind, name, version and architecture.
+# Runs in the image; prints a line per package: kind, name, version, architecture, by tabs.
 LIST = r"""
 set -eu
 if command -v python >/dev/null; then python -I -c '
@@ -28,14 +28,14 @@ fi
 """
 
 
-def cyclonedx(image: Reference, listed: str) -> str:
-    """The bill of materials (CycloneDX 1.6, JSON) of what LIST printed in an image."""
+def cyclonedx(image: Reference, packages: str) -> str:
+    """Return the bill of materials (CycloneDX 1.6, JSON) of the packages that LIST printed."""
     from cyclonedx.model.bom import Bom
     from cyclonedx.model.component import Component, ComponentType
     from cyclonedx.output import make_outputter
     from cyclonedx.schema import OutputFormat, SchemaVersion
 
-    rows = sorted({tuple(line.split("\t")) for line in listed.splitlines() if line})
+    rows = sorted({tuple(line.split("\t")) for line in packages.splitlines() if line})
     version = image.digest or image.tag
     root = Component(
         name=image.name, version=version, type=ComponentType.CONTAINER, bom_ref="image"
@@ -58,6 +58,6 @@ def _component(kind: str, name: str, version: str, arch: str) -> Component:
 
 
 def bill_of_materials(ctx: Context, image: Reference, registry: Registry) -> str:
-    """Return the bill of materials of an image, which is pulled if the engine lacks it."""
+    """Return an image's bill of materials; pulls the image if the engine lacks it."""
     with login.logged_in(ctx, registry.login) as env:
         return cyclonedx(image, client.output(ctx, str(image), LIST, env))

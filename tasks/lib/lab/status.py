@@ -43,7 +43,7 @@ def check(lab: Lab) -> Report:
 def _registry(known: State) -> Row:
     login = Login(known.host, state.USER, known.password, "the lab")
     try:
-        Session(known.host, login).ask("GET", "/v2/")
+        Session(known.host, login).request("GET", "/v2/")
     except TaskError as error:
         return "registry", UNHEALTHY, known.host, str(error)
     return "registry", HEALTHY, known.host, f"login succeeded as {login.user}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -30,46 +29,42 @@ MANIFESTS = (
     "application/vnd.oci.image.manifest.v1+json",
     "application/vnd.docker.distribution.manifest.v2+json",
 )
-# Where a list that is sent in parts goes on.
+# The address of a paginated list's next page.
 NEXT = re.compile(r'<([^>]*)>\s*;\s*rel="?next\b')
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """A manifest as the registry keeps it, byte for byte: its digest is theirs."""
+    """A manifest, byte for byte as the registry stores it."""
 
     body: bytes
     kind: str
 
     @cached_property
     def digest(self) -> str:
-        """The digest: the identity of the image."""
+        """The digest of its bytes: the image's identity."""
         return digest(self.body)
 
     @cached_property
     def content(self) -> dict[str, Any]:
-        """What the manifest says."""
+        """The parsed JSON."""
         return dict(json.loads(self.body))
 
     @property
     def children(self) -> list[str]:
-        """The digests of the platforms' manifests, when this is an index of several."""
-        found = self.content.get("manifests", []) if self.kind in INDEXES else []
-        return [each["digest"] for each in found if _runs(each)]
-
-
-def _runs(child: Mapping[str, Any]) -> bool:
-    """Whether an index's entry is an image, and not an attestation about one."""
-    return child.get("platform", {}).get("os") != "unknown"
+        """The digests of the platforms' manifests, if this is an index; without attestations."""
+        entries = self.content.get("manifests", []) if self.kind in INDEXES else []
+        images = [entry for entry in entries if entry.get("platform", {}).get("os") != "unknown"]
+        return [entry["digest"] for entry in images]
 
 
 def digest(body: bytes) -> str:
-    """The digest of some bytes."""
+    """Return the digest of some bytes."""
     return f"sha256:{hashlib.sha256(body).hexdigest()}"
 
 
 def connect(ctx: Context, settings: Settings) -> Registry:
-    """The registry of the settings' image, with the login that is found for it."""
+    """Return the registry of the settings' image, with the login found for it."""
     image = Reference.parse(settings.registry.image)
     login = credentials.find(image.host)
     run = ctx.config.run
@@ -78,57 +73,44 @@ def connect(ctx: Context, settings: Settings) -> Registry:
 
 
 class Registry:
-    """One image's place in a registry: its manifests, tags and blobs.
+    """One image's repository in a registry: its manifests, tags and blobs."""
 
-    Args:
-        wire: how the registry is asked.
-    """
-
-    def __init__(self, image: Reference, wire: Session) -> None:
-        self.image, self.wire = image, wire
-
-    @property
-    def login(self) -> credentials.Login | None:
-        """The login that the registry is asked with."""
-        return self.wire.login
-
-    @property
-    def dry(self) -> bool:
-        """Whether changes are only printed."""
-        return self.wire.dry
-
-    # What the registry has.
+    def __init__(self, image: Reference, session: Session) -> None:
+        self.image, self.session = image, session
+        self.login, self.dry = session.login, session.dry
 
     def check(self) -> None:
-        """Knock: Raises TaskError when the registry does not answer, or refuses the login."""
-        self.wire.ask("GET", "/v2/")
+        """Raise TaskError if the registry does not answer, or denies the login."""
+        self.session.request("GET", "/v2/")
 
     def digest(self, name: str) -> str:
-        """The digest that a tag points at, or a digest that is there; empty when it is not."""
+        """Return the digest of a tag, or an existing digest itself; empty if missing."""
         answer = self._image("HEAD", f"manifests/{name}", missing=True)
         if answer is None:
             return ""
         return answer.headers.get("Docker-Content-Digest") or self.manifest(name).digest
 
     def find(self, name: str) -> Manifest | None:
-        """The manifest of a tag or digest; None when there is none."""
+        """Return the manifest of a tag or digest; None if missing."""
         answer = self._image("GET", f"manifests/{name}", missing=True)
         if answer is None:
             return None
         found = Manifest(answer.data, answer.headers["Content-Type"].partition(";")[0])
-        if ":" in name and found.digest != name:
-            raise TaskError(f"{self.image.host} sent other bytes than {name}'s", "try again")
+        if ":" in name:
+            self._verify(name, found.body)
         return found
 
     def manifest(self, name: str) -> Manifest:
-        """The manifest of a tag or digest. Raises TaskError when there is none."""
+        """Return the manifest of a tag or digest. Raises TaskError if missing."""
         found = self.find(name)
         if found is None:
-            raise TaskError(f"{self.image.host} has no {self.image.path} of {name}", "inv images")
+            raise TaskError(
+                f"{name} not found in {self.image.name}", "inv images lists what exists"
+            )
         return found
 
     def tags(self) -> list[str]:
-        """All tags."""
+        """Return all tags."""
         found: list[str] = []
         url = "tags/list?n=1000"
         while url:
@@ -142,56 +124,53 @@ class Registry:
         return found
 
     def blob(self, name: str) -> bytes:
-        """The bytes of a digest. Raises TaskError when they are not there or are others."""
+        """Return the bytes of a digest. Raises TaskError if they are missing, or differ from it."""
         answer = self._image("GET", f"blobs/{name}")
         assert answer is not None  # noqa: S101
-        if digest(answer.data) != name:
-            raise TaskError(f"{self.image.host} sent other bytes than {name}'s", "try again")
+        self._verify(name, answer.data)
         return answer.data
 
-    def one(self, manifest: Manifest) -> Manifest:
-        """The manifest itself, or of an index the first platform's."""
-        return self.manifest(manifest.children[0]) if manifest.children else manifest
+    def _verify(self, name: str, body: bytes) -> None:
+        if digest(body) != name:
+            what = f"digest mismatch: {self.image.host} returned content that is not {name}"
+            raise TaskError(what, "retry")
 
     def platforms(self, manifest: Manifest) -> list[dict[str, Any]]:
-        """The configurations of an image, one for each of its platforms."""
-        return [self.config(self.manifest(each)) for each in manifest.children or [manifest.digest]]
+        """Return an image's configurations, one for each platform."""
+        digests = manifest.children or [manifest.digest]
+        return [self.config(self.manifest(digest)) for digest in digests]
 
     def config(self, manifest: Manifest) -> dict[str, Any]:
-        """The image's configuration; of several platforms the first one's."""
-        return dict(json.loads(self.blob(self.one(manifest).content["config"]["digest"])))
+        """Return an image's configuration; of several platforms the first one's."""
+        image = self.manifest(manifest.children[0]) if manifest.children else manifest
+        return dict(json.loads(self.blob(image.content["config"]["digest"])))
 
     def labels(self, manifest: Manifest) -> dict[str, str]:
-        """The image's labels."""
+        """Return an image's labels."""
         return dict(self.config(manifest).get("config", {}).get("Labels") or {})
 
-    # What is changed in it.
-
     def put(self, tag: str, manifest: Manifest) -> None:
-        """Let a tag point at a manifest; its bytes, and so its digest, stay as they are."""
-        self._image("PUT", f"manifests/{tag}", manifest.body, {"Content-Type": manifest.kind})
+        """Point a tag at a manifest; its bytes, and so its digest, stay the same."""
+        self._image("PUT", f"manifests/{tag}", manifest.body, manifest.kind)
 
     def delete(self, name: str) -> None:
-        """Delete a manifest by its digest, with every tag that points at it."""
+        """Delete a manifest by its digest, and every tag that points at it."""
         self._image("DELETE", f"manifests/{name}", missing=True)
 
     def put_blob(self, body: bytes) -> str:
-        """Store some bytes; returns their digest."""
+        """Upload some bytes. Returns their digest."""
         name = digest(body)
-        begun = self._image("POST", "blobs/uploads/")
-        if begun is not None and begun.status == 202:
-            place = urljoin(begun.url or "", begun.headers["Location"])
-            place += ("&" if "?" in place else "?") + urlencode({"digest": name})
-            self.wire.ask("PUT", place.removeprefix(self.wire.root), body)
+        upload = self._image("POST", "blobs/uploads/")
+        if upload is not None and upload.status == 202:
+            url = urljoin(upload.url or "", upload.headers["Location"])
+            url += ("&" if "?" in url else "?") + urlencode({"digest": name})
+            self.session.request("PUT", url.removeprefix(self.session.root), body)
         return name
 
     def _image(
-        self,
-        method: str,
-        path: str,
-        body: bytes = b"",
-        headers: Mapping[str, str] | None = None,
-        missing: bool = False,
+        self, method: str, path: str, body: bytes = b"", kind: str = "", missing: bool = False
     ) -> BaseHTTPResponse | None:
-        accept = {"Accept": ", ".join(MANIFESTS + INDEXES), **(headers or {})}
-        return self.wire.ask(method, f"/v2/{self.image.path}/{path}", body, accept, missing)
+        headers = {"Accept": ", ".join(MANIFESTS + INDEXES)}
+        if kind:
+            headers["Content-Type"] = kind
+        return self.session.request(method, f"/v2/{self.image.path}/{path}", body, headers, missing)

@@ -1,4 +1,4 @@
-"""The login to a registry: from CI's variables, or from the user's own docker login."""
+"""Find the login to a registry: in CI's variables, or where docker login stored it."""
 
 from __future__ import annotations
 
@@ -14,19 +14,18 @@ from typing import Any
 from ..errors import TaskError
 from .reference import HUB
 
-# GitLab's variables, in this order: the job's own login, and a deploy token's.
-PAIRS = (
-    ("CI_REGISTRY_USER", "CI_REGISTRY_PASSWORD"),
-    ("CI_DEPLOY_USER", "CI_DEPLOY_PASSWORD"),
-)
+# GitLab's variables, in order of precedence: the job's own login, a deploy token.
+PAIRS = (("CI_REGISTRY_USER", "CI_REGISTRY_PASSWORD"), ("CI_DEPLOY_USER", "CI_DEPLOY_PASSWORD"))
 
 
 @dataclass(frozen=True)
 class Login:
-    """A name and a password, where they come from, and whether docker knows them already.
+    """A user and a password for a registry.
 
     Args:
-        token: the password is an identity token, which only a token service takes.
+        origin: where they come from, for messages.
+        stored: docker itself has stored them.
+        token: the password is an identity token, which only a token service accepts.
     """
 
     host: str
@@ -37,13 +36,14 @@ class Login:
     token: bool = False
 
     def __str__(self) -> str:
-        return f"as {self.user or 'a token'} (from {self.origin})"
+        who = f"as {self.user}" if self.user else "with an identity token"
+        return f"{who} (from {self.origin})"
 
 
 def find(host: str, env: Mapping[str, str] = os.environ) -> Login | None:
-    """The login to a registry, or None when nothing tells one.
+    """Return the login to a registry; None without one.
 
-    Variables count only for the registry that CI_REGISTRY names: no other is sent a password.
+    Variables apply only to the registry in CI_REGISTRY: no other may get the password.
     """
     if env.get("CI_REGISTRY") == host:
         for user, password in PAIRS:
@@ -53,29 +53,28 @@ def find(host: str, env: Mapping[str, str] = os.environ) -> Login | None:
 
 
 def folder(env: Mapping[str, str] = os.environ) -> Path:
-    """Where docker keeps its configuration."""
+    """Return the folder of docker's configuration."""
     return Path(env.get("DOCKER_CONFIG") or Path.home() / ".docker")
 
 
 def config(path: Path) -> dict[str, Any]:
-    """Docker's configuration in a folder. Raises TaskError for one that is no JSON."""
+    """Return docker's configuration in a folder. Raises TaskError if it is not valid JSON."""
     file = path / "config.json"
     try:
         return dict(json.loads(file.read_text("utf-8")))
     except FileNotFoundError:
         return {}
     except ValueError as error:
-        raise TaskError(
-            f"{file}: not valid JSON: {error}", "mend it, or docker login again"
-        ) from None
+        hint = "correct it, or run docker login again"
+        raise TaskError(f"{file}: not valid JSON: {error}", hint) from None
 
 
 def _from_docker(host: str, path: Path) -> Login | None:
     known = config(path)
-    # Docker Hub's entry bears the address of its first API.
+    # Docker stores Docker Hub's login under the address of its first API.
     key = "https://index.docker.io/v1/" if host == HUB else host
     helper = known.get("credHelpers", {}).get(key) or known.get("credsStore")
-    if helper and (found := _ask(helper, key)):
+    if helper and (found := _query_helper(helper, key)):
         user, password = found["Username"], found["Secret"]
         return Login(host, user, password, f"docker-credential-{helper}", True, user == "<token>")
     for name, entry in known.get("auths", {}).items():
@@ -89,16 +88,17 @@ def _from_docker(host: str, path: Path) -> Login | None:
     return None
 
 
-def _ask(helper: str, key: str) -> dict[str, str] | None:
-    """What a credential helper of docker's knows of a registry; None when it knows nothing."""
+def _query_helper(helper: str, key: str) -> dict[str, str] | None:
+    """Return what docker's credential helper has stored for a registry; None if nothing."""
     program = f"docker-credential-{helper}"
     try:
         done = subprocess.run([program, "get"], input=key, capture_output=True, text=True)
     except FileNotFoundError:
-        raise TaskError(f"{program} is not installed", "docker's config.json wants it") from None
+        hint = "install it, or remove it from docker's config.json"
+        raise TaskError(f"{program} is not installed", hint) from None
     if done.returncode == 0:
         return dict(json.loads(done.stdout))
-    said = (done.stdout + done.stderr).strip()
-    if "not found" in said:
+    output = (done.stdout + done.stderr).strip()
+    if "not found" in output:
         return None
-    raise TaskError(f"{program}: {said}", "log in again, or mend docker's config.json")
+    raise TaskError(f"{program}: {output}", "run docker login again, or correct its config.json")

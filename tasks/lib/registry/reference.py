@@ -1,4 +1,4 @@
-"""An image's name: registry, path, and a tag or a digest."""
+"""Image references: registry host, path, and a tag or a digest."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ from ..errors import ExitCode, TaskError
 HUB = "docker.io"
 BRANCH_LABEL = "org.opencontainers.image.ref.name"
 REVISION_LABEL = "org.opencontainers.image.revision"
-COMMIT = re.compile(r"[0-9a-f]{40}(-dirty)?")
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
-# The host is told from the path by a dot, a port, or being localhost.
+# A host has a dot or a port, or is localhost; anything else begins the path.
 NAME = re.compile(
     r"((?P<host>localhost|[\w-]+(\.[\w-]+)+|[\w-]+(?=:\d+/))(?P<port>:\d+)?/)?"
     r"(?P<path>[a-z0-9]+([._/-]+[a-z0-9]+)*)"
@@ -24,7 +23,7 @@ NAME = re.compile(
 
 @dataclass(frozen=True)
 class Reference:
-    """A name such as registry.example.com:5000/group/app:main or .../app@sha256:..."""
+    """A reference such as registry.example.com:5000/group/app:main or .../app@sha256:..."""
 
     host: str
     path: str
@@ -33,12 +32,14 @@ class Reference:
 
     @classmethod
     def parse(cls, text: str) -> Reference:
-        """Read a name as Docker does. Raises TaskError for what is none."""
+        """Parse a reference as Docker does. Raises TaskError if it is invalid."""
         found = NAME.fullmatch(text)
         if not found:
-            raise TaskError(
-                f"no image's name: {text!r}", "HOST/PATH:TAG or HOST/PATH@DIGEST", ExitCode.REFUSED
+            what, hint = (
+                f"invalid image reference: {text!r}",
+                "use HOST/PATH:TAG or HOST/PATH@DIGEST",
             )
+            raise TaskError(what, hint, ExitCode.REFUSED)
         host, path = found["host"], found["path"]
         if not host:
             host, path = HUB, path if "/" in path else f"library/{path}"
@@ -46,7 +47,7 @@ class Reference:
 
     @property
     def name(self) -> str:
-        """Registry and path."""
+        """The host and path."""
         return f"{self.host}/{self.path}"
 
     def __str__(self) -> str:
@@ -54,24 +55,19 @@ class Reference:
         return f"{self.name}{tag}" + (f"@{self.digest}" if self.digest else "")
 
     def tagged(self, tag: str) -> Reference:
-        """The image of a tag under this name."""
+        """Return this name with a tag."""
         return replace(self, tag=tag, digest="")
 
     def at(self, digest: str) -> Reference:
-        """The image of a digest under this name."""
+        """Return this name with a digest."""
         return replace(self, tag="", digest=digest)
 
 
-def as_tag(text: str) -> str:
-    """The nearest thing to a text, such as a git tag, that can be an image's tag."""
-    return re.sub(r"[^A-Za-z0-9_.-]", "-", text)[:128].lstrip(".-")
-
-
 def short(digest: str) -> str:
-    """A digest as people read it."""
+    """Return the abbreviated digest."""
     return digest.removeprefix("sha256:")[:12]
 
 
 def is_built_on(layers: list[str], below: list[str]) -> bool:
-    """Whether an image's layers are those of the one below, with others on top."""
+    """Whether an image's layers begin with all those of the image below, and add more."""
     return len(layers) > len(below) and layers[: len(below)] == below

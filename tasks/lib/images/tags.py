@@ -1,0 +1,91 @@
+"""What a tag in the registry means. Builds, promotion and listing take every tag from here.
+
+NAME and NAME-previous belong to an environment: its image, and the one before. tested-REVISION
+marks an image that passed the tests, forced-REVISION records why an untested one was released,
+cache-STAGE is a kept stage of the Dockerfile. Commit, branch slug and git tag name the image built.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Protocol
+
+from ..registry.reference import short
+
+if TYPE_CHECKING:
+    from ..project.git import Source
+
+PREVIOUS = "-previous"
+# What reserved tags begin with: no branch and no git tag may take them.
+TESTED, FORCED, CACHE = RESERVED = ("tested-", "forced-", "cache-")
+
+
+class Image(Protocol):
+    """An image: its digest, and the revision in its labels; empty when they name none."""
+
+    @property
+    def digest(self) -> str: ...
+    @property
+    def revision(self) -> str: ...
+
+
+def as_tag(text: str) -> str:
+    """Return the valid image tag nearest to a text, such as a git tag."""
+    return re.sub(r"[^A-Za-z0-9_.-]", "-", text)[:128].lstrip(".-")
+
+
+def tested(image: Image) -> str:
+    """Return the tag that marks an image as tested."""
+    return _mark(TESTED, image)
+
+
+def forced(image: Image) -> str:
+    """Return the tag of the note that an untested image was forced."""
+    return _mark(FORCED, image)
+
+
+def _mark(prefix: str, image: Image) -> str:
+    # Images built elsewhere may lack a revision, or have one that is no valid tag.
+    return as_tag(prefix + (image.revision or short(image.digest)))
+
+
+def cache(stage: str) -> str:
+    """Return the tag of a stage that is kept as a cache."""
+    return CACHE + stage
+
+
+def previous(environment: str) -> str:
+    """Return the tag of the image that an environment had before."""
+    return environment + PREVIOUS
+
+
+def is_environment(tag: str, environments: Collection[str]) -> bool:
+    """Whether a tag is an environment's current or previous image."""
+    return tag.removesuffix(PREVIOUS) in environments
+
+
+def is_commit(tag: str) -> bool:
+    """Whether a tag is a commit's, or that of a commit with uncommitted changes."""
+    return bool(re.fullmatch(r"[0-9a-f]{40}(-dirty)?", tag))
+
+
+def is_image(tag: str) -> bool:
+    """Whether a tag points at an image to run, not at a note or a kept stage."""
+    return not tag.startswith((FORCED, CACHE))
+
+
+def is_reserved(tag: str, environments: Collection[str]) -> bool:
+    """Whether a tag has a meaning of its own: an environment's, a mark, a commit's."""
+    return tag.startswith(RESERVED) or is_commit(tag) or is_environment(tag, environments)
+
+
+def for_source(source: Source, environments: Collection[str]) -> tuple[list[str], list[str]]:
+    """Return the tags of a source's image, its revision first, and the names it may not take.
+
+    Uncommitted changes take neither the branch nor the git tag. A reserved name is left out: one
+    of an environment would release the image.
+    """
+    names = () if source.dirty else (source.slug, as_tag(source.tag))
+    reserved = [name for name in names if is_reserved(name, environments)]
+    return [source.revision, *(name for name in names if name and name not in reserved)], reserved
