@@ -1,4 +1,4 @@
-"""A command on this machine, in the foreground; honours --echo and --dry, and ends when we do."""
+"""Commands on this machine, which honour --echo and --dry and end when we do; and waiting."""
 
 from __future__ import annotations
 
@@ -7,15 +7,18 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from .console import colour, say
 
 if TYPE_CHECKING:
     from invoke import Context
 
+T = TypeVar("T")
+# Seconds that a child may take to end after SIGINT, before it is killed.
 GRACE = 10
 
 
@@ -70,3 +73,17 @@ def end(child: subprocess.Popen[bytes]) -> None:
         except subprocess.TimeoutExpired:
             child.kill()
             child.wait()
+
+
+def wait_until(condition: Callable[[], T], seconds: float, poll: float = 0.2) -> T:
+    """Wait until a condition is true, and return its value. Raises TimeoutError after `seconds`.
+
+    Args:
+        condition: called at least once, and again every `poll` seconds.
+    """
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        if time.monotonic() >= deadline:
+            raise TimeoutError(f"timed out after {seconds:g} s")
+        time.sleep(poll)
+    return value
