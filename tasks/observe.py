@@ -8,7 +8,7 @@ from invoke.exceptions import Exit
 
 @task
 def doctor(ctx: Context) -> None:
-    """Tell what is wrong on this machine, and what mends it.
+    """Check this machine and suggest fixes.
 
     Example: inv doctor
     """
@@ -16,9 +16,9 @@ def doctor(ctx: Context) -> None:
     from .lib.app import doctor
     from .lib.project.settings import read_settings
 
-    findings = doctor.look(read_settings(ctx))
+    findings = doctor.check(ctx, read_settings(ctx))
     console.result(doctor.text(findings))
-    raise Exit(code=int(any(each.state == "wrong" for each in findings)))
+    raise Exit(code=int(any(finding.state == "wrong" for finding in findings)))
 
 
 @task(help={"env": "the environment, as invoke.yaml names it"})

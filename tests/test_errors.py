@@ -6,15 +6,15 @@ import os
 import subprocess
 
 import pytest
-from python_on_whales import DockerException
 
 from tasks.lib import errors, executor
+from tasks.lib.docker.cli import DockerError
 
 from .conftest import ROOT
 
 
-def docker(stderr: str, *words: str) -> DockerException:
-    return DockerException(["docker", *words], 17, b"", stderr.encode())
+def docker(stderr: str, *words: str) -> DockerError:
+    return DockerError(["docker", *words], 17, stderr)
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ def docker(stderr: str, *words: str) -> DockerException:
             "docker up: Cannot connect to the Docker daemon at unix:///x. - start Docker",
         ),
         (docker("write: no space left on device", "build"), "docker system prune"),
-        (docker("", "compose", "run"), "exit status 17 - its own output is above"),
+        (docker("", "compose", "run"), "exit status 17 - see its output above"),
         (
             subprocess.CalledProcessError(2, ["/x/.venv/bin/uv", "pip"]),
             "uv failed with status 2 - see above",
@@ -65,7 +65,7 @@ def test_no_engine_is_told_with_what_to_do(inv):
 def test_in_ci_there_is_no_falling_back_to_the_host(inv):
     done = inv("test", CI="true", DOCKER_HOST="unix:///nowhere.sock")
     assert done.returncode == 2
-    assert "CI=true, so there is no falling back" in done.stderr
+    assert "CI=true: no fallback to this machine's Python" in done.stderr
 
 
 def test_debug_shows_the_traceback(inv):

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
-from typing import Any
 
 
 class ExitCode(IntEnum):
@@ -57,16 +56,12 @@ def refusing() -> Iterator[None]:
 
 
 def explain(error: BaseException) -> str:
-    """One line that says what an exception of ours, Docker's, or anybody's means."""
+    """Return one line that says what an exception means."""
     kind = type(error).__name__
     if isinstance(error, TaskError):
         return str(error)
     if isinstance(error, KeyboardInterrupt):
         return "interrupted"
-    if kind == "ClientNotFoundError":
-        return "docker is not installed - install Docker, or add --engine=host"
-    if hasattr(error, "docker_command"):
-        return _docker(error)
     if isinstance(error, subprocess.CalledProcessError):
         return f"{Path(error.cmd[0]).name} failed with status {error.returncode} - see above"
     if isinstance(error, FileNotFoundError) and error.filename:
@@ -79,35 +74,32 @@ def explain(error: BaseException) -> str:
 
 # What Docker says, and what to do about it.
 ADVICE = {
-    "cannot connect to the docker daemon": "start Docker; `inv doctor` tells more",
-    "error during connect": "start Docker; `inv doctor` tells more",
+    "cannot connect to the docker daemon": "start Docker; see inv doctor",
+    "error during connect": "start Docker; see inv doctor",
     "permission denied while trying to connect": "join the docker group and log in again",
-    "no space left on device": "free some: docker system prune",
+    "no space left on device": "free disk space: docker system prune",
     "pull access denied": "check the image's name, and log in to its registry",
 }
-
-
-def advise(text: str) -> str:
-    """What to do about a message of Docker's; empty when nothing is known of it."""
-    lowered = text.lower()
-    return next((advice for sign, advice in ADVICE.items() if sign in lowered), "")
-
-
-def _docker(error: Any) -> str:
-    output = f"{error.stdout or ''}\n{error.stderr or ''}"
-    words = [str(word) for word in error.docker_command]
-    verb = next((word for word in words if word in _VERBS), "")
-    said = _last_line(output) or f"exit status {error.return_code}"
-    advice = advise(output) or ("" if output.strip() else "its own output is above")
-    return f"docker {verb}: {said}" + (f" - {advice}" if advice else "")
-
-
 _VERBS = {
     *("build", "up", "down", "run", "exec", "logs", "stop", "ps", "pull", "push", "config"),
-    *("stack", "service", "secret", "node", "swarm", "info", "inspect"),
+    *("stack", "service", "secret", "node", "swarm", "info", "inspect", "login", "network"),
 }
 
 
-def _last_line(text: str) -> str:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1] if lines else ""
+def explain_docker(command: Sequence[str], status: int, output: str) -> tuple[str, str]:
+    """Return what a failed docker command means, and what to do about it.
+
+    Args:
+        output: what it wrote, its last line the one that says why.
+    """
+    verb = next((word for word in command if word in _VERBS), "")
+    message = last_line(output) or f"exit status {status}"
+    lowered = output.lower()
+    advice = next((advice for sign, advice in ADVICE.items() if sign in lowered), "")
+    hint = advice or ("" if output.strip() else "see its output above")
+    return f"docker {verb}".strip() + f": {message}", hint
+
+
+def last_line(text: str) -> str:
+    """Return the last line that is not blank; empty if there is none."""
+    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "")

@@ -23,7 +23,7 @@ GRACE = 10
 
 
 def tool(name: str) -> str:
-    """The path of a command that was installed beside this Python, such as ruff."""
+    """Return the path of a command that was installed beside this Python, such as ruff."""
     return str(Path(sys.executable).with_name(name))
 
 
@@ -49,14 +49,14 @@ def run(
 
 
 def look(ctx: Context, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    """Run a command that changes nothing, also under --dry, and return what came of it."""
+    """Run a command that changes nothing, also under --dry, and return its result."""
     if ctx.config.run.echo or ctx.config.run.dry:
         say(colour(shlex.join(command), 1))
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 def wait(child: subprocess.Popen[bytes]) -> int:
-    """Wait for a child; when interrupted, interrupt it too and see it gone within GRACE seconds."""
+    """Wait for a child to end, and return its exit status; Ctrl-C ends it and is raised again."""
     try:
         return child.wait()
     except KeyboardInterrupt:
@@ -65,7 +65,7 @@ def wait(child: subprocess.Popen[bytes]) -> int:
 
 
 def end(child: subprocess.Popen[bytes]) -> None:
-    """Ask a child to end, as Ctrl-C does; kill it when it has not within GRACE seconds."""
+    """Interrupt a child, as Ctrl-C does; kill it when it has not ended within GRACE seconds."""
     if child.poll() is None:
         child.send_signal(signal.SIGINT)
         try:

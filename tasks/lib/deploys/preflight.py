@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from ..console import table
-from ..docker import client
+from ..docker import compose
 from ..environments import dynamic
 from ..errors import ExitCode, TaskError
 from ..images import promotion
@@ -69,9 +69,8 @@ def render(target: Target, image: Candidate) -> Stack:
     versions = {key: names[0] for key, names in target.swarm.secrets(target.stack).items()}
     known = {key: versions.get(key, "") for key in target.settings.deploy.secrets}
     files = [*FILES, *([EXTERNAL] if ELSEWHERE in target.settings.deploy.secrets else [])]
-    project = client.compose(target.ctx, [ROOT / file for file in files], target.stack, env)
-    config: Any = project.compose.config(return_json=True)
-    return rendering.render(config, target.stack, name, known)
+    project = compose.Project(target.ctx, [ROOT / file for file in files], target.stack, env)
+    return rendering.render(project.config(), target.stack, name, known)
 
 
 def at_a_time(replicas: int, servers: int) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -38,11 +37,8 @@ def logs(target: Target, service: str, wanted: Lines) -> None:
         raise TaskError(what, f"there are: {', '.join(sorted(known)) or 'none'}", ExitCode.REFUSED)
     options = ["--follow"] if wanted.follow else []
     options += ["--tail", str(wanted.tail)] + (["--since", wanted.since] if wanted.since else [])
-    call = cli.call(target.ctx, target.swarm.env)
-    children = [
-        subprocess.Popen([*call, "service", "logs", *options, f"{target.stack}_{name}"])
-        for name in names
-    ]
+    words, env = ("service", "logs", *options), target.swarm.env
+    children = [cli.popen(target.ctx, *words, f"{target.stack}_{name}", env=env) for name in names]
     try:
         status = max([process.wait(child) for child in children])
     finally:

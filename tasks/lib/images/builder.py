@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from .. import console
-from ..docker import client
+from ..docker.build import Build, build
 from ..errors import ExitCode, TaskError, explain
 from ..project.git import slug
 from ..project.settings import ROOT
@@ -108,7 +108,7 @@ def local(ctx: Context, settings: Settings, source: Source, options: Options) ->
     """Build into the engine only. Returns the image by its first tag."""
     image = Reference.parse(settings.registry.image)
     names = tags(source, settings.environments)
-    client.build(ctx, _wanted(settings, source, options, names), {})
+    build(ctx, _wanted(settings, source, options, names), {})
     return image.tagged(names[0])
 
 
@@ -152,7 +152,7 @@ def _push(
 
     wanted = _wanted(settings, source, options, [tag], _known(settings, source, registry))
     with login.logged_in(ctx, registry.login) as env:
-        client.build(ctx, wanted, env)
+        build(ctx, wanted, env)
     if ctx.config.run.dry:
         return registry.find(tag) or Manifest(b"{}", "")
     return registry.manifest(tag)
@@ -194,8 +194,8 @@ def _keep(
     with login.logged_in(ctx, registry.login) as env:
         for stage in settings.registry.cache:
             name = str(registry.image.tagged(kept(stage)))
-            client.build(ctx, replace(plain, target=stage, caches=known), env)
-            client.build(ctx, replace(plain, target=stage, tags=[name]), env)
+            build(ctx, replace(plain, target=stage, caches=known), env)
+            build(ctx, replace(plain, target=stage, tags=[name]), env)
 
 
 def _wanted(
@@ -204,9 +204,9 @@ def _wanted(
     options: Options,
     names: Sequence[str],
     known: Sequence[str] = (),
-) -> client.Build:
+) -> Build:
     image = Reference.parse(settings.registry.image)
-    return client.Build(
+    return Build(
         folder=ROOT,
         target=RELEASED,
         tags=[str(image.tagged(name)) for name in names],

@@ -9,14 +9,15 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import cached_property, partial
+from subprocess import DEVNULL
 from typing import TYPE_CHECKING
 
 import yaml
 
 from .. import console, process
-from ..app.compose import project_name
 from ..docker import cli, client
+from ..docker.build import Build, build
+from ..docker.compose import Project, project_name
 from ..errors import ExitCode, TaskError
 from ..files import write_private
 from ..project.settings import ROOT
@@ -28,7 +29,6 @@ from .state import Plan
 
 if TYPE_CHECKING:
     from invoke import Context
-    from python_on_whales import DockerClient
 
     from ..project.settings import Settings
 
@@ -52,7 +52,7 @@ class Lab:
             raise TaskError(
                 f"no name for a lab: {name!r}", "use a-z, 0-9 and hyphens", ExitCode.REFUSED
             )
-        if not client.version():
+        if not client.version(ctx):
             raise TaskError(
                 "no Docker engine answers", "start Docker, or lab/engine up", ExitCode.REFUSED
             )
@@ -60,12 +60,8 @@ class Lab:
         self.dry = ctx.config.run.dry
         self.folder = ROOT / ".lab" / name
         self.project = project_name(settings.project.name, ROOT, f"lab-{name}")
+        self.compose = Project(ctx, [self.folder / "compose.yaml"], self.project)
         self.environments = ["lab", *(each for each in settings.environments if each != "lab")]
-
-    @cached_property
-    def client(self) -> DockerClient:
-        """Docker, for this lab's Compose project."""
-        return client.compose(self.ctx, [self.folder / "compose.yaml"], self.project, {})
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -100,7 +96,7 @@ class Lab:
         images = hub_images()
         self._ensure_images(images)
         console.step(f"lab {self.name}: starting {len(plan.nodes)} servers and a registry")
-        self.client.compose.up(detach=True, remove_orphans=True, quiet=not self.dry)
+        self.compose.run("up", "--detach", "--remove-orphans")
         if self.dry:
             return ""
         with self._seeding(plan, images):
@@ -136,12 +132,13 @@ class Lab:
         """Addresses that the engine has given to no other network."""
         if self.dry:
             return "192.0.2.0/24"
-        name, mark = f"{self.project}-probe", {PROJECT: self.project}
-        network = self.client.network.create(name, labels=mark)
+        name, mark = f"{self.project}-probe", f"{PROJECT}={self.project}"
+        subnet = "{{(index .IPAM.Config 0).Subnet}}"
+        cli.run(self.ctx, "network", "create", "--label", mark, name)
         try:
-            return str((network.ipam.config or [])[0]["Subnet"])
+            return cli.run(self.ctx, "network", "inspect", "--format", subnet, name, reads=True)
         finally:
-            network.remove()
+            cli.run(self.ctx, "network", "rm", name)
 
     def _ensure_images(self, images: list[str]) -> None:
         """Get the images that are not here: pull those of Docker Hub, build the servers'."""
@@ -151,19 +148,17 @@ class Lab:
                 client.pull(self.ctx, image)
         if not client.has(self.ctx, node_image()):
             console.say(f"building {node_image()}")
-            wanted = client.Build(IMAGES, "node", [node_image()], file="node.Dockerfile")
-            client.build(self.ctx, wanted, {})
+            build(self.ctx, Build(IMAGES, "node", [node_image()], file="node.Dockerfile"), {})
 
     def _wait(self) -> None:
         """Wait until all are healthy. Raises TaskError, after its log, for one that is not."""
-        up = partial(self.client.compose.up, detach=True, wait=True, quiet=True)
-        if client.attempt(partial(up, wait_timeout=TIMEOUT)) is not None:
+        with suppress(cli.DockerError):
+            self.compose.run("up", "--detach", "--wait", "--wait-timeout", str(TIMEOUT))
             return
-        for container in self.client.compose.ps(all=True):
-            health = container.state.health
-            if health is None or health.status != "healthy":
-                console.say(str(self.client.container.logs(container, tail=20)))
-                raise TaskError(f"{container.name} is not healthy: its log is above", "inv lab.up")
+        for container in self.compose.containers():
+            if container.health != "healthy":
+                console.say(self.compose.logs(container, 20))
+                raise TaskError(f"{container.name} is unhealthy: see its log above", "inv lab.up")
 
     @contextmanager
     def _seeding(self, plan: Plan, images: list[str]) -> Iterator[None]:
@@ -174,10 +169,9 @@ class Lab:
                 source = Reference.parse(image)
                 target = Reference(f"localhost:{plan.mirror}", source.path, source.tag)
                 if not Registry(target, Session(target.host)).digest(target.tag):
-                    self.client.image.tag(image, str(target))
-                    pushes[str(target)] = cli.begin(
-                        [*self.client.docker_cmd, "push", "--quiet", str(target)]
-                    )
+                    cli.run(self.ctx, "tag", image, str(target))
+                    words = ("push", "--quiet", str(target))
+                    pushes[str(target)] = cli.popen(self.ctx, *words, stdout=DEVNULL)
             yield
             for name, push in pushes.items():
                 if process.wait(push):
@@ -185,7 +179,7 @@ class Lab:
         finally:
             for name, push in pushes.items():
                 process.end(push)
-                self.client.image.remove(name)
+                cli.run(self.ctx, "image", "rm", name)
 
     def _write_client_config(self, plan: Plan) -> str:
         """Write what the tasks and ssh must know of the servers; returns lines for the shell."""
@@ -201,7 +195,7 @@ class Lab:
         return config_files.exports(told)
 
     def _run(self, node: str, *words: str) -> str:
-        return str(self.client.container.execute(f"{self.project}-{node}", list(words)))
+        return cli.run(self.ctx, "exec", f"{self.project}-{node}", *words)
 
     def docker(self, node: str, *words: str) -> str:
         """What a docker command prints on a server."""
@@ -209,7 +203,9 @@ class Lab:
 
     def ask(self, node: str, *words: str) -> str:
         """The same; empty when it fails, or takes as long as a Swarm without a leader does."""
-        return client.attempt(partial(self._run, node, "timeout", "5", "docker", *words)) or ""
+        with suppress(cli.DockerError):
+            return self._run(node, "timeout", "5", "docker", *words)
+        return ""
 
     # Down.
 
@@ -225,13 +221,13 @@ class Lab:
 
     def _clear(self) -> bool:
         """Remove containers, networks and volumes, with or without a folder that tells of them."""
-        label = f"{PROJECT}={self.project}"
-        containers = self.client.container.list(all=True, filters=[("label", label)])
-        networks = self.client.network.list(filters={"label": label})
+        own = ("--quiet", "--filter", f"label={PROJECT}={self.project}")
+        containers = cli.run(self.ctx, "ps", "--all", *own, reads=True).split()
+        networks = cli.run(self.ctx, "network", "ls", *own, reads=True).split()
         if containers:
-            self.client.container.remove(containers, force=True, volumes=True)
-        for network in networks:
-            network.remove()
+            cli.run(self.ctx, "container", "rm", "--force", "--volumes", *containers)
+        if networks:
+            cli.run(self.ctx, "network", "rm", *networks)
         return bool(containers or networks)
 
 

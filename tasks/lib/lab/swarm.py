@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 
 from ..errors import TaskError
+from ..process import wait_until
 
 # With fewer servers than these, one alone manages the Swarm: of two, neither could be missed.
 MANAGERS = 3
@@ -79,9 +79,8 @@ def _ready(told: Mapping[str, str], names: list[str]) -> str:
 
 def _until(find: Callable[[], str], what: str) -> str:
     """Wait for something to be found."""
-    deadline = time.monotonic() + TIMEOUT
-    while not (found := find()):
-        if time.monotonic() > deadline:
-            raise TaskError(f"{what}, after {TIMEOUT} s", "inv lab.down, then inv lab.up")
-        time.sleep(0.2)
-    return found
+    try:
+        return wait_until(find, TIMEOUT)
+    except TimeoutError:
+        hint = "inv lab.down, then inv lab.up"
+        raise TaskError(f"{what}, after {TIMEOUT} s", hint) from None

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ... import files
-from ...docker import cli, client
+from ...docker import cli
+from ...docker.cli import DockerError
+from ...docker.retry import again
 from ...errors import ExitCode, TaskError
 
 if TYPE_CHECKING:
@@ -17,17 +20,7 @@ if TYPE_CHECKING:
 
     from .stack import Stack
 
-T = TypeVar("T")
 STACK = "com.docker.stack.namespace"
-# What docker says when the connection breaks, when the managers elect a leader, and when Swarm
-# changes a service at the same time; then the pauses in seconds before it is asked again.
-PASSING = (
-    *("error during connect", "cannot connect", "eof", "over ssh"),
-    *("leader", "raft:", "deadline exceeded", "update out of sequence"),
-)
-RETRIES = (0.2, 0.5, 1, 2, 4, 4)
-# Seconds after which it is not.
-ENOUGH = 30
 # States, as docker lists them, of a task that is on its way to run:
 # https://docs.docker.com/engine/swarm/how-swarm-mode-works/swarm-task-states/
 COMING = {"New", "Pending", "Assigned", "Accepted", "Preparing", "Ready", "Starting"}
@@ -76,11 +69,11 @@ class Swarm:
 
     def run(self, *words: str, text: str = "") -> str:
         """What a docker command prints."""
-        return client.ask(self._ctx, self.env, *words, text=text)
+        return cli.run(self._ctx, *words, env=self.env, text=text)
 
     def query(self, *words: str) -> str:
         """What a docker command prints that changes nothing; tried again when it fails."""
-        return again(lambda: self.run(*words))
+        return again(lambda: cli.run(self._ctx, *words, env=self.env, reads=True))
 
     def inspect(self, kind: str, names: Iterable[str]) -> list[dict[str, Any]]:
         """What docker knows of some things of a kind; of none, nothing."""
@@ -95,10 +88,10 @@ class Swarm:
 
     def _info(self) -> dict[str, Any]:
         words = ("info", "--format", "{{json .}}")
-        found: dict[str, Any] = json.loads(self.run(*words))
+        found: dict[str, Any] = json.loads(cli.run(self._ctx, *words, env=self.env, reads=True))
         # To docker 26 it is no failure when the engine does not answer.
         if complaints := found.get("ServerErrors"):
-            raise client.failure(["docker", *words], 1, "\n".join(complaints).encode())
+            raise DockerError(["docker", *words], 1, "\n".join(complaints))
         return found
 
     def nodes(self) -> list[dict[str, Any]]:
@@ -144,9 +137,9 @@ class Swarm:
             wanted = self.listed(of) if listed is None else listed
             try:
                 return self.inspect("task", [each for each in wanted if each not in left_out])
-            except Exception as error:
-                said, pause = str(getattr(error, "stderr", "") or "").lower(), next(pauses, None)
-                if pause is None or not any(sign in said for sign in FORGOTTEN):
+            except DockerError as error:
+                message, pause = error.stderr.lower(), next(pauses, None)
+                if pause is None or not any(sign in message for sign in FORGOTTEN):
                     raise
                 # One was forgotten since it was listed.
                 listed = None
@@ -155,11 +148,11 @@ class Swarm:
     def logs(self, name: str, lines: int | str = "all") -> list[str]:
         """The last lines that a service or one of its tasks logged; none when they are gone."""
         words = ("service", "logs", "--raw", "--tail", str(lines), name)
-        command = [*cli.call(self._ctx, self.env), *words]
+        read = partial(cli.run, self._ctx, *words, env=self.env, reads=True, merged=True)
         try:
-            return again(lambda: client.both(command))
-        except Exception as error:
-            return str(getattr(error, "stderr", "") or "").splitlines()
+            return again(read).splitlines()
+        except DockerError as error:
+            return error.stderr.splitlines()
 
     # Secrets: never changed, only followed by another version.
 
@@ -250,21 +243,6 @@ class TaskWatcher:
         for each in self._swarm.tasks(self._services, self._but, fresh):
             self._known[each["ID"]] = each
         return True
-
-
-def again(work: Callable[[], T]) -> T:
-    """Do what may be done twice, and again when it fails for a reason that passes."""
-    began = time.monotonic()
-    for pause in RETRIES:
-        try:
-            return work()
-        except Exception as error:
-            said = str(getattr(error, "stderr", "") or "").lower()
-            late = time.monotonic() - began > ENOUGH
-            if late or not any(sign in said for sign in PASSING):
-                raise
-            time.sleep(pause)
-    return work()
 
 
 def manager(info: Mapping[str, Any], host: str) -> None:

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ... import console
+from ...docker.retry import again
 from ...errors import TaskError
 from . import stack
-from .client import STACK, TaskWatcher, again
+from .client import STACK, TaskWatcher
 from .progress import ENDED_BADLY, describe
 
 if TYPE_CHECKING:
