@@ -98,11 +98,12 @@ def pull(ctx: Context, name: str) -> None:
 
 def forget(ctx: Context, host: str) -> None:
     """Remove all names of images that begin with a registry's."""
-    with connect(ctx) as docker:
-        for image in docker.image.list():
-            names = [*image.repo_tags, *image.repo_digests]
-            if found := [name for name in names if name.startswith(f"{host}/")]:
-                docker.image.remove(found, force=True)
+    # One listing: an image that python-on-whales inspects later may be gone by then.
+    shown = "{{.Repository}}:{{.Tag}} {{.Repository}}@{{.Digest}}"
+    listed = cli.run(ctx, "image", "ls", "--digests", "--format", shown, reads=True).split()
+    names = {name for name in listed if name.startswith(f"{host}/") and "<none>" not in name}
+    if names:
+        cli.run(ctx, "image", "rm", "--force", *sorted(names))
 
 
 def output(ctx: Context, image: str, script: str, env: Mapping[str, str]) -> str:
