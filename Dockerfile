@@ -1,8 +1,8 @@
-# The image. Stages: deps (what the lock files say), code and static (made ready), prepared (all that
-# is released but the code), runtime (released: web, worker, beat and one-off commands), test (runtime
-# and what tests need), dev.
+# The image. Stages: deps (the locked packages), code and static (the app's own files), prepared (the
+# released image without the code), runtime (the released image: web, worker, beat and one-off commands),
+# test (runtime plus the packages of the tests), dev.
 
-# What the test stage is built from: the runtime just built, or the digest of a released image.
+# The base of the test stage: the runtime stage, or the digest of an image in the registry.
 ARG TESTED=runtime
 
 FROM python:3.13-slim-trixie AS base
@@ -10,7 +10,7 @@ ENV PATH=/opt/venv/bin:$PATH \
     PYTHONUNBUFFERED=1
 WORKDIR /app
 
-# Depends on its lock file only. Bytecode is made on all cores, and never checked against the source.
+# Depends only on its lock file. Compiles bytecode on all cores, without checks against the source.
 FROM base AS deps
 COPY requirements/app.txt /requirements/
 RUN --mount=type=cache,target=/root/.cache/pip \
@@ -18,7 +18,7 @@ RUN --mount=type=cache,target=/root/.cache/pip \
  && pip --python /opt/venv/bin/python install --no-compile --require-hashes -r /requirements/app.txt \
  && python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/venv/lib
 
-# What tests need beside the image that is tested: the same for every one of them.
+# The packages that tests add to the tested image, independent of that image.
 FROM base AS test-deps
 COPY requirements/test.txt /requirements/
 RUN --mount=type=cache,target=/root/.cache/pip \
@@ -31,9 +31,9 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     python -m venv --without-pip /opt/venv \
  && pip --python /opt/venv/bin/python install --no-deps --require-hashes -r /requirements/dev.txt
 
-# The code as it is released: without its tests, readable whatever the umask of the clone, compiled.
-# And in /assets what collectstatic needs of it: no templates, and of its modules only those that
-# are imported to find the apps. When yours import more at that time, name them too.
+# The released code: without tests, compiled, and readable with any umask of the clone. /assets has the
+# part of it that collectstatic needs: no templates, and only the modules that Django imports to load
+# the apps. If your apps import more modules while they load, add those to the list.
 FROM base AS code
 COPY manage.py ./
 COPY docker docker
@@ -46,15 +46,15 @@ RUN rm -rf myapp/tests \
         -not -name __init__.py -not -name apps.py -not -name celery.py \) -delete \
  && python -m compileall -q --invalidation-mode checked-hash docker myapp
 
-# Static files, hashed and compressed; a change of code alone does not make them again.
+# Static files, hashed and compressed; a change of code alone does not rebuild this stage.
 FROM deps AS static
 COPY --from=code /assets ./
 RUN DJANGO_SETTINGS_MODULE=myapp.settings.prod python manage.py collectstatic --noinput --verbosity 0
 
-# What stays the same when only the code changes; invoke.yaml has it kept for builds elsewhere.
+# Everything that a change of code leaves as it is; registry.cache in invoke.yaml caches this stage.
 FROM base AS prepared
-# The base image has no bytecode, and a container may not write any: without this each start, of the
-# web server as of every command, would compile what it imports of the standard library.
+# The base image has no bytecode, and a container cannot write any: without this step, each start of the
+# web server or of a command would compile the modules of the standard library that it imports.
 RUN python -m compileall -q -j 0 --invalidation-mode unchecked-hash -x site-packages \
         "$(python -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')"
 # hadolint ignore=DL3008
@@ -79,13 +79,13 @@ ENTRYPOINT ["tini", "--", "/app/docker/entrypoint"]
 CMD ["web"]
 HEALTHCHECK --interval=10s --timeout=5s --retries=3 --start-period=60s --start-interval=1s \
     CMD ["/app/docker/healthcheck"]
-# Last, since they differ with every commit; the app shows VERSION, by which a deploy knows it.
+# Last, since they differ with every commit. The app reports VERSION, which a deploy verifies.
 ARG REVISION=dev VERSION=dev CREATED= SOURCE=
 LABEL org.opencontainers.image.source=$SOURCE \
       org.opencontainers.image.revision=$REVISION \
       org.opencontainers.image.version=$VERSION \
       org.opencontainers.image.created=$CREATED
-# After the labels: from here on it hides the argument of that name.
+# After the labels: from here on it hides the build argument of the same name.
 ENV VERSION=$REVISION
 
 FROM $TESTED AS test
@@ -103,5 +103,5 @@ COPY --link --from=dev-deps /opt/venv /opt/venv
 ENV DJANGO_SETTINGS_MODULE=myapp.settings.dev
 CMD ["python", "manage.py", "runserver", "0.0.0.0:8000"]
 
-# What a build without --target makes.
+# The default target of a build.
 FROM runtime

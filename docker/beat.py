@@ -1,4 +1,4 @@
-"""Says when jobs are due. Of several that run, as while a deploy replaces one, only one does."""
+"""Celery's scheduler. If several run, as during a deploy, only one of them sends jobs."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from celery.utils.log import get_logger
 from redis import Redis
 from redis.exceptions import LockNotOwnedError, RedisError
 
-# Seconds: another takes over from one that died after LEASE; the lease is renewed every RENEW; one
-# that stands by looks every WAIT.
+# Seconds: the lock of a dead scheduler expires after LEASE; its owner renews it every RENEW; a
+# scheduler that stands by tries to take it every WAIT.
 LEASE, RENEW, WAIT = 15, 5, 0.2
-# In the broker: who says when jobs are due, and when each job was sent last.
+# Keys in the broker: the lock of the active scheduler, and when each job was last sent.
 LOCK, SENT = "celery-beat:lock", "celery-beat:sent"
-# Touched as long as it works, for the health check to look at.
+# Touched while the scheduler works; the healthcheck reads its age.
 HEARTBEAT = Path("/tmp/heartbeat")  # noqa: S108
 logger = get_logger("celery.beat")
 
 
 class Alone(Scheduler):
-    """Sends jobs as long as it holds a lock in the broker, and stands by otherwise."""
+    """Sends jobs while it holds the lock in the broker, and stands by otherwise."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -34,7 +34,7 @@ class Alone(Scheduler):
         self.held = False
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
-        """Send what is due, or stand by. Returns the seconds until the next look."""
+        """Send the jobs that are due, or stand by. Returns the seconds until the next tick."""
         HEARTBEAT.touch()
         try:
             if not self._holds():
@@ -42,17 +42,17 @@ class Alone(Scheduler):
             return min(super().tick(*args, **kwargs), RENEW)
         except RedisError as error:
             logger.warning("beat: The broker does not answer: %s", error)
-            # What was not sent is still due.
+            # Jobs that were not sent are still due.
             self._heap = None
             return RENEW
 
     def reserve(self, entry: ScheduleEntry) -> ScheduleEntry:
-        """Note that a job is sent now."""
+        """Record that a job is sent now."""
         self.redis.hset(SENT, entry.name, time.time())
         return super().reserve(entry)
 
     def close(self) -> None:
-        """Let another take over at once."""
+        """Release the lock, so that another scheduler takes over at once."""
         if self.held:
             self.held = False
             with suppress(RedisError):
@@ -60,7 +60,7 @@ class Alone(Scheduler):
         super().close()
 
     def _holds(self) -> bool:
-        """Whether the lock is ours, renewed or taken just now."""
+        """Renew or take the lock. Returns whether this scheduler holds it."""
         if self.held:
             with suppress(LockNotOwnedError):
                 return bool(self.lock.reacquire())
@@ -71,7 +71,7 @@ class Alone(Scheduler):
         return self.held
 
     def _take_over(self) -> None:
-        """Go on where the one before stopped: no job is missed, none is sent twice."""
+        """Continue where the last scheduler stopped: miss no job, and send none twice."""
         for name, entry in self.schedule.items():
             self.redis.hsetnx(SENT, name, time.time())
             sent = float(self.redis.hget(SENT, name))

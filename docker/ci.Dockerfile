@@ -1,4 +1,4 @@
-# What pipeline jobs run in on a Docker executor: Python, git and Docker's client.
+# The image for pipeline jobs on a Docker executor: Python, git and Docker's client.
 #
 #   docker build --tag REGISTRY/GROUP/PROJECT/ci:1 --push - <docker/ci.Dockerfile
 FROM python:3.13-slim-trixie

@@ -1,4 +1,4 @@
-"""Imported by the worker: touches a file as long as it works, for the health check to look at."""
+"""Imported by the worker: touches a file while the worker works; the healthcheck reads its age."""
 
 from pathlib import Path
 
@@ -10,5 +10,5 @@ FILE = Path("/tmp/heartbeat")  # noqa: S108
 @worker_ready.connect
 @heartbeat_sent.connect
 def beat(**_: object) -> None:
-    """Touch the file: the worker has reached its broker, and its main loop turns."""
+    """Touch the file: the worker is connected to its broker, and its main loop runs."""
     FILE.touch()

@@ -1,6 +1,6 @@
-"""Lay this image's hashed static files, the compressed ones too, where the proxy serves them from.
+"""Copy this image's hashed static files, compressed ones too, to the folder that the proxy serves.
 
-Files of earlier releases stay for KEEP days, so that a page loaded before a deploy finds its own.
+Files of earlier versions stay for KEEP days, so that a page loaded before a deploy finds its own.
 Usage: static.py FOLDER
 """
 
@@ -17,19 +17,19 @@ KEEP = 30
 
 
 def hashed():
-    """The files whose name changes with their content, as the manifest of Django tells them."""
+    """Return the files with a hash in their names, as listed in Django's manifest."""
     with open(f"{SOURCE}/staticfiles.json") as file:
         names = json.load(file)["paths"].values()
     return [f"{name}{end}" for name in names for end in ("", ".gz", ".br")]
 
 
 def lay(source, target):
-    """Copy a file whole or not at all; one that is there only becomes young again."""
+    """Copy a file atomically; if it exists already, only update its time."""
     if os.path.exists(target):
         os.utime(target)
         return
     os.makedirs(os.path.dirname(target), exist_ok=True)
-    # Swarm may run this twice on a server at the same time.
+    # Swarm may run this job twice at once on the same server.
     part = f"{target}.{uuid.uuid4().hex}.part"
     shutil.copyfile(source, part)
     os.replace(part, target)

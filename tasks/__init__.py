@@ -1,8 +1,8 @@
-"""The table of contents: what `inv --list` shows."""
+"""The table of contents: the tasks that `inv --list` shows."""
 
 from invoke import Collection
 
-from . import check, develop, observe, operate, publish, rehearse, ship
+from . import check, completion, develop, observe, operate, publish, rehearse, ship
 from .lib import executor
 
 executor.install()
@@ -41,8 +41,8 @@ namespace = Collection(
     check.requirements,
     observe.doctor,
     observe.status,
-    observe.releases,
-    observe.completion,
+    observe.history,
+    completion.completion,
     publish.login,
     publish.build,
     publish.release,

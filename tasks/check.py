@@ -1,4 +1,4 @@
-"""What must hold before a change goes on: tests, style, types, migrations, locked requirements."""
+"""Check a change: tests, style, types, migrations, locked requirements, quality, audit."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from invoke.exceptions import Exit
     iterable=["path"],
     help={
         "engine": "docker (PostgreSQL and Redis), host (SQLite), or auto",
-        "path": "only this file or folder (again for more); no coverage floor then",
-        "pattern": "only tests whose names match, as pytest -k has it; no coverage floor then",
+        "path": "run only this file or folder (repeatable), without a coverage minimum",
+        "pattern": "run only tests that match, as pytest -k does, without a coverage minimum",
         "keepdb": "keep the test database for the next run",
-        "parallel": "one process per core",
-        "cov-html": "write reports/html too",
+        "parallel": "run one process per core",
+        "cov-html": "also write reports/html",
         "image": "test this image of the registry (commit, tag, digest), and mark it as tested",
-        "all": "the tests of the pipeline in Docker and in a browser as well (needs an engine)",
-        "slow": "these, and of deploys that meet a fault all the tests, not only a part",
+        "all": "also run the tests that need Docker or a browser",
+        "slow": "like --all, plus the slow fault-injection tests",
     },
 )
 def test(
@@ -36,10 +36,7 @@ def test(
 
     Example: inv test --pattern clicks
     """
-    from .lib import console
-    from .lib.app.backend import choose_backend
     from .lib.app.base import Testing
-    from .lib.checks import suite
     from .lib.project.settings import read_settings
 
     settings = read_settings(ctx)
@@ -48,17 +45,10 @@ def test(
         from .lib.checks import image_tests
 
         image_tests.run(ctx, settings, image, testing)
-        return
-    backend = choose_backend(ctx, settings, engine)
-    apps, ours = suite.split(testing.paths, settings.project.package)
-    failures = []
-    if ours:
-        console.step("the pipeline's tests")
-        failures += suite.pipeline(ctx, ours, testing, all, slow)
-    if apps:
-        console.step("the app's tests")
-        failures += suite.app(backend, apps, testing, settings)
-    suite.conclude(failures, settings.project.package, counted=bool(apps))
+    else:
+        from .lib.checks import suite
+
+        suite.run(ctx, settings, testing, engine, all, slow)
 
 
 @task
@@ -74,7 +64,7 @@ def lint(ctx: Context) -> None:
 
 @task
 def format(ctx: Context) -> None:
-    """Rewrite Python and templates in our style.
+    """Rewrite Python and templates in the project's style.
 
     Example: inv format
     """
@@ -95,9 +85,9 @@ def types(ctx: Context) -> None:
     linters.report(ctx, linters.typing(read_settings(ctx).project.package))
 
 
-@task(help={"engine": "docker (PostgreSQL), host (SQLite, which sees less), or auto"})
+@task(help={"engine": "docker (PostgreSQL), host (SQLite, which hides some problems), or auto"})
 def migrations(ctx: Context, engine: str = "") -> None:
-    """Check that no migration is missing and none is unsafe.
+    """Check for missing and unsafe migrations.
 
     Example: inv migrations
     """
@@ -116,7 +106,7 @@ def migrations(ctx: Context, engine: str = "") -> None:
     )
 
 
-@task(help={"upgrade": "take the newest versions, not the locked ones where they still fit"})
+@task(help={"upgrade": "upgrade to the newest versions; without it, locked ones stay if they fit"})
 def requirements(ctx: Context, upgrade: bool = False) -> None:
     """Lock requirements/*.in again, with hashes.
 
@@ -130,13 +120,13 @@ def requirements(ctx: Context, upgrade: bool = False) -> None:
     raise Exit(code=0)
 
 
-@task(auto_shortflags=False, help={"html": "write reports/codequality.html too"})
+@task(auto_shortflags=False, help={"html": "also write reports/codequality.html"})
 def quality(ctx: Context, html: bool = False) -> None:
     """Report style, complexity, duplicates and insecure code.
 
-    Writes reports/codequality.json as GitLab reads it. Fails when a finding is major or worse; the
-    others are shown. The rules are those of pyproject.toml. What must stay is marked where it
-    stands: "# noqa: RULE", or "jscpd:ignore-start" and "jscpd:ignore-end" around a duplicate.
+    Writes reports/codequality.json in GitLab's format. Fails if a finding is major or worse. The
+    rules are in pyproject.toml. To accept a finding, mark it: "# noqa: RULE", or
+    "jscpd:ignore-start" and "jscpd:ignore-end" around a duplicate.
 
     Example: inv quality --html
     """
@@ -144,21 +134,21 @@ def quality(ctx: Context, html: bool = False) -> None:
     from .lib.project import requirements
 
     requirements.install(ctx, "checks", "the checkers")
-    found = quality.inspect(ctx)
-    codequality.write(ctx, "codequality.json", codequality.gitlab(found))
+    findings = quality.inspect(ctx)
+    codequality.write(ctx, "codequality.json", codequality.gitlab(findings))
     if html:
-        codequality.write(ctx, "codequality.html", html_report.page(found))
-    codequality.conclude(found)
+        codequality.write(ctx, "codequality.html", html_report.page(findings))
+    codequality.conclude(findings)
 
 
-@task(auto_shortflags=False, help={"offline": "do not ask for known vulnerabilities"})
+@task(auto_shortflags=False, help={"offline": "skip known vulnerabilities"})
 def audit(ctx: Context, offline: bool = False) -> None:
-    """Look for known vulnerabilities, licences not allowed, secrets.
+    """Check for known vulnerabilities, wrong licences and secrets.
 
-    Vulnerabilities of all locked packages, licences of those that ship, secrets in every file. It
-    fails, too, when the database of vulnerabilities does not answer; --offline leaves them out.
-    What is accepted stands in invoke.yaml; a line that only looks like a secret bears the comment
-    "pragma: allowlist secret".
+    Checks all locked packages for known vulnerabilities, the licences of those that ship, and every
+    file for secrets. Fails, too, if the vulnerability database does not answer; --offline skips it.
+    The section audit of invoke.yaml lists what is accepted; the comment "pragma: allowlist secret"
+    marks a line that only looks like a secret.
 
     Example: inv audit
     """

@@ -1,4 +1,4 @@
-"""The daily loop with the app on this machine."""
+"""Develop the app on this machine."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import shlex
 from invoke import Context, task
 from invoke.exceptions import Exit
 
-ENGINE = "docker, host, or auto: docker when an engine answers (default: invoke.yaml's dev.engine)"
+ENGINE = "docker, host, or auto: docker if an engine answers (default: dev.engine in invoke.yaml)"
 
 
 @task(
     help={
         "engine": ENGINE,
-        "port": "the app's port on 127.0.0.1 (default: invoke.yaml's dev.port)",
+        "port": "the app's port on 127.0.0.1 (default: dev.port in invoke.yaml)",
         "detach": "return when the app is ready, and leave it running",
-        "fresh": "throw the data away first",
-        "debugger": "let a debugger attach (debugpy, on invoke.yaml's dev.debugport)",
+        "fresh": "delete the data first",
+        "debugger": "let a debugger attach (debugpy, on dev.debugport in invoke.yaml)",
     }
 )
 def dev(
@@ -53,7 +53,7 @@ def dev(
         raise Exit("stopped", code=0) from None
 
 
-@task(help={"engine": ENGINE, "volumes": "delete the data too", "yes": "do not ask"})
+@task(help={"engine": ENGINE, "volumes": "also delete the data", "yes": "do not ask"})
 def down(ctx: Context, engine: str = "", volumes: bool = False, yes: bool = False) -> None:
     """Stop the app and remove its containers.
 
@@ -69,17 +69,17 @@ def down(ctx: Context, engine: str = "", volumes: bool = False, yes: bool = Fals
             "nothing was deleted", "answer y, or add --yes", errors.ExitCode.REFUSED
         )
     backend.down(volumes)
-    console.say("down")
+    console.say("stopped")
 
 
 @task(
     help={
         "engine": ENGINE,
-        "env": "of an environment, as invoke.yaml names it (default: of the app here)",
-        "service": "of an environment's one service, such as app (default: all that run the image)",
-        "since": "what an environment logged since then, such as 10m or 2026-01-31T12:00:00",
-        "follow": "go on until Ctrl-C",
-        "tail": "how many of the last lines to begin with",
+        "env": "an environment, as invoke.yaml names it (default: the app on this machine)",
+        "service": "one service of an environment, such as app (default: all that run the image)",
+        "since": "an environment's log since then, such as 10m or 2026-01-31T12:00:00",
+        "follow": "follow the log until Ctrl-C",
+        "tail": "the number of last lines to begin with",
     }
 )
 def logs(
@@ -91,17 +91,18 @@ def logs(
     follow: bool = False,
     tail: int = 100,
 ) -> None:
-    """Show what the app logged, here or in an environment.
+    """Show the app's log, here or in an environment.
 
     Example: inv logs --env=prod --service=app --since=10m --follow
     """
     from .lib.app.backend import choose_backend
-    from .lib.environments import connection, logs
+    from .lib.environments.connection import reach
+    from .lib.environments.logs import LogOptions, show
     from .lib.project.settings import read_settings
 
     if env:
-        with connection.reach(ctx, read_settings(ctx), env) as target:
-            logs.logs(target, service, logs.Lines(follow, tail, since))
+        with reach(ctx, read_settings(ctx), env) as target:
+            show(target, service, LogOptions(follow, tail, since))
         return
     choose_backend(ctx, read_settings(ctx), engine).logs(follow, tail)
 
@@ -110,7 +111,7 @@ def logs(
     help={
         "command": "the command with its arguments, in quotes",
         "engine": ENGINE,
-        "env": "in an environment: a one-off of the image that runs there; it asks nothing",
+        "env": "run non-interactively in a one-off container of this environment",
     }
 )
 def manage(ctx: Context, command: str, engine: str = "", env: str = "") -> None:
@@ -120,16 +121,17 @@ def manage(ctx: Context, command: str, engine: str = "", env: str = "") -> None:
     """
     from .lib import errors
     from .lib.app.backend import choose_backend
-    from .lib.environments import connection, logs
+    from .lib.environments import one_off
+    from .lib.environments.connection import reach
     from .lib.project.settings import read_settings
 
     if env:
-        with connection.reach(ctx, read_settings(ctx), env) as target:
-            logs.manage(target, shlex.split(command))
+        with reach(ctx, read_settings(ctx), env) as target:
+            one_off.manage(target, shlex.split(command))
         return
     status = choose_backend(ctx, read_settings(ctx), engine).manage(shlex.split(command))
     if status:
-        raise errors.TaskError(f"manage.py {command} ended with {status}", code=status)
+        raise errors.TaskError(f"manage.py {command} exited with status {status}", code=status)
 
 
 @task(help={"engine": ENGINE})

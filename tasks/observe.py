@@ -1,4 +1,4 @@
-"""Tasks that only look."""
+"""Show the state of this machine and of environments; nothing is changed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def doctor(ctx: Context) -> None:
 
 @task(help={"env": "the environment, as invoke.yaml names it"})
 def status(ctx: Context, env: str = "") -> None:
-    """Tell how an environment is (exit 1: not well).
+    """Show an environment's status (exits 1 if unhealthy).
 
     Example: inv status --env=prod
     """
@@ -32,17 +32,17 @@ def status(ctx: Context, env: str = "") -> None:
     from .lib.project.settings import read_settings
 
     with connection.reach(ctx, read_settings(ctx), env) as target:
-        text, wrong = status.status(target)
+        text, problems = status.status(target)
         console.result(text)
-        if wrong:
-            raise errors.TaskError("; ".join(wrong), f"inv logs --env={env} tells more")
+        if problems:
+            raise errors.TaskError("; ".join(problems), f"see inv logs --env={env}")
 
 
 @task(help={"env": "the environment, as invoke.yaml names it"})
-def releases(ctx: Context, env: str = "") -> None:
-    """List an environment's releases, the newest first.
+def history(ctx: Context, env: str = "") -> None:
+    """List an environment's deploys, newest first.
 
-    Example: inv releases --env=prod
+    Example: inv history --env=prod
     """
     from .lib import console
     from .lib.environments import connection, status
@@ -50,24 +50,4 @@ def releases(ctx: Context, env: str = "") -> None:
 
     with connection.reach(ctx, read_settings(ctx), env) as target:
         locked = bool(target.holder())
-        console.result(status.history(target.releases.read(), locked))
-
-
-@task(help={"shell": "bash, zsh or fish"})
-def completion(ctx: Context, shell: str = "bash") -> None:
-    """Print completion for a shell.
-
-    Example: inv completion --shell zsh  (then: eval "$(./inv completion --shell zsh)")
-    """
-    import io
-    import re
-    from contextlib import redirect_stdout
-
-    from invoke.completion.complete import print_completion_script
-
-    from .lib import console
-
-    script = io.StringIO()
-    with redirect_stdout(script):
-        print_completion_script(shell=shell, names=["inv"])
-    console.result(re.sub(r"\binv (?=[^\n]*--complete)", "./inv ", script.getvalue()))
+        console.result(status.history_table(target.history.read(), locked))

@@ -1,4 +1,4 @@
-"""What an environment needs around its deploys: servers, secrets, the lock."""
+"""Operate an environment: its servers, its secrets, its deploy lock."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ ENV = "the environment, as invoke.yaml names it"
 
 @task(help={"env": ENV})
 def setup(ctx: Context, env: str = "") -> None:
-    """Make an environment's servers ready, and tell what was changed.
+    """Set up an environment's servers and report changes.
 
-    They need Docker, and a user of its group whom your SSH key lets in.
+    Each needs Docker, and a user in the docker group that your SSH key can log in as.
 
     Example: inv server.setup --env=staging
     """
@@ -22,7 +22,7 @@ def setup(ctx: Context, env: str = "") -> None:
     settings = read_settings(ctx)
     with connection.reach(ctx, settings, env) as target:
         changes = 0
-        for line in bootstrap.setup(target):
+        for line in bootstrap.set_up(target):
             console.say(line)
             changes += 1
         console.say(f"{env}: ready" + ("" if changes else ", nothing to do"))
@@ -33,13 +33,13 @@ def setup(ctx: Context, env: str = "") -> None:
     help={
         "env": ENV,
         "name": "the secret, one of deploy.secrets in invoke.yaml",
-        "random": "make one up",
+        "random": "generate a random value",
     },
 )
 def set_secret(ctx: Context, env: str = "", name: str = "", random: bool = False) -> None:
     """Store a secret's next version; the next deploy uses it.
 
-    Its value is the variable of that name, else what you type or pipe in.
+    The value comes from the environment variable of that name, else from a prompt or from stdin.
 
     Example: inv secrets.set --env=staging --name=SECRET_KEY --random
     """
@@ -55,12 +55,12 @@ def set_secret(ctx: Context, env: str = "", name: str = "", random: bool = False
         target.locked("sets secrets"),
     ):
         value = secret_values.random() if random else secret_values.read(name)
-        console.say(f"stored as {target.swarm.set_secret(target.stack, name, value)}")
+        console.say(f"stored as {target.orchestrator.set_secret(name, value)}")
 
 
 @task(name="list", help={"env": ENV})
 def list_secrets(ctx: Context, env: str = "") -> None:
-    """List an environment's secrets and how many versions they have.
+    """List an environment's secrets and their newest versions.
 
     Example: inv secrets.list --env=staging
     """
@@ -70,7 +70,7 @@ def list_secrets(ctx: Context, env: str = "") -> None:
 
     settings = read_settings(ctx)
     with connection.reach(ctx, settings, env) as target:
-        known = target.swarm.secrets(target.stack)
+        known = target.orchestrator.secrets()
         names = sorted({*settings.deploy.secrets, *known})
         rows = [(name, (known.get(name) or ["missing"])[0]) for name in names]
         console.result(console.table(rows, ("secret", "newest version")))
@@ -94,7 +94,7 @@ def remove_secret(ctx: Context, env: str = "", name: str = "", yes: bool = False
         connection.reach(ctx, settings, env) as target,
         target.locked("sets secrets"),
     ):
-        versions = target.swarm.secrets(target.stack).get(name)
+        versions = target.orchestrator.secrets().get(name)
         if not versions:
             hint = f"inv secrets.list --env={env}"
             raise errors.TaskError(f"{env} has no secret {name!r}", hint, errors.ExitCode.REFUSED)
@@ -102,15 +102,15 @@ def remove_secret(ctx: Context, env: str = "", name: str = "", yes: bool = False
             raise errors.TaskError(
                 "nothing was deleted", "answer y, or add --yes", errors.ExitCode.REFUSED
             )
-        target.swarm.run("secret", "rm", *versions)
+        target.orchestrator.remove_secret(name)
         console.say(f"deleted {', '.join(versions)}")
 
 
 @task(help={"env": ENV, "yes": "do not ask"})
 def unlock(ctx: Context, env: str = "", yes: bool = False) -> None:
-    """Take an environment's lock away from whoever has it.
+    """Remove an environment's deploy lock by force.
 
-    Rarely needed: the lock of a deploy that died ends by itself within a minute.
+    Rarely needed: the lock of a deploy that died expires within a minute.
 
     Example: inv unlock --env=staging
     """
@@ -124,9 +124,9 @@ def unlock(ctx: Context, env: str = "", yes: bool = False) -> None:
         if not holder:
             console.say(f"{env} is not locked")
             return
-        if not yes and not console.confirm(f"{env} is locked by {holder}. Take it away?"):
+        if not yes and not console.confirm(f"{env} is locked by {holder}. Remove the lock?"):
             raise errors.TaskError(
                 f"locked by {holder}", "answer y, or add --yes", errors.ExitCode.REFUSED
             )
         target.unlock()
-        console.say(f"took the lock of {holder} away")
+        console.say(f"removed the lock of {holder}")

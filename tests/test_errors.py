@@ -1,4 +1,4 @@
-"""Whatever fails, the user gets one line that says what to do, and the right exit status."""
+"""Any failure is one line that says what to do, and the right exit status."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def docker(stderr: str, *words: str) -> DockerError:
             subprocess.CalledProcessError(2, ["/x/.venv/bin/uv", "pip"]),
             "uv failed with status 2 - see above",
         ),
-        (FileNotFoundError(2, "No such file", "x.yml"), "x.yml is not there"),
-        (ValueError("two\nlines"), "ValueError: two lines - run it again with inv --debug"),
+        (FileNotFoundError(2, "No such file", "x.yml"), "x.yml not found - check the path"),
+        (ValueError("two\nlines"), "ValueError: two lines - retry with inv --debug"),
     ],
 )
 def test_an_exception_is_explained_in_one_line(error, expected):
@@ -56,7 +56,7 @@ def test_an_unknown_task_is_one_line(inv):
     assert done.stderr.strip() == "No idea what 'depoly' is!"
 
 
-def test_no_engine_is_told_with_what_to_do(inv):
+def test_a_missing_engine_is_one_line_with_what_to_do(inv):
     done = inv("dev", "--engine", "docker", DOCKER_HOST="unix:///nowhere.sock")
     assert done.returncode == 2
     assert "no Docker engine answers - start Docker" in done.stderr
@@ -73,7 +73,7 @@ def test_debug_shows_the_traceback(inv):
     assert "Traceback" in done.stderr
 
 
-def test_a_path_that_is_not_there_is_named(inv):
+def test_a_missing_path_is_named(inv):
     done = inv("test", "--engine", "host", "--path", "myapp/nope.py")
     assert done.returncode == 2
     assert "no such test file or folder: myapp/nope.py" in done.stderr
@@ -93,7 +93,7 @@ def test_commands_are_shown_as_they_are_typed(monkeypatch, program, shown):
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize("words", ["--list", "--help dev", "completion"])
-def test_nothing_is_said_when_nobody_reads_on(words, unbuffered):
+def test_nothing_is_printed_if_stdout_is_closed(words, unbuffered):
     script, env = f"./inv {words} | true", {**os.environ, "PYTHONUNBUFFERED": unbuffered}
     done = subprocess.run(["bash", "-c", script], cwd=ROOT, env=env, capture_output=True, text=True)
     assert done.stderr == ""

@@ -83,7 +83,7 @@ def test_a_problem_of_each_kind_is_found_where_it_is(planted, inv):
     assert severities == sorted(severities, key=codequality.SEVERITIES.index)
     place = f"{PATH}:{expected['S602', PATH][1]}"
     assert re.search(rf"^critical +security +S602 +{place} ", done.stdout, re.MULTILINE)
-    assert re.search(r"^inv: to mend: 1 critical, \d major - see above", done.stderr, re.MULTILINE)
+    assert re.search(r"^inv: to fix: 1 critical, \d major - see above", done.stderr, re.MULTILINE)
     page = (planted / "reports/codequality.html").read_text()
     assert "subprocess.run(name, shell=True, check=True)" in page
     assert "lambda each: each.lower()" in page
@@ -145,7 +145,7 @@ def test_a_configuration_that_ruff_refuses_is_one_line(clone, inv):
     (clone / "ruff.toml").write_text("line-length = 'wide'\n")
     done = inv("quality", root=clone)
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].startswith("inv: ruff cannot check: ruff failed Cause: ")
+    assert done.stderr.splitlines()[-1].startswith("inv: ruff check: ruff failed Cause: ")
 
 
 def test_a_dry_run_writes_nothing(clone, inv):

@@ -26,7 +26,7 @@ def test_the_real_file_is_valid(inv):
     assert "every key known" in done.stdout
 
 
-def test_all_problems_are_told_at_once_with_file_line_and_key(inv, write):
+def test_all_problems_are_shown_at_once_with_file_line_and_key(inv, write):
     write("  port: 8000", "  prot: 8000")
     root = write("  floor: 95", "  floor: lots")
     done = inv("doctor", root=root)
@@ -48,9 +48,22 @@ def test_an_unknown_section_is_named(inv, write):
     assert 'projects: unknown key - did you mean "project"?' in done.stderr
 
 
-def test_an_unknown_name_is_answered_with_the_known_ones(inv, write):
+def test_an_unknown_value_is_answered_with_the_known_ones(inv, write):
     done = inv("doctor", root=write("engine: auto", "engine: dokcer"))
-    assert "dev.engine: unknown name 'dokcer' - use 'auto', 'docker' or 'host'" in done.stderr
+    assert "dev.engine: unknown value 'dokcer' - known: auto, docker, host" in done.stderr
+
+
+def test_an_orchestrator_is_optional_and_a_wrong_one_is_one_line_with_the_known_ones(inv, write):
+    root = write("  prod:\n", "  prod:\n    orchestrator: swram\n")
+    line = (root / "invoke.yaml").read_text().splitlines().index("    orchestrator: swram") + 1
+    done = inv("doctor", root=root)
+    assert done.returncode == 2
+    assert done.stderr.strip() == (
+        f"inv: invoke.yaml:{line}: environments.prod.orchestrator: "
+        "unknown value 'swram' - known: swarm"
+    )
+    write("orchestrator: swram", "orchestrator: swarm")
+    assert "every key known" in inv("doctor", root=root).stdout
 
 
 def test_a_missing_section_is_named(inv, write):
@@ -78,7 +91,7 @@ def test_a_file_of_the_users_overrides(inv, tmp_path):
     assert "port 64999" in inv("-f", str(mine), "doctor").stdout
 
 
-def test_an_environment_s_unknown_key_and_a_registry_without_a_host_are_told(inv, write):
+def test_an_environment_s_unknown_key_and_a_registry_without_a_host_are_errors(inv, write):
     write("    url: https://staging", "    ulr: https://staging")
     root = write("  image: registry.example.com/", "  image: ")
     done = inv("doctor", root=root)
@@ -87,7 +100,7 @@ def test_an_environment_s_unknown_key_and_a_registry_without_a_host_are_told(inv
     assert "registry.image: " in done.stderr
 
 
-def test_a_file_that_is_named_but_not_there_is_not_passed_over(inv):
+def test_a_missing_file_that_is_named_is_an_error(inv):
     done = inv("doctor", INVOKE_RUNTIME_CONFIG=".lab/gone/invoke.yaml")
     assert done.returncode == 2
-    assert "inv: .lab/gone/invoke.yaml is not there - ./inv lab.up" in done.stderr
+    assert "inv: .lab/gone/invoke.yaml not found - ./inv lab.up" in done.stderr

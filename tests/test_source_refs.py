@@ -52,7 +52,7 @@ def test_a_branch_is_slugged_as_gitlab_does(branch, expected):
     assert git.slug(branch) == expected
 
 
-def test_git_alone_tells_all(repository):
+def test_git_alone_knows_everything(repository):
     found = git.read(repository, {})
     assert (found.commit, found.branch, found.slug) == (
         commit(repository),
@@ -109,7 +109,7 @@ def test_a_detached_head_without_ci_has_no_branch(repository):
         ({"GITHUB_SHA": "HEAD", "GITHUB_REF_NAME": "v1", "GITHUB_REF_TYPE": "tag"}, "", "v1"),
     ],
 )
-def test_ci_tells_the_branch_or_tag_of_a_shallow_detached_clone(
+def test_ci_names_the_branch_or_tag_of_a_shallow_detached_clone(
     repository, tmp_path, env, branch, tag
 ):
     clone = tmp_path / "clone"
@@ -133,7 +133,7 @@ def test_without_git_the_variables_are_enough(tmp_path):
         git.read(tmp_path, {})
 
 
-def test_the_commits_in_between_are_told_also_those_taken_back(repository):
+def test_the_commits_in_between_are_listed_also_those_taken_back(repository):
     first = commit(repository)
     (repository / "file").write_text("two")
     run_git(repository, "commit", "--quiet", "--all", "--message", "two")
@@ -145,6 +145,6 @@ def test_the_commits_in_between_are_told_also_those_taken_back(repository):
         "-two"
     ]
     with pytest.raises(
-        TaskError, match="git does not have 000000000000 here - git fetch --unshallow"
+        TaskError, match="commit 000000000000 is not in this clone - git fetch --unshallow"
     ):
         git.between("0" * 40, second, repository)

@@ -1,4 +1,4 @@
-"""What the suite says of its coverage, and which part of it a path belongs to."""
+"""The suite's coverage, and which part of it a path belongs to."""
 
 from __future__ import annotations
 
@@ -42,6 +42,6 @@ def test_a_path_belongs_to_the_app_or_to_the_pipeline(paths, expected):
     assert suite.split(paths, "myapp") == expected
 
 
-def test_a_path_that_is_not_there_is_refused():
+def test_a_missing_path_is_refused():
     with pytest.raises(TaskError, match="no such test file or folder: nope"):
         suite.split(["nope"], "myapp")

@@ -1,8 +1,8 @@
 #!/bin/sh
-# Make the root file system of a stand-in for debian:trixie-slim. Usage: debian.sh MIRROR FILE.tar
+# Create the root file system of a stand-in for debian:trixie-slim. Usage: debian.sh MIRROR FILE.tar
 #
-# Like the official image it has no manual pages, package lists or cached packages. It trusts the
-# authorities this machine trusts: a package mirror may be behind a private CA.
+# Like the official image, it has no manual pages, package lists or cached packages. It trusts the same
+# certificate authorities as this machine: a package mirror may use a private CA.
 set -eu
 
 # shellcheck disable=SC2016  # $1 is mmdebstrap's

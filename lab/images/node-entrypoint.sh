@@ -1,22 +1,22 @@
 #!/bin/sh
-# Start what a server runs: sshd and dockerd. Not every machine can grant --privileged; these flags
-# grant what there is, and are enough:
+# Start the daemons of a server: sshd and dockerd. Not every machine can grant --privileged; these flags
+# are enough:
 #   --cap-add ALL --cgroupns host --device-cgroup-rule 'a *:* rwm'
 #   --security-opt seccomp=unconfined --security-opt apparmor=unconfined
 #   --security-opt systempaths=unconfined --volume /sys/fs/cgroup:/sys/fs/cgroup:rw
 set -eu
 
-# The server's own containers live below its own cgroup, and go with it.
+# The server's own containers live below its own cgroup, so that they stop with it.
 if [ -f /sys/fs/cgroup/cgroup.controllers ]; then
     cgroup=$(sed -n 's/^0:://p' /proc/self/cgroup)
-    # In cgroup v2 a group with children has no processes itself.
+    # In cgroup v2, a group with children cannot have processes itself.
     mkdir -p "/sys/fs/cgroup$cgroup/server"
     xargs -n 1 <"/sys/fs/cgroup$cgroup/cgroup.procs" >"/sys/fs/cgroup$cgroup/server/cgroup.procs"
 else
     cgroup=$(sed -n 's/^[0-9]*:memory://p' /proc/self/cgroup)
 fi
 
-# Each server has host keys of its own, and keeps them over a restart.
+# Each server has its own host keys, and keeps them across restarts.
 ssh-keygen -A
 install -d -o deploy -g deploy -m 700 /home/deploy/.ssh
 echo "${AUTHORIZED_KEYS:-}" >/home/deploy/.ssh/authorized_keys
@@ -27,6 +27,6 @@ for forward in ${FORWARD:-}; do
     socat "TCP-LISTEN:${forward%%=*},bind=127.0.0.1,fork,reuseaddr" "TCP:${forward#*=}" &
 done
 
-# After a restart, the process ids of before may belong to others.
+# After a restart, other processes may have the old process ids.
 rm -f /run/docker.pid /run/docker/containerd/containerd.pid
 exec dockerd --storage-driver overlay2 --cgroup-parent "$cgroup/docker" "$@"

@@ -1,8 +1,8 @@
-# A server of the lab: a machine with sshd, a `deploy` user and a Docker engine of its own.
+# A server of the lab: sshd, a `deploy` user and its own Docker engine.
 #
-# Run it with its own engine's rights (see node-entrypoint.sh), AUTHORIZED_KEYS in the environment,
-# and a volume on /var/lib/docker. Arguments go to dockerd, for example --insecure-registry ADDRESS.
-# FORWARD="5001=registry:5000 ..." lets port 5001 of the server's own localhost lead to another machine.
+# Run it with the flags in node-entrypoint.sh, AUTHORIZED_KEYS in the environment, and a volume on
+# /var/lib/docker. Arguments go to dockerd, for example --insecure-registry ADDRESS.
+# FORWARD="5001=registry:5000 ..." forwards port 5001 of the server's own localhost to another machine.
 FROM debian:trixie-slim AS node
 # hadolint ignore=DL3008
 RUN apt-get update \

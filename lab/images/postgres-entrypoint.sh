@@ -1,5 +1,5 @@
 #!/bin/bash
-# The part of the official image's entrypoint that is relied on.
+# The part of the official image's entrypoint that this project uses.
 set -euo pipefail
 
 # Print a setting: NAME, or the content of the file that NAME_FILE points to.
@@ -8,7 +8,7 @@ setting() {
     if [ -n "${!file:-}" ]; then cat "${!file}"; else echo "${!1:-}"; fi
 }
 
-# Make the cluster, its superuser and its first database, as the environment says.
+# Create the cluster, its superuser and its first database from the environment variables.
 initialise() {
     local password user database arguments method
     password=$(setting POSTGRES_PASSWORD)

@@ -1,5 +1,5 @@
-# Stand-in for python:3.13-slim-trixie: Debian's Python under the names the official image gives it,
-# and without bytecode, as there (docker-library/python#615).
+# Stand-in for python:3.13-slim-trixie: Debian's Python with the official image's names, and without
+# bytecode, like the official image (docker-library/python#615).
 FROM debian:trixie-slim
 # hadolint ignore=DL3008
 RUN apt-get update \

@@ -1,5 +1,5 @@
 #!/bin/sh
-# The part of the official image's entrypoint that is relied on.
+# The part of the official image's entrypoint that this project uses.
 set -e
 case "$1" in
     *.yaml | *.yml) set -- registry serve "$@" ;;

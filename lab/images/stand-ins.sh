@@ -1,5 +1,5 @@
-# The base images: the real ones of Docker Hub or, where it does not answer, stand-ins. Read by ../engine,
-# which defines what `say`, `fail`, `step`, `apt_install`, `debian` and `mirror` do.
+# The base images: the real ones from Docker Hub or, if it does not answer, stand-ins. ../engine sources
+# this file and defines `say`, `fail`, `step`, `apt_install`, `debian` and `mirror`.
 # shellcheck shell=sh disable=SC2154  # `here` is this checkout's lab/
 
 base=debian:trixie-slim
@@ -8,17 +8,17 @@ bundle=/etc/ssl/certs/ca-certificates.crt
 
 short() { echo "${1%%:*}"; }
 
-# What a stand-in is made from, as one number; it is the value of its label `standin`.
+# A checksum of a stand-in's sources; it is the value of the image's label `standin`.
 fingerprint() {
     cat "$here/images/debian.sh" "$here/images/$(short "$1")"[.-]* "$bundle" | cksum | cut -d' ' -f1
 }
 
-# The label of a local image: a number for a stand-in, nothing for a real one; fails without the image.
+# The label of a local image: a number for a stand-in, empty for a real image; fails if there is no image.
 label() {
     docker image inspect --format '{{with .Config.Labels}}{{with .standin}}{{.}}{{end}}{{end}}' "$1" 2>/dev/null
 }
 
-# True for a real image and for a stand-in made from today's definition.
+# True for a real image, and for a stand-in built from the current definition.
 present() {
     made_from=$(label "$1") || return 1
     [ -z "$made_from" ] || [ "$made_from" = "$(fingerprint "$1")" ]
@@ -26,11 +26,11 @@ present() {
 
 absent() { for image in $images; do present "$image" || echo "$image"; done; }
 
-# Pull what is missing. The first failure speaks for all: an unreachable Hub is waited for only once.
+# Pull missing images. After the first failure build stand-ins, so as to wait for the Hub only once.
 images_up() {
     for image in $(absent); do
         if ! reason=$(timeout --foreground 300 docker pull --quiet "$image" 2>&1); then
-            say "Docker Hub does not give $image: $(echo "$reason" | tail -n 1 | cut -c 1-160)"
+            say "cannot pull $image: $(echo "$reason" | tail -n 1 | cut -c 1-160)"
             make_stand_ins
             return
         fi
@@ -40,7 +40,7 @@ images_up() {
 
 make_stand_ins() {
     [ "$(debian)" ] && [ "$(id -u)" = 0 ] ||
-        fail 'stand-ins are made on Debian as root - run this there, or let this machine reach Docker Hub'
+        fail 'stand-ins can only be built on Debian as root - run this there, or give this machine access to Docker Hub'
     work=$(mktemp -d)
     trap 'rm -rf "$work"' EXIT
     present "$base" || make_base
@@ -75,7 +75,7 @@ TARGET
 images_status() {
     for image in $images; do
         if ! made_from=$(label "$image"); then
-            say "$image: not here yet"
+            say "$image: missing"
         elif [ "$made_from" ]; then
             say "$image: a stand-in"
         else
@@ -84,7 +84,7 @@ images_status() {
     done
 }
 
-# Remove the stand-ins by name: images built from them carry the same label.
+# Remove the stand-ins by name: images built from them have the same label.
 images_purge() {
     for image in $images; do
         if [ "$(label "$image")" ]; then docker image rm "$image" >/dev/null; fi

@@ -1,4 +1,4 @@
-"""Errors: the one exception type of ours, exit statuses, and one line for any exception."""
+"""Errors: the exception of tasks, exit statuses, and a line that explains any exception."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ class ExitCode(IntEnum):
     Args:
         FAILED: something failed; a failed rollout was rolled back.
         REFUSED: refused before anything was changed.
-        PERSON: a person is needed, such as after a failed automatic rollback.
+        PERSON: a person must act, such as after a failed automatic rollback.
         LOCKED: another deploy holds the environment's lock.
         INTERRUPTED: Ctrl-C or a signal.
-        UNREAD: stdout was closed early, as after `inv images | head` (128 + SIGPIPE).
+        BROKEN_PIPE: stdout was closed early, as by `inv images | head` (128 + SIGPIPE).
     """
 
     FAILED = 1
@@ -26,15 +26,15 @@ class ExitCode(IntEnum):
     PERSON = 3
     LOCKED = 4
     INTERRUPTED = 130
-    UNREAD = 141
+    BROKEN_PIPE = 141
 
 
 class TaskError(Exception):
-    """A failure told as "what - what to do".
+    """A failure, shown as "what failed, and why - what to do next".
 
     Args:
         what: what failed, and why.
-        hint: what to type or change next.
+        hint: what to do next.
         code: the exit status.
     """
 
@@ -43,9 +43,22 @@ class TaskError(Exception):
         self.code = code
 
 
+class RemoteCommandError(TaskError):
+    """A command on a server failed.
+
+    Args:
+        output: what it wrote on stderr, or else on stdout.
+    """
+
+    def __init__(self, host: str, status: int, output: str) -> None:
+        last = output.splitlines()[-1] if output else "no output"
+        super().__init__(f"{host}: {last} (status {status})", "check that server, then retry")
+        self.status, self.output = status, output
+
+
 @contextmanager
 def refusing() -> Iterator[None]:
-    """What fails here fails before anything was changed: its exit status is 2."""
+    """Exit with status 2 if this fails: nothing has been changed yet."""
     try:
         yield
     except TaskError as error:
@@ -56,7 +69,7 @@ def refusing() -> Iterator[None]:
 
 
 def explain(error: BaseException) -> str:
-    """Return one line that says what an exception means."""
+    """Return one line that explains an exception, and says what to do."""
     kind = type(error).__name__
     if isinstance(error, TaskError):
         return str(error)
@@ -65,19 +78,19 @@ def explain(error: BaseException) -> str:
     if isinstance(error, subprocess.CalledProcessError):
         return f"{Path(error.cmd[0]).name} failed with status {error.returncode} - see above"
     if isinstance(error, FileNotFoundError) and error.filename:
-        return f"{error.filename} is not there - {error.strerror}"
+        return f"{error.filename} not found - check the path, or install the command"
     text = " ".join(str(error).split())
     if text.startswith("invalid literal for int()"):
-        return f"{text.rpartition(': ')[2]} is not a number - an option or a variable wants one"
-    return f"{kind}: {text} - run it again with inv --debug to see where"
+        return f"{text.rpartition(': ')[2]} is not a number - correct the option or the variable"
+    return f"{kind}: {text} - retry with inv --debug to see the traceback"
 
 
-# What Docker says, and what to do about it.
+# What to do, by a part of Docker's message.
 ADVICE = {
-    "cannot connect to the docker daemon": "start Docker; see inv doctor",
-    "error during connect": "start Docker; see inv doctor",
+    "cannot connect to the docker daemon": "start Docker; inv doctor shows details",
+    "error during connect": "start Docker; inv doctor shows details",
     "permission denied while trying to connect": "join the docker group and log in again",
-    "no space left on device": "free disk space: docker system prune",
+    "no space left on device": "free some space: docker system prune",
     "pull access denied": "check the image's name, and log in to its registry",
 }
 _VERBS = {

@@ -1,4 +1,4 @@
-"""The executor that every task runs under: any exception becomes one line and an exit status."""
+"""Invoke's executor for all tasks: any exception becomes one line and an exit status."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from .errors import ExitCode, explain
 
 
 def install() -> None:
-    """Handle what fails outside of any task: before one runs, and as the process ends."""
-    sys.excepthook = one_line
-    atexit.register(unread)
+    """Handle failures outside of tasks: before the first one runs, and as the process exits."""
+    sys.excepthook = excepthook
+    atexit.register(drop_closed_stdout)
 
 
 class Executor(invoke.Executor):
     """Runs tasks; any exception becomes one line on stderr and an exit status.
 
-    `inv --debug` shows the traceback instead. SIGTERM and SIGHUP end a task as Ctrl-C does, and so
-    does SIGINT where a parent had it ignored: what is cleaned up on Ctrl-C always is.
+    `inv --debug` shows the traceback instead. SIGTERM and SIGHUP interrupt a task as Ctrl-C does;
+    so does SIGINT, even if the parent process ignores it. A task always cleans up.
     """
 
     def execute(self, *tasks: Any) -> Any:
-        """Run the tasks. Raises Exit, with the line and the status, when one fails."""
+        """Run the tasks. Raises Exit, with the status, if one fails; its line is printed."""
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, _interrupt)
         try:
@@ -44,31 +44,31 @@ class Executor(invoke.Executor):
             console.say("inv: interrupted")
             raise Exit(code=ExitCode.INTERRUPTED) from None
         except Exception as error:
-            if isinstance(error, BrokenPipeError) and unread():
-                raise Exit(code=ExitCode.UNREAD) from None
+            if isinstance(error, BrokenPipeError) and drop_closed_stdout():
+                raise Exit(code=ExitCode.BROKEN_PIPE) from None
             if self.core and self.core[0].args.debug.value:
                 raise
-            # Not left to Invoke: its print would fail where nobody reads, and the status be lost.
+            # Invoke's own print would fail if stderr is closed, and lose the status.
             console.say(f"inv: {as_typed(explain(error))}")
             raise Exit(code=getattr(error, "code", ExitCode.FAILED)) from error
 
 
-def unread() -> bool:
-    """Whether nobody reads stdout any more, as after `inv images | head`; then it goes nowhere."""
+def drop_closed_stdout() -> bool:
+    """Discard further output if stdout was closed, as by `inv images | head`; return whether."""
     if sys.stdout is None:
         return False
     poller = select.poll()
     poller.register(sys.stdout, select.POLLOUT)
-    gone = any(event & (select.POLLERR | select.POLLHUP) for _, event in poller.poll(0))
-    if gone:
+    closed = any(event & (select.POLLERR | select.POLLHUP) for _, event in poller.poll(0))
+    if closed:
         console.drop(sys.stdout)
     with suppress(OSError):
         console.write("", sys.stdout)
-    return gone
+    return closed
 
 
 def as_typed(text: str) -> str:
-    """A text with its commands as this user types them: `./inv` where no `inv` is on the path."""
+    """Return a text with its commands as this user typed this one: `./inv`, or `inv` from PATH."""
     if Path(sys.argv[0]).name == "inv":
         return text
     return re.sub(r"(?<![\w./-])inv (?=[a-z-])", "./inv ", text)
@@ -76,14 +76,16 @@ def as_typed(text: str) -> str:
 
 def _interrupt(signum: int, frame: FrameType | None) -> NoReturn:
     if signum == signal.SIGHUP:
-        # A shell and the kernel both tell of a terminal that was closed: once is meant.
+        # Both the shell and the kernel send SIGHUP if a terminal is closed: one is enough.
         signal.signal(signum, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 
-def one_line(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """A sys.excepthook for what fails before any executor runs, such as a broken invoke.yaml."""
-    if isinstance(error, BrokenPipeError) and unread():
+def excepthook(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """Print what fails before the executor runs, such as an invalid invoke.yaml, in one line."""
+    if isinstance(error, BrokenPipeError) and drop_closed_stdout():
         return
     if "--debug" in sys.argv or "-d" in sys.argv:
         sys.__excepthook__(kind, error, trace)
@@ -92,7 +94,7 @@ def one_line(kind: type[BaseException], error: BaseException, trace: TracebackTy
     if isinstance(error, KeyboardInterrupt):
         console.say("inv: interrupted")
     elif mark is not None:
-        where = f"{mark.name}:{mark.line + 1}"
-        console.say(f"inv: {where}: not valid YAML: {error.problem} - mend that line")  # type: ignore[attr-defined]
+        line = f"{mark.name}:{mark.line + 1}"
+        console.say(f"inv: {line}: not valid YAML: {error.problem} - correct it")  # type: ignore[attr-defined]
     else:
         console.say(f"inv: {as_typed(explain(error))}")

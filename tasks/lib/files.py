@@ -1,4 +1,4 @@
-"""Files: private temporary folders, and files that are written whole or not at all."""
+"""Files: private temporary folders, and files that are written atomically."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
 
 PREFIX = "inv-scratch-"
-# Seconds after which a folder that nobody holds is nobody's, not one that is just being made.
+# Seconds after which a folder without a lock is a leftover, and not one that is being created.
 YOUNG = 60
 
 
 @contextmanager
 def folder() -> Iterator[Path]:
-    """A folder that only this user can read, gone afterwards; what others have left is, too."""
+    """Give a folder that only this user can read, and remove it; remove leftover ones, too."""
     for old in Path(gettempdir()).glob(f"{PREFIX}*"):
         _sweep(old)
     with TemporaryDirectory(prefix=PREFIX) as name:
         handle = os.open(name, os.O_RDONLY)
         try:
-            # Ends with the process, however that ends.
+            # The kernel releases the lock when the process ends, even if it is killed.
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield Path(name)
         finally:
@@ -36,7 +36,7 @@ def _sweep(old: Path) -> None:
     try:
         handle = os.open(old, os.O_RDONLY)
     except OSError:
-        # Gone in between, or somebody else's.
+        # It was removed meanwhile, or belongs to another user.
         return
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -49,7 +49,7 @@ def _sweep(old: Path) -> None:
 
 
 def write(files: Mapping[str, str]) -> None:
-    """Write files for later jobs; an empty name is none."""
+    """Write files for later jobs; skip an empty name."""
     for name, text in files.items():
         if name:
             Path(name).parent.mkdir(parents=True, exist_ok=True)
@@ -57,7 +57,7 @@ def write(files: Mapping[str, str]) -> None:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file whole or not at all, for nobody else to read."""
+    """Write a file atomically, readable only by this user."""
     fresh = path.with_name(f"{path.name}.new")
     fresh.touch(0o600)
     fresh.write_text(text, "utf-8")

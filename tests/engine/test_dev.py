@@ -87,7 +87,7 @@ def test_dev_serves_the_page_and_everything_around_it_works(app, inv, port):
     assert "no issues" in inv("manage", "check", root=app).stdout
     failed = inv("manage", "nonsense", root=app)
     assert failed.returncode == 1
-    assert "manage.py nonsense ended with 1" in failed.stderr
+    assert "manage.py nonsense exited with status 1" in failed.stderr
     assert "celery@" in inv("logs", root=app).stdout
     query = subprocess.run(
         ["./inv", "psql"], cwd=app, input="select 6*7 as answer", capture_output=True, text=True

@@ -69,7 +69,7 @@ def broken(
 def undone(site: Site, done: Run, bad: str) -> None:
     """See that a deploy tells, and records, that it was undone; and that the next one works."""
     number = next(each["number"] for each in site.history() if each["state"] == "succeeded")
-    assert f"undone: release {number} (" in done.verdict
+    assert f"rolled back: release {number} (" in done.verdict
     assert f"inv logs --env={site.env}" in done.verdict
     newest = site.history()[0]
     assert (newest["state"], newest["revision"]) == ("undone", bad)

@@ -116,7 +116,7 @@ def test_ctrl_c_in_the_roll_undoes_it(site, fault):
     run.until(" old")
     interrupt(run)
     fault(run.wait(), status=1, serves=site.good)
-    assert "inv: interrupted; undone: release " in run.verdict
+    assert "inv: interrupted; rolled back: release " in run.verdict
     assert site.history()[0]["state"] == "undone"
 
 
@@ -128,7 +128,7 @@ def test_ctrl_c_when_only_the_new_version_serves_undoes_it(site, fault):
     until(lambda: site.versions() == {new}, 60)
     interrupt(run)
     fault(run.wait(), status=1, serves=site.good)
-    assert "inv: interrupted; undone: release " in run.verdict
+    assert "inv: interrupted; rolled back: release " in run.verdict
 
 
 @pytest.mark.fault("Ctrl-C, and again while it is undone")
@@ -142,7 +142,7 @@ def test_ctrl_c_twice_says_that_a_person_is_needed_and_the_next_deploy_repairs_i
     run.wait()
     (serves,) = settled(site)
     fault(run, status=3, serves=serves)
-    assert "could not be brought back (interrupted) - look: " in run.verdict
+    assert "automatic rollback also failed (interrupted) - check " in run.verdict
     site.must("deploy", f"--ref={new}")
     site.serves(new)
 
@@ -198,8 +198,10 @@ def test_a_deployer_that_wakes_up_leaves_what_another_has_deployed(site, fault):
     site.must("deploy", f"--ref={theirs}")
     interrupt(first, signal.SIGCONT)
     fault(first.wait(), status=3, serves=theirs)
-    assert "inv: the lock was lost: somebody else took it; all is left as it is - " in first.verdict
-    assert "brought back" not in first.verdict
+    assert (
+        "inv: deploy lock lost (it was removed): stopped without rolling back - " in first.verdict
+    )
+    assert "rolled back" not in first.verdict
     assert settled(site) == {theirs}
     assert site.history()[0]["revision"] == theirs
 
@@ -231,7 +233,7 @@ def test_a_command_that_lost_the_lock_leaves_the_jobs_of_who_has_it(site):
     site.on("node1", f"docker service create -d {label} --name theirs redis:8-trixie sleep 600")
     try:
         assert first.wait().status == 3, first.text
-        assert "the lock was lost: somebody unknown, has it now" in first.verdict
+        assert "deploy lock lost (held by an unknown owner)" in first.verdict
         assert jobs(site) == "theirs"
     finally:
         site.on("node1", f"docker service rm theirs; rm -f {path}")
@@ -247,7 +249,7 @@ def test_what_a_killed_deployer_leaves_here_goes_with_the_next(site, tmp_path):
     for folder in left:
         os.utime(folder, (0, 0))
     done = site.must("unlock", "--yes", TMPDIR=str(tmp_path))
-    assert f"took the lock of {OWNER}, deploys since " in done.text
+    assert f"removed the lock of {OWNER}, deploys since " in done.text
     assert list(tmp_path.glob("inv-scratch-*")) == []
     done = site.must("deploy", f"--ref={site.good}")
     assert "was cut off" in done.text and "nothing to do" in done.text
@@ -260,7 +262,7 @@ def test_unlock_asks_and_tells_when_there_is_nothing_to_do(site):
     site.on("node1", f"echo '{{}}' >{path}; chmod 666 {path}")
     refused = site.inv("unlock")
     assert refused.status == 2
-    assert "locked by somebody unknown" in refused.verdict
+    assert "locked by an unknown owner" in refused.verdict
     assert site.lock
     site.must("unlock", "--yes")
     assert site.lock == ""

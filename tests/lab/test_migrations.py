@@ -155,7 +155,7 @@ def test_what_cannot_be_undone_ends_with_3_and_names_the_backup(trial, fault):
     fault(done, status=3, serves=trial.good, but="its pages fail")
     newest = trial.history()[0]
     assert newest["state"] == "failed"
-    assert f"could not be brought back ({trial.url}/ answers 500)" in done.verdict
+    assert f"automatic rollback also failed ({trial.url}/ answers 500)" in done.verdict
     assert f"backup {newest['backup']}" in done.verdict
     trial.must("deploy", f"--ref={trial.good}")
     trial.serves(trial.good)

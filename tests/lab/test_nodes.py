@@ -114,7 +114,7 @@ def test_a_server_that_dies_takes_only_what_it_was_answering(site, fault):
     # Each client has lost one request at most: the one that the server had in hand.
     assert len(load.failures) <= CLIENTS + SLOW + UPLOADS + VISITORS
     assert "warning: deploy@" in done.text
-    assert "no answer over SSH" in done.text
+    assert "SSH failed (Unable to connect to port 22 on " in done.text
     site.must("deploy", f"--ref={site.good}")
     site.serves(site.good)
 
@@ -131,7 +131,7 @@ def test_a_manager_that_restarts_amid_a_roll_leaves_one_stated_version(site, fau
     # A replica of the new version may have been on it.
     assert done.status in (0, 1)
     fault(done, status=done.status, serves=site.good if done.status else new)
-    assert done.status == 0 or "undone: release " in done.verdict
+    assert done.status == 0 or "rolled back: release " in done.verdict
     site.must("deploy", f"--ref={new}")
     site.serves(new)
 

@@ -113,7 +113,7 @@ def test_a_command_waits_for_what_the_app_needs(site):
     assert run.at("  waiting for db: ")
 
 
-def test_status_and_releases_tell_how_it_is(site):
+def test_status_and_history_show_how_it_is(site):
     said = site.must("status").text
     for service in site.services():
         assert f"\n{service} " in f"\n{said}"
@@ -123,7 +123,7 @@ def test_status_and_releases_tell_how_it_is(site):
     newest = site.history()[0]
     (line,) = [
         line
-        for line in site.must("releases").text.splitlines()
+        for line in site.must("history").text.splitlines()
         if line.startswith(f"{newest['number']} ")
     ]
     assert newest["state"] in line and newest["by"] in line and newest["revision"][:12] in line

@@ -1,1 +1,1 @@
-"""What is checked before a change goes on: tests, style, quality, audit."""
+"""The checks of a change: tests, style, types, quality, audit."""

@@ -1,4 +1,4 @@
-"""What should not be shipped: known vulnerabilities, licences that are not allowed, secrets."""
+"""The audit: known vulnerabilities, licences that are not allowed, secrets in the source."""
 
 from __future__ import annotations
 
@@ -17,47 +17,47 @@ if TYPE_CHECKING:
 
     from ..project.settings import Audit
 
-# The lock file of what ships; what only tools need may have any licence.
+# The requirements that ship; a package that only tools need may have any licence.
 SHIPPED = "app"
-MENDING = "see above; invoke.yaml, audit, tells how to accept one"
-UNANSWERED = "try again, name a mirror in invoke.yaml (audit.database), or add --offline"
+FIX = "see above; the section audit of invoke.yaml shows how to accept one"
+OFFLINE = "retry, set audit.database in invoke.yaml to a mirror, or add --offline"
+MARK = "revoke it and remove it; if it is no secret, mark the line: pragma: allowlist secret"
 
 
 @dataclass(frozen=True)
 class Part:
-    """One thing that was looked at.
+    """The result of one part of the audit.
 
     Args:
-        scope: how much of it, as "29 packages".
-        problems: what was found, where, and what mends it.
-        silent: why it could not be looked at; empty when it could.
+        scope: how much was checked, such as "29 packages".
+        problems: the problem, its location, and the fix.
+        error: why it could not be checked; empty if it could.
     """
 
     name: str
     scope: str
     problems: Sequence[tuple[str, str, str]] = ()
-    silent: str = ""
+    error: str = ""
 
     @property
     def failed(self) -> bool:
-        """Whether there is something to do."""
-        return bool(self.problems or self.silent)
+        """Return whether there is something to do."""
+        return bool(self.problems or self.error)
 
 
 def run(ctx: Context, rules: Audit, offline: bool) -> list[Part]:
-    """Look at everything; offline, at what needs no database."""
+    """Check everything; offline, only what needs no database."""
     parts = [_secrets(), _licences(rules)]
     if offline:
-        console.warn("known vulnerabilities are not looked up")
+        console.warn("offline: known vulnerabilities are not checked")
         return parts
     return [*parts, _vulnerabilities(ctx, rules)]
 
 
 def _secrets() -> Part:
     files = git.files()
-    advice = "change it where it is used, and take it out; or mark it: pragma: allowlist secret"
-    found = [(each.kind, f"{each.path}:{each.line}", advice) for each in secret_scan.find(files)]
-    return Part("secrets", f"{len(files)} files", found)
+    leaks = [(leak.kind, f"{leak.path}:{leak.line}", MARK) for leak in secret_scan.find(files)]
+    return Part("secrets", f"{len(files)} files", leaks)
 
 
 def _licences(rules: Audit) -> Part:
@@ -65,10 +65,10 @@ def _licences(rules: Audit) -> Part:
     problems = []
     for pin in pins:
         stated = licences.stated(pin)
-        bad = [each for each in stated if not licences.allowed(each, rules.licences)]
+        bad = [licence for licence in stated if not licences.allowed(licence, rules.licences)]
         if pin.name not in rules.accepted and (bad or not stated):
-            what = f"{pin.name} {pin.version}: {', '.join(bad) or 'tells no licence'}"
-            problems.append((what, pin.file, "take another package, or allow it"))
+            what = f"{pin.name} {pin.version}: {', '.join(bad) or 'no licence in its metadata'}"
+            problems.append((what, pin.file, "replace the package, or accept it"))
     return Part("licences", f"{len(pins)} packages", problems)
 
 
@@ -78,26 +78,25 @@ def _vulnerabilities(ctx: Context, rules: Audit) -> Part:
     try:
         found = vulnerabilities.find(ctx, pins, rules.database)
     except TaskError as error:
-        return Part("vulnerabilities", scope, silent=f"{error} - {UNANSWERED}")
+        return Part("vulnerabilities", scope, error=f"{error} - {OFFLINE}")
     problems = []
-    for each in found:
-        if not rules.accepted.keys() & set(each.ids):
-            files = [pin.file for pin in pins if (pin.name, pin.version) == each.package]
-            mend = f"inv requirements --upgrade: {' or '.join(each.fixed) or 'none'} is free of it"
-            text = textwrap.shorten(each.text, 70, placeholder=" ...")
-            what = f"{' '.join(each.package)}: {each.ids[0]}: {text}"
-            problems.append((what, " ".join(files), mend))
+    for known in found:
+        if not rules.accepted.keys() & set(known.ids):
+            files = [pin.file for pin in pins if (pin.name, pin.version) == known.package]
+            fix = f"inv requirements --upgrade: fixed in {' or '.join(known.fixed) or 'no version'}"
+            text = textwrap.shorten(known.text, 70, placeholder=" ...")
+            what = f"{' '.join(known.package)}: {known.ids[0]}: {text}"
+            problems.append((what, " ".join(files), fix))
     return Part("vulnerabilities", scope, problems)
 
 
 def conclude(parts: Sequence[Part]) -> None:
-    """Print the problems, and a line for each part. Raises TaskError when there are any."""
+    """Print the problems, and a line for each part. Raises TaskError if there are any."""
     rows = [(part.name, *problem) for part in parts for problem in part.problems]
     if rows:
-        console.result(console.table(rows, ("KIND", "WHAT", "WHERE", "THEN")))
+        console.result(console.table(rows, ("KIND", "PROBLEM", "LOCATION", "FIX")))
     for part in parts:
-        ended = console.colour("failed ", 31) if part.failed else console.colour("ok     ", 32)
-        told = part.silent or f"{len(part.problems) or 'none'} in {part.scope}"
-        console.say(f"{ended} {part.name}: {told}")
+        message = part.error or f"{len(part.problems) or 'none'} in {part.scope}"
+        console.outcome(f"{part.name}: {message}", not part.failed)
     if failed := [part.name for part in parts if part.failed]:
-        raise TaskError(f"failed: {', '.join(failed)}", MENDING)
+        raise TaskError(f"failed: {', '.join(failed)}", FIX)

@@ -1,4 +1,4 @@
-"""What a look at the code finds, and the report of it that GitLab reads."""
+"""Findings of code quality, and the report of them that GitLab reads."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
 # GitLab's names, the worst first.
 SEVERITIES = ("blocker", "critical", "major", "minor", "info")
 FAILING = SEVERITIES[:3]
-ALLOWING = "what must stay is marked: # noqa: CHECK, or jscpd:ignore-start and jscpd:ignore-end"
+MARK = "to accept one, mark it: # noqa: CHECK, or jscpd:ignore-start and jscpd:ignore-end"
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something to mend, at a place in a file.
+    """A problem in a file.
 
     Args:
         kind: lint, complexity, duplication or security.
         check: the rule's name.
         path: relative to the repository's root.
-        line: the first line that it is about, from 1.
-        code: the lines that it is about.
+        line: its first line, from 1.
+        code: its lines.
     """
 
     kind: str
@@ -43,52 +43,50 @@ class Finding:
     code: str
 
     @property
-    def place(self) -> str:
-        """The file and the line."""
+    def location(self) -> str:
+        """Return the file and the line."""
         return f"{self.path}:{self.line}"
 
 
 def ordered(findings: Iterable[Finding]) -> list[Finding]:
-    """The worst first; within a severity by file and line."""
-    return sorted(
-        findings,
-        key=lambda each: (SEVERITIES.index(each.severity), each.path, each.line, each.check),
-    )
+    """Sort by severity, worst first, then by file and line."""
+    rank = SEVERITIES.index
+    return sorted(findings, key=lambda it: (rank(it.severity), it.path, it.line, it.check))
 
 
 def fingerprints(findings: Sequence[Finding]) -> list[str]:
-    """For each finding a hash of its own, the same wherever in its file the code stands.
+    """Return a unique hash for each finding, which stays the same if the code moves in its file.
 
-    What it is made of is the file, the rule and the code without its white space, and a number for
-    those that are equal in all of that.
+    It is made of the file, the rule, the code without its white space, and a number for findings
+    that are equal in all of these.
     """
     seen: Counter[tuple[str, str, str]] = Counter()
-    marks = [""] * len(findings)
+    hashes = [""] * len(findings)
     for index in sorted(range(len(findings)), key=lambda index: findings[index].line):
-        each = findings[index]
-        same = each.path, each.check, " ".join(each.code.split())
-        marks[index] = hashlib.sha256("\0".join((*same, str(seen[same]))).encode()).hexdigest()
+        finding = findings[index]
+        same = finding.path, finding.check, " ".join(finding.code.split())
+        hashes[index] = hashlib.sha256("\0".join((*same, str(seen[same]))).encode()).hexdigest()
         seen[same] += 1
-    return marks
+    return hashes
 
 
 def gitlab(findings: Sequence[Finding]) -> str:
-    """The findings in GitLab's code quality format, as JSON."""
+    """Return the findings in GitLab's Code Quality format, as JSON."""
     report = [
         {
-            "description": each.text,
-            "check_name": each.check,
-            "fingerprint": mark,
-            "severity": each.severity,
-            "location": {"path": each.path, "lines": {"begin": each.line}},
+            "description": finding.text,
+            "check_name": finding.check,
+            "fingerprint": fingerprint,
+            "severity": finding.severity,
+            "location": {"path": finding.path, "lines": {"begin": finding.line}},
         }
-        for each, mark in zip(findings, fingerprints(findings), strict=True)
+        for finding, fingerprint in zip(findings, fingerprints(findings), strict=True)
     ]
     return json.dumps(report, indent=2) + "\n"
 
 
 def write(ctx: Context, name: str, text: str) -> None:
-    """Write a report into reports/, and say so; under --dry say only."""
+    """Write a report into reports/, and print its path; under --dry only print it."""
     path = Path("reports", name)
     console.say(f"writing {path}")
     if not ctx.config.run.dry:
@@ -97,22 +95,22 @@ def write(ctx: Context, name: str, text: str) -> None:
 
 
 def table(findings: Sequence[Finding]) -> str:
-    """The findings, a line each."""
-    rows = [(each.severity, each.kind, each.check, each.place, each.text) for each in findings]
-    return console.table(rows, ("SEVERITY", "KIND", "CHECK", "PLACE", "WHAT"))
+    """Return the findings as a table."""
+    rows = [(it.severity, it.kind, it.check, it.location, it.text) for it in findings]
+    return console.table(rows, ("SEVERITY", "KIND", "CHECK", "LOCATION", "PROBLEM"))
 
 
 def count(findings: Iterable[Finding]) -> str:
-    """How many there are of each severity, the worst first."""
-    numbers = Counter(each.severity for each in findings)
-    return ", ".join(f"{numbers[each]} {each}" for each in SEVERITIES if numbers[each]) or "none"
+    """Return the number of findings of each severity, worst first."""
+    numbers = Counter(finding.severity for finding in findings)
+    return ", ".join(f"{numbers[name]} {name}" for name in SEVERITIES if numbers[name]) or "none"
 
 
 def conclude(findings: Sequence[Finding]) -> None:
-    """Print the findings and their number. Raises TaskError when one is major or worse."""
+    """Print the findings and their number. Raises TaskError if one is major or worse."""
     if findings:
         console.result(table(findings))
     console.say(f"findings: {count(findings)}")
-    failing = [each for each in findings if each.severity in FAILING]
+    failing = [finding for finding in findings if finding.severity in FAILING]
     if failing:
-        raise TaskError(f"to mend: {count(failing)}", f"see above; {ALLOWING}")
+        raise TaskError(f"to fix: {count(failing)}", f"see above; {MARK}")

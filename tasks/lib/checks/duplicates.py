@@ -1,4 +1,4 @@
-"""Code that stands in several places, by jscpd."""
+"""Duplicated code, found by jscpd."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from .linters import is_shell
 if TYPE_CHECKING:
     from invoke import Context
 
-# What people write; migrations are generated, and locks and texts repeat themselves.
+# What people write; migrations are generated, and locked requirements and prose repeat themselves.
 WRITTEN = {".py", ".html", ".css", ".js", ".ts", ".sh"}
-# How long a duplicate is at least, and from how many lines on it is major.
-TOKENS, LONG = 50, 10
+# The tokens of the shortest duplicate, and the lines of the shortest major one.
+TOKENS, MAJOR = 50, 10
 
 
 def find(ctx: Context) -> list[Finding]:
-    """A finding for each place of code that stands elsewhere, too."""
+    """Return a finding for each location of duplicated code."""
     files = [path for path in git.files() if _written(path)]
     with tempfile.TemporaryDirectory() as folder:
         words = ["--reporters=json", f"--output={folder}", "--no-tips", f"--min-tokens={TOKENS}"]
-        words.append("--absolute")  # a relative one is relative to who knows what
+        words.append("--absolute")  # relative paths have no documented base
         done = process.look(ctx, [process.tool("jscpd"), *words, "--", *map(str, files)])
         report = Path(folder, "jscpd-report.json")
         if done.returncode or not report.is_file():
-            said = " ".join(done.stderr.split())
-            raise TaskError(f"jscpd cannot check: {said}", "see .jscpd.json, if any")
+            output = " ".join(done.stderr.split())
+            raise TaskError(f"jscpd: {output}", "check .jscpd.json, if there is one")
         return pairs(json.loads(report.read_text("utf-8"))["duplicates"], Path.cwd())
 
 
@@ -42,7 +42,7 @@ def _written(path: Path) -> bool:
 
 
 def pairs(found: Iterable[dict[str, Any]], root: Path) -> list[Finding]:
-    """A finding for each place of jscpd's pairs of equal code, which tells the other places."""
+    """Return a finding for each location of jscpd's pairs; its text names the other locations."""
 
     def name(side: dict[str, Any]) -> str:
         return Path(side["name"]).relative_to(root).as_posix()
@@ -51,15 +51,13 @@ def pairs(found: Iterable[dict[str, Any]], root: Path) -> list[Finding]:
     for pair in found:
         sides = pair["firstFile"], pair["secondFile"]
         for one, other in (sides, sides[::-1]):
-            place = name(one), one["start"], pair["fragment"]
-            others.setdefault(place, set()).add(f"{name(other)}:{other['start']}")
-    return [
-        _finding(path, line, code, sorted(places)) for (path, line, code), places in others.items()
-    ]
+            location = name(one), one["start"], pair["fragment"]
+            others.setdefault(location, set()).add(f"{name(other)}:{other['start']}")
+    return [_finding(*location, sorted(copies)) for location, copies in others.items()]
 
 
-def _finding(path: str, line: int, code: str, places: list[str]) -> Finding:
+def _finding(path: str, line: int, code: str, copies: list[str]) -> Finding:
     lines = len(code.splitlines())
-    text = f"{lines} lines that are also at {', '.join(places)}"
-    severity = "major" if lines >= LONG else "minor"
+    text = f"{lines} lines that are also at {', '.join(copies)}"
+    severity = "major" if lines >= MAJOR else "minor"
     return Finding("duplication", "duplicate", severity, path, line, text, code)

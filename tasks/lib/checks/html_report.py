@@ -1,4 +1,4 @@
-"""The findings as a page to read, in one file."""
+"""The findings as an HTML page, in one file."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ pre { overflow-x: auto; background: #8882; padding: .5rem; }
 
 
 def page(findings: Sequence[Finding]) -> str:
-    """All findings by severity, each with its place and its code.
+    """Return a page of all findings by severity, each with its location and its code.
 
     Args:
-        findings: the worst first.
+        findings: worst first.
     """
-    groups = groupby(findings, key=lambda each: each.severity)
+    groups = groupby(findings, key=lambda finding: finding.severity)
     parts = [f"<h2>{name}</h2>\n{''.join(map(_article, group))}" for name, group in groups]
     return f"""<!doctype html>
 <html lang="en">
@@ -40,10 +40,10 @@ def page(findings: Sequence[Finding]) -> str:
 """
 
 
-def _article(each: Finding) -> str:
-    code = f'<pre tabindex="0">{escape(each.code)}</pre>\n' if each.code else ""
-    return f"""<article class="{each.severity}">
-<h3>{escape(each.place)}</h3>
-<p>{escape(each.text)} ({each.kind}, <code>{escape(each.check)}</code>)</p>
+def _article(finding: Finding) -> str:
+    code = f'<pre tabindex="0">{escape(finding.code)}</pre>\n' if finding.code else ""
+    return f"""<article class="{finding.severity}">
+<h3>{escape(finding.location)}</h3>
+<p>{escape(finding.text)} ({finding.kind}, <code>{escape(finding.check)}</code>)</p>
 {code}</article>
 """

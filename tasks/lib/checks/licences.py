@@ -1,4 +1,4 @@
-"""What the licences of packages are, by their metadata, and whether they are allowed."""
+"""The licences of packages, as their metadata states them, and whether they are allowed."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ..project.requirements import Pin
 
-# The Pythons that the lock files are for.
+# The Pythons that the requirements are locked for.
 PYTHONS = ("3.11.99", "3.12.99", "3.13.99")
 
 
 def shipped(pins: Iterable[Pin]) -> list[Pin]:
-    """Those that are installed on Linux, which is what images are."""
+    """Return the packages that are installed on Linux, which images use."""
     return [pin for pin in pins if not pin.marker or _applies(pin.marker)]
 
 
@@ -29,25 +29,25 @@ def _applies(marker: str) -> bool:
 
 
 def stated(pin: Pin) -> list[str]:
-    """The licences that a package's metadata tells; empty where it tells none or is not here."""
+    """Return the licences in a package's metadata; none if this version is not installed here."""
     try:
-        said = metadata.metadata(pin.name)
+        package = metadata.metadata(pin.name)
     except metadata.PackageNotFoundError:
         return []
-    if said["Version"] != pin.version:
+    if package["Version"] != pin.version:
         return []
-    classifiers = [each for each in said.get_all("Classifier") or [] if _is(each)]
-    names = [each.rpartition(" :: ")[2] for each in classifiers]
-    texts = [each for each in said.get_all("License") or [] if each not in ("", "UNKNOWN")]
-    return said.get_all("License-Expression") or names or texts
+    classifiers = [name for name in package.get_all("Classifier") or [] if _is_licence(name)]
+    names = [name.rpartition(" :: ")[2] for name in classifiers]
+    texts = [text for text in package.get_all("License") or [] if text not in ("", "UNKNOWN")]
+    return package.get_all("License-Expression") or names or texts
 
 
-def _is(classifier: str) -> bool:
+def _is_licence(classifier: str) -> bool:
     return classifier.startswith("License :: ") and classifier != "License :: OSI Approved"
 
 
 def allowed(licence: str, allow: Collection[str]) -> bool:
-    """Whether a licence is one of those that are allowed, or an SPDX expression made of them."""
+    """Return whether a licence is allowed, or an SPDX expression of allowed ones."""
     from license_expression import ExpressionError, Licensing
 
     if licence in allow:

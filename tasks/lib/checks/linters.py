@@ -1,4 +1,4 @@
-"""The tools that check or rewrite code, as commands; one place runs and reports them."""
+"""The tools that check or rewrite code, as commands; `report` runs them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SHELLS = {b"sh", b"bash", b"dash"}
 
 
 def checks(files: list[Path] | None = None) -> Commands:
-    """The style checks for the files of the source; none where a kind of file is missing."""
+    """Return the style checks; none for a kind of file that the source does not have."""
     files = git.files() if files is None else files
     return _some(
         {
@@ -34,7 +34,7 @@ def checks(files: list[Path] | None = None) -> Commands:
 
 
 def fixes(files: list[Path] | None = None) -> Commands:
-    """The commands that rewrite Python and templates."""
+    """Return the commands that rewrite Python and templates."""
     files = git.files() if files is None else files
     return _some(
         {
@@ -46,28 +46,27 @@ def fixes(files: list[Path] | None = None) -> Commands:
 
 
 def typing(package: str) -> Commands:
-    """The type checks: the app with Django's plugin, and the pipeline."""
+    """Return the type checks, of the app and of the pipeline."""
     return {"mypy": [process.tool("mypy"), package, "tasks"]}
 
 
 MISSING_MIGRATIONS = ["manage.py", "makemigrations", "--check", "--dry-run"]
 UNSAFE_MIGRATIONS = ["manage.py", "lintmigrations", "--no-cache", "--quiet", "ok", "ignore"]
-# SQLite adds a column by copying the table, which hides whether the column has a default.
+# SQLite adds a column by copying the table, which hides that the column has no default.
 ON_SQLITE = ["--exclude-migration-tests", "NOT_NULL"]
 
 
 def report(ctx: Context, commands: Commands) -> None:
-    """Run all commands, a line for each. Raises TaskError with the names of those that failed."""
+    """Run all commands, and print a line for each. Raises TaskError if some fail."""
     conclude({name: process.run(ctx, command) for name, command in commands.items()})
 
 
 def conclude(statuses: dict[str, int]) -> None:
-    """Say of each check whether it passed. Raises TaskError with the names of those that failed."""
+    """Print whether each check passed. Raises TaskError, naming them, if some failed."""
     for name, status in statuses.items():
-        ended = console.colour("failed ", 31) if status else console.colour("ok     ", 32)
-        console.say(f"{ended} {name}")
+        console.outcome(name, not status)
     if failed := [name for name, status in statuses.items() if status]:
-        raise TaskError(f"failed: {', '.join(failed)}", "see above; inv format mends much of it")
+        raise TaskError(f"failed: {', '.join(failed)}", "see above; inv format may fix it")
 
 
 def _suffix(files: list[Path], *suffixes: str) -> list[str]:
@@ -83,7 +82,7 @@ def _some(table: dict[str, tuple[list[str], list[str]]]) -> Commands:
 
 
 def is_shell(path: Path) -> bool:
-    """Whether a file is a shell script: by its name or its first line."""
+    """Return whether a file is a shell script, by its suffix or its first line."""
     if path.suffix == ".sh":
         return True
     if path.suffix:
@@ -94,5 +93,5 @@ def is_shell(path: Path) -> bool:
 
 
 def _named(files: list[Path], name: str) -> list[str]:
-    """Options for a tool that reads its own configuration: none, where that file is missing."""
+    """Return the option for a configuration file, if that file exists."""
     return [f"--config={name}"] if any(path.name == name for path in files) else []

@@ -1,4 +1,4 @@
-"""A look at the code: style, complexity and security by ruff, and duplicates."""
+"""Code quality: style, complexity and security by ruff, and duplicates by jscpd."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .codequality import Finding, ordered
 if TYPE_CHECKING:
     from invoke import Context
 
-# How bad it is to break a rule of ruff's; the longest beginning of its code counts, else minor.
+# The severity of ruff's rules, by the longest prefix of a code; others are minor.
 RULES = {
     "invalid-syntax": "blocker",
     "B": "major",  # likely bugs
@@ -43,17 +43,17 @@ KINDS = {"C901": "complexity", "PLR09": "complexity", "S": "security"}
 
 
 def inspect(ctx: Context) -> list[Finding]:
-    """Everything that is found in the source, the worst first."""
+    """Return all findings in the source, worst first."""
     return ordered([*_ruff(ctx), *duplicates.find(ctx)])
 
 
 def severity(rule: str) -> str:
-    """How bad it is to break a rule of ruff's."""
+    """Return the severity of a rule of ruff's."""
     return _longest(RULES, rule, "minor")
 
 
 def kind(rule: str) -> str:
-    """What sort of rule of ruff's it is."""
+    """Return the kind of a rule of ruff's."""
     return _longest(KINDS, rule, "lint")
 
 
@@ -63,7 +63,7 @@ def _longest(table: dict[str, str], rule: str, default: str) -> str:
 
 
 def _begins(rule: str, name: str) -> bool:
-    """Whether a rule is of a name's group: S603 is of S6 and of S, SIM102 is of neither."""
+    """Return whether a rule is in a group: S603 is in S6 and in S, SIM102 is in neither."""
     rest = rule.removeprefix(name)
     return rest != rule and not rest[:1].isalpha()
 
@@ -72,16 +72,15 @@ def _ruff(ctx: Context) -> list[Finding]:
     command = [process.tool("ruff"), "check", "--output-format=json", "--exit-zero", "--quiet", "."]
     done = process.look(ctx, command)
     if done.returncode:
-        said = " ".join(done.stderr.split())
-        raise TaskError(f"ruff cannot check: {said}", "see pyproject.toml, [tool.ruff]")
-    return [_broken(each) for each in json.loads(done.stdout)]
+        output = " ".join(done.stderr.split())
+        raise TaskError(f"ruff check: {output}", "check [tool.ruff] in pyproject.toml")
+    return [_finding(diagnostic) for diagnostic in json.loads(done.stdout)]
 
 
-def _broken(said: dict[str, Any]) -> Finding:
-    """A finding of one of ruff's."""
-    path = Path(said["filename"])
-    rule, first, last = said["code"] or "invalid-syntax", said["location"], said["end_location"]
+def _finding(diagnostic: dict[str, Any]) -> Finding:
+    path, rule = Path(diagnostic["filename"]), diagnostic["code"] or "invalid-syntax"
+    first, last = diagnostic["location"], diagnostic["end_location"]
     lines = path.read_text("utf-8").splitlines()[first["row"] - 1 : last["row"]]
     name = path.relative_to(Path.cwd()).as_posix()
-    code = "\n".join(lines)
-    return Finding(kind(rule), rule, severity(rule), name, first["row"], said["message"], code)
+    text, code = diagnostic["message"], "\n".join(lines)
+    return Finding(kind(rule), rule, severity(rule), name, first["row"], text, code)

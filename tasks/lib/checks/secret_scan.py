@@ -1,4 +1,4 @@
-"""Secrets that stand in files, by detect-secrets."""
+"""Secrets in files, found by detect-secrets."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from detect_secrets.core.potential_secret import PotentialSecret
 
-# Detectors that are off in tests, where passwords and hashes are made up: what follows the word
-# password, and what is hexadecimal. A token is found there too, by its form or as it looks random.
+# Detectors that are off in tests, where passwords and hashes are made up. Tokens are still found
+# there, by their form or their entropy.
 GUESSING = ("BasicAuthDetector", "HexHighEntropyString", "KeywordDetector")
-# Texts may speak of passwords.
-TALKING = ("KeywordDetector",)
+# Prose may mention passwords.
+MENTIONING = ("KeywordDetector",)
 PROSE = {".md", ".rst", ".txt"}
 # A public address is not a secret.
 UNUSED = ("IPPublicDetector",)
-# What stands for a password in an example, and the length that a password has at least.
+# Placeholders of passwords in examples, and the length of the shortest password.
 PLACEHOLDER = "(?i)^(password|secret|changeme|x+)$"
 SHORTEST = 6
 EXCLUDE = "detect_secrets.filters.regex.should_exclude_secret"
-# Would pass every line that calls something, also with a token as the argument.
+# This filter ignores every line with a call, even one with a token as its argument.
 CALLS = "detect_secrets.filters.heuristic.is_indirect_reference"
 
 
 @dataclass(frozen=True)
 class Leak:
-    """A secret in a file; what it is, not itself."""
+    """A secret's location and kind, without the secret itself."""
 
     path: str
     line: int
@@ -37,9 +37,9 @@ class Leak:
 
 
 def find(files: Iterable[Path]) -> list[Leak]:
-    """The secrets in files. A line that says `pragma: allowlist secret` in a comment is passed.
+    """Return the secrets in files, except in lines with the comment `pragma: allowlist secret`.
 
-    Nothing is asked of the services that a secret could belong to.
+    No secret is verified with the service it may belong to.
     """
     from detect_secrets import SecretsCollection
     from detect_secrets.settings import default_settings
@@ -51,21 +51,21 @@ def find(files: Iterable[Path]) -> list[Leak]:
             settings.filters[EXCLUDE] = {"pattern": [PLACEHOLDER]}
             for path in paths:
                 found.scan_file(str(path))
-    leaks = {Leak(name, each.line_number, each.type) for name, each in found if not _short(each)}
-    return sorted(leaks, key=lambda each: (each.path, each.line, each.kind))
+    leaks = {Leak(path, it.line_number, it.type) for path, it in found if not _is_short(it)}
+    return sorted(leaks, key=lambda leak: (leak.path, leak.line, leak.kind))
 
 
 def _off(path: Path) -> tuple[str, ...]:
-    """The detectors that are off for a file."""
-    return UNUSED + (GUESSING if is_test(path) else TALKING if path.suffix in PROSE else ())
+    """Return the detectors that are off for a file."""
+    return UNUSED + (GUESSING if is_test(path) else MENTIONING if path.suffix in PROSE else ())
 
 
-def _short(secret: PotentialSecret) -> bool:
-    """Whether it follows the word password and is none; what another detector finds is a part."""
+def _is_short(secret: PotentialSecret) -> bool:
+    """Return whether it is too short for a password; other detectors may report a part only."""
     return secret.type == "Secret Keyword" and len(secret.secret_value or "") < SHORTEST
 
 
 def is_test(path: Path) -> bool:
-    """Whether a file belongs to tests, by its name or its folder's."""
+    """Return whether a file belongs to tests, by its name or its folder."""
     names = {"test.py", "tests.py", "conftest.py"}
     return "tests" in path.parts or path.name in names or path.name.startswith("test_")

@@ -1,4 +1,4 @@
-"""The test suite: the app's part and the pipeline's, as pytest runs them, and what came of it."""
+"""The test suite: the app's part and the pipeline's, run by pytest, and the result."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from .. import console, process
+from ..app.backend import choose_backend
 from ..errors import ExitCode, TaskError
 from ..project import requirements
 from ..project.settings import ROOT
@@ -23,10 +24,31 @@ COVERAGE = ROOT / "reports/coverage.xml"
 NO_TESTS = 5
 
 
-def split(paths: Sequence[str], package: str) -> tuple[list[str], list[str]]:
-    """Which paths hold tests of the app, and which of the pipeline; without any, both.
+def run(
+    ctx: Context, settings: Settings, testing: Testing, engine: str, everything: bool, slow: bool
+) -> None:
+    """Run the app's tests and the pipeline's own. Raises TaskError, naming them, if tests fail.
 
-    Raises TaskError for a path that is not there.
+    Args:
+        everything: run also the pipeline's tests that need an engine or a browser.
+        slow: run also the slow ones among these.
+    """
+    backend, package = choose_backend(ctx, settings, engine), settings.project.package
+    app_paths, pipeline_paths = split(testing.paths, package)
+    failures = []
+    if pipeline_paths:
+        console.step("the pipeline's tests")
+        failures += pipeline(ctx, pipeline_paths, testing, everything or slow, slow)
+    if app_paths:
+        console.step("the app's tests")
+        failures += app(backend, app_paths, testing, settings)
+    conclude(failures, package, counted=bool(app_paths))
+
+
+def split(paths: Sequence[str], package: str) -> tuple[list[str], list[str]]:
+    """Split paths into those of the app's tests and of the pipeline's; without paths, return all.
+
+    Raises TaskError for a path that does not exist.
     """
     for path in paths:
         if not (ROOT / path.split("::")[0]).exists():
@@ -40,13 +62,13 @@ def split(paths: Sequence[str], package: str) -> tuple[list[str], list[str]]:
 
 
 def options(testing: Testing) -> list[str]:
-    """What both parts of the suite take over from the command line."""
+    """Return pytest's options that both parts of the suite share."""
     words = ["-k", testing.pattern] if testing.pattern else []
     return words + (["-n", "auto"] if testing.parallel else [])
 
 
 def coverage(testing: Testing, package: str, floor: int) -> list[str]:
-    """pytest-cov's options: branches counted, reports for people and CI, a floor for the whole."""
+    """Return pytest-cov's options: branches count, and the whole suite has a minimum."""
     words = [f"--cov={package}", "--cov-branch", "--cov-report=term:skip-covered"]
     words.append("--cov-report=xml:reports/coverage.xml")
     if testing.html:
@@ -57,43 +79,37 @@ def coverage(testing: Testing, package: str, floor: int) -> list[str]:
 
 
 def pipeline(
-    ctx: Context, paths: list[str], testing: Testing, everything: bool, slow: bool = False
+    ctx: Context, paths: list[str], testing: Testing, everything: bool, slow: bool
 ) -> list[str]:
-    """Run the pipeline's tests here. Returns what failed.
-
-    Args:
-        everything: those that need an engine or a browser, too.
-        slow: of these also the slow ones.
-    """
-    everything = everything or slow
+    """Run the pipeline's tests on this machine. Returns what failed."""
     if everything:
         requirements.install(ctx, "browser", "the browser tests")
     words = ["-m", "pytest", *paths, *options(testing), "--junitxml=reports/pipeline.xml"]
     words += ["-p", "no:django", "-W", "ignore::pytest.PytestConfigWarning"]
     if not slow:
         words += ["-m", "not slow" if everything else "not engine and not browser"]
-    return _judge("the pipeline's tests", process.run(ctx, [sys.executable, *words]), testing)
+    return _failures("the pipeline's tests", process.run(ctx, [sys.executable, *words]), testing)
 
 
 def app(backend: Backend, paths: list[str], testing: Testing, settings: Settings) -> list[str]:
     """Run the app's tests where the app runs. Returns what failed."""
     package = settings.project.package
-    # The figure of an earlier run is not told as this one's.
+    # An earlier run's coverage must not be printed as this one's.
     COVERAGE.unlink(missing_ok=True)
     words = ["-m", "pytest", *paths, *options(testing), "--junitxml=reports/app.xml"]
     words += coverage(testing, package, settings.test.floor)
     words += ["--reuse-db"] if testing.keepdb else []
-    return _judge("the app's tests", backend.test(words, testing.keepdb), testing)
+    return _failures("the app's tests", backend.test(words, testing.keepdb), testing)
 
 
-def _judge(what: str, status: int, testing: Testing) -> list[str]:
+def _failures(what: str, status: int, testing: Testing) -> list[str]:
     if status == NO_TESTS and testing.pattern:
         return []
     return [what] if status else []
 
 
 def conclude(failures: list[str], package: str, counted: bool) -> None:
-    """Print the coverage as the last line. Raises TaskError, naming them, when tests failed."""
+    """Print the coverage as the last line. Raises TaskError, naming them, if tests failed."""
     if counted and COVERAGE.is_file():
         covered = percent(COVERAGE.read_text())
         console.result(f"TOTAL coverage of {package}, branches counted: {covered}%")
@@ -102,9 +118,9 @@ def conclude(failures: list[str], package: str, counted: bool) -> None:
 
 
 def percent(report: str) -> int:
-    """The whole per cent of lines and branches covered, of a Cobertura report; 100 only if all.
+    """Return a Cobertura report's coverage of lines and branches, in per cent.
 
-    Rounded as coverage.py does it: never up to 100, never down to 0.
+    As coverage.py does, it never rounds up to 100, nor down to 0.
     """
     head = re.search(r"<coverage [^>]*>", report)
     counts = dict(

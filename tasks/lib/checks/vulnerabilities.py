@@ -1,4 +1,4 @@
-"""Which locked packages have known vulnerabilities, by pip-audit and a database that speaks OSV."""
+"""Known vulnerabilities of locked packages, found by pip-audit in a database with OSV's API."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .. import process
 from ..errors import TaskError
@@ -25,8 +25,8 @@ class Vulnerability:
 
     Args:
         package: its name and version.
-        ids: the vulnerability's name, and the names that it has elsewhere.
-        fixed: the versions that do not have it.
+        ids: the vulnerability's ID, and its aliases.
+        fixed: the versions that fix it.
     """
 
     package: tuple[str, str]
@@ -36,9 +36,9 @@ class Vulnerability:
 
 
 def find(ctx: Context, pins: Iterable[Pin], database: str) -> list[Vulnerability]:
-    """The known vulnerabilities of packages.
+    """Return the known vulnerabilities of packages.
 
-    Raises TaskError when the database does not answer for every one of them.
+    Raises TaskError if the database does not answer for every package.
     """
     versions: dict[str, list[str]] = {}
     for name, version in sorted({(pin.name, pin.version) for pin in pins}):
@@ -46,12 +46,12 @@ def find(ctx: Context, pins: Iterable[Pin], database: str) -> list[Vulnerability
     found = []
     # pip-audit takes one version of a package at a time.
     while versions:
-        found += _ask(ctx, {name: each.pop() for name, each in versions.items()}, database)
-        versions = {name: each for name, each in versions.items() if each}
+        found += _query(ctx, {name: left.pop() for name, left in versions.items()}, database)
+        versions = {name: left for name, left in versions.items() if left}
     return found
 
 
-def _ask(ctx: Context, versions: dict[str, str], database: str) -> list[Vulnerability]:
+def _query(ctx: Context, versions: dict[str, str], database: str) -> list[Vulnerability]:
     with tempfile.TemporaryDirectory() as folder:
         pinned, report = Path(folder, "pinned.txt"), Path(folder, "report.json")
         pinned.write_text("".join(f"{name}=={version}\n" for name, version in versions.items()))
@@ -62,23 +62,19 @@ def _ask(ctx: Context, versions: dict[str, str], database: str) -> list[Vulnerab
         if not report.is_file():
             raise TaskError(f"{database} does not answer: {reason(done.stderr)}")
         answer = json.loads(report.read_text("utf-8"))["dependencies"]
-    if silent := set(versions) - {each["name"] for each in answer if "vulns" in each}:
-        raise TaskError(f"{database} says nothing of {', '.join(sorted(silent))}")
-    return [
-        Vulnerability(
-            (each["name"], each["version"]),
-            (one["id"], *one["aliases"]),
-            one["description"],
-            tuple(one["fix_versions"]),
-        )
-        for each in answer
-        for one in each["vulns"]
-    ]
+    if missing := set(versions) - {package["name"] for package in answer if "vulns" in package}:
+        raise TaskError(f"{database} has no answer for {', '.join(sorted(missing))}")
+    return [_vulnerability(package, known) for package in answer for known in package["vulns"]]
+
+
+def _vulnerability(package: dict[str, Any], known: dict[str, Any]) -> Vulnerability:
+    ids, fixed = (known["id"], *known["aliases"]), tuple(known["fix_versions"])
+    return Vulnerability((package["name"], package["version"]), ids, known["description"], fixed)
 
 
 def reason(log: str) -> str:
-    """Why pip-audit gave up: what its last exception with a message says, without its wrapping."""
-    said = re.findall(r"^[\w.]+(?:Error|Exception|Timeout|Schema): (.+)$", log, re.MULTILINE)
-    last = (said or log.split("\n") or [""])[-1]
+    """Return why pip-audit failed: the message of its last exception, without its wrapping."""
+    messages = re.findall(r"^[\w.]+(?:Error|Exception|Timeout|Schema): (.+)$", log, re.MULTILINE)
+    last = (messages or log.split("\n"))[-1]
     inner = re.search(r"""\w+Error\(["'](?:.*?: )?(.+?)["']\)""", last)
-    return (inner[1] if inner else last) or "pip-audit does not say why"
+    return (inner[1] if inner else last) or "pip-audit gives no reason"

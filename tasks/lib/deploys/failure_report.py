@@ -1,73 +1,31 @@
-"""Why a replica failed, in its own words: its last lines, and its health check's."""
+"""Why a rollout failed: the replica's last lines, and the output of its health check."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .. import console
-from ..errors import explain
-from ..orchestrators.swarm.client import Swarm
+from .rollout import RolloutError
 
 if TYPE_CHECKING:
-    from ..environments.connection import Target
-    from ..ssh.host import Host
+    from ..orchestrators.base import Orchestrator
 
 
-def report(target: Target, error: BaseException, why: str) -> str:
-    """Show why a replica failed, and its last lines. Returns why, with its health check's words.
+def report(orchestrator: Orchestrator, error: BaseException, why: str) -> str:
+    """Show why a rollout failed; return why, with the health check's output.
 
     Args:
-        error: what may know of the replica.
-        why: what is known without asking it.
+        error: what ended the rollout.
+        why: the error in one line.
     """
-    task = getattr(error, "task", None)
-    if not task:
-        console.warn(f"{why}: undoing it")
+    failure = error.failure if isinstance(error, RolloutError) else None
+    if not failure:
+        console.warn(f"{why}: rolling back")
         return why
-    node, host = _place(target, task)
-    said = _health(target, host, task) if host else ""
-    why = f"{why}: {said}" if said else why
-    console.warn(f"{why}: undoing it")
-    console.say(f"  on {node}; its last lines:")
-    for line in _lines(target, task["ID"]):
+    evidence = orchestrator.evidence(failure)
+    why = f"{why}: {evidence.health}" if evidence.health else why
+    console.warn(f"{why}: rolling back")
+    console.say(f"  on {evidence.node}; its last lines:")
+    for line in evidence.lines:
         console.say(f"    {line}")
     return why
-
-
-# What cannot be learnt must not keep anybody from undoing it.
-def _place(target: Target, task: Mapping[str, Any]) -> tuple[str, Host | None]:
-    try:
-        return target.places[task["NodeID"]]
-    except Exception:
-        return "an unknown node", None
-
-
-def _lines(target: Target, task: str) -> list[str]:
-    try:
-        return target.swarm.logs(task, 15)
-    except Exception as error:
-        return [f"they cannot be read: {explain(error)}"]
-
-
-def _health(target: Target, host: Host, task: Mapping[str, Any]) -> str:
-    """What a replica's health check said as it failed, if its container is still there."""
-    container = (task["Status"].get("ContainerStatus") or {}).get("ContainerID")
-    if not container:
-        return ""
-    words = ("inspect", "--format", "{{json .State.Health}}", container)
-    try:
-        with host.docker() as env:
-            found = json.loads(Swarm(target.ctx, env).run(*words)) or {}
-    except Exception:
-        return ""
-    return complaint(found.get("Log") or [])
-
-
-def complaint(log: Sequence[Mapping[str, Any]]) -> str:
-    """What a health check said most since it failed; the last may only say that all is stopping."""
-    failed: list[str] = []
-    for each in log:
-        failed = [*failed, " ".join(each["Output"].split())] if each["ExitCode"] else []
-    return max(failed, key=failed.count, default="")

@@ -1,68 +1,64 @@
-"""The project's own steps around a deploy: executables in hooks/, run here."""
+"""The project's own steps around a deploy: executables in hooks/, run on this machine."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from .. import console, process
 from ..errors import ExitCode, TaskError
-from ..project.settings import ROOT
 
 if TYPE_CHECKING:
     from ..environments.connection import Target
-    from ..environments.history import Release
+    from ..environments.history import Record
 
 PRE, POST, FAILURE = "pre-deploy", "post-deploy", "on-failure"
 
 
-def facts(target: Target, release: Release, why: str = "") -> dict[str, str]:
-    """What a hook is told, in its environment."""
+def variables(target: Target, record: Record, why: str = "") -> dict[str, str]:
+    """Return a hook's environment variables."""
     return {
         "DEPLOY_ENVIRONMENT": target.name,
         "DEPLOY_URL": target.environment.url,
-        "DEPLOY_RELEASE": str(release.number),
-        "DEPLOY_KIND": release.kind,
-        "DEPLOY_IMAGE": release.image,
-        "DEPLOY_COMMIT": release.revision,
-        "DEPLOY_BY": release.by,
+        "DEPLOY_RELEASE": str(record.number),
+        "DEPLOY_KIND": record.kind,
+        "DEPLOY_IMAGE": record.image,
+        "DEPLOY_COMMIT": record.revision,
+        "DEPLOY_BY": record.by,
         "DEPLOY_ERROR": why,
     }
 
 
-def run(name: str, told: Mapping[str, str], timeout: float) -> None:
-    """Run a hook, if there is one. Raises TaskError (refused) when it fails or takes too long.
+def run(target: Target, name: str, record: Record, why: str = "") -> None:
+    """Run a hook, if the project has it.
 
-    Args:
-        timeout: seconds that it may take.
+    Raises TaskError (refused) when it fails or takes longer than deploy.timeout.
     """
-    hook = ROOT / "hooks" / name
+    hook = target.hooks / name
     if not os.access(hook, os.X_OK):
         return
     console.step(f"hooks/{name}")
-    # What it says is progress: stdout is the task's own.
-    env = {**os.environ, **told}
-    child = subprocess.Popen([str(hook)], cwd=ROOT, env=env, stdout=sys.stderr)
+    # Its output is progress: stdout is the task's own.
+    env = {**os.environ, **variables(target, record, why)}
+    child = subprocess.Popen([str(hook)], cwd=hook.parents[1], env=env, stdout=sys.stderr)
+    timeout = target.settings.deploy.timeout
     try:
         status = child.wait(timeout)
     except subprocess.TimeoutExpired:
-        raise TaskError(
-            f"hooks/{name} did not end within {timeout:.0f} s", "mend it", ExitCode.REFUSED
-        ) from None
+        what = f"hooks/{name} did not end within {timeout} s"
+        raise TaskError(what, "correct it, or raise deploy.timeout", ExitCode.REFUSED) from None
     finally:
         process.end(child)
     if status:
-        raise TaskError(
-            f"hooks/{name} ended with {status}", "what it says is above", ExitCode.REFUSED
-        )
+        what = f"hooks/{name} exited with {status}"
+        raise TaskError(what, "its output is above", ExitCode.REFUSED)
 
 
-def attempt(name: str, told: Mapping[str, str], timeout: float) -> None:
-    """Run a hook whose failure only deserves a warning."""
+def attempt(target: Target, name: str, record: Record, why: str = "") -> None:
+    """Run a hook whose failure is only a warning."""
     try:
-        run(name, told, timeout)
+        run(target, name, record, why)
     except TaskError as error:
         console.warn(str(error))

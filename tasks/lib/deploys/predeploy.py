@@ -4,43 +4,35 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import console
+from ..environments.one_off import PENDING, REACH, once_reached
 from ..errors import explain
-from ..orchestrators.swarm import jobs
-from . import rollout
+from ..orchestrators.base import Job
+from .rollout import roll
 
 if TYPE_CHECKING:
-    from ..environments.connection import Target
-    from ..environments.lock import Lock
-    from ..orchestrators.swarm.stack import Stack
+    from ..orchestrators.stack import Stack
+    from .deployment import Deployment
 
 # The jobs.
 CHECK, STATIC, BACKUP, MIGRATE = "check", "static", "backup", "migrate"
-PENDING, REACH = (Path(__file__).parents[1] / f"{name}.py" for name in ("pending", "reach"))
 ANSWER = '{"pending":'
 # Between REACH and PENDING, all three in one process: each start of the app takes its time.
 SYSTEM = """
 from django.core.management import execute_from_command_line
 execute_from_command_line(["manage.py", "check", "--deploy", "--fail-level", "WARNING"])
 """
-# $0 is REACH and $1 has names of services; a command follows. A person who mends what cannot be
-# reached gets his command all the same, some seconds later.
-REACHED = 'python -c "$0" $1 && shift && exec "$@"'
-WAITED = 'timeout 30 python -c "$0" $1; shift; exec "$@"'
-# $0 is PENDING and $1 is REACH, which is followed by names of services; into one stream, lest what
-# comes last is told before.
+# $0 is PENDING and $1 is REACH, followed by names of services; into one stream, to keep the order.
 MIGRATING = (
     'exec 2>&1; python -c "$@" && python manage.py migrate --noinput && '
     'exec python -c "$0" >/dev/null'
 )
-# A migration that waits for a table holds up all that comes after it: not for long. And one whose
-# job has been ended goes on no longer.
+# A migration that waits for a lock on a table blocks all queries after it: not for long. And one
+# whose job was ended does not go on.
 SESSION = "-c lock_timeout=5s -c client_connection_check_interval=1s"
-# Whole or not at all; $0 is its name. A shell that is process 1 ends only if it is told how to.
+# Atomic; $0 is its name. A shell that is process 1 ends only by a signal that it handles.
 DUMP = (
     "cd /backups; rm -f ./*.part; trap 'kill \"$!\"' INT TERM; "
     'export PGPASSWORD="$(cat /run/secrets/POSTGRES_PASSWORD)"; pg_dump --host=db '
@@ -49,92 +41,85 @@ DUMP = (
 )
 
 
-def run(target: Target, new: Stack, note: dict[str, Any], lock: Lock) -> None:
-    """All that comes before the first of the app's replicas is touched."""
-    inner = backing(new)
-    limit = target.settings.deploy.timeout
-    if set(inner) - set(target.swarm.services(new.name)):
-        console.step(f"starting {', '.join(inner)}")
-        before = rollout.snapshot(target.swarm, new.name)
-        target.swarm.apply(new.only(inner))
-        rollout.watch(target, new.only(inner), before, 0, lock)
+def run(deployment: Deployment) -> None:
+    """Do all that comes before the first of the app's replicas is touched."""
+    start_backing(deployment)
     console.step("checking the image on the servers")
-    share = {"volumes": [{"type": "volume", "source": "static", "target": "/srv/static"}]}
-    reach = REACH.read_text("utf-8")
-    # On every server: a replica may come to any of them.
-    laying = once_reached(new, ["/app/docker/entrypoint", "static", "/srv/static"])
-    static = new.job(STATIC, laying, every=True, user="0:0", **share)
-    text = reach + SYSTEM + PENDING.read_text("utf-8")
-    check = new.job(CHECK, ["python", "-c", text, *inner])
-    found = json.loads(jobs.run(target.swarm, [check, static], limit, lock, ANSWER))
+    found = json.loads(deployment.jobs([check(deployment.stack), static(deployment.stack)], ANSWER))
     if found["pending"]:
-        _migrate(target, new, note, found, lock)
+        _migrate(deployment, found)
 
 
-def backing(new: Stack) -> list[str]:
-    """The services that the app's replicas need: not the app's own, nor what stands in front."""
-    services = new.content["services"]
-    return [name for name in services if name not in new.ours and not services[name].get("ports")]
+def start_backing(deployment: Deployment) -> None:
+    """Start the services that the app needs, where one is missing."""
+    target, backing = deployment.target, deployment.stack.backing
+    if set(backing) - set(target.orchestrator.services()):
+        console.step(f"starting {', '.join(backing)}")
+        roll(target, deployment.stack.only(backing), 0, deployment.lock, prune=False)
 
 
-def once_reached(new: Stack, command: Sequence[str], script: str = REACHED) -> list[str]:
-    """A job's command that begins when its server can reach what the app needs.
-
-    Args:
-        script: REACHED, or WAITED for one that begins after half a minute at the latest.
-    """
-    return ["sh", "-c", script, REACH.read_text("utf-8"), " ".join(backing(new)), *command]
+def check(stack: Stack) -> Job:
+    """Return the job that checks the new image, and finds the pending migrations."""
+    script = REACH.read_text("utf-8") + SYSTEM + PENDING.read_text("utf-8")
+    return Job(CHECK, ["python", "-c", script, *stack.backing])
 
 
-def _migrate(
-    target: Target, new: Stack, note: dict[str, Any], found: dict[str, Any], lock: Lock
-) -> None:
+def static(stack: Stack) -> Job:
+    """Return the job that copies the static files to every server: each may get a replica."""
+    command = once_reached(stack, ["/app/docker/entrypoint", "static", "/srv/static"])
+    volume = {"type": "volume", "source": "static", "target": "/srv/static"}
+    return Job(STATIC, command, everywhere=True, overrides={"user": "0:0", "volumes": [volume]})
+
+
+def _migrate(deployment: Deployment, found: dict[str, Any]) -> None:
     """Migrate the database, with a backup before."""
-    names, limit = found["pending"], target.settings.deploy.timeout
-    if "db" in new.content["services"]:
+    pending, final = found["pending"], found["final"]
+    if "db" in deployment.stack.services:
         console.step("backing up the database")
         name = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-        jobs.run(target.swarm, [backup(new, name)], limit, lock)
-        note["backup"] = name
+        deployment.jobs([backup(deployment.stack, name)])
+        deployment.note(backup=name)
     else:
-        console.warn("no backup before migrating: the database is not this stack's")
-    console.step(f"migrating: {', '.join(names)}")
-    for name in found["final"]:
-        console.warn(f"{name} cannot be reversed")
-    note |= {"migrations": names, "final": found["final"]}
+        console.warn("no backup before migrating: the database is not part of this stack")
+    console.step(f"migrating: {', '.join(pending)}")
+    for name in final:
+        console.warn(f"{name} is irreversible")
+    deployment.note(migrations=pending, final=final)
     try:
-        jobs.run(target.swarm, [migration(new)], limit, lock)
+        deployment.jobs([migration(deployment.stack)])
     except Exception:
-        left = _pending(target, new, lock)
-        for key in ("migrations", "final"):
-            note[key] = [name for name in note[key] if name not in left]
+        left = _pending(deployment)
+        deployment.note(
+            migrations=[name for name in pending if name not in left],
+            final=[name for name in final if name not in left],
+        )
         raise
 
 
-def _pending(target: Target, new: Stack, lock: Lock) -> list[str]:
-    """The migrations that a database lacks, as far as it can tell."""
-    job = new.job(CHECK, ["python", "-c", PENDING.read_text("utf-8")])
+def _pending(deployment: Deployment) -> list[str]:
+    """Return the migrations that the database lacks; none if it does not answer."""
+    job = Job(CHECK, ["python", "-c", PENDING.read_text("utf-8")])
     try:
-        said = jobs.run(target.swarm, [job], target.settings.deploy.timeout, lock, ANSWER)
-        return list(json.loads(said)["pending"])
+        return list(json.loads(deployment.jobs([job], ANSWER))["pending"])
     except Exception as error:
-        console.warn(f"which migrations were made is not known: {explain(error)}")
+        console.warn(f"cannot find out which migrations were applied: {explain(error)}")
         return []
 
 
-def migration(new: Stack) -> Stack:
-    """A job that migrates the database, then sees that the new app works with it."""
-    environment = new.content["services"][new.ours[0]]["environment"] | {"PGOPTIONS": SESSION}
-    command = ["sh", "-c", MIGRATING, PENDING.read_text("utf-8"), REACH.read_text("utf-8")]
-    return new.job(MIGRATE, [*command, *backing(new)], environment=environment)
+def migration(stack: Stack) -> Job:
+    """Return the job that migrates the database, then checks that the new app works with it."""
+    environment = stack.services[stack.ours[0]]["environment"] | {"PGOPTIONS": SESSION}
+    scripts = [PENDING.read_text("utf-8"), REACH.read_text("utf-8")]
+    command = ["sh", "-c", MIGRATING, *scripts, *stack.backing]
+    return Job(MIGRATE, command, overrides={"environment": environment})
 
 
-def backup(new: Stack, name: str) -> Stack:
-    """A job that writes the database to a file of the volume of backups, beside the database."""
-    db = new.content["services"]["db"]
+def backup(stack: Stack, name: str) -> Job:
+    """Return the job that writes the database to the volume of backups, beside the database."""
+    db = stack.services["db"]
     volume = {"type": "volume", "source": "backups", "target": "/backups"}
     deploy = {"placement": db["deploy"].get("placement", {})}
-    more = {"image": db["image"], "environment": db["environment"], "secrets": db["secrets"]}
-    more |= {"user": "0:0", "volumes": [volume], "deploy": deploy, "read_only": False}
-    more |= {"cap_drop": db.get("cap_drop", []), "cap_add": db.get("cap_add", [])}
-    return new.job(BACKUP, ["sh", "-c", DUMP, name], **more)
+    same = {key: db[key] for key in ("image", "environment", "secrets")}
+    rights = {"cap_drop": db.get("cap_drop", []), "cap_add": db.get("cap_add", [])}
+    more = {"user": "0:0", "volumes": [volume], "deploy": deploy, "read_only": False}
+    return Job(BACKUP, ["sh", "-c", DUMP, name], overrides=same | rights | more)

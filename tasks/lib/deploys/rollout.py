@@ -1,94 +1,90 @@
-"""The rollout: watch a stack until all of it is new and healthy, or it is known why not."""
+"""The rollout: a stack is applied and watched until all of it is new and healthy."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from .. import console
 from ..errors import TaskError
-from ..orchestrators.swarm.client import Swarm, TaskWatcher
-from ..orchestrators.swarm.progress import Progress, Snapshot, describe, judge
 
 if TYPE_CHECKING:
     from ..environments.connection import Target
-    from ..environments.lock import Lock
-    from ..orchestrators.swarm.stack import Stack
+    from ..orchestrators.base import Guard, Rollout
+    from ..orchestrators.stack import Stack
+    from ..orchestrators.status import Failure, Progress
 
-# Seconds between two looks, and while all is well: each look costs the server some work, too.
-POLL, CALM = 0.3, 1.0
+# Seconds between two looks while all is well: each look costs the server some work.
+CALM = 1.0
 
 
 class RolloutError(TaskError):
     """A rollout failed.
 
     Args:
-        task: the task that shows why, as docker inspects it.
+        failure: the replica that shows why.
     """
 
-    def __init__(self, what: str, task: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, what: str, failure: Failure | None = None) -> None:
         super().__init__(what)
-        self.task = task
+        self.failure = failure
 
 
-def snapshot(swarm: Swarm, stack: str, going_back: bool = False) -> Snapshot:
-    """What there is now."""
-    services = swarm.services(stack)
-    tasks = swarm.listed(services.values())
-    updates = {name: each.get("UpdateStatus") for name, each in services.items()}
-    ended = frozenset(task for task, each in tasks.items() if each.meant == "Shutdown")
-    return Snapshot(frozenset(tasks), updates, going_back, ended)
+def roll(
+    target: Target,
+    stack: Stack,
+    soak: float,
+    guard: Guard,
+    back: bool = False,
+    prune: bool = True,
+) -> None:
+    """Apply a stack, and watch it until every service is new and healthy.
+
+    Args:
+        soak: seconds that it must stay healthy.
+        back: it is an undo.
+        prune: remove the services that the stack does not have.
+    Raises RolloutError when it fails.
+    """
+    rollout = target.orchestrator.rollout(stack, back, prune)
+    guard.confirm()
+    rollout.apply()
+    watch(rollout, target.settings.deploy.timeout, soak, guard, target.orchestrator.poll)
 
 
-def watch(target: Target, stack: Stack, before: Snapshot, soak: float, lease: Lock) -> None:
+def watch(rollout: Rollout, timeout: float, soak: float, guard: Guard, poll: float) -> None:
     """Wait until every service is new and healthy, and for `soak` seconds stays so.
 
-    Raises RolloutError as soon as a replica fails or Swarm gives up, or when the time is over.
+    Raises RolloutError as soon as a replica fails or the update is given up, or after `timeout`
+    seconds.
     """
-    limit = target.settings.deploy.timeout
     began = time.monotonic()
-    good_since: float | None = None
-    board = console.LiveTable()
-    services = target.swarm.services(stack.name, stack.content["services"])
-    watched = TaskWatcher(target.swarm, services.values(), before.ended)
-    found: list[Progress] = []
+    healthy_since: float | None = None
+    table = console.LiveTable()
+    services: Sequence[Progress] = []
     while True:
-        lease.check()
-        if watched.changed():
-            # At first they were asked for just now.
-            if found:
-                services = target.swarm.services(stack.name, stack.content["services"])
-            pairs = sorted(services.items())
-            found = [judge(name, each, watched.tasks, before) for name, each in pairs]
-            board.show([(each.service, str(each)) for each in found])
-            _broken(found)
+        guard.check()
+        if (changed := rollout.progress()) is not None:
+            services = changed
+            table.show([(service.service, str(service)) for service in services])
+            _check(services)
         now = time.monotonic()
-        good_since = (good_since or now) if found and all(each.done for each in found) else None
-        left = soak if good_since is None else soak - (now - good_since)
-        if good_since is not None and left <= 0:
+        healthy = bool(services) and all(service.done for service in services)
+        healthy_since = (healthy_since or now) if healthy else None
+        left = soak if healthy_since is None else soak - (now - healthy_since)
+        if healthy_since is not None and left <= 0:
             return
-        if now - began > limit:
-            late = "; ".join(f"{each.service} {each}" for each in found if not each.done)
-            tasks = target.swarm.tasks(services.values(), before.ended)
-            raise RolloutError(f"not healthy within {limit} s: {late}", _stuck(tasks, before))
-        time.sleep(POLL if good_since is None else min(CALM, left))
+        if now - began > timeout:
+            late = "; ".join(f"{each.service} {each}" for each in services if not each.done)
+            raise RolloutError(f"not healthy within {timeout} s: {late}", rollout.stuck())
+        time.sleep(poll if healthy_since is None else min(CALM, left))
 
 
-def _broken(found: Iterable[Progress]) -> None:
-    """Raises RolloutError when a service has failed."""
-    for each in found:
-        if each.failed:
-            raise RolloutError(f"{each.service}: {describe(each.failed)}", each.failed)
-        if each.given_up:
-            raise RolloutError(f"{each.service}: {each.given_up}")
-
-
-def _stuck(tasks: Iterable[Mapping[str, Any]], before: Snapshot) -> Mapping[str, Any] | None:
-    """A new task that does not come up."""
-    waiting = (
-        each
-        for each in tasks
-        if each["ID"] not in before.tasks and each["Status"]["State"] != "running"
-    )
-    return next(waiting, None)
+def _check(services: Iterable[Progress]) -> None:
+    """Raise RolloutError when a service has failed."""
+    for service in services:
+        if service.failed:
+            raise RolloutError(f"{service.service}: {service.failed.reason}", service.failed)
+        if service.given_up:
+            raise RolloutError(f"{service.service}: {service.given_up}")

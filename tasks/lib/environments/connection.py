@@ -1,4 +1,4 @@
-"""An environment that was reached: its servers, its Swarm, its history, its registry."""
+"""A connection to an environment: its servers, orchestrator, lock, history and registry."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import refusing
 from ..images import login
-from ..orchestrators.swarm.client import Swarm
-from ..project.settings import Environment, Settings
-from ..registry.client import Registry, connect
+from ..orchestrators import factory
+from ..project.settings import ROOT, Environment, Settings
+from ..registry.client import Registry
+from ..registry.client import connect as connect_registry
 from ..ssh import host
 from . import dynamic, lock
 from .history import History
@@ -21,15 +23,17 @@ from .history import History
 if TYPE_CHECKING:
     from invoke import Context
 
+    from ..orchestrators.base import Orchestrator
+
 
 @dataclass
 class Target:
-    """What deploys to an environment go to.
+    """An environment that tasks are connected to.
 
     Args:
         name: the environment's.
-        hosts: its servers that answer; the first manages the Swarm and keeps lock and releases.
-        swarm: asked through the first.
+        hosts: its servers that answer; the first keeps the lock and the history.
+        hooks: the folder of the project's own steps.
     """
 
     ctx: Context
@@ -37,13 +41,14 @@ class Target:
     name: str
     environment: Environment
     hosts: list[host.Host]
-    swarm: Swarm
+    orchestrator: Orchestrator
     registry: Registry
+    hooks: Path = ROOT / "hooks"
 
     @property
     def stack(self) -> str:
         """The stack's name."""
-        return f"{self.settings.project.name}-{dynamic.short(self.name)}"
+        return dynamic.stack_name(self.settings, self.name)
 
     @property
     def path(self) -> str:
@@ -51,36 +56,31 @@ class Target:
         return f"{self.settings.deploy.path}/{dynamic.short(self.name)}"
 
     @property
+    def url(self) -> str:
+        """The environment's address, without a slash at its end."""
+        return self.environment.url.rstrip("/")
+
+    @property
     def first(self) -> host.Host:
-        """The server that keeps lock and releases."""
+        """The server that keeps the lock and the history."""
         return self.hosts[0]
 
     def locked(self, doing: str) -> AbstractContextManager[lock.Lock]:
-        """Hold the environment's lock while something is done; see lock.locked."""
+        """Hold the environment's lock; see lock.locked."""
         return lock.locked(self.first, self.path, doing)
 
     def holder(self) -> str:
-        """Who holds the lock and what for; empty when it is free."""
+        """Return who holds the lock and what for; empty when it is free."""
         return lock.holder(self.first, self.path)
 
     def unlock(self) -> None:
-        """Remove the lock, whoever holds it."""
+        """Remove the lock by force."""
         lock.unlock(self.first, self.path)
 
     @cached_property
-    def releases(self) -> History:
-        """What was released before."""
+    def history(self) -> History:
+        """The environment's finished deploys."""
         return History(self.first, self.path)
-
-    @cached_property
-    def places(self) -> dict[str, tuple[str, host.Host]]:
-        """By the ID of a node: its host's name, and the host."""
-        found = {}
-        for each in self.hosts:
-            with each.docker() as env:
-                info: dict[str, Any] = Swarm(self.ctx, env).info()
-            found[info["Swarm"]["NodeID"]] = (each.name, each)
-        return found
 
 
 @contextmanager
@@ -89,14 +89,16 @@ def reach(
 ) -> Iterator[Target]:
     """Connect to an environment. Raises TaskError, before anything is changed, when that fails."""
     environment = settings.environment(name)
-    with ExitStack() as stack:
+    stack = dynamic.stack_name(settings, name)
+    with ExitStack() as open_connections:
         with refusing():
-            registry = connect(ctx, settings)
-            hosts = stack.enter_context(host.connected(ctx, environment.hosts, env))
-            config = stack.enter_context(login.lent(registry.login))
-            tunnel = stack.enter_context(hosts[0].docker())
-        swarm = Swarm(ctx, {**tunnel, **config})
-        made = Target(ctx, settings, name, environment, hosts, swarm, registry)
-        with refusing():
-            made.environment = dynamic.assign_ports(environment, swarm, made.stack)
-        yield made
+            registry = connect_registry(ctx, settings)
+            hosts = open_connections.enter_context(host.connected(ctx, environment.hosts, env))
+            config = open_connections.enter_context(login.lent(registry.login))
+            tunnel = open_connections.enter_context(hosts[0].docker())
+            orchestrator = factory.connect(
+                environment.orchestrator, ctx, hosts, stack, {**tunnel, **config},
+                setup=f"inv server.setup --env={name}",
+            )  # fmt: skip
+            environment = dynamic.assign_ports(environment, orchestrator, stack)
+        yield Target(ctx, settings, name, environment, hosts, orchestrator, registry)

@@ -1,38 +1,36 @@
-"""Sites: environments that come and go, as many of a kind as are wanted: review/NAME."""
+"""Dynamic environments: as many of a kind as are wanted, such as review/NAME."""
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections import defaultdict
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from ..errors import ExitCode, TaskError
-from ..orchestrators.swarm.client import STACK
 
 if TYPE_CHECKING:
-    from ..orchestrators.swarm.client import Swarm
-    from ..project.settings import Environment
+    from ..orchestrators.base import Orchestrator
+    from ..project.settings import Environment, Settings
 
-# Docker allows 64 characters in the name of a secret, and these are followed by more.
+# Docker allows 64 characters in the name of a secret, and more of it follows these.
 LONGEST = 24
 
 
 def is_dynamic(name: str) -> bool:
-    """Whether an environment is one of many of its kind."""
+    """Return whether an environment is one of many of its kind."""
     return "/" in name
 
 
 def named(kind: str, name: str) -> str:
-    """The environment of a name among those of a kind; the kind itself without a name."""
+    """Return the name of an environment of a kind; the kind itself without a name."""
     return f"{kind}/{name}" if name else kind
 
 
 def short(name: str) -> str:
-    """An environment's name as stacks and folders bear it; a site's own is cut where it is long."""
+    """Return an environment's name as stacks and folders have it; a long dynamic one is cut."""
     label = name.replace("/", "-")
     if not is_dynamic(name) or len(label) <= LONGEST:
         return label
@@ -40,15 +38,20 @@ def short(name: str) -> str:
     return f"{label[: LONGEST - 7].rstrip('-')}-{mark}"
 
 
-def assign_ports(environment: Environment, swarm: Swarm, stack: str) -> Environment:
-    """The environment of a stack: of each list of ports one that is its own, or that is free.
+def stack_name(settings: Settings, name: str) -> str:
+    """Return the name of an environment's stack."""
+    return f"{settings.project.name}-{short(name)}"
 
-    Raises TaskError when other stacks have them all.
+
+def assign_ports(environment: Environment, orchestrator: Orchestrator, stack: str) -> Environment:
+    """Return a stack's environment with one port of each list: its own, or a free one.
+
+    Raises TaskError when other stacks have all of them.
     """
-    lists = {key: each for key, each in environment.values.items() if isinstance(each, list)}
+    lists = {key: value for key, value in environment.values.items() if isinstance(value, list)}
     if not lists:
         return environment
-    ports = published(swarm) if swarm.info()["Swarm"].get("ControlAvailable") else {}
+    ports = orchestrator.ports()
     values: dict[str, Any] = {**environment.values}
     for key, choice in lists.items():
         values[key] = choose(key, choice, ports, stack)
@@ -57,26 +60,16 @@ def assign_ports(environment: Environment, swarm: Swarm, stack: str) -> Environm
 
 
 def choose(key: str, choice: list[int], ports: Mapping[str, set[int]], stack: str) -> int:
-    """A port for a stack: the one that it has, else one that nobody has.
+    """Return a port for a stack: the one that it has, or else a free one.
 
-    Two that choose at the same time seldom choose the same: each begins elsewhere.
+    Two stacks that choose at the same time seldom choose the same: each begins elsewhere.
     """
     mine = ports.get(stack, set())
-    taken = set().union(*(each for name, each in ports.items() if name != stack))
+    taken = set().union(*(used for name, used in ports.items() if name != stack))
     start = int(hashlib.sha256(stack.encode()).hexdigest(), 16) % len(choice)
     turned = choice[start:] + choice[:start]
     for port in sorted(turned, key=lambda port: port not in mine):
         if port not in taken:
             return port
-    hint = f"inv destroy --env={stack.partition('-')[2]}: one that is not needed"
+    hint = f"remove an unused environment: inv destroy --env={stack.partition('-')[2]}"
     raise TaskError(f"every port of {key} is taken", hint, ExitCode.REFUSED)
-
-
-def published(swarm: Swarm) -> dict[str, set[int]]:
-    """The ports that the servers' stacks publish."""
-    found = defaultdict(set)
-    for service in swarm.inspect("service", swarm.query("service", "ls", "--quiet").split()):
-        stack = service["Spec"]["Labels"].get(STACK, "")
-        for port in service["Spec"].get("EndpointSpec", {}).get("Ports", []):
-            found[stack].add(port.get("PublishedPort", 0))
-    return found

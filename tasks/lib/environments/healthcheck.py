@@ -1,47 +1,47 @@
-"""What the app answers at its address, as a user would see it."""
+"""What the app answers at its address, as a user sees it."""
 
 from __future__ import annotations
 
 import time
 
 from .. import http_client
-from ..deploys.rollout import RolloutError
+from ..errors import TaskError
 
-# What the app itself answers when it fails, and how often in a row makes that sure.
+# The app's own answer when it fails, and how many of them in a row are proof.
 ERROR, SURE = 500, 10
-# Seconds until the next look, where the answer was not the wanted one.
+# Seconds until the next request after a wrong answer.
 POLL = 0.1
-# Good answers in a row, for each replica and at least: they miss one old replica beside the new
-# ones once in a thousand times at most.
+# Good answers in a row, for each replica and at least: often enough that a leftover old replica
+# would almost certainly be noticed (it is missed at most once in a thousand times).
 TIMES, LEAST = 8, 20
 
 
 def verify(url: str, revision: str, replicas: int = 1, timeout: float = 20) -> None:
-    """See that the app answers at its address, with the wanted version and no other.
+    """Check that the app answers at its address, with the wanted version and no other.
 
     Args:
-        revision: what /livez must say.
+        revision: the version that /livez must answer with.
         replicas: how many there are.
         timeout: seconds that it may take from the first answer that is not the wanted one.
-    Raises RolloutError with the last answer otherwise.
+    Raises TaskError with the last answer otherwise.
     """
     client = http_client.HttpClient()
     good, errors, deadline = 0, 0, 0.0
     while good < max(TIMES * replicas, LEAST):
-        said = probe(f"{url}/livez", revision, client)
+        failure = probe(f"{url}/livez", revision, client)
         if good < 2 * replicas:
-            said = said or probe(f"{url}/", "", client)
-        good = 0 if said else good + 1
-        deadline = deadline or (time.monotonic() + timeout if said else 0)
-        errors = errors + 1 if said.endswith(f" answers {ERROR}") else 0
-        if errors == SURE or (said and time.monotonic() > deadline):
-            raise RolloutError(said)
-        if said:
+            failure = failure or probe(f"{url}/", "", client)
+        good = 0 if failure else good + 1
+        deadline = deadline or (time.monotonic() + timeout if failure else 0)
+        errors = errors + 1 if failure.endswith(f" answers {ERROR}") else 0
+        if errors == SURE or (failure and time.monotonic() > deadline):
+            raise TaskError(failure)
+        if failure:
             time.sleep(POLL)
 
 
 def probe(url: str, revision: str = "", client: http_client.HttpClient | None = None) -> str:
-    """What is wrong with the answer of an address; empty when nothing is."""
+    """Return what is wrong with the answer of an address; empty when nothing is."""
     from urllib3.exceptions import HTTPError
 
     try:
@@ -54,14 +54,14 @@ def probe(url: str, revision: str = "", client: http_client.HttpClient | None = 
         try:
             runs = answer.json()["version"]
         except (ValueError, KeyError, TypeError):
-            return f"{url} answers {answer.status}, but tells no version"
+            return f"{url} answers {answer.status}, but without a version"
         if runs != revision:
             return f"{url} answers with version {str(runs)[:12]}, not {revision[:12]}"
     return ""
 
 
 def version(url: str) -> str:
-    """The version that the app tells at its address; empty when it tells none."""
+    """Return the version that the app answers with; empty when there is none."""
     from urllib3.exceptions import HTTPError
 
     try:

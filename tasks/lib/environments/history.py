@@ -1,14 +1,15 @@
-"""The releases of an environment: a directory each, on its first server."""
+"""The history of an environment: its deploys and rollbacks, each a folder on the first server."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ..errors import ExitCode, TaskError
-from ..orchestrators.swarm import stack
+from ..errors import ExitCode, RemoteCommandError, TaskError
+from ..orchestrators.stack import Stack, load
 from . import lock
 
 if TYPE_CHECKING:
@@ -18,9 +19,9 @@ READ = (
     'cd "$1/releases" 2>/dev/null || exit 0; for each in */release.json; do cat "$each"; echo; done'
 )
 STACK = 'cat "$1/releases/$2/stack.json"'
-# One after another, with what no JSON has in between.
+# One after another, separated by what no JSON has.
 STACKS = 'set -e; cd "$1/releases"; for each in */stack.json; do cat "$each"; printf "\\f"; done'
-# Whole or not at all: a file is written beside, then moved.
+# Atomic: a file is written beside the old one, then renamed.
 WRITE = """
 set -eu; umask 077; mkdir -p "$1/releases/$2"; cd "$1/releases/$2"
 cat >"$3.part"; mv "$3.part" "$3"
@@ -28,20 +29,22 @@ cat >"$3.part"; mv "$3.part" "$3"
 DELETE = 'cd "$1/releases" && shift && rm -rf -- "$@"'
 
 RUNNING, GOOD, UNDONE, FAILED = "running", "succeeded", "undone", "failed"
+SEE_HISTORY = "inv history shows all of them"
 
 
 @dataclass(frozen=True)
-class Release:
-    """What was put on the servers, and how that ended.
+class Record:
+    """The record of a deploy or rollback.
 
     Args:
-        state: running, succeeded, undone or failed. One that is running while nobody has the lock
-            was cut off.
+        state: running, succeeded, undone or failed. A deploy that is "running" while the lock is
+            free was killed.
         kind: deploy or rollback.
         began: when (ISO 8601).
         seconds: how long it took.
-        migrations: what it did to the database: the migrations' names.
-        final: those of them that cannot be reversed.
+        migrations: the names of the migrations that it applied.
+        final: those of them that are irreversible.
+        backup: the name of the backup that was made before.
         why: why it failed, or why it was forced.
     """
 
@@ -65,7 +68,7 @@ class Release:
 
 
 class History:
-    """The history of one environment.
+    """Reads and writes the history of one environment.
 
     Args:
         host: the server that keeps it.
@@ -75,116 +78,108 @@ class History:
     def __init__(self, host: Host, path: str) -> None:
         self._host, self._path = host, path
 
-    def read(self) -> list[Release]:
-        """All that are remembered, the newest first. A record that is cut off is left out."""
+    def read(self) -> list[Record]:
+        """Return all records, the newest first. A truncated record is left out."""
         found = []
         for line in self._host.run(READ, self._path, changes=False).splitlines():
             try:
-                found.append(Release(**json.loads(line)))
+                found.append(Record(**json.loads(line)))
             except (ValueError, TypeError):
                 continue
-        return sorted(found, key=lambda each: each.number, reverse=True)
+        return sorted(found, key=lambda record: record.number, reverse=True)
 
-    def begin(self, release: Release, wanted: stack.Stack) -> Release:
-        """Record that a release begins, with its stack."""
-        begun = replace(release, began=datetime.now(UTC).isoformat(timespec="seconds"))
-        name = str(release.number)
+    def begin(self, record: Record, wanted: Stack) -> Record:
+        """Record that a deploy begins, with its stack."""
+        begun = replace(record, began=datetime.now(UTC).isoformat(timespec="seconds"))
+        name = str(record.number)
         self._host.run(WRITE, self._path, name, "stack.json", text=wanted.text())
         self.write(begun)
         return begun
 
-    def write(self, release: Release) -> None:
-        """Record what is known of a release now."""
-        text = json.dumps(asdict(release))
-        self._host.run(WRITE, self._path, str(release.number), "release.json", text=text)
+    def write(self, record: Record) -> None:
+        """Write a record."""
+        text = json.dumps(asdict(record))
+        self._host.run(WRITE, self._path, str(record.number), "release.json", text=text)
 
-    def stack(self, release: Release, name: str) -> stack.Stack:
-        """The stack of a release. Raises TaskError when it is not there."""
-        from ..ssh.host import RemoteCommandError
-
+    def stack(self, record: Record, name: str) -> Stack:
+        """Return the stack of a record. Raises TaskError when it is missing."""
         try:
-            text = self._host.run(STACK, self._path, str(release.number), changes=False)
+            text = self._host.run(STACK, self._path, str(record.number), changes=False)
         except RemoteCommandError:
-            what = f"release {release.number} has no stack on the server"
-            raise TaskError(what, "inv releases shows others", ExitCode.REFUSED) from None
-        return stack.load(name, release.image, text)
+            what = f"release {record.number} has no stack on the server"
+            raise TaskError(what, "inv history shows others", ExitCode.REFUSED) from None
+        return load(name, record.image, text)
 
-    def stacks(self) -> list[dict[str, Any]]:
-        """What is in the stacks of all that are remembered."""
+    def stacks(self, name: str) -> list[Stack]:
+        """Return the stacks of all records."""
         texts = self._host.run(STACKS, self._path, changes=False).split("\f")
-        return [json.loads(text) for text in texts if text.strip()]
+        return [load(name, "", text) for text in texts if text.strip()]
 
-    def forget(self, old: list[Release]) -> None:
-        """Delete releases."""
+    def forget(self, old: Sequence[Record]) -> None:
+        """Delete records."""
         if old:
-            self._host.run(DELETE, self._path, *(str(each.number) for each in old))
+            self._host.run(DELETE, self._path, *(str(record.number) for record in old))
 
 
-def current(history: list[Release]) -> Release | None:
-    """The release that runs: the newest that succeeded."""
-    return next((each for each in history if each.state == GOOD), None)
+def current(history: Sequence[Record]) -> Record | None:
+    """Return the record of what runs: the newest that succeeded."""
+    return next((record for record in history if record.state == GOOD), None)
 
 
-def number(history: list[Release]) -> int:
-    """The next release's number."""
-    return max((each.number for each in history), default=0) + 1
+def number(history: Sequence[Record]) -> int:
+    """Return the next number."""
+    return max((record.number for record in history), default=0) + 1
 
 
-def new(history: list[Release], image: str, revision: str, force: str) -> Release:
-    """The next release, of an image."""
-    return Release(number(history), image, revision, lock.owner(), why=force)
+def new_deploy(history: Sequence[Record], image: str, revision: str, force: str) -> Record:
+    """Return the record of the next deploy of an image."""
+    return Record(number(history), image, revision, lock.owner(), why=force)
 
 
-def new_rollback(history: list[Release], goal: Release, force: str) -> Release:
-    """The next release, that goes back to another."""
+def new_rollback(history: Sequence[Record], goal: Record, force: str) -> Record:
+    """Return the record of the next rollback, to another record."""
     why = force or f"to release {goal.number}"
     by = lock.owner()
-    return Release(number(history), goal.image, goal.revision, by, kind="rollback", why=why)
+    return Record(number(history), goal.image, goal.revision, by, kind="rollback", why=why)
 
 
-def rollback_target(history: list[Release], wanted: str = "") -> Release:
-    """The release to go back to: of a number, or the last good one with another image or stack.
+def rollback_target(history: Sequence[Record], wanted: str = "") -> Record:
+    """Return the record to go back to: of a number, or the last good one that differs.
 
     Raises TaskError when there is none.
     """
-    good = [each for each in history if each.state == GOOD]
+    good = [record for record in history if record.state == GOOD]
     if wanted:
-        found = next((each for each in good if str(each.number) == wanted), None)
+        found = next((record for record in good if str(record.number) == wanted), None)
         if found:
             return found
-        known = ", ".join(str(each.number) for each in good) or "none"
-        raise TaskError(
-            f"no release {wanted} to go back to", f"there are: {known}", ExitCode.REFUSED
-        )
+        known = ", ".join(str(record.number) for record in good) or "none"
+        raise TaskError(f"no release {wanted} to go back to", f"known: {known}", ExitCode.REFUSED)
     if len(good) < 2:
-        raise TaskError(
-            "there is no release before this one", "inv releases shows all", ExitCode.REFUSED
-        )
+        raise TaskError("no release before this one", SEE_HISTORY, ExitCode.REFUSED)
     return _origin(good)
 
 
-def _origin(good: list[Release]) -> Release:
-    """The one before the current; after a rollback, the one before that which it went back to."""
+def _origin(good: Sequence[Record]) -> Record:
+    """Return the one before the current; after a rollback, before that which it went back to."""
     now = good[0]
     index = next(
-        (place for place, each in enumerate(good[1:], 1) if now.kind == "rollback" and
-         each.kind == "deploy" and each.digest == now.digest), 0,
+        (position for position, record in enumerate(good[1:], 1) if now.kind == "rollback" and
+         record.kind == "deploy" and record.digest == now.digest), 0,
     )  # fmt: skip
     rest = good[index + 1 :]
     if not rest:
-        raise TaskError(
-            "there is no release before this one", "inv releases shows all", ExitCode.REFUSED
-        )
-    return next((each for each in rest if each.digest != now.digest), rest[0])
+        raise TaskError("no release before this one", SEE_HISTORY, ExitCode.REFUSED)
+    return next((record for record in rest if record.digest != now.digest), rest[0])
 
 
-def irreversible_since(history: list[Release], target: Release) -> list[str]:
-    """The migrations made since a release that cannot be reversed."""
-    since = [each for each in history if each.number > target.number]
-    return list(dict.fromkeys(name for each in since for name in each.final))
+def irreversible_since(history: Sequence[Record], goal: Record) -> list[str]:
+    """Return the irreversible migrations since a record."""
+    since = [record for record in history if record.number > goal.number]
+    return list(dict.fromkeys(name for record in since for name in record.final))
 
 
-def forgettable(history: list[Release], keep: int) -> list[Release]:
-    """The releases that need not be remembered: all but the newest and the two newest good ones."""
-    good = [each for each in history if each.state == GOOD][:2]
-    return [each for each in history[keep:] if each not in good]
+def forgettable(history: Sequence[Record], keep: int) -> list[Record]:
+    """Return the records to forget: all but the newest ones and the two newest good ones."""
+    good = [record for record in history if record.state == GOOD][:2]
+    return [record for record in history[keep:] if record not in good]

@@ -14,22 +14,22 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from .. import console
-from ..errors import ExitCode, TaskError
+from ..errors import ExitCode, RemoteCommandError, TaskError
 
 if TYPE_CHECKING:
     from ..ssh.host import Host
 
-# What the scripts exit with when somebody else has it.
+# The exit status of the scripts when another deploy holds the lock.
 GONE = 9
-# Seconds that the lock holds without being renewed, and between two renewals.
+# Seconds until a lock that is not renewed ends, and between two renewals.
 LEASE, RENEWAL = 45, 10
 
-# Only the server's own clock is looked at. flock makes looking and taking one step.
+# Only the server's clock counts. flock makes look and take one step.
 TAKE = """
 set -eu; mkdir -p "$1"; cd "$1"; exec 9>guard; flock -w 10 9
 if [ -e lock ]; then
     age=$(($(date +%s) - $(stat -c %Y lock)))
-    # The clock was set back: an owner who lives renews it, and any other ends as always.
+    # The clock was set back: a live holder renews the lock, any other lock ends as always.
     if [ "$age" -lt 0 ]; then touch lock; fi
     if [ "$age" -lt "$2" ]; then cat lock; exit 9; fi
     echo "stale: $(cat lock)"
@@ -46,11 +46,11 @@ BREAK = 'rm -f "$1/lock"'
 
 
 class LockLost(TaskError):
-    """Somebody else has taken the lock over: what is to be done is theirs to do."""
+    """Another deploy holds the lock now: what is to be done is decided there."""
 
 
 class Lock:
-    """A lock; renewed by a thread from when it was taken until it is left."""
+    """A lock that is held; a thread renews it until it is released."""
 
     def __init__(self, host: Host, path: str, token: str) -> None:
         self._host, self._path, self._token = host, path, token
@@ -58,40 +58,37 @@ class Lock:
         self._thread = threading.Thread(target=self._keep, daemon=True)
 
     def check(self) -> None:
-        """Raises LockLost when somebody else is known to have taken the lock over meanwhile."""
+        """Raise LockLost if another deploy is known to hold the lock."""
         if self._lost:
-            what = f"the lock was lost: {self._lost}; all is left as it is"
-            raise LockLost(what, "see inv status; then run this again", ExitCode.PERSON)
+            what = f"deploy lock lost ({self._lost}): stopped without rolling back"
+            raise LockLost(what, "check inv status, then retry", ExitCode.PERSON)
 
     def confirm(self) -> None:
-        """The same, after a look: this machine may have slept since the lock was last renewed.
+        """Renew the lock: this machine may have slept since the last time. Raises LockLost.
 
-        Raises TaskError when the server does not tell.
+        Raises TaskError when the server does not answer.
         """
         try:
             self._renew()
         except TaskError:
-            # A connection that broke meanwhile is found to be so by using it, then opened again.
+            # A broken connection is noticed by using it, then opened again.
             self._renew()
         self.check()
 
     @property
     def lost(self) -> bool:
-        """Whether somebody else has taken it over, as far as the server tells."""
+        """Whether another deploy holds the lock, as far as the server answers."""
         with suppress(TaskError):
             self._renew()
         return bool(self._lost)
 
     def _renew(self) -> None:
-        from ..ssh.host import RemoteCommandError
-
         try:
             self._host.run(RENEW, self._path, self._token, changes=False)
         except RemoteCommandError as error:
             if error.status != GONE:
                 raise
-            who = f"{_tell(error.said)}, has it now" if error.said else "somebody else took it"
-            self._lost = who
+            self._lost = f"held by {_describe(error.output)}" if error.output else "it was removed"
 
     def _keep(self) -> None:
         while not self._end.wait(RENEWAL):
@@ -116,7 +113,7 @@ class Lock:
 
 
 def owner(env: Mapping[str, str] = os.environ) -> str:
-    """Who is at work here: a CI job's user and address, or a person on a machine."""
+    """Return who runs this: a CI job's user and address, or a person on a machine."""
     if env.get("CI_JOB_URL"):
         return f"{env.get('GITLAB_USER_LOGIN') or 'ci'} ({env['CI_JOB_URL']})"
     if env.get("GITHUB_RUN_ID"):
@@ -127,52 +124,50 @@ def owner(env: Mapping[str, str] = os.environ) -> str:
 
 @contextmanager
 def locked(host: Host, path: str, doing: str) -> Iterator[Lock]:
-    """Have an environment for oneself.
+    """Hold the lock of an environment.
 
     Args:
         path: the environment's folder on the server.
-        doing: what for, told to others who want it.
-    Raises TaskError with exit status 4 when another holds it; a dead owner's lock is taken over.
+        doing: what for, shown to others who want it.
+    Raises TaskError with exit status 4 when it is held; a dead holder's lock is taken over.
     """
-    from ..ssh.host import RemoteCommandError
-
     token = uuid.uuid4().hex
     since = datetime.now(UTC).isoformat(timespec="seconds")
     note = {"by": owner(), "doing": doing, "since": since, "token": token}
-    # It is left again even when we are interrupted while the server gives it to us.
-    with Lock(host, path, token) as lease:
+    # It is released also when we are interrupted while the server gives it to us.
+    with Lock(host, path, token) as lock:
         try:
-            said = host.run(TAKE, path, str(LEASE), text=json.dumps(note), changes=False)
+            output = host.run(TAKE, path, str(LEASE), text=json.dumps(note), changes=False)
         except RemoteCommandError as error:
             if error.status != GONE:
                 raise
-            raise _locked(error.said) from None
-        if said.startswith("stale: "):
-            former = _tell(said.removeprefix("stale: "))
-            console.warn(f"took over the lock of {former}, long silent")
-        lease.keep()
-        yield lease
+            raise _held(error.output) from None
+        if output.startswith("stale: "):
+            former = _describe(output.removeprefix("stale: "))
+            console.warn(f"took over the lock of {former}, which was not renewed")
+        lock.keep()
+        yield lock
 
 
-def _locked(note: str) -> TaskError:
+def _held(note: str) -> TaskError:
     hint = f"wait for it; if its owner is dead, the lock ends after {LEASE} s by itself"
-    return TaskError(f"locked by {_tell(note)}", hint, ExitCode.LOCKED)
+    return TaskError(f"locked by {_describe(note)}", hint, ExitCode.LOCKED)
 
 
-def _tell(note: str) -> str:
+def _describe(note: str) -> str:
     try:
         known: dict[str, Any] = json.loads(note)
         return f"{known['by']}, {known['doing']} since {known['since']}"
     except (ValueError, KeyError):
-        return "somebody unknown"
+        return "an unknown owner"
 
 
 def holder(host: Host, path: str) -> str:
-    """Who has the environment and what for; empty when nobody has."""
+    """Return who holds the lock and what for; empty when it is free."""
     note = host.run(LOOK, path, changes=False).strip()
-    return _tell(note) if note else ""
+    return _describe(note) if note else ""
 
 
 def unlock(host: Host, path: str) -> None:
-    """Take the lock away, whoever has it."""
+    """Remove the lock by force."""
     host.run(BREAK, path)

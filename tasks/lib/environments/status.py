@@ -1,104 +1,82 @@
-"""How an environment is: its services and nodes, who has it, and what was released."""
+"""The status of an environment: services, nodes, lock, history."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..console import table
-from ..orchestrators.swarm.progress import Progress, standing
-from ..orchestrators.swarm.stack import RELEASE
 from ..registry.reference import short
 from . import healthcheck
-from .history import RUNNING, Release
+from .history import RUNNING, Record
 
 if TYPE_CHECKING:
+    from ..orchestrators.status import Node, Service
+    from ..ssh.host import Host
     from .connection import Target
 
 
-def history(releases: Sequence[Release], locked: bool) -> str:
-    """Releases as a table, the newest first.
+def history_table(records: Sequence[Record], locked: bool) -> str:
+    """Return records as a table, the newest first.
 
     Args:
-        locked: whether somebody is at work; else one that runs was cut off.
+        locked: whether the lock is held; otherwise a deploy that is running was killed.
     """
     heads = ("release", "state", "kind", "began", "seconds", "commit", "digest", "by", "note")
     rows = [
         (
-            str(each.number),
-            "cut off" if each.state == RUNNING and not locked else each.state,
-            each.kind,
-            each.began.replace("+00:00", "Z"),
-            str(each.seconds),
-            each.revision[:12],
-            short(each.digest),
-            each.by,
-            each.why[:80],
+            str(record.number),
+            "cut off" if record.state == RUNNING and not locked else record.state,
+            record.kind,
+            record.began.replace("+00:00", "Z"),
+            str(record.seconds),
+            record.revision[:12],
+            short(record.digest),
+            record.by,
+            record.why[:80],
         )
-        for each in releases
+        for record in records
     ]
     return table(rows, heads) if rows else "no release yet"
 
 
 def status(target: Target) -> tuple[str, list[str]]:
-    """An environment as text, and what is wrong with it, a line each."""
-    services = target.swarm.services(target.stack)
-    tasks = target.swarm.tasks(services.values())
-    nodes = {each["ID"]: each for each in target.swarm.nodes()}
-    found = standing(services, tasks)
-    rows = [_service(each, services[each.service], tasks, nodes) for each in found]
-    wrong = [f"{each.service}: {each}" for each in found if not each.done]
-    wrong += [f"node {row[0]}: {row[1]}" for row in map(_node, nodes.values()) if row[1] != "ready"]
-    url = target.environment.url.rstrip("/")
-    said = healthcheck.probe(f"{url}/livez")
-    wrong += [said] if said else []
-    past = target.releases.read()
+    """Return an environment's status as text, and what is wrong with it, a line each."""
+    services = target.orchestrator.services().values()
+    nodes = target.orchestrator.nodes()
+    names = {node.id: node.name for node in nodes}
+    wrong = [f"{each.name}: {each.progress}" for each in services if not each.progress.done]
+    wrong += [f"node {node.name}: {node.state}" for node in nodes if node.state != "ready"]
+    failure = healthcheck.probe(f"{target.url}/livez")
+    wrong += [failure] if failure else []
+    answer = failure or f"answers, version {healthcheck.version(target.url)[:12]}"
     holder = target.holder()
+    heads = ("service", "replicas", "release", "image", "nodes")
+    rows = [_service(service, names) for service in services]
     parts = [
-        table(rows, ("service", "replicas", "release", "image", "nodes"))
-        if rows
-        else "no services",
-        table([_node(each) for each in nodes.values()], ("node", "state", "role", "engine")),
-        table([(each.name, disk(target, each)) for each in target.hosts], ("server", "disk free")),
-        f"url: {url} " + (said or f"answers, version {healthcheck.version(url)[:12]}"),
+        table(rows, heads) if rows else "no services",
+        table([_node(node) for node in nodes], ("node", "state", "role", "engine")),
+        table([(host.name, disk(host)) for host in target.hosts], ("server", "disk free")),
+        f"url: {target.url} {answer}",
         f"lock: {holder or 'free'}",
-        history(past[:3], bool(holder)),
+        history_table(target.history.read()[:3], bool(holder)),
     ]
     return "\n\n".join(parts), wrong
 
 
-def _service(
-    found: Progress,
-    service: Mapping[str, Any],
-    tasks: Sequence[Mapping[str, Any]],
-    nodes: Mapping[str, Mapping[str, Any]],
-) -> tuple[str, str, str, str, str]:
-    spec = service["Spec"]
-    image = spec["TaskTemplate"]["ContainerSpec"]["Image"]
-    where = {
-        nodes[each["NodeID"]]["Description"]["Hostname"]
-        for each in tasks
-        if each["ServiceID"] == service["ID"]
-        and each["Status"]["State"] == "running"
-        and each.get("NodeID") in nodes
-    }
-    name, _, digest = image.partition("@")
-    release = spec["Labels"].get(RELEASE, "-")
-    shown = short(digest) if digest else name
-    return (found.service, str(found), release, shown, ", ".join(sorted(where)))
+def _service(service: Service, names: Mapping[str, str]) -> tuple[str, str, str, str, str]:
+    name, _, digest = service.image.partition("@")
+    nodes = sorted(names[node] for node in service.nodes if node in names)
+    image = short(digest) if digest else name
+    return service.name, str(service.progress), service.release or "-", image, ", ".join(nodes)
 
 
-def _node(node: Mapping[str, Any]) -> tuple[str, str, str, str]:
-    state, availability = node["Status"]["State"], node["Spec"]["Availability"]
-    known = node["Description"]
-    leader = node.get("ManagerStatus", {}).get("Leader")
-    role = "leader" if leader else node["Spec"]["Role"]
-    shown = state if availability == "active" else f"{state}, {availability}"
-    return known["Hostname"], shown, role, known["Engine"]["EngineVersion"]
+def _node(node: Node) -> tuple[str, str, str, str]:
+    return node.name, node.state, node.role, node.engine
 
 
-def disk(target: Target, host: Any) -> str:
-    """The free space where a server's engine keeps its data."""
+def disk(host: Host) -> str:
+    """Return the free space of the disk with the engine's data."""
     script = "df -Ph /var/lib/docker 2>/dev/null | tail -n 1 || df -Ph / | tail -n 1"
     fields = host.run(script, changes=False).split()
     return f"{fields[3]} of {fields[1]}"

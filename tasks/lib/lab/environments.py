@@ -30,11 +30,11 @@ def prepare(ctx: Context, settings: Settings, overlay: Path, variables: Mapping[
     there_for_good = [name for name in more["environments"] if not name.endswith(MANY)]
     for name in there_for_good:
         with connection.reach(ctx, facts, name, {**os.environ, **variables}) as target:
-            for _ in bootstrap.setup(target):
+            for _ in bootstrap.set_up(target):
                 pass
-            known = target.swarm.secrets(target.stack)
+            known = target.orchestrator.secrets()
             for secret in set(facts.deploy.secrets) - set(known):
-                target.swarm.set_secret(target.stack, secret, variables[secret])
+                target.orchestrator.set_secret(secret, variables[secret])
     console.say(f"ready to deploy to: {', '.join(there_for_good)}")
 
 

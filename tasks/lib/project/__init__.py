@@ -1,1 +1,1 @@
-"""What the project says of itself: invoke.yaml, git, the locked requirements."""
+"""The project: its settings in invoke.yaml, its git repository, its locked requirements."""

@@ -1,4 +1,4 @@
-"""The source: which commit, branch and tag this is, and which files it has; from git."""
+"""The source, as git knows it: commit, branch, tag and files."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from ..errors import ExitCode, TaskError
 
 @dataclass(frozen=True)
 class Source:
-    """What is built: a commit, and what it is called.
+    """What is built: a commit, its branch and its tag.
 
     Args:
-        branch: empty on a tag, and on a detached HEAD that CI's variables say nothing of.
-        tag: empty when the commit has none.
-        dirty: whether the files differ from the commit's.
-        date: when the commit was made (ISO 8601).
+        branch: empty on a tag, and on a detached HEAD without CI's variables.
+        tag: empty if the commit has none.
+        dirty: whether there are uncommitted changes.
+        date: the committer date (ISO 8601).
     """
 
     commit: str
@@ -31,36 +31,36 @@ class Source:
 
     @property
     def revision(self) -> str:
-        """The commit, marked when the files differ from it."""
+        """Return the commit, with -dirty appended if there are uncommitted changes."""
         return f"{self.commit}-dirty" if self.dirty else self.commit
 
     @property
     def slug(self) -> str:
-        """The branch as an image's tag can say it; empty for one without a letter of a-z0-9."""
+        """Return the branch as an image's tag; empty if it has no character of a-z0-9."""
         return slug(self.branch)
 
 
 def slug(branch: str) -> str:
-    """A branch's name by the rule of GitLab's CI_COMMIT_REF_SLUG."""
+    """Return a branch's slug, as GitLab computes CI_COMMIT_REF_SLUG."""
     return re.sub(r"[^a-z0-9]", "-", branch.lower())[:63].strip("-")
 
 
 def read(root: Path = Path(), env: Mapping[str, str] = os.environ) -> Source:
-    """The source in a folder: from git, and from CI's variables what a CI runner's clone lacks.
+    """Return the source in a folder: from git, and from CI's variables what a runner's clone lacks.
 
-    The variables count only when they are about the commit that is there, or when git is silent.
-    Raises TaskError when neither git nor the variables know the commit.
+    The variables count only if they are about the checked-out commit, or if git knows none. Raises
+    TaskError if neither git nor the variables know the commit.
     """
-    said = env.get("CI_COMMIT_SHA") or env.get("GITHUB_SHA") or ""
+    ci_commit = env.get("CI_COMMIT_SHA") or env.get("GITHUB_SHA") or ""
     try:
         commit, date = git("log", "-1", "--format=%H %cI", root=root).split()
     except TaskError:
-        if not said:
+        if not ci_commit:
             raise
         branch, tag = _from_ci(env)
-        return Source(said, branch, tag, False, env.get("CI_COMMIT_TIMESTAMP", ""))
+        return Source(ci_commit, branch, tag, False, env.get("CI_COMMIT_TIMESTAMP", ""))
     dirty = bool(git("status", "--porcelain", root=root))
-    if said == commit:
+    if ci_commit == commit:
         branch, tag = _from_ci(env)
     else:
         branch = git("branch", "--show-current", root=root)
@@ -70,7 +70,7 @@ def read(root: Path = Path(), env: Mapping[str, str] = os.environ) -> Source:
 
 
 def _from_ci(env: Mapping[str, str]) -> tuple[str, str]:
-    """The branch and the tag that CI's variables name: GitLab's, else GitHub's."""
+    """Return the branch and the tag of CI's variables: GitLab's, else GitHub's."""
     tag = env.get("CI_COMMIT_TAG", "")
     if env.get("CI_COMMIT_SHA"):
         name = env.get("CI_COMMIT_REF_NAME") or env.get("CI_COMMIT_REF_SLUG", "")
@@ -81,7 +81,7 @@ def _from_ci(env: Mapping[str, str]) -> tuple[str, str]:
 
 
 def full(ref: str, root: Path = Path()) -> str:
-    """The commit that git takes a name for; empty when it knows none."""
+    """Return the full hash of a ref's commit; empty if git does not know the ref."""
     try:
         return git("rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}", root=root)
     except TaskError:
@@ -89,15 +89,14 @@ def full(ref: str, root: Path = Path()) -> str:
 
 
 def between(old: str, new: str, root: Path = Path()) -> list[str]:
-    """The commits from one to another, a line each; those that were taken back begin with "-".
+    """Return the commits from one to another, one a line; "-" marks those only in the old one.
 
-    Raises TaskError when git does not have both, as in a shallow clone.
+    Raises TaskError if the clone lacks one of the two, as a shallow clone does.
     """
     for commit in (old, new):
         if not full(commit, root):
-            raise TaskError(
-                f"git does not have {commit[:12]} here", "git fetch --unshallow", ExitCode.REFUSED
-            )
+            what = f"commit {commit[:12]} is not in this clone"
+            raise TaskError(what, "git fetch --unshallow", ExitCode.REFUSED)
     marks = "--format=%m %h %s"
     lines = git("log", "--left-right", marks, f"{old}...{new}", root=root)
     signs = {"<": "-", ">": "+"}
@@ -105,7 +104,7 @@ def between(old: str, new: str, root: Path = Path()) -> list[str]:
 
 
 def git(*arguments: str, root: Path = Path()) -> str:
-    """What a git command prints. Raises TaskError with git's own words when it fails."""
+    """Run git, and return its stdout. Raises TaskError, with its message, if it fails."""
     try:
         done = subprocess.run(
             ["git", *arguments], cwd=root, capture_output=True, text=True, check=True
@@ -113,12 +112,12 @@ def git(*arguments: str, root: Path = Path()) -> str:
     except FileNotFoundError:
         raise TaskError("git is not installed", "install git") from None
     except subprocess.CalledProcessError as error:
-        said = error.stderr.strip().splitlines() or ["it says nothing"]
-        raise TaskError(f"git {arguments[0]}: {said[-1]}", "run this in a git clone") from None
+        output = error.stderr.strip().splitlines() or ["no output"]
+        raise TaskError(f"git {arguments[0]}: {output[-1]}", "run this in a git clone") from None
     return done.stdout.strip()
 
 
 def files(root: Path = Path()) -> list[Path]:
-    """The files that git tracks, and new ones that it does not ignore, as they are on disk."""
+    """Return the tracked files that exist, and the untracked ones that are not ignored."""
     listed = git("ls-files", "-z", "--cached", "--others", "--exclude-standard", root=root)
     return sorted({root / name for name in listed.split("\0") if name and (root / name).is_file()})

@@ -1,4 +1,4 @@
-"""The locked requirements: every *.in compiled to a *.txt with hashes, and installed, by uv."""
+"""The locked requirements: uv compiles every *.in to a *.txt with hashes, and installs it."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from .settings import ROOT
 if TYPE_CHECKING:
     from invoke import Context
 
-# In this order: each may constrain itself by the locks before it.
+# In this order: a later one may be constrained by an earlier one.
 NAMES = ("app", "test", "dev", "tasks", "browser", "checks")
-# What is laid over others in the image, and names nothing that those have.
-OVER = {"test": ("app",), "dev": ("app", "test")}
+# Layers of the image: each omits the packages of those that it is installed on.
+BASES = {"test": ("app",), "dev": ("app", "test")}
 
 PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;]+)(?: ; (.+?))? \\?$", re.MULTILINE)
 
@@ -29,8 +29,8 @@ class Pin:
     """A locked package.
 
     Args:
-        marker: where it is installed at all, as `sys_platform == "win32"`; empty for everywhere.
-        file: the lock file.
+        marker: where it is installed, such as `sys_platform == "win32"`; empty for everywhere.
+        file: the requirements file.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Pin:
 
 
 def pins(*names: str) -> list[Pin]:
-    """The packages that lock files name; without any name, all lock files."""
+    """Return the packages of some requirements files; without names, of all."""
     files = [Path("requirements", f"{name}.txt") for name in names or NAMES]
     return [
         Pin(name, version, marker, file.as_posix())
@@ -50,40 +50,38 @@ def pins(*names: str) -> list[Pin]:
 
 
 def compile(ctx: Context, upgrade: bool) -> list[str]:
-    """Compile every lock file for Python 3.11 and later, any platform.
+    """Lock all requirements, for Python 3.11 and later on any platform.
 
-    Returns the lock files that changed. Raises CalledProcessError when uv finds no solution.
+    Returns the files that changed. Raises CalledProcessError if uv finds no solution.
     """
     folder = ROOT / "requirements"
     changed = []
     for name in NAMES:
-        lock = folder / f"{name}.txt"
-        before = lock.read_bytes() if lock.exists() else b""
+        file = folder / f"{name}.txt"
+        before = file.read_bytes() if file.exists() else b""
         words = ["pip", "compile", "--universal", "--python-version", "3.11", "--generate-hashes"]
         words += ["--no-emit-index-url", "--no-header", "--quiet", *(["--upgrade"] * upgrade)]
-        known = pins(*OVER[name]) if name in OVER else []
-        words += [f"--no-emit-package={pin.name}" for pin in known]
+        present = pins(*BASES[name]) if name in BASES else []
+        words += [f"--no-emit-package={pin.name}" for pin in present]
         words += [f"requirements/{name}.in", "--output-file", f"requirements/{name}.txt"]
         process.run(ctx, [process.tool("uv"), *words], check=True)
-        if lock.read_bytes() != before:
+        if file.read_bytes() != before:
             changed.append(f"requirements/{name}.txt")
     return changed
 
 
 def install(ctx: Context, name: str, what: str) -> None:
-    """Add what a lock file names to this environment, unless it is there.
+    """Install the packages of a requirements file into this virtual environment.
 
     Args:
-        what: what it is for, should it fail.
+        what: what they are, for the error message.
     """
-    checked = [process.tool("uv"), "pip", "install", "--require-hashes", "--quiet"]
-    # By the folder's own name, whatever link leads there: the tools' first lines have it.
+    # Not by a link to the folder: the installed scripts' first lines have this path.
     here = Path(sys.executable)
     python = here.parent.resolve() / here.name
-    where = ["--python", str(python), "-r", f"requirements/{name}.txt"]
+    words = ["pip", "install", "--require-hashes", "--quiet", f"--python={python}"]
+    command = [process.tool("uv"), *words, "-r", f"requirements/{name}.txt"]
     try:
-        process.run(ctx, checked + where, env={"UV_COMPILE_BYTECODE": "1"}, check=True)
+        process.run(ctx, command, env={"UV_COMPILE_BYTECODE": "1"}, check=True)
     except subprocess.CalledProcessError:
-        raise TaskError(
-            f"could not install {what}", "check the network, then run it again"
-        ) from None
+        raise TaskError(f"could not install {what}", "check the network, then retry") from None

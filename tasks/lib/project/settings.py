@@ -1,4 +1,4 @@
-"""The project's settings: invoke.yaml, typed, checked whole when read."""
+"""The project's settings: invoke.yaml, typed, and validated as a whole when read."""
 
 from __future__ import annotations
 
@@ -17,31 +17,33 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[3]
 FILE = "invoke.yaml"
+# The secret with the address of a database that is not part of the stack.
+ELSEWHERE = "DATABASE_URL"
 # Top-level keys that are Invoke's own.
 INVOKE = {"run", "runners", "sudo", "tasks", "timeouts"}
 
 Port = Annotated[int, Meta(ge=1, le=65535)]
-# HOST[:PORT]/PATH. A host is told from a path by a dot, a port, or being localhost.
+# HOST[:PORT]/PATH. A host has a dot or a port, or is localhost.
 IMAGE = (
     r"^((localhost|[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+)(:[0-9]+)?|[A-Za-z0-9-]+:[0-9]+)"
     r"(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)+$"
 )
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=40)]
-# A name that ends in /* stands for as many environments as are wanted: review/* for review/NAME.
+# A name that ends in /* stands for dynamic environments: review/* for each review/NAME.
 MANY = "/*"
 EnvironmentName = Annotated[str, Meta(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*(/\*)?$", max_length=40)]
-SITE = re.compile(r"[a-z0-9]+(-+[a-z0-9]+)*")
+DYNAMIC_NAME = re.compile(r"[a-z0-9]+(-+[a-z0-9]+)*")
 HOST = r"^([A-Za-z_][A-Za-z0-9_.-]*@)?[A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]+)?$"
 Variable = Annotated[str, Meta(pattern=r"^[A-Z][A-Z0-9_]*$")]
 Seconds = Annotated[int, Meta(ge=1, le=86400)]
 
 
 class Section(Struct, frozen=True, forbid_unknown_fields=True):
-    """A part of invoke.yaml: no key is optional, none unknown, none of another type."""
+    """A part of invoke.yaml; only a key with a default is optional, and unknown keys are errors."""
 
 
 class Project(Section, frozen=True):
-    """Names and places of the project."""
+    """The project's names, and where its source is."""
 
     name: Name
     package: Annotated[str, Meta(pattern=r"^[a-z_][a-z0-9_]*$")]
@@ -58,14 +60,14 @@ class Dev(Section, frozen=True):
 
 
 class Test(Section, frozen=True):
-    """What the tests must reach."""
+    """What the tests must achieve."""
 
     __test__ = False
     floor: Annotated[int, Meta(ge=0, le=100)]
 
 
 class Registry(Section, frozen=True):
-    """Where the images are kept."""
+    """The registry that stores the images."""
 
     image: Annotated[str, Meta(pattern=IMAGE)]
     main: Annotated[str, Meta(min_length=1)]
@@ -75,7 +77,7 @@ class Registry(Section, frozen=True):
 
 
 class Audit(Section, frozen=True):
-    """What inv audit takes for good."""
+    """What inv audit accepts, and where it looks up vulnerabilities."""
 
     database: Annotated[str, Meta(pattern=r"^https?://\S+$")]
     licences: list[str]
@@ -83,7 +85,7 @@ class Audit(Section, frozen=True):
 
 
 class Deploy(Section, frozen=True):
-    """How the app is put on servers, whatever the environment."""
+    """How the app is deployed, the same for all environments."""
 
     path: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_./-]+$")]
     timeout: Seconds
@@ -93,21 +95,26 @@ class Deploy(Section, frozen=True):
 
 
 class Environment(Section, frozen=True):
-    """A place that the app is deployed to."""
+    """What the app is deployed to.
+
+    Args:
+        orchestrator: what runs the containers; optional, and so far only `swarm`.
+    """
 
     url: Annotated[str, Meta(pattern=r"^https?://\S+$")]
     hosts: Annotated[list[Annotated[str, Meta(pattern=HOST)]], Meta(min_length=1)]
     values: dict[Variable, str | int | list[int]]
+    orchestrator: Literal["swarm"] = "swarm"
 
     @property
     def replicas(self) -> int:
-        """How many of the app are to run; of what is no number Compose complains."""
-        said = str(self.values.get("REPLICAS", ""))
-        return int(said) if said.isdecimal() else 2
+        """How many replicas of the app run; if it is no number, Compose reports that."""
+        value = str(self.values.get("REPLICAS", ""))
+        return int(value) if value.isdecimal() else 2
 
 
 class Settings(Section, frozen=True):
-    """Everything that invoke.yaml says of the project."""
+    """All settings of invoke.yaml."""
 
     project: Project
     dev: Dev
@@ -118,32 +125,31 @@ class Settings(Section, frozen=True):
     environments: dict[EnvironmentName, Environment]
 
     def environment(self, name: str) -> Environment:
-        """Return the environment of a name. Raises TaskError, with the nearest name, if unknown."""
-        kind, _, site = name.partition("/")
+        """Return an environment by name. Raises TaskError, with the nearest name, if unknown."""
+        kind, _, own = name.partition("/")
         if name in self.environments and not name.endswith(MANY):
             return self.environments[name]
-        if SITE.fullmatch(site) and kind + MANY in self.environments:
+        if DYNAMIC_NAME.fullmatch(own) and kind + MANY in self.environments:
             return self.environments[kind + MANY]
         near = difflib.get_close_matches(name, self.environments, n=1, cutoff=0.5)
-        right = (
-            f"did you mean --env={near[0]}?" if near else f"known: {', '.join(self.environments)}"
-        )
+        known = f"known: {', '.join(self.environments)}"
+        hint = f"did you mean --env={near[0]}?" if near else known
         what = f"unknown environment {name!r}" if name else "which environment?"
-        raise TaskError(what, f"{right} ({FILE} names them)", ExitCode.REFUSED)
+        raise TaskError(what, f"{hint} ({FILE} names them)", ExitCode.REFUSED)
 
 
 def read_settings(ctx: Context, missing_ok: bool = False) -> Settings:
-    """The settings of this run: invoke.yaml under Invoke's own overrides (environment, -f file).
+    """Return the settings of this run: invoke.yaml, overridden by the environment and an -f file.
 
     Args:
-        missing_ok: go on without a file that -f or INVOKE_RUNTIME_CONFIG names, as Invoke does.
-    Raises TaskError, one line a problem, when a key is unknown or missing or a value is wrong.
+        missing_ok: ignore a missing file that -f or INVOKE_RUNTIME_CONFIG names, as Invoke does.
+    Raises TaskError, one line a problem, if a key is unknown or missing, or a value is wrong.
     """
     files = [Path(path) for path in (_runtime_file(ctx), ROOT / FILE) if path]
     if not missing_ok and not files[0].is_file():
-        # Else what was meant for a lab that is gone would be done to the real thing.
-        hint = "inv lab.up, if it was a lab's; else correct -f, or unset INVOKE_RUNTIME_CONFIG"
-        raise TaskError(f"{files[0]} is not there", hint, ExitCode.REFUSED)
+        # Otherwise a command meant for a removed lab would act on the real environment.
+        hint = "inv lab.up if it was a lab's; else correct -f, or unset INVOKE_RUNTIME_CONFIG"
+        raise TaskError(f"{files[0]} not found", hint, ExitCode.REFUSED)
     tops = dict.fromkeys([*Settings.__struct_fields__, *ctx.config._project, *ctx.config._runtime])
     known = (key for key in tops if key in ctx.config and key not in INVOKE)
     values = {key: _plain(ctx.config[key]) for key in known}
@@ -161,5 +167,5 @@ def _runtime_file(ctx: Context) -> str | None:
 
 
 def _plain(value: Any) -> Any:
-    """Invoke's DataProxy as plain dictionaries."""
+    """Return Invoke's DataProxy as plain dictionaries."""
     return {key: _plain(value[key]) for key in value} if hasattr(value, "keys") else value

@@ -1,4 +1,4 @@
-"""What is wrong with invoke.yaml: every problem, with its file, line and key."""
+"""Finds every problem of invoke.yaml, with its file, line and key."""
 
 from __future__ import annotations
 
@@ -16,59 +16,59 @@ Keys = tuple[str, ...]
 
 
 def lines(values: Mapping[str, Any], kind: type, files: Sequence[Path]) -> list[str]:
-    """Each problem as "file:line: key: what is wrong - what would be right".
+    """Return each problem as "file:line: key: what is wrong - what to do".
 
     Args:
-        values: what was read, whole.
-        kind: what it should be.
-        files: where it was read, the one that counts more first.
+        values: all settings, as read.
+        kind: their type.
+        files: where they come from; an earlier file overrides a later one.
     """
     nodes = {file: yaml.compose(file.read_text("utf-8")) for file in files}
     return [
-        f"{_where(path, nodes)}: {'.'.join(path)}: {what}"
-        for path, what in _problems(values, kind, ())
+        f"{_location(path, nodes)}: {'.'.join(path)}: {problem}"
+        for path, problem in _problems(values, kind, ())
     ]
 
 
 def _problems(value: Any, kind: Any, path: Keys) -> Iterator[tuple[Keys, str]]:
-    """The path of keys to each value that is wrong, and what is."""
+    """Yield the path of keys to each wrong value, and what is wrong with it."""
     if isinstance(value, Mapping) and hasattr(kind, "__struct_fields__"):
-        kinds = {field.name: field.type for field in msgspec.structs.fields(kind)}
-        for key in [key for key in kinds if key not in value]:
-            yield (*path, key), "missing - add it; invoke.yaml's comments say what it is"
+        fields = {field.name: field for field in msgspec.structs.fields(kind)}
+        required = (name for name, field in fields.items() if field.required)
+        for name in (name for name in required if name not in value):
+            yield (*path, name), "missing - add it; invoke.yaml's comments say what it is"
         for key in value:
-            if key in kinds:
-                yield from _problems(value[key], kinds[key], (*path, key))
+            if key in fields:
+                yield from _problems(value[key], fields[key].type, (*path, key))
             else:
-                yield (*path, str(key)), f"unknown key - {_right(str(key), list(kinds))}"
+                yield (*path, str(key)), f"unknown key - {_suggestion(str(key), list(fields))}"
     elif isinstance(value, Mapping) and get_origin(kind) is dict:
-        for key, each in value.items():
+        for key, item in value.items():
             yield from _problems(key, get_args(kind)[0], (*path, str(key)))
-            yield from _problems(each, get_args(kind)[1], (*path, str(key)))
-    elif what := _wrong(value, kind):
-        yield path, what
+            yield from _problems(item, get_args(kind)[1], (*path, str(key)))
+    elif problem := _problem(value, kind):
+        yield path, problem
 
 
-def _right(key: str, known: Sequence[str]) -> str:
+def _suggestion(key: str, known: Sequence[str]) -> str:
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
     return f'did you mean "{near[0]}"?' if near else f"known: {', '.join(known)}"
 
 
-def _wrong(value: Any, kind: Any) -> str:
-    """What is wrong with one value; empty when nothing is."""
+def _problem(value: Any, kind: Any) -> str:
+    """Return what is wrong with one value; empty if nothing is."""
     try:
         msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
         if get_origin(kind) is Literal and isinstance(value, str):
-            *others, last = map(repr, get_args(kind))
-            return f"unknown name {value!r} - use {', '.join(others)} or {last}"
+            return f"unknown value {value!r} - known: {', '.join(get_args(kind))}"
         what = str(error).partition(" - at `")[0]
         return f"{what[0].lower()}{what[1:]} - it is {value!r}"
     return ""
 
 
-def _where(path: Keys, nodes: Mapping[Path, yaml.Node | None]) -> str:
-    """Where a key stands, or would: an environment variable, or a file and its line."""
+def _location(path: Keys, nodes: Mapping[Path, yaml.Node | None]) -> str:
+    """Return where a key is, or should be: an environment variable, or a file and its line."""
     variable = "INVOKE_" + "_".join(path).upper()
     if variable in os.environ:
         return variable
@@ -81,7 +81,7 @@ def _where(path: Keys, nodes: Mapping[Path, yaml.Node | None]) -> str:
 
 
 def _follow(path: Keys, node: yaml.Node | None) -> tuple[int, int]:
-    """How many keys of the path a document has, and the line of the last of them."""
+    """Return how many keys of the path a document has, and the line of the last of them."""
     line = 1
     for depth, wanted in enumerate(path):
         pairs = node.value if isinstance(node, yaml.MappingNode) else []

@@ -1,1 +1,1 @@
-"""The one door to servers: SSH connections, commands, and docker through them."""
+"""The only package that uses SSH: connections, commands on servers, tunnels for docker."""

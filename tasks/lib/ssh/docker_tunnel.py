@@ -1,4 +1,4 @@
-"""A server's Docker engine behind a socket of this machine, over the SSH connection there is."""
+"""A server's Docker engine on a unix socket of this machine, over the open SSH connection."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ CHUNK = 32768
 
 
 class DockerTunnel:
-    """Listens on a private unix socket while in use, and joins each caller to the engine.
+    """Listens on a private unix socket, and connects each client to the server's engine.
 
-    On the server it is `docker system dial-stdio` that speaks to the engine, as with docker's own
-    ssh:// addresses; those would need a connection and a host key check of their own for each call.
-    One is always begun ahead: the next caller waits neither for the way there nor for its start.
+    On the server, `docker system dial-stdio` talks to the engine, as for docker's own ssh://
+    addresses; those would make a connection, and check a host key, for each call. One channel is
+    always opened in advance, so that the next client does not wait for it.
 
     Args:
         session: opens a channel for a command on the server.
@@ -34,20 +34,20 @@ class DockerTunnel:
         self._folder = files.folder()
         self._server = socket.socket(socket.AF_UNIX)
         self._spares: SimpleQueue[Channel] = SimpleQueue()
-        # Held while one is begun.
-        self._beginning = threading.Lock()
-        self._ended = False
+        # One thread at a time opens a spare channel.
+        self._opening = threading.Lock()
+        self._closed = False
 
     def __enter__(self) -> str:
         path = self._folder.__enter__() / "docker.sock"
         self._server.bind(str(path))
         self._server.listen(16)
         threading.Thread(target=self._accept, daemon=True).start()
-        threading.Thread(target=self._begin, daemon=True).start()
+        threading.Thread(target=self._open_spare, daemon=True).start()
         return f"unix://{path}"
 
     def __exit__(self, *_: object) -> None:
-        self._ended = True
+        self._closed = True
         self._server.close()
         self._close_spares()
         self._folder.__exit__(None, None, None)
@@ -55,29 +55,29 @@ class DockerTunnel:
     def _accept(self) -> None:
         while True:
             try:
-                caller, _ = self._server.accept()
+                client, _ = self._server.accept()
             except OSError:
                 return
-            threading.Thread(target=self._join, args=(caller,), daemon=True).start()
+            threading.Thread(target=self._forward, args=(client,), daemon=True).start()
 
     def _dial(self) -> Channel:
         channel = self._session()
         channel.exec_command("docker system dial-stdio")
         return channel
 
-    def _take(self) -> Channel | None:
-        """The spare one, unless there is none or it has ended meanwhile."""
+    def _spare(self) -> Channel | None:
+        """Take the spare channel, unless it has ended meanwhile."""
         with suppress(Empty):
             spare = self._spares.get_nowait()
             return None if spare.closed or spare.eof_received else spare
         return None
 
-    def _begin(self) -> None:
-        """Begin the next; that this fails is told to who needs it then."""
-        with self._beginning, suppress(Exception):
-            if self._spares.empty() and not self._ended:
+    def _open_spare(self) -> None:
+        """Open the next channel; if this fails, the client that needs it gets the error."""
+        with self._opening, suppress(Exception):
+            if self._spares.empty() and not self._closed:
                 self._spares.put(self._dial())
-        if self._ended:
+        if self._closed:
             self._close_spares()
 
     def _close_spares(self) -> None:
@@ -85,41 +85,40 @@ class DockerTunnel:
             while True:
                 self._spares.get_nowait().close()
 
-    def _join(self, caller: socket.socket) -> None:
+    def _forward(self, client: socket.socket) -> None:
         """Pass bytes both ways until both sides have ended."""
-        with caller:
-            spare = self._take()
-            threading.Thread(target=self._begin, daemon=True).start()
+        with client:
+            spare = self._spare()
+            threading.Thread(target=self._open_spare, daemon=True).start()
             try:
                 channel = spare or self._dial()
             except Exception as error:
-                _refuse(caller, error)
+                _refuse(client, error)
                 return
-            up = threading.Thread(target=_upstream, args=(caller, channel), daemon=True)
-            up.start()
+            threading.Thread(target=_upstream, args=(client, channel), daemon=True).start()
             try:
                 while chunk := channel.recv(CHUNK):
-                    caller.sendall(chunk)
-                caller.shutdown(socket.SHUT_WR)
+                    client.sendall(chunk)
+                client.shutdown(socket.SHUT_WR)
             except (OSError, EOFError):
                 pass
             channel.close()
 
 
-def _refuse(caller: socket.socket, error: Exception) -> None:
-    """Tell the docker that called why there is no engine: it says so, as if that had answered."""
+def _refuse(client: socket.socket, error: Exception) -> None:
+    """Answer as an engine would, so that the docker client prints why there is none."""
     body = json.dumps({"message": str(error)}).encode()
     head = "HTTP/1.1 502 Bad Gateway\r\nContent-Type: application/json\r\nConnection: close\r\n"
     try:
-        caller.recv(CHUNK)
-        caller.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        client.recv(CHUNK)
+        client.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
     except OSError:
         pass
 
 
-def _upstream(caller: socket.socket, channel: Channel) -> None:
+def _upstream(client: socket.socket, channel: Channel) -> None:
     try:
-        while chunk := caller.recv(CHUNK):
+        while chunk := client.recv(CHUNK):
             channel.sendall(chunk)
         channel.shutdown_write()
     except (OSError, EOFError):

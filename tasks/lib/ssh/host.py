@@ -1,4 +1,4 @@
-"""A server: one SSH connection to it, commands there, and a way for docker to its engine."""
+"""A server: one SSH connection to it, commands there, and docker's way to its engine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from .. import console
-from ..errors import ExitCode, TaskError
+from ..errors import ExitCode, RemoteCommandError, TaskError
 from . import connection
 from .docker_tunnel import DockerTunnel
 
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
 
 # Seconds for a command on the server.
 COMMAND = 60
-# Seconds in which a failure to open a connection counts for all who want it.
+# Seconds in which a failed connection attempt counts for every thread that needs the connection.
 RECENT = 2
-# What paramiko tells as the status of a command whose end it did not see.
-CUT = -1
+# The exit status that paramiko returns if the connection was lost before the command ended.
+LOST = -1
 
 
 class Host:
-    """One server, and one SSH connection to it, that is opened again should it break.
+    """One server, and one SSH connection to it, which is opened again if it breaks.
 
-    The server's key must be known: from SSH_KNOWN_HOSTS (a text, or a file's path) or else from the
-    user's own files. The user's key is that of SSH_PRIVATE_KEY, or comes from the agent or a file,
-    as ~/.ssh/config says; so do jump hosts, names and ports.
+    Known host keys come from SSH_KNOWN_HOSTS (a text, or a file's path), else from the user's own
+    files. The user's key is that of SSH_PRIVATE_KEY, or comes from ssh-agent or a key file, as
+    ~/.ssh/config says; so do jump hosts, names and ports.
 
     Args:
         name: USER@HOST or USER@HOST:PORT.
@@ -42,12 +42,12 @@ class Host:
     def __init__(self, ctx: Context, name: str, env: Mapping[str, str] = os.environ) -> None:
         self.name, self._ctx, self._env = name, ctx, env
         self._connection: Any = None
-        # Several threads may find the connection broken, of which one is to open it again.
+        # If several threads find the connection broken, one of them opens it again.
         self._opening = threading.Lock()
         self._failed: tuple[float, TaskError] | None = None
 
     def open(self) -> None:
-        """Connect. Raises TaskError, with what to do, when that does not work."""
+        """Connect. Raises TaskError if that fails."""
         self.close()
         self._connection = connection.connection(self.name, self._env)
         with connection.explained(self.name):
@@ -57,7 +57,7 @@ class Host:
         threading.Thread(target=connection.keep_alive, args=(transport,), daemon=True).start()
 
     def close(self) -> None:
-        """End the connection, and its way there."""
+        """Close the connection, and those to its jump hosts."""
         connection, self._connection = self._connection, None
         while connection is not None:
             connection.close()
@@ -65,7 +65,7 @@ class Host:
             connection = gateway if hasattr(gateway, "close") else None
 
     def session(self) -> Channel:
-        """A channel for one command; a connection that broke is opened once more."""
+        """Open a channel for one command; connect again if the connection is broken."""
         with self._opening:
             transport = self._connection.transport if self._connection else None
             if transport is None or not transport.is_active():
@@ -84,93 +84,83 @@ class Host:
             raise
 
     def run(self, script: str, *arguments: str, text: str = "", changes: bool = True) -> str:
-        """What a shell script prints on the server.
+        """Run a shell script on the server, and return its stdout.
 
         Args:
             arguments: its $1, $2 and so on.
-            text: what it reads.
-            changes: False for one that only looks: it runs under --dry too, and is not printed.
-        Raises RemoteCommandError when it exits with another status than 0.
+            text: its stdin.
+            changes: False for a script that only reads: it runs under --dry too, and is not echoed.
+        Raises RemoteCommandError if it exits with another status than 0.
         """
-        run = self._ctx.config.run
-        if changes and (run.echo or run.dry):
+        flags = self._ctx.config.run
+        if changes and (flags.echo or flags.dry):
             words = shlex.join(arguments)
             console.say(console.colour(f"ssh {self.name} {script.strip()} {words}", 1))
-        if changes and run.dry:
+        if changes and flags.dry:
             return ""
         channel = self.session()
         with connection.explained(self.name):
             channel.settimeout(COMMAND)
             channel.exec_command(shlex.join(["sh", "-c", script, "inv", *arguments]))
-            _send(channel, text)
-            output = channel.makefile("rb").read().decode(errors="replace")
-            said = channel.makefile_stderr("rb").read().decode(errors="replace").strip()
-            status = channel.recv_exit_status()
-            if status == CUT:
-                raise EOFError("the connection was cut")
+            status, output, errors = _finish(channel, text)
         if status:
-            raise RemoteCommandError(self.name, status, said or output.strip())
+            raise RemoteCommandError(self.name, status, errors.strip() or output.strip())
         return output
 
     @contextmanager
     def docker(self) -> Iterator[dict[str, str]]:
-        """The variables that let a docker here speak to the engine there, while it lasts."""
+        """Give the variables that lead a docker client of this machine to the server's engine."""
         with DockerTunnel(lambda: self.session()) as address:
-            # Those are of the engine here; docker 26 would speak TLS on the socket too.
+            # The TLS variables are for this machine's engine; docker 26 applies them to sockets.
             yield {"DOCKER_HOST": address, "DOCKER_TLS": "", "DOCKER_TLS_VERIFY": ""}
 
 
-def _send(channel: Channel, text: str) -> None:
-    """Send what a command reads; one that has ended already does without."""
+def _finish(channel: Channel, text: str) -> tuple[int, str, str]:
+    """Send a command its stdin; return its exit status, stdout and stderr."""
     try:
         channel.sendall(text.encode())
         channel.shutdown_write()
     except OSError:
+        # A command may end without reading its stdin.
         if not channel.closed:
             raise
-
-
-class RemoteCommandError(TaskError):
-    """A command on a server failed.
-
-    Args:
-        said: what it wrote on stderr, else on stdout.
-    """
-
-    def __init__(self, host: str, status: int, said: str) -> None:
-        last = said.splitlines()[-1] if said else "it says nothing"
-        super().__init__(f"{host}: {last} (status {status})", "see to that server, then try again")
-        self.status, self.said = status, said
+    output = channel.makefile("rb").read().decode(errors="replace")
+    errors = channel.makefile_stderr("rb").read().decode(errors="replace")
+    status = channel.recv_exit_status()
+    if status == LOST:
+        raise EOFError("connection lost before the command ended")
+    return status, output, errors
 
 
 @contextmanager
 def connected(
     ctx: Context, names: Sequence[str], env: Mapping[str, str] = os.environ
 ) -> Iterator[list[Host]]:
-    """Connections to servers, all at once. One that does not answer is left out, with a warning.
+    """Connect to all servers at once; leave an unreachable one out, with a warning.
 
-    Raises TaskError, one line a problem, when the first does not answer, or when one of them has
-    another host key or refuses the login.
+    Raises TaskError, one line a problem, if the first is unreachable, or if any has another host
+    key or rejects the login.
     """
     hosts = [Host(ctx, name, env) for name in names]
     with ExitStack() as stack:
-        for each in hosts:
-            stack.callback(each.close)
+        for host in hosts:
+            stack.callback(host.close)
         with ThreadPoolExecutor(len(hosts)) as pool:
-            problems = list(pool.map(_try_open, hosts))
-        grave = [
-            each
-            for number, each in enumerate(problems)
-            if each and (number == 0 or not isinstance(each, connection.HostUnreachable))
+            problems = list(pool.map(_problem, hosts))
+        fatal = [
+            problem
+            for number, problem in enumerate(problems)
+            if problem and (number == 0 or not isinstance(problem, connection.HostUnreachable))
         ]
-        if grave:
-            raise TaskError("\ninv: ".join(map(str, grave)), code=ExitCode.REFUSED)
+        if fatal:
+            raise TaskError("\ninv: ".join(map(str, fatal)), code=ExitCode.REFUSED)
         for problem in filter(None, problems):
             console.warn(str(problem))
         yield [host for host, problem in zip(hosts, problems, strict=True) if not problem]
 
 
-def _try_open(host: Host) -> TaskError | None:
+def _problem(host: Host) -> TaskError | None:
+    """Connect to a server; return why this fails."""
     try:
         host.open()
     except TaskError as error:

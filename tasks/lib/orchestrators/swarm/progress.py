@@ -1,28 +1,31 @@
-"""How far the services of a stack are, judged from what docker says of them and their tasks."""
+"""The state of a stack's services, judged from what docker says of them and their tasks."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..stack import RELEASE
+from ..status import Failure, Node, Progress, Service
+
 ENDED_BADLY = {"failed", "rejected"}
-# A replica is to go on for ever. One that is stopped for being unhealthy may say that all is well.
+# A replica must never end. One that is stopped for being unhealthy may exit with 0.
 ENDED = ENDED_BADLY | {"complete"}
-# Nanoseconds that Swarm gives a container to stop, when nothing else is said.
+# Nanoseconds that Swarm gives a container to stop by default.
 GRACE = 10 * 10**9
-# States of an update in which Swarm has given it up.
+# States of an update that Swarm has given up.
 GIVEN_UP = {"paused", "rollback_started", "rollback_paused", "rollback_completed"}
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What there was before: the tasks' IDs, and how each service's last update stood.
+    """What there was before: the tasks' IDs, and the state of each service's last update.
 
     Args:
-        going_back: what fails now may be of the version that goes, and Swarm may be rolling back to
-            the one that is wanted: neither is a failure.
-        ended: those of the tasks that were meant to run no more.
+        going_back: it is an undo: a replica of the version that goes may fail, and Swarm may be
+            rolling back by itself; neither is a failure.
+        ended: the tasks among them that were shut down already.
     """
 
     tasks: frozenset[str]
@@ -31,56 +34,41 @@ class Snapshot:
     ended: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True)
-class Progress:
-    """How far a service is.
-
-    Args:
-        wanted, healthy, starting, old: replicas.
-        failed: a new task that ended badly.
-        given_up: Swarm's word that it gave the update up.
-        waits: why a new task is on no server yet.
-    """
-
-    service: str
-    wanted: int
-    healthy: int
-    starting: int
-    old: int
-    failed: Mapping[str, Any] | None
-    given_up: str
-    waits: str = ""
-
-    @property
-    def done(self) -> bool:
-        """Whether all replicas are new and healthy, and no other is meant to run.
-
-        Swarm, when an update is taken back while it restarts a replica, may leave that twice until
-        the next update.
-        """
-        return self.healthy >= self.wanted and not self.starting and not self.old
-
-    def __str__(self) -> str:
-        parts = [f"{self.healthy}/{self.wanted} healthy"]
-        why = f" ({self.waits})" if self.waits else ""
-        parts += [f"{self.starting} starting{why}"] if self.starting else []
-        parts += [f"{self.old} old"] if self.old else []
-        return ", ".join(parts)
+def observed(name: str, service: Mapping[str, Any], tasks: Sequence[Mapping[str, Any]]) -> Service:
+    """Return a service as it runs while no deploy is under way."""
+    mine = [task for task in tasks if task["ServiceID"] == service["ID"]]
+    nothing_new = Snapshot(frozenset(task["ID"] for task in mine), {})
+    running = (task for task in mine if task["Status"]["State"] == "running")
+    return Service(
+        name,
+        service["Spec"]["TaskTemplate"]["ContainerSpec"]["Image"],
+        service["Spec"]["Labels"].get(RELEASE, ""),
+        judge(name, service, mine, nothing_new),
+        sorted({task["NodeID"] for task in running}),
+    )
 
 
-def standing(
-    services: Mapping[str, Mapping[str, Any]], tasks: Iterable[Mapping[str, Any]]
-) -> list[Progress]:
-    """How far each service is while no deploy is going on, in the order of their names."""
-    tasks = list(tasks)
-    nothing_new = Snapshot(frozenset(each["ID"] for each in tasks), {})
-    return [judge(name, each, tasks, nothing_new) for name, each in sorted(services.items())]
+def node(found: Mapping[str, Any]) -> Node:
+    """Return a node, from what docker says of it."""
+    state, availability = found["Status"]["State"], found["Spec"]["Availability"]
+    leader = found.get("ManagerStatus", {}).get("Leader")
+    return Node(
+        found["ID"],
+        found["Description"]["Hostname"],
+        state if availability == "active" else f"{state}, {availability}",
+        "leader" if leader else found["Spec"]["Role"],
+        found["Description"]["Engine"]["EngineVersion"],
+    )
 
 
 def judge(
     name: str, service: Mapping[str, Any], tasks: Iterable[Mapping[str, Any]], before: Snapshot
 ) -> Progress:
-    """How far a service is, from what docker says of it and of its tasks."""
+    """Return the state of a service, from what docker says of it and of its tasks.
+
+    Swarm may leave a replica twice until the next update, when an update is taken back while it
+    restarts that replica.
+    """
     template = service["Spec"]["TaskTemplate"]
     mine = [each for each in tasks if each["ServiceID"] == service["ID"]]
     meant = [each for each in mine if each["DesiredState"] in {"running", "ready"}]
@@ -102,7 +90,7 @@ def judge(
         healthy=len(healthy),
         starting=len(new) - len(healthy),
         old=len(meant) - len(new),
-        failed=next(failed, None),
+        failed=next((Failure(describe(each), each) for each in failed), None),
         given_up=update.get("Message") or state if state in GIVEN_UP else "",
         waits=next((each["Status"]["Err"] for each in new if _waits(each)), ""),
     )
@@ -113,13 +101,13 @@ def _waits(task: Mapping[str, Any]) -> bool:
 
 
 def same(task: Mapping[str, Any], template: Mapping[str, Any]) -> bool:
-    """Whether a task was made from a service's template as it is now."""
+    """Return whether a task was made from a service's template as it is now."""
     keys = ("ContainerSpec", "Resources", "Placement", "ForceUpdate")
     return all(_given(task.get(key)) == _given(template.get(key)) for key in keys)
 
 
 def _given(part: Any) -> Any:
-    """A part of a template without what a service's has and a task's has not: the defaults."""
+    """Return a part of a template without the defaults, which only a service's has."""
     if not isinstance(part, dict):
         return part or None
     given = {key: each for key, each in part.items() if each}
@@ -129,7 +117,7 @@ def _given(part: Any) -> Any:
 
 
 def describe(task: Mapping[str, Any]) -> str:
-    """How a task stands or ended, in Swarm's words, with its exit code."""
+    """Return a task's state or end in Swarm's words, with its exit code."""
     status = task["Status"]
     why = status.get("Err") or status.get("Message") or status["State"]
     if why.startswith("No such image"):

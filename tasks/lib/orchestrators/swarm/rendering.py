@@ -1,16 +1,18 @@
-"""Compose's own rendering of its files as a stack that Swarm takes, pinned. It asks nobody."""
+"""Renders Compose's configuration as a stack that Swarm accepts. Pure: it asks no server."""
 
 from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...errors import ExitCode, TaskError
-from ...registry.reference import DIGEST
-from .stack import Stack
+from ..stack import Stack
+
+if TYPE_CHECKING:
+    from ..base import Job
 
 # What `docker stack deploy` does not take or would only warn of. Its reference:
 # https://docs.docker.com/reference/cli/docker/stack/deploy/
@@ -30,22 +32,24 @@ DROPPED = {
     "security_opt",
     "tmpfs",
 }
+# How the name of the stack ends that a stack's jobs are in.
+JOBS = "_jobs"
 REFUSED_KEYS = {"cpus", "mem_limit", "mem_reservation", "pids_limit"}
 
 
 def render(config: Mapping[str, Any], name: str, image: str, secrets: Mapping[str, str]) -> Stack:
-    """Compose's own rendering (`docker compose config`) as a stack.
+    """Return the stack of what `docker compose config` prints.
 
     Args:
-        image: the app's image; it must be given by its digest.
-        secrets: for each secret the name of its version in the Swarm.
-    Raises TaskError, with every problem a line, for what cannot be deployed.
+        image: the app's image, by digest.
+        secrets: for each secret the name of its newest version.
+    Raises TaskError, one line a problem, for what cannot be deployed.
     """
     problems = [*_problems(config, secrets)]
-    if not DIGEST.fullmatch(image.rpartition("@")[2]):
+    if "@sha256:" not in image:
         problems.append(f"image {image}: a tag may move; give a digest")
     if problems:
-        raise TaskError("\ninv: ".join(problems), "mend compose/server.yml", ExitCode.REFUSED)
+        raise TaskError("\ninv: ".join(problems), "correct compose/server.yml", ExitCode.REFUSED)
     configs, known = {}, {}
     for key, each in config.get("configs", {}).items():
         text = Path(each["file"]).read_text("utf-8")
@@ -68,7 +72,7 @@ def render(config: Mapping[str, Any], name: str, image: str, secrets: Mapping[st
 
 
 def _problems(config: Mapping[str, Any], secrets: Mapping[str, str]) -> list[str]:
-    """What of a Compose project a Swarm cannot do as it is written."""
+    """Return what Swarm cannot do as it is written."""
     found = []
     for name, service in config["services"].items():
         where = f"services.{name}"
@@ -116,3 +120,43 @@ def _text(value: Any) -> str:
     if value is None:
         return ""
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def render_job(stack: Stack, job: Job) -> Stack:
+    """Return a stack of one job.
+
+    It is an ordinary service with a restart policy of none: Swarm's own jobs run again whenever a
+    manager that led before leads again (https://github.com/moby/moby/issues/53632).
+    """
+    made = copy.deepcopy(stack.services[stack.ours[0]]) | dict(job.overrides)
+    made["command"] = [word.replace("$", "$$") for word in job.command]
+    made["healthcheck"] = {"disable": True}
+    made["networks"] = {"default": None}
+    deploy = {key: made["deploy"][key] for key in ("resources",) if key in made["deploy"]}
+    made["deploy"] = job.overrides.get("deploy", deploy) | {
+        "mode": "global" if job.everywhere else "replicated",
+        "restart_policy": {"condition": "none"},
+        "endpoint_mode": "dnsrr",
+    }
+    used = {key: _used(made, key, stack.content) for key in ("secrets", "configs", "volumes")}
+    network = {"external": True, "name": stack.content["networks"]["default"]["name"]}
+    content = {"version": "3.12", "services": {job.name: made}, "networks": {"default": network}}
+    return Stack(f"{stack.name}{JOBS}", stack.image, content | used)
+
+
+def _used(made: Mapping[str, Any], key: str, content: Mapping[str, Any]) -> dict[str, Any]:
+    names = {use["source"] for use in made.get(key, []) if use.get("source")}
+    found = {name: entry for name, entry in content.get(key, {}).items() if name in names}
+    if key == "volumes":
+        return {name: {"external": True, "name": entry["name"]} for name, entry in found.items()}
+    return found
+
+
+def together(stacks: Sequence[Stack]) -> Stack:
+    """Return several jobs as one stack."""
+    first, *rest = stacks
+    content = copy.deepcopy(first.content)
+    for stack in rest:
+        for key, part in stack.content.items():
+            content[key] = {**content[key], **part} if isinstance(part, dict) else part
+    return Stack(first.name, first.image, content)

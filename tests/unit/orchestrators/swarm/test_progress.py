@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
 
-from tasks.lib.deploys import failure_report
-from tasks.lib.orchestrators.swarm import client, jobs, progress
+from tasks.lib.orchestrators.status import Failure
+from tasks.lib.orchestrators.swarm import progress
 
 NEW = {"Image": "app@sha256:new", "StopGracePeriod": progress.GRACE, "DNSConfig": {}}
 OLD = {"Image": "app@sha256:old"}
@@ -62,7 +61,7 @@ def test_why_one_is_on_no_server_is_told():
 def test_a_replica_that_ends_by_itself_fails_it():
     ended = task("3", state="complete", desired="shutdown", Message="finished")
     found = judge(task("1"), ended)
-    assert found.failed == ended
+    assert found.failed == Failure(progress.describe(ended), ended)
     assert progress.describe(ended) == "replica 1 ended (exit code 0)"
 
 
@@ -80,7 +79,7 @@ def test_an_old_one_that_is_shutting_down_does_not_hold_it_up():
 def test_a_new_task_that_failed_fails_it():
     bad = task("3", state="failed", desired="shutdown", Err="task: non-zero exit (7)")
     found = judge(task("1"), bad)
-    assert found.failed == bad
+    assert found.failed == Failure(progress.describe(bad), bad)
     assert progress.describe(bad) == "replica 1 failed: task: non-zero exit (7)"
 
 
@@ -108,61 +107,10 @@ def test_going_back_forgives_what_the_version_that_goes_does():
     assert found.given_up == ""
     assert found.done
     worse = task("4", state="failed", desired="shutdown")
-    assert judge(task("1"), worse, before=before).failed == worse
+    assert judge(task("1"), worse, before=before).failed == Failure(progress.describe(worse), worse)
 
 
 def test_the_exit_code_is_told_when_the_words_lack_it():
     status = {"ContainerStatus": {"ExitCode": 137}, "Err": "task: unhealthy container"}
     bad = task("1", state="failed", **status)
     assert progress.describe(bad).endswith("unhealthy container (exit code 137)")
-
-
-def test_what_a_health_check_said_most_since_it_failed_is_told():
-    said = [(1, "refused"), (0, ""), (1, "503 a\nb"), (1, "503 a b"), (1, "refused")]
-    log = [{"ExitCode": code, "Output": text} for code, text in said]
-    assert failure_report.complaint(log) == "503 a b"
-    assert failure_report.complaint(log[:2]) == failure_report.complaint([]) == ""
-
-
-def test_what_is_on_its_way_is_listed_alike_and_an_error_may_have_lines():
-    shown = (
-        't1\tRunning\tPreparing 2 seconds ago\t""\n'
-        't2\tRunning\tRunning less than a second ago\t""\n'
-        't3\tShutdown\tFailed 5 seconds ago\t"\\"one\\n\\ttwo\\""\n'
-    )
-    found = client.listing(shown)
-    assert found["t1"] == client.Listed("Running", "", '""')
-    assert found["t2"].state == "Running"
-    assert (found["t3"].meant, found["t3"].state) == ("Shutdown", "Failed")
-    assert json.loads(found["t3"].error) == '"one\n\ttwo"'
-    assert client.listing(shown.replace("Preparing 2", "Starting 9")) == found
-
-
-def test_a_job_has_ended_when_every_task_is_complete():
-    done = [task("1", state="complete"), task("2", state="complete")]
-    assert jobs.verdict(done) == (True, "")
-    assert jobs.verdict([done[0], task("2")]) == (False, "")
-    assert jobs.verdict([]) == (False, "")
-
-
-def test_a_failed_job_says_why_in_its_last_line_but_for_details():
-    lines = [
-        "Traceback:",
-        "Error: null value in column",
-        "DETAIL:  Failing row",
-        "LINE 1: a",
-        " ^",
-        "",
-    ]
-    assert jobs.reason(lines) == "Error: null value in column"
-    assert jobs.reason([]) == ""
-
-
-def test_a_job_has_failed_when_one_task_has():
-    bad = task("1", state="failed", Err="task: non-zero exit (3)")
-    assert jobs.verdict([bad]) == (True, "failed: task: non-zero exit (3)")
-
-
-def test_a_job_has_failed_when_its_server_is_gone():
-    gone = task("1", desired="shutdown")
-    assert jobs.verdict([gone]) == (True, "failed: its server went away")

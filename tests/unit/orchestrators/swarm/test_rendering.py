@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from tasks.lib.errors import TaskError
-from tasks.lib.orchestrators.swarm import rendering, stack
+from tasks.lib.orchestrators import stack
+from tasks.lib.orchestrators.base import Job
+from tasks.lib.orchestrators.swarm import rendering
 
 IMAGE = "registry.example.com/app@sha256:" + "a" * 64
 SECRETS = {"KEY": "site_KEY_v3"}
@@ -98,7 +100,7 @@ def test_everything_that_cannot_be_deployed_is_told_at_once(config):
 
 
 def test_a_job_has_what_the_app_has_and_runs_once(config):
-    job = render(config).job("check", ["sh", "-c", "echo $HOME"])
+    job = rendering.render_job(render(config), Job("check", ["sh", "-c", "echo $HOME"]))
     service = job.content["services"]["check"]
     assert service["image"] == IMAGE
     assert service["command"] == ["sh", "-c", "echo $$HOME"]

@@ -1,0 +1,61 @@
+"""What runs now according to the history, and what a deploy would change in it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from .. import console
+from ..environments import history
+from ..environments.history import FAILED, RUNNING, Record
+from ..orchestrators.stack import difference
+
+if TYPE_CHECKING:
+    from ..environments.connection import Target
+    from ..orchestrators.stack import Stack
+
+COLOURS = {"+": 32, "-": 31, "~": 33}
+
+
+def settled_history(target: Target) -> list[Record]:
+    """Return the history, after a deploy that was killed is cleaned up and marked as failed."""
+    records = target.history.read()
+    killed = [record for record in records if record.state == RUNNING]
+    if not killed:
+        return records
+    target.orchestrator.clear_jobs()
+    for record in killed:
+        console.warn(f"release {record.number}, by {record.by}, was cut off")
+        target.history.write(replace(record, state=FAILED, why="cut off"))
+    return target.history.read()
+
+
+def previous_stack(target: Target, records: Sequence[Record]) -> Stack | None:
+    """Return the stack that runs now; None when there is none."""
+    now = history.current(records)
+    return target.history.stack(now, target.stack) if now else None
+
+
+def show_plan(target: Target, stack: Stack) -> None:
+    """Show what a deploy of a stack would change."""
+    show_changes(previous_stack(target, target.history.read()), stack)
+
+
+def show_changes(old: Stack | None, new: Stack) -> None:
+    """Show what changes from one stack to another."""
+    lines = difference(old, new)
+    state = "changes" if lines and old else "new" if lines else "same"
+    console.step(f"the stack {new.name}: {state}")
+    for line in lines if old else [f"+ {name}" for name in new.services]:
+        console.say(console.colour(f"  {line}", COLOURS[line[0]]))
+
+
+def forget(target: Target, wanted: Stack) -> None:
+    """Forget old releases, and the secrets and configs that only they used."""
+    old = history.forgettable(target.history.read(), target.settings.deploy.keep)
+    target.history.forget(old)
+    used = set(wanted.configs)
+    for stack in target.history.stacks(target.stack):
+        used |= stack.versions("secrets") | stack.versions("configs")
+    target.orchestrator.tidy(used)

@@ -1,0 +1,60 @@
+"""An environment's stack: the project's Compose files, filled in for it and pinned."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..docker.compose import Project
+from ..project.settings import ELSEWHERE, ROOT
+
+if TYPE_CHECKING:
+    from ..environments.connection import Target
+    from ..images.promotion import Candidate
+    from ..orchestrators.stack import Stack
+
+FILES = ("compose/base.yml", "compose/server.yml")
+# The file that leaves our database out where the secret ELSEWHERE names another one.
+EXTERNAL = "compose/external.yml"
+
+
+def render(target: Target, image: Candidate) -> Stack:
+    """Return the stack of an image for an environment."""
+    name = str(target.registry.image.at(image.manifest.digest))
+    secrets = target.settings.deploy.secrets
+    return target.orchestrator.render(configuration(target, name), name, secrets)
+
+
+def configuration(target: Target, image: str) -> Any:
+    """Return the project's Compose files as `docker compose config` prints them."""
+    secrets = target.settings.deploy.secrets
+    files = [ROOT / file for file in (*FILES, *([EXTERNAL] if ELSEWHERE in secrets else []))]
+    return Project(target.ctx, files, target.stack, variables(target, image)).config()
+
+
+def variables(target: Target, image: str) -> dict[str, str | None]:
+    """Return what the Compose files are filled in with; None unsets a variable of this shell."""
+    replicas = target.environment.replicas
+    # What base.yml takes from the shell must not come from this one.
+    hidden: dict[str, str | None] = dict.fromkeys(target.settings.deploy.secrets)
+    pace = {"PARALLELISM": str(at_a_time(replicas, len(target.hosts)))}
+    values = {key: str(value) for key, value in target.environment.values.items()}
+    return hidden | pace | values | {
+        "IMAGE": image,
+        "STACK": target.stack,
+        "SITE_URL": target.url,
+        "SITE_ADDRESS": address(target.url),
+    }  # fmt: skip
+
+
+def at_a_time(replicas: int, servers: int) -> int:
+    """Return how many replicas are replaced at a time.
+
+    Swarm starts a new one where the fewest are, counting the old ones: of few replicas several at
+    a time would come to the same server, and one that dies would take them all.
+    """
+    return max(replicas // 4, 1 if servers > 1 else 2)
+
+
+def address(url: str) -> str:
+    """Return the proxy's address: a host name for HTTPS, or port 80 for every name."""
+    return url.removeprefix("https://") if url.startswith("https://") else ":80"

@@ -1,0 +1,55 @@
+"""Undo: what ran before runs again, all of it, when a rollout fails or is interrupted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..environments import healthcheck, history
+from ..environments.history import FAILED, UNDONE
+from ..environments.lock import LockLost
+from ..errors import ExitCode, TaskError, explain
+from ..registry.reference import short
+from . import failure_report
+from .rollout import roll
+
+if TYPE_CHECKING:
+    from .deployment import Deployment
+
+
+def undo(deployment: Deployment, error: BaseException) -> TaskError:
+    """Go back to what ran before; return the error that ends the deploy.
+
+    Raises LockLost when another deploy holds the lock: then all is left as it is.
+    """
+    name, why = deployment.target.name, explain(error)
+    try:
+        why = failure_report.report(deployment.target.orchestrator, error, why)
+        state = bring_back(deployment)
+    except LockLost:
+        deployment.note(state=FAILED)
+        raise
+    except (Exception, KeyboardInterrupt) as second:
+        deployment.note(state=FAILED)
+        what = f"{why}; automatic rollback also failed ({explain(second)})"
+        hint = f"check inv status --env={name}, then redeploy"
+        if deployment.record.backup:
+            hint += f"; the database before the migration: backup {deployment.record.backup}"
+        return TaskError(what, hint, ExitCode.PERSON)
+    deployment.note(state=UNDONE)
+    return TaskError(f"{why}; {state}", f"inv logs --env={name} shows more")
+
+
+def bring_back(deployment: Deployment) -> str:
+    """Bring back what ran before, on all services; return what runs then."""
+    target, lock, old = deployment.target, deployment.lock, deployment.previous
+    if old is None:
+        lock.confirm()
+        target.orchestrator.remove_services(deployment.stack.ours)
+        return "nothing of the app runs, as before"
+    now = history.current(target.history.read())
+    # The soak goes on until no replica of the failed version answers any more.
+    roll(target, old, target.settings.deploy.soak, lock, back=True)
+    if now is None:
+        raise TaskError("no successful release is recorded on the server")
+    healthcheck.verify(target.url, now.revision, target.environment.replicas)
+    return f"rolled back: release {now.number} ({short(now.digest)}) is running again"

@@ -1,0 +1,150 @@
+"""The seam: what deploys need of the thing that runs containers, whichever it is."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from .stack import Stack
+from .status import Evidence, Failure, Node, Progress, Service
+
+
+@dataclass(frozen=True)
+class Job:
+    """A one-off job: a container of the app's image with the app's settings, run once.
+
+    Args:
+        everywhere: once on every node.
+        overrides: keys of the service, in Compose's words, that differ from the app's.
+    """
+
+    name: str
+    command: Sequence[str]
+    everywhere: bool = False
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class LogOptions:
+    """Which lines of a log: follow it, how many of the last ones, since when."""
+
+    follow: bool
+    tail: int
+    since: str
+
+
+class Guard(Protocol):
+    """What long work asks whether it may go on: the deploy lock."""
+
+    def check(self) -> None:
+        """Raise LockLost if the lock is known to be lost."""
+
+    def confirm(self) -> None:
+        """Raise LockLost if the server says that the lock is lost."""
+
+    @property
+    def lost(self) -> bool:
+        """Whether the server says that the lock is lost."""
+
+
+class Rollout(Protocol):
+    """One rollout of a stack; it remembers what ran when it was made."""
+
+    def apply(self) -> None:
+        """Give the stack to the orchestrator, which starts to replace replicas."""
+
+    def progress(self) -> list[Progress] | None:
+        """Return the state of every service; None if nothing changed since the last call."""
+
+    def stuck(self) -> Failure | None:
+        """Return a new replica that does not start."""
+
+
+class Orchestrator(Protocol):
+    """Runs the containers of one environment.
+
+    Attributes:
+        poll: seconds between two looks at a rollout.
+    """
+
+    poll: float
+
+    # What really is there.
+
+    def services(self) -> dict[str, Service]:
+        """Return the environment's services by name, as they run."""
+
+    def nodes(self) -> list[Node]:
+        """Return the cluster's nodes."""
+
+    def ports(self) -> dict[str, set[int]]:
+        """Return the ports that are published on the servers, by the stack that has them."""
+
+    def problems(self) -> list[str]:
+        """Return every problem of the servers that would make a deploy fail, a line each."""
+
+    def missing(self, stack: Stack) -> list[str]:
+        """Return the secrets and configs that a recorded stack needs and that are gone."""
+
+    def evidence(self, failure: Failure) -> Evidence:
+        """Return what is left of a failed replica. Never raises."""
+
+    def logs(self, services: Sequence[str], options: LogOptions) -> None:
+        """Print what services logged. Raises TaskError when the logs cannot be read."""
+
+    # Servers and secrets.
+
+    def set_up(self) -> Iterator[str]:
+        """Make the servers ready; yield a line for each change. Run again, it changes nothing."""
+
+    def secrets(self) -> dict[str, list[str]]:
+        """Return the versions of each secret, the newest first."""
+
+    def set_secret(self, name: str, value: str) -> str:
+        """Store the next version of a secret; return the version's name."""
+
+    def remove_secret(self, name: str) -> None:
+        """Delete all versions of a secret. Raises DockerError while a service uses one."""
+
+    # Changes.
+
+    def render(self, config: Mapping[str, Any], image: str, names: Collection[str]) -> Stack:
+        """Return the stack of a Compose project, complete and pinned; it changes nothing.
+
+        Args:
+            config: what `docker compose config` prints.
+            image: the app's image, by digest.
+            names: the secrets that the project may use.
+        """
+
+    def rollout(self, stack: Stack, back: bool = False, prune: bool = True) -> Rollout:
+        """Return the rollout of a stack.
+
+        Args:
+            back: it goes back to what ran before, whose replicas may still be there.
+            prune: remove the services that the stack does not have.
+        """
+
+    def run_jobs(
+        self, stack: Stack, jobs: Sequence[Job], timeout: float, guard: Guard, answer: str = ""
+    ) -> str:
+        """Run one-off jobs at the same time, and print their output; leave none behind.
+
+        Args:
+            timeout: seconds for all of them.
+            answer: how the line of the first begins that is returned; without it, nothing is.
+        Raises TaskError when one fails.
+        """
+
+    def clear_jobs(self) -> None:
+        """Remove the jobs that a killed deploy has left."""
+
+    def remove_services(self, names: Sequence[str]) -> None:
+        """Remove services; their data stays."""
+
+    def tidy(self, used: Collection[str]) -> None:
+        """Delete secrets and configs but for the used ones and each secret's newest version."""
+
+    def remove(self, volumes: bool) -> None:
+        """Remove everything of the environment; with volumes its data and secrets, too."""

@@ -1,0 +1,101 @@
+"""A stack: the project's Compose files for one environment, pinned and complete."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+# The label of a service that holds the number of its release.
+RELEASE = "deploy.release"
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A rendered stack.
+
+    Args:
+        name: the prefix of its services, networks and volumes.
+        image: the app's image, by digest.
+        content: what is given to the orchestrator.
+        configs: the text of each config, by the name of its version.
+    """
+
+    name: str
+    image: str
+    content: dict[str, Any]
+    configs: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def services(self) -> dict[str, Any]:
+        """The services by name."""
+        return dict(self.content["services"])
+
+    @property
+    def ours(self) -> list[str]:
+        """The services that run the app's image."""
+        return [name for name, each in self.services.items() if each["image"] == self.image]
+
+    @property
+    def backing(self) -> list[str]:
+        """The services that the app needs: neither the app's own nor the proxy."""
+        services = self.services
+        return [
+            name for name in services if name not in self.ours and not services[name].get("ports")
+        ]
+
+    def labelled(self, release: int) -> Stack:
+        """Return the stack with a release's number on every service."""
+        content = copy.deepcopy(self.content)
+        for service in content["services"].values():
+            service["deploy"].setdefault("labels", {})[RELEASE] = str(release)
+        return replace(self, content=content)
+
+    def only(self, services: Sequence[str]) -> Stack:
+        """Return the stack with these services alone."""
+        content = copy.deepcopy(self.content)
+        content["services"] = {name: content["services"][name] for name in services}
+        return replace(self, content=content)
+
+    def versions(self, kind: str) -> set[str]:
+        """Return the names of the versions that it uses, of its secrets or its configs."""
+        return {entry["name"] for entry in self.content.get(kind, {}).values()}
+
+    def text(self) -> str:
+        """Return the stack as a JSON file."""
+        return json.dumps(self.content, indent=1)
+
+
+def load(name: str, image: str, text: str) -> Stack:
+    """Return a recorded stack."""
+    return Stack(name, image, json.loads(text))
+
+
+def difference(old: Stack | None, new: Stack) -> list[str]:
+    """Return what changes from one stack to another, a line for each value."""
+    before, after = (_values(stack) if stack else {} for stack in (old, new))
+    lines = [f"- {key}: {value}" for key, value in before.items() if key not in after]
+    for key, value in after.items():
+        if key not in before:
+            lines.append(f"+ {key}: {value}")
+        elif before[key] != value:
+            lines.append(f"~ {key}: {before[key]} -> {value}")
+    return lines
+
+
+def _values(stack: Stack) -> dict[str, str]:
+    """Return every value of a stack by its path, without the release's number."""
+    return {key: value for key, value in _walk(stack.content, "") if not key.endswith(RELEASE)}
+
+
+def _walk(part: Any, path: str) -> Iterator[tuple[str, str]]:
+    if isinstance(part, dict) and part:
+        for key, value in part.items():
+            yield from _walk(value, f"{path}.{key}" if path else key)
+    elif isinstance(part, list) and part and any(isinstance(item, dict) for item in part):
+        for number, item in enumerate(part):
+            yield from _walk(item, f"{path}[{number}]")
+    else:
+        yield path, json.dumps(part) if isinstance(part, list | dict) else str(part)

@@ -1,0 +1,90 @@
+"""What an orchestrator reports: services, replicas, nodes, failures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A replica that failed, or does not start.
+
+    Args:
+        reason: why, in the orchestrator's words, with the exit code.
+        handle: what the orchestrator finds its log by.
+    """
+
+    reason: str
+    handle: Any = None
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is left of a failed replica: its node, its health check's output, its last lines."""
+
+    node: str
+    health: str
+    lines: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """The state of a service's replicas.
+
+    Args:
+        wanted, healthy, starting, old: numbers of replicas.
+        failed: a new replica that failed.
+        given_up: why the orchestrator itself stopped the update; empty while it goes on.
+        waits: why a new replica is not on a node yet.
+    """
+
+    service: str
+    wanted: int
+    healthy: int
+    starting: int = 0
+    old: int = 0
+    failed: Failure | None = None
+    given_up: str = ""
+    waits: str = ""
+
+    @property
+    def done(self) -> bool:
+        """Whether all replicas are new and healthy, and no other one is left."""
+        return self.healthy >= self.wanted and not self.starting and not self.old
+
+    def __str__(self) -> str:
+        parts = [f"{self.healthy}/{self.wanted} healthy"]
+        why = f" ({self.waits})" if self.waits else ""
+        parts += [f"{self.starting} starting{why}"] if self.starting else []
+        parts += [f"{self.old} old"] if self.old else []
+        return ", ".join(parts)
+
+
+@dataclass(frozen=True)
+class Service:
+    """A service as it really runs.
+
+    Args:
+        image: the image of its replicas, by digest if it was given by one.
+        release: the number of the release that it is labelled with; empty without a label.
+        nodes: the IDs of the nodes that its running replicas are on.
+    """
+
+    name: str
+    image: str
+    release: str
+    progress: Progress
+    nodes: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Node:
+    """A node of the cluster; `state` is "ready" when nothing is wrong with it."""
+
+    id: str
+    name: str
+    state: str
+    role: str
+    engine: str

@@ -1,0 +1,45 @@
+"""What the services of a stack logged, with a word on the lines that are missing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ... import console, process
+from ...docker import cli
+from ...errors import TaskError
+from . import tasks
+
+if TYPE_CHECKING:
+    from ..base import LogOptions
+    from .client import Swarm
+
+
+def show(swarm: Swarm, stack: str, names: Sequence[str], options: LogOptions) -> None:
+    """Print what services logged, interleaved. Raises TaskError when the logs cannot be read."""
+    words = ["--follow"] if options.follow else []
+    words += ["--tail", str(options.tail)] + (["--since", options.since] if options.since else [])
+    words = ["service", "logs", *words]
+    children = [cli.popen(swarm.ctx, *words, f"{stack}_{name}", env=swarm.env) for name in names]
+    try:
+        status = max(process.wait(child) for child in children)
+    finally:
+        for child in children:
+            process.end(child)
+    if status:
+        known = swarm.services(stack)
+        _explain_gaps(swarm, [known[name] for name in names if name in known])
+
+
+def _explain_gaps(swarm: Swarm, services: Sequence[Mapping[str, Any]]) -> None:
+    """Warn of servers that are away, whose lines are missing. Raises TaskError if none is."""
+    nodes = {node["ID"]: node for node in swarm.nodes()}
+    used = {task.get("NodeID") or "" for task in tasks.inspect(swarm, services)} - {""}
+    away = sorted(
+        nodes[node]["Description"]["Hostname"] if node in nodes else "one that left the Swarm"
+        for node in used
+        if node not in nodes or nodes[node]["Status"]["State"] != "ready"
+    )
+    if not away:
+        raise TaskError("the logs cannot be read", "the lines above say why")
+    console.warn(f"lines are missing, of servers that are away: {', '.join(away)}")

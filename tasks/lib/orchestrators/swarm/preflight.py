@@ -1,0 +1,108 @@
+"""What must hold on a Swarm's servers before a deploy; nothing is changed."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+from ...docker.cli import DockerError
+from .client import Swarm
+
+if TYPE_CHECKING:
+    from invoke import Context
+
+    from ...ssh.host import Host
+
+# The first Docker whose client leaves a stack to Swarm: `stack deploy --detach` (docker/cli#373).
+# The health checks and capabilities that the stack uses are older.
+DOCKER = (26, 0)
+# Gigabytes that an image's rollout may need on a server.
+DISK = 2
+# Seconds that a server may take to be ready again after the managers have elected a leader, or
+# after a lost heartbeat, which comes every 5 s.
+BACK = 20
+FREE = 'df -Pk "$1" 2>/dev/null | tail -n 1 || df -Pk / | tail -n 1'
+
+
+class Preflight:
+    """Checks the servers of a stack.
+
+    Args:
+        swarm: asked through the first of the hosts.
+        stack: the stack's name, which is the label of the node with its data.
+        setup: the command that sets servers up.
+    """
+
+    def __init__(
+        self, ctx: Context, swarm: Swarm, hosts: Sequence[Host], stack: str, setup: str
+    ) -> None:
+        self._ctx, self._swarm, self._hosts = ctx, swarm, hosts
+        self._stack, self._setup = stack, setup
+
+    def problems(self) -> list[str]:
+        """Return every problem, a line each; all servers are asked at the same time."""
+        with ThreadPoolExecutor(len(self._hosts)) as pool:
+            return [line for lines in pool.map(self._host, self._hosts) for line in lines]
+
+    def _host(self, host: Host) -> list[str]:
+        with host.docker() as env:
+            try:
+                info = Swarm(self._ctx, env).info()
+            except DockerError as error:
+                what = f"{host.name}: its Docker engine does not answer ({error.reason})"
+                return [f"{what} - start it there"]
+        found = outdated(host.name, info["ServerVersion"])
+        if host is self._hosts[0]:
+            found += outdated("this machine", info["ClientInfo"].get("Version", "0.0"))
+            found += self._manager(host.name, info)
+        free = int(host.run(FREE, info["DockerRootDir"], changes=False).split()[3]) / 10**6
+        if free < DISK:
+            hint = "docker system prune there"
+            found.append(f"{host.name}: {free:.1f} GB free, {DISK} needed - {hint}")
+        return found
+
+    def _manager(self, name: str, info: Mapping[str, Any]) -> list[str]:
+        if not info.get("Swarm", {}).get("ControlAvailable"):
+            state = info.get("Swarm", {}).get("LocalNodeState", "inactive")
+            return [f"{name}: not a Swarm manager ({state}) - {self._setup}"]
+        homes = self._homes()
+        deadline = time.monotonic() + BACK
+        while homes and not any(map(_up, homes)) and time.monotonic() < deadline:
+            time.sleep(0.5)
+            homes = self._homes()
+        if not homes:
+            return [f"no node is labelled {self._stack}=home - {self._setup}"]
+        return home_problems(homes)
+
+    def _homes(self) -> list[dict[str, str]]:
+        """Return the nodes with the label of the stack's data, as docker lists them."""
+        words = ("--filter", f"node.label={self._stack}=home", "--format", "{{json .}}")
+        return [json.loads(line) for line in self._swarm.query("node", "ls", *words).splitlines()]
+
+
+def home_problems(homes: Sequence[Mapping[str, str]]) -> list[str]:
+    """Return the problem of the nodes of the proxy and the database, if there is one."""
+    up = [node for node in homes if _up(node)]
+    first = (up or homes)[0]
+    where = f"{first['Hostname']}, the node of the proxy and the database,"
+    if not up:
+        return [f"{where} is not ready ({first['Status'].lower()}) - start Docker there"]
+    if not any(node["Availability"] == "Active" for node in up):
+        hint = f"on a manager: docker node update --availability=active {first['ID']}"
+        return [f"{where} accepts no tasks ({first['Availability'].lower()}) - {hint}"]
+    return []
+
+
+def outdated(name: str, version: str) -> list[str]:
+    """Return the problem with the Docker of a machine, if it is too old."""
+    if tuple(int(part) for part in version.split(".")[:2]) >= DOCKER:
+        return []
+    wanted = ".".join(map(str, DOCKER))
+    return [f"{name}: Docker {version} is too old - install {wanted} or later"]
+
+
+def _up(node: Mapping[str, str]) -> bool:
+    return node["Status"] == "Ready"

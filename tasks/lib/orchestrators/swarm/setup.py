@@ -1,0 +1,142 @@
+"""Servers are set up: one Swarm of them all, one with the label of the data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ...errors import TaskError
+from .client import Swarm
+
+if TYPE_CHECKING:
+    from invoke import Context
+
+    from ...ssh.host import Host
+
+# The address by which we reached the server: the other servers reach it there, too.
+ADDRESS = "echo \"$SSH_CONNECTION\" | cut -d' ' -f3"
+
+
+@dataclass
+class Server:
+    """A server, docker on it, and what its engine says of itself."""
+
+    host: Host
+    docker: Swarm
+    info: Mapping[str, Any]
+
+    @property
+    def swarm(self) -> Mapping[str, Any]:
+        """Its part in a Swarm."""
+        return dict(self.info["Swarm"])
+
+    @property
+    def inactive(self) -> bool:
+        """Whether it is in no Swarm."""
+        return bool(self.swarm["LocalNodeState"] == "inactive")
+
+    def address(self) -> str:
+        """Return its address for the other servers."""
+        return self.host.run(ADDRESS, changes=False).strip()
+
+
+def set_up(ctx: Context, hosts: Sequence[Host], stack: str) -> Iterator[str]:
+    """Make one Swarm of the servers; yield a line for each change.
+
+    A server that was reinstalled joins the Swarm of the others again, also the first.
+    Raises TaskError for a server that is in another Swarm.
+    """
+    with ExitStack() as open_tunnels:
+        dockers = [Swarm(ctx, open_tunnels.enter_context(host.docker())) for host in hosts]
+        with ThreadPoolExecutor(len(hosts)) as pool:
+            infos = list(pool.map(Swarm.info, dockers))
+        servers = list(map(Server, hosts, dockers, infos))
+        manager = next((each for each in servers if each.swarm.get("ControlAvailable")), None)
+        if manager is None:
+            manager = servers[0]
+            yield from _init(manager)
+        nodes = manager.docker.nodes()
+        for number, server in enumerate(servers):
+            if server is not manager:
+                yield from _join(server, manager, nodes, number < wanted_managers(len(hosts)))
+        yield from _label(servers[0], manager, stack)
+
+
+def wanted_managers(hosts: int) -> int:
+    """Return how many of the servers manage the Swarm: an odd number, for a clear majority.
+
+    https://docs.docker.com/engine/swarm/admin_guide/#add-manager-nodes-for-fault-tolerance
+    """
+    return min(5, hosts - 1 + hosts % 2)
+
+
+def address_pool(address: str) -> list[str]:
+    """Return the option for the overlay networks' addresses; Docker's own choice is 10.0.0.0/8."""
+    return ["--default-addr-pool", "172.31.0.0/16"] if address.startswith("10.") else []
+
+
+def _init(first: Server) -> Iterator[str]:
+    if not first.inactive:
+        what = f"{first.host.name} is in a Swarm, but not as a manager"
+        raise TaskError(what, "docker node promote it, or docker swarm leave there")
+    address = first.address()
+    first.docker.run("swarm", "init", "--advertise-addr", address, *address_pool(address))
+    first.info = first.docker.info()
+    yield f"{first.host.name}: a new Swarm, at {address}"
+
+
+def _join(
+    server: Server, manager: Server, nodes: Sequence[Mapping[str, Any]], manages: bool
+) -> Iterator[str]:
+    name = server.host.name
+    if not server.inactive:
+        if server.swarm["NodeID"] in {node["ID"] for node in nodes}:
+            return
+        hint = "docker swarm leave there, or remove it from `hosts`"
+        raise TaskError(f"{name} is in another Swarm", hint)
+    address = server.address()
+    if _forget(manager.docker, nodes, server.info["Name"], address):
+        yield f"{name}: had left the Swarm; removed its former node"
+    role = "manager" if manages else "worker"
+    token = manager.docker.run("swarm", "join-token", "--quiet", role).strip()
+    where = ["--advertise-addr", address, f"{manager.swarm['NodeAddr']}:2377"]
+    try:
+        server.docker.run("swarm", "join", "--token", token, *where)
+    finally:
+        # It was in an argument, which other users of this machine may have seen.
+        manager.docker.run("swarm", "join-token", "--quiet", "--rotate", role)
+    server.info = server.docker.info()
+    yield f"{name}: joined as {role}"
+
+
+def _label(first: Server, manager: Server, stack: str) -> Iterator[str]:
+    """Label the first server as the home of the stack's data, unless a node is already."""
+    labels = [node["Spec"].get("Labels", {}) for node in manager.docker.nodes()]
+    if not any(label.get(stack) == "home" for label in labels):
+        node = first.swarm["NodeID"]
+        manager.docker.run("node", "update", "--label-add", f"{stack}=home", node)
+        yield f"{first.host.name}: home of {stack}: its proxy and its database"
+
+
+def _forget(swarm: Swarm, nodes: Iterable[Mapping[str, Any]], name: str, address: str) -> bool:
+    """Remove the former nodes of a server that left the Swarm; return whether there were any."""
+    left = [
+        node
+        for node in nodes
+        if node["Description"]["Hostname"] == name
+        and (node["Status"]["State"] == "down" or address in _addresses(node))
+    ]
+    for node in left:
+        if node.get("ManagerStatus"):
+            swarm.run("node", "demote", node["ID"])
+        swarm.run("node", "rm", "--force", node["ID"])
+    return bool(left)
+
+
+def _addresses(node: Mapping[str, Any]) -> set[str]:
+    """Return a node's addresses; a leader's is only in its manager status."""
+    manager = node.get("ManagerStatus", {}).get("Addr", "")
+    return {node["Status"].get("Addr", ""), manager.rpartition(":")[0]}

@@ -1,0 +1,113 @@
+"""The tasks of a Swarm's services, as docker lists and inspects them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ...docker.cli import DockerError
+
+if TYPE_CHECKING:
+    from .client import Swarm
+
+# The states, as docker lists them, of a task that is about to run:
+# https://docs.docker.com/engine/swarm/how-swarm-mode-works/swarm-task-states/
+COMING = {"New", "Pending", "Assigned", "Accepted", "Preparing", "Ready", "Starting"}
+# What docker says of a task that Swarm has removed since it was listed.
+FORGOTTEN = ("no such task", "not found")
+# What `docker service ps` prints for a task: an error may have several lines.
+LISTING = "{{.ID}}\t{{.DesiredState}}\t{{.CurrentState}}\t{{json .Error}}"
+
+
+class Listed(NamedTuple):
+    """A task as docker lists it.
+
+    Args:
+        meant: its desired state.
+        state: its current state; empty while it is about to run.
+        error: what is wrong with it.
+    """
+
+    meant: str
+    state: str
+    error: str
+
+
+def listing(shown: str) -> dict[str, Listed]:
+    """Read docker's list of tasks, by ID."""
+    found = {}
+    for line in shown.splitlines():
+        task, meant, state, error = line.split("\t")
+        # What follows is how long ago that began.
+        state = state.partition(" ")[0]
+        found[task] = Listed(meant, "" if state in COMING else state, error)
+    return found
+
+
+def listed(swarm: Swarm, services: Iterable[Mapping[str, Any]]) -> dict[str, Listed]:
+    """Return the tasks of services by ID, with those that have ended not long ago."""
+    names = [service["ID"] for service in services]
+    if not names:
+        return {}
+    # With names docker would ask for each one by itself.
+    words = ("service", "ps", "--no-resolve", "--no-trunc", "--format", LISTING)
+    return listing(swarm.query(*words, *names))
+
+
+def inspect(
+    swarm: Swarm,
+    services: Iterable[Mapping[str, Any]],
+    but: Iterable[str] = (),
+    wanted: Iterable[str] | None = None,
+) -> list[dict[str, Any]]:
+    """Return what docker knows of the tasks of services.
+
+    Args:
+        but: the IDs of tasks to leave out.
+        wanted: the IDs of tasks that were listed just now; without it, all are listed.
+    """
+    owners, left_out, pauses = list(services), set(but), iter((0.2, 0.5, 2))
+    while True:
+        known = listed(swarm, owners) if wanted is None else wanted
+        try:
+            return swarm.inspect("task", [task for task in known if task not in left_out])
+        except DockerError as error:
+            output, pause = error.stderr.lower(), next(pauses, None)
+            if pause is None or not any(sign in output for sign in FORGOTTEN):
+                raise
+            # One was removed since it was listed.
+            wanted = None
+            time.sleep(pause)
+
+
+class TaskWatcher:
+    """Watches services' tasks; re-inspects only those whose listing changed.
+
+    Args:
+        but: the IDs of tasks to leave out.
+    """
+
+    def __init__(
+        self, swarm: Swarm, services: Iterable[Mapping[str, Any]], but: Collection[str] = ()
+    ) -> None:
+        self._swarm, self._services, self._but = swarm, list(services), but
+        self._seen: dict[str, Listed] | None = None
+        self._known: dict[str, dict[str, Any]] = {}
+
+    @property
+    def tasks(self) -> list[dict[str, Any]]:
+        """What docker knew of each task at its last change."""
+        return list(self._known.values())
+
+    def changed(self) -> bool:
+        """Look again; return whether anything changed since the last call (the first: True)."""
+        now = listed(self._swarm, self._services)
+        if now == self._seen:
+            return False
+        before, self._seen = self._seen or {}, now
+        self._known = {key: task for key, task in self._known.items() if key in now}
+        fresh = [key for key, task in now.items() if before.get(key) != task]
+        for task in inspect(self._swarm, self._services, self._but, fresh):
+            self._known[task["ID"]] = task
+        return True

@@ -1,0 +1,74 @@
+"""A stack is removed from a Swarm, with what belongs to it on every server."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ...docker.cli import DockerError
+from ...errors import TaskError
+from .client import Swarm, of
+
+if TYPE_CHECKING:
+    from ...ssh.host import Host
+
+# Seconds until all of a stack's containers must have stopped and its network is gone.
+TIMEOUT = 120
+POLL = 0.3
+
+
+def remove(swarm: Swarm, hosts: Sequence[Host], stack: str, volumes: bool) -> None:
+    """Remove a stack; with volumes its data and its secrets, too.
+
+    Raises TaskError for what is still in use after TIMEOUT seconds.
+    """
+    swarm.remove_services(swarm.query("service", "ls", "--quiet", *of(stack)).split())
+    _wait_stopped(swarm, hosts, stack)
+    for kind in ("network", "config", *(["secret"] if volumes else [])):
+        for name in swarm.query(kind, "ls", "--quiet", *of(stack)).split():
+            _remove(swarm, kind, name)
+    if volumes:
+        _remove_volumes(swarm, hosts, stack)
+    for node in swarm.nodes():
+        if stack in node["Spec"].get("Labels", {}):
+            swarm.run("node", "update", "--label-rm", stack, node["ID"])
+
+
+def _wait_stopped(swarm: Swarm, hosts: Sequence[Host], stack: str) -> None:
+    """Wait until no server has a container of the stack: one may finish what it began."""
+    deadline = time.monotonic() + TIMEOUT
+    for host in hosts:
+        with host.docker() as env:
+            docker = Swarm(swarm.ctx, env)
+            while docker.query("ps", "--quiet", *of(stack)) and not swarm.ctx.config.run.dry:
+                if time.monotonic() > deadline:
+                    raise TaskError(f"containers of {stack} still run on {host.name}", "retry")
+                time.sleep(POLL)
+
+
+def _remove_volumes(swarm: Swarm, hosts: Sequence[Host], stack: str) -> None:
+    """Delete the stack's volumes on every server."""
+    for host in hosts:
+        with host.docker() as env:
+            docker = Swarm(swarm.ctx, env)
+            listed = docker.query("volume", "ls", "--quiet", "--filter", f"name={stack}_")
+            for name in listed.split():
+                if name.startswith(f"{stack}_"):
+                    _remove(docker, "volume", name)
+
+
+def _remove(swarm: Swarm, kind: str, name: str) -> None:
+    """Remove an object that a container may still use for a while."""
+    deadline = time.monotonic() + TIMEOUT
+    while True:
+        try:
+            swarm.run(kind, "rm", name)
+            return
+        except DockerError as error:
+            if "no such" in error.stderr.lower():
+                return
+            if time.monotonic() > deadline:
+                what = f"cannot remove {kind} {name}: {error}"
+                raise TaskError(what, "see what uses it, then retry") from None
+        time.sleep(POLL)
