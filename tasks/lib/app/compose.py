@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, TextIO
 from .. import console
 from ..docker.compose import Project, project_name
 from ..errors import TaskError
+from ..project import contract
 from ..project.settings import ROOT
 from .base import Running, claim
 
@@ -65,7 +66,7 @@ class ComposeBackend:
 
     def _publishes(self, port: int) -> bool:
         """Return whether this clone's own app has the port."""
-        return any(str(port) in app.ports for app in self._project("dev").containers("app"))
+        return any(str(port) in app.ports for app in self._project("dev").containers(contract.APP))
 
     def follow(self) -> None:
         """Print the log until interrupted."""
@@ -84,31 +85,32 @@ class ComposeBackend:
     def manage(self, words: list[str]) -> int:
         """Run manage.py in the running app, or in a one-off container."""
         project = self._project("dev")
-        running = any(app.running for app in project.containers("app"))
+        running = any(app.running for app in project.containers(contract.APP))
         how = ["exec"] if running else ["run", "--rm", "--build"]
-        return project.stream(*how, *_tty(sys.stdin), "app", "python", "manage.py", *words)
+        return project.stream(*how, *_tty(sys.stdin), contract.APP, "python", "manage.py", *words)
 
     def psql(self) -> int:
         """Open psql in the database's container."""
         project = self._project("dev")
-        if not any(db.running for db in project.containers("db")):
+        if not any(db.running for db in project.containers(contract.DATABASE)):
             raise TaskError("the database is not running", "inv dev --detach")
         psql = 'psql -U "$POSTGRES_USER" "$POSTGRES_DB"'
-        return project.stream("exec", *_tty(sys.stdin), "db", "sh", "-c", psql)
+        return project.stream("exec", *_tty(sys.stdin), contract.DATABASE, "sh", "-c", psql)
 
     def test(self, words: list[str], keep: bool = False) -> int:
         """Run Python in the test stage, with PostgreSQL and Redis of its own."""
         project = self._project("test")
         (ROOT / "reports").mkdir(exist_ok=True)
         # The servers start while the image is built.
-        servers = project.popen("--progress", "quiet", "up", "--detach", "db", "redis")
+        up = ("--progress", "quiet", "up", "--detach")
+        servers = project.popen(*up, contract.DATABASE, contract.REDIS)
         try:
             if self.make:
                 self.make()
-            elif project.stream("build", "--quiet", "app"):
+            elif project.stream("build", "--quiet", contract.APP):
                 raise TaskError("the image build failed: see above", "fix it, then retry")
             servers.wait()
-            return project.stream("run", "--rm", *_tty(sys.stdout), "app", "python", *words)
+            return project.stream("run", "--rm", *_tty(sys.stdout), contract.APP, "python", *words)
         finally:
             servers.wait()
             if not keep:

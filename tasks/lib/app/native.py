@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from .. import console, process
 from ..errors import TaskError
+from ..project import contract
 from ..project.settings import ROOT
 from .base import Running, claim
 
@@ -116,7 +117,7 @@ def _start(command: list[str]) -> subprocess.Popen[bytes]:
 
 def _is_ready(port: int) -> bool:
     try:
-        urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=2).close()
+        urllib.request.urlopen(f"http://127.0.0.1:{port}{contract.READYZ}", timeout=2).close()
     except OSError:
         return False
     return True

@@ -7,35 +7,26 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from .. import console
-from ..environments.one_off import PENDING, REACH, once_reached
+from ..environments.one_off import once_reached
 from ..errors import explain
 from ..orchestrators.base import Job
+from ..project import contract
 from .rollout import roll
 
 if TYPE_CHECKING:
     from ..orchestrators.stack import Stack
     from .deployment import Deployment
 
-# The jobs.
-CHECK, STATIC, BACKUP, MIGRATE = "check", "static", "backup", "migrate"
-ANSWER = '{"pending":'
-# Between REACH and PENDING, all three in one process: each start of the app takes its time.
-SYSTEM = """
-from django.core.management import execute_from_command_line
-execute_from_command_line(["manage.py", "check", "--deploy", "--fail-level", "WARNING"])
-"""
-# $0 is PENDING and $1 is REACH, followed by names of services; into one stream, to keep the order.
-MIGRATING = (
-    'exec 2>&1; python -c "$@" && python manage.py migrate --noinput && '
-    'exec python -c "$0" >/dev/null'
-)
+# The job that is no role of the image.
+BACKUP = "backup"
 # A migration that waits for a lock on a table blocks all queries after it: not for long. And one
 # whose job was ended does not go on.
 SESSION = "-c lock_timeout=5s -c client_connection_check_interval=1s"
 # Atomic; $0 is its name. A shell that is process 1 ends only by a signal that it handles.
 DUMP = (
-    "cd /backups; rm -f ./*.part; trap 'kill \"$!\"' INT TERM; "
-    'export PGPASSWORD="$(cat /run/secrets/POSTGRES_PASSWORD)"; pg_dump --host=db '
+    f"cd {contract.BACKUPS_FOLDER}; rm -f ./*.part; trap 'kill \"$!\"' INT TERM; "
+    'export PGPASSWORD="$(cat /run/secrets/POSTGRES_PASSWORD)"; '
+    f"pg_dump --host={contract.DATABASE} "
     '--format=custom --username="$POSTGRES_USER" --file="$0.part" "$POSTGRES_DB" & '
     'wait "$!" && exec mv "$0.part" "$0.dump"; status=$?; rm -f "$0.part"; exit "$status"'
 )
@@ -45,7 +36,9 @@ def run(deployment: Deployment) -> None:
     """Do all that comes before the first of the app's replicas is touched."""
     start_backing(deployment)
     console.step("checking the image on the servers")
-    found = json.loads(deployment.jobs([check(deployment.stack), static(deployment.stack)], ANSWER))
+    found = json.loads(
+        deployment.jobs([check(deployment.stack), static(deployment.stack)], contract.ANSWER)
+    )
     if found["pending"]:
         _migrate(deployment, found)
 
@@ -60,21 +53,21 @@ def start_backing(deployment: Deployment) -> None:
 
 def check(stack: Stack) -> Job:
     """Return the job that checks the new image, and finds the pending migrations."""
-    script = REACH.read_text("utf-8") + SYSTEM + PENDING.read_text("utf-8")
-    return Job(CHECK, ["python", "-c", script, *stack.backing])
+    return Job(contract.CHECK, [contract.CHECK, *stack.backing])
 
 
 def static(stack: Stack) -> Job:
     """Return the job that copies the static files to every server: each may get a replica."""
-    command = once_reached(stack, ["/app/docker/entrypoint", "static", "/srv/static"])
-    volume = {"type": "volume", "source": "static", "target": "/srv/static"}
-    return Job(STATIC, command, everywhere=True, overrides={"user": "0:0", "volumes": [volume]})
+    copying = [contract.ENTRYPOINT, contract.STATIC, contract.STATIC_FOLDER]
+    volume = _volume(contract.STATIC_FILES, contract.STATIC_FOLDER)
+    overrides = {"user": "0:0", "volumes": [volume]}
+    return Job(contract.STATIC, once_reached(stack, copying), everywhere=True, overrides=overrides)
 
 
 def _migrate(deployment: Deployment, found: dict[str, Any]) -> None:
     """Migrate the database, with a backup before."""
     pending, final = found["pending"], found["final"]
-    if "db" in deployment.stack.services:
+    if contract.DATABASE in deployment.stack.services:
         console.step("backing up the database")
         name = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         deployment.jobs([backup(deployment.stack, name)])
@@ -98,9 +91,9 @@ def _migrate(deployment: Deployment, found: dict[str, Any]) -> None:
 
 def _pending(deployment: Deployment) -> list[str]:
     """Return the migrations that the database lacks; none if it does not answer."""
-    job = Job(CHECK, ["python", "-c", PENDING.read_text("utf-8")])
+    job = Job(contract.PENDING, [contract.PENDING])
     try:
-        return list(json.loads(deployment.jobs([job], ANSWER))["pending"])
+        return list(json.loads(deployment.jobs([job], contract.ANSWER))["pending"])
     except Exception as error:
         console.warn(f"cannot find out which migrations were applied: {explain(error)}")
         return []
@@ -109,17 +102,20 @@ def _pending(deployment: Deployment) -> list[str]:
 def migration(stack: Stack) -> Job:
     """Return the job that migrates the database, then checks that the new app works with it."""
     environment = stack.services[stack.ours[0]]["environment"] | {"PGOPTIONS": SESSION}
-    scripts = [PENDING.read_text("utf-8"), REACH.read_text("utf-8")]
-    command = ["sh", "-c", MIGRATING, *scripts, *stack.backing]
-    return Job(MIGRATE, command, overrides={"environment": environment})
+    command = [contract.MIGRATE, *stack.backing]
+    return Job(contract.MIGRATE, command, overrides={"environment": environment})
 
 
 def backup(stack: Stack, name: str) -> Job:
     """Return the job that writes the database to the volume of backups, beside the database."""
-    db = stack.services["db"]
-    volume = {"type": "volume", "source": "backups", "target": "/backups"}
+    db = stack.services[contract.DATABASE]
+    volume = _volume(contract.BACKUPS, contract.BACKUPS_FOLDER)
     deploy = {"placement": db["deploy"].get("placement", {})}
     same = {key: db[key] for key in ("image", "environment", "secrets")}
     rights = {"cap_drop": db.get("cap_drop", []), "cap_add": db.get("cap_add", [])}
     more = {"user": "0:0", "volumes": [volume], "deploy": deploy, "read_only": False}
     return Job(BACKUP, ["sh", "-c", DUMP, name], overrides=same | rights | more)
+
+
+def _volume(name: str, folder: str) -> dict[str, str]:
+    return {"type": "volume", "source": name, "target": folder}

@@ -6,6 +6,7 @@ import time
 
 from .. import http_client
 from ..errors import TaskError
+from ..project import contract
 
 # The app's own answer when it fails, and how many of them in a row are proof.
 ERROR, SURE = 500, 10
@@ -20,7 +21,7 @@ def verify(url: str, revision: str, replicas: int = 1, timeout: float = 20) -> N
     """Check that the app answers at its address, with the wanted version and no other.
 
     Args:
-        revision: the version that /livez must answer with.
+        revision: the version that it must answer with.
         replicas: how many there are.
         timeout: seconds that it may take from the first answer that is not the wanted one.
     Raises TaskError with the last answer otherwise.
@@ -28,9 +29,9 @@ def verify(url: str, revision: str, replicas: int = 1, timeout: float = 20) -> N
     client = http_client.HttpClient()
     good, errors, deadline = 0, 0, 0.0
     while good < max(TIMES * replicas, LEAST):
-        failure = probe(f"{url}/livez", revision, client)
+        failure = probe(f"{url}{contract.LIVEZ}", revision, client)
         if good < 2 * replicas:
-            failure = failure or probe(f"{url}/", "", client)
+            failure = failure or probe(f"{url}{contract.PAGE}", "", client)
         good = 0 if failure else good + 1
         deadline = deadline or (time.monotonic() + timeout if failure else 0)
         errors = errors + 1 if failure.endswith(f" answers {ERROR}") else 0
@@ -65,6 +66,7 @@ def version(url: str) -> str:
     from urllib3.exceptions import HTTPError
 
     try:
-        return str(http_client.HttpClient().send("GET", f"{url}/livez").json().get("version", ""))
+        answer = http_client.HttpClient().send("GET", f"{url}{contract.LIVEZ}")
+        return str(answer.json().get("version", ""))
     except (HTTPError, ValueError, AttributeError):
         return ""

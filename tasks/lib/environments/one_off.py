@@ -3,31 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import ExitCode, TaskError
 from ..orchestrators.base import Job
+from ..project import contract
 from . import history
 
 if TYPE_CHECKING:
     from ..orchestrators.stack import Stack
     from .connection import Target
 
-PENDING, REACH = (Path(__file__).parents[1] / f"{name}.py" for name in ("pending", "reach"))
-# $0 is REACH and $1 has names of services; a command follows. A person who repairs what cannot be
-# reached gets the command all the same, some seconds later.
-REACHED = 'python -c "$0" $1 && shift && exec "$@"'
-WAITED = 'timeout 30 python -c "$0" $1; shift; exec "$@"'
+# Options of the role `wait`: who repairs what cannot be reached gets the command all the same.
+PATIENT = ("--at-most", "30")
 
 
-def once_reached(stack: Stack, command: Sequence[str], script: str = REACHED) -> list[str]:
+def once_reached(stack: Stack, command: Sequence[str], options: Sequence[str] = ()) -> list[str]:
     """Return a job's command that begins when its server can reach what the app needs.
 
     Args:
-        script: REACHED, or WAITED for one that begins after half a minute at the latest.
+        options: of the role `wait`, such as PATIENT.
     """
-    return ["sh", "-c", script, REACH.read_text("utf-8"), " ".join(stack.backing), *command]
+    return [contract.WAIT, *options, *stack.backing, "--", *command]
 
 
 def manage(target: Target, command: list[str]) -> None:
@@ -41,6 +38,6 @@ def manage(target: Target, command: list[str]) -> None:
         raise TaskError("nothing runs yet", hint, ExitCode.REFUSED)
     stack = target.history.stack(record, target.stack)
     with target.locked(f"runs manage.py {command[0]}") as lock:
-        words = ["/app/docker/entrypoint", "manage", *command]
-        job = Job("manage", once_reached(stack, words, WAITED))
+        words = [contract.ENTRYPOINT, contract.MANAGE, *command]
+        job = Job(contract.MANAGE, once_reached(stack, words, PATIENT))
         target.orchestrator.run_jobs(stack, [job], target.settings.deploy.timeout, lock)

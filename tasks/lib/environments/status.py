@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ..console import table
+from ..project import contract
 from ..registry.reference import short
 from . import healthcheck
 from .history import RUNNING, Record
@@ -47,7 +48,7 @@ def status(target: Target) -> tuple[str, list[str]]:
     names = {node.id: node.name for node in nodes}
     wrong = [f"{each.name}: {each.progress}" for each in services if not each.progress.done]
     wrong += [f"node {node.name}: {node.state}" for node in nodes if node.state != "ready"]
-    failure = healthcheck.probe(f"{target.url}/livez")
+    failure = healthcheck.probe(f"{target.url}{contract.LIVEZ}")
     wrong += [failure] if failure else []
     answer = failure or f"answers, version {healthcheck.version(target.url)[:12]}"
     holder = target.holder()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ... import console
 from ...docker.retry import again
 from ...errors import TaskError
+from ...project import contract
 from .client import STACK
 from .progress import ENDED_BADLY, describe
 from .rendering import JOBS, render_job, together
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
     from .client import Swarm
 
 POLL = 0.3
-# Seconds after which a quiet job's log is searched for what it waits for; how such a line begins.
-PATIENCE, WAITS = 6, "waiting for "
+# Seconds after which a quiet job's log is searched for what it waits for.
+PATIENCE = 6
 # Seconds that the last lines of a job that has ended may take to arrive.
 LATE = 20
 MORE = re.compile(r"(DETAIL|HINT|CONTEXT|QUERY|LINE \d+):|\s|$")
@@ -61,7 +62,7 @@ class Run:
 
     def shows(self, line: str) -> bool:
         """Return whether a line is to be shown."""
-        return not self.quiet or bool(self.failed) or line.startswith(WAITS)
+        return not self.quiet or bool(self.failed) or line.startswith(contract.WAITS)
 
 
 def run(

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from ...docker.cli import DockerError
+from ...project import contract
 from .client import Swarm
 
 if TYPE_CHECKING:
@@ -74,12 +75,12 @@ class Preflight:
             time.sleep(0.5)
             homes = self._homes()
         if not homes:
-            return [f"no node is labelled {self._stack}=home - {self._setup}"]
+            return [f"no node is labelled {self._stack}={contract.HOME} - {self._setup}"]
         return home_problems(homes)
 
     def _homes(self) -> list[dict[str, str]]:
         """Return the nodes with the label of the stack's data, as docker lists them."""
-        words = ("--filter", f"node.label={self._stack}=home", "--format", "{{json .}}")
+        words = ("--filter", f"node.label={self._stack}={contract.HOME}", "--format", "{{json .}}")
         return [json.loads(line) for line in self._swarm.query("node", "ls", *words).splitlines()]
 
 

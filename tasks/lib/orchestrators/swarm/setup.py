@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ...errors import TaskError
+from ...project import contract
 from .client import Swarm
 
 if TYPE_CHECKING:
@@ -115,9 +116,9 @@ def _join(
 def _label(first: Server, manager: Server, stack: str) -> Iterator[str]:
     """Label the first server as the home of the stack's data, unless a node is already."""
     labels = [node["Spec"].get("Labels", {}) for node in manager.docker.nodes()]
-    if not any(label.get(stack) == "home" for label in labels):
+    if not any(label.get(stack) == contract.HOME for label in labels):
         node = first.swarm["NodeID"]
-        manager.docker.run("node", "update", "--label-add", f"{stack}=home", node)
+        manager.docker.run("node", "update", "--label-add", f"{stack}={contract.HOME}", node)
         yield f"{first.host.name}: home of {stack}: its proxy and its database"
 
 

@@ -1,0 +1,299 @@
+"""An orchestrator in memory: fulfils the protocol as the real ones do, in microseconds.
+
+It is held to the same conformance suite as they are: test_conformance.py.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tasks.lib import console
+from tasks.lib.errors import TaskError
+from tasks.lib.orchestrators.base import Guard, Job, LogOptions
+from tasks.lib.orchestrators.stack import RELEASE, Stack
+from tasks.lib.orchestrators.status import Evidence, Failure, Node, Progress, Service
+
+GONE = "No such image"
+
+
+@dataclass
+class Image:
+    """What an image does when it runs.
+
+    Args:
+        revision: what its app answers as its version.
+        exits: its containers exit when they start.
+        dies: its containers exit once they are healthy.
+        hangs: its containers never get healthy.
+        page: the status of its home page.
+        check: what its check complains of.
+        migrations: all that it knows; those that end in "!" are irreversible.
+        broken: the migration that fails.
+    """
+
+    revision: str
+    exits: bool = False
+    dies: bool = False
+    hangs: bool = False
+    page: int = 200
+    check: str = ""
+    migrations: tuple[str, ...] = ()
+    broken: str = ""
+
+
+@dataclass
+class Cluster:
+    """The servers of several stacks, and what is kept on them."""
+
+    images: dict[str, Image] = field(default_factory=dict)
+    running: dict[str, dict[str, Any]] = field(default_factory=dict)
+    ready: dict[str, str] = field(default_factory=dict)
+    secrets: dict[str, str] = field(default_factory=dict)
+    configs: dict[str, str] = field(default_factory=dict)
+    jobs: set[str] = field(default_factory=set)
+    applied: list[str] = field(default_factory=list)
+    backups: list[str] = field(default_factory=list)
+    formed: bool = False
+    down: str = ""
+
+
+class MemoryRollout:
+    """One rollout; its first look sees replicas that start, its second how they ended."""
+
+    def __init__(self, orchestrator: MemoryOrchestrator, stack: Stack, prune: bool) -> None:
+        self._orchestrator, self._stack, self._prune = orchestrator, stack, prune
+        self._looks = 0
+
+    def apply(self) -> None:
+        """Give the stack to the cluster."""
+        for name in set(self._stack.versions("secrets")) - set(self._orchestrator.cluster.secrets):
+            raise TaskError(f"secret not found: {name}")
+        self._orchestrator.put(self._stack, self._prune)
+
+    def progress(self) -> list[Progress] | None:
+        """Return the state of every service; None if nothing changed since the last call."""
+        self._looks += 1
+        services = sorted(self._stack.services)
+        if self._looks == 1:
+            return [Progress(name, self._orchestrator.replicas(name), 0, 1) for name in services]
+        if self._looks > 3:
+            return None
+        return [self._orchestrator.settle(name, self._looks == 3) for name in services]
+
+    def stuck(self) -> Failure | None:
+        """Return a new replica that does not start."""
+        hanging = (name for name in self._stack.ours if self._orchestrator.image(name).hangs)
+        return next((Failure("starting", name) for name in hanging), None)
+
+
+class MemoryOrchestrator:
+    """One stack on a cluster in memory."""
+
+    poll = 0.001
+
+    def __init__(self, cluster: Cluster, stack: str) -> None:
+        self.cluster, self.stack = cluster, stack
+
+    # The cluster's own work.
+
+    @property
+    def running(self) -> dict[str, Any]:
+        """The stack's services as they were given, by name."""
+        return self.cluster.running.setdefault(self.stack, {})
+
+    def image(self, name: str) -> Image:
+        """What a service's image does; an image that is not the app's works."""
+        return self.cluster.images.get(self.running[name]["image"], Image(""))
+
+    def replicas(self, name: str) -> int:
+        """How many replicas a service is to have."""
+        return int(self.running[name]["deploy"].get("replicas", 1))
+
+    def put(self, stack: Stack, prune: bool) -> None:
+        """Take a stack over."""
+        self.cluster.configs |= stack.configs
+        self.running.update(copy.deepcopy(stack.services))
+        for name in {*self.running} - {*stack.services} if prune else ():
+            self.running.pop(name)
+            self.cluster.ready.pop(f"{self.stack}_{name}", None)
+
+    def settle(self, name: str, later: bool) -> Progress:
+        """Let a service become what its image makes of it; return its state."""
+        image, wanted = self.image(name), self.replicas(name)
+        key = f"{self.stack}_{name}"
+        if image.exits or (image.dies and later):
+            if image.dies:
+                self.cluster.ready.pop(key, None)
+            return Progress(name, wanted, 0, 1, failed=Failure("replica 1 failed: exit (7)", name))
+        if image.hangs:
+            return Progress(name, wanted, 0, 1)
+        self.cluster.ready[key] = self.running[name]["image"]
+        return Progress(name, wanted, wanted)
+
+    def serving(self) -> Image | None:
+        """What answers at the stack's address: the replicas that were ready last."""
+        ready = self.cluster.ready.get(f"{self.stack}_app", "")
+        scaled_down = "app" in self.running and not self.replicas("app")
+        return None if scaled_down else self.cluster.images.get(ready)
+
+    # What really is there.
+
+    def services(self) -> dict[str, Service]:
+        """Return the stack's services, as they run."""
+        return {name: self._service(name) for name in sorted(self.running)}
+
+    def _service(self, name: str) -> Service:
+        spec, wanted = self.running[name], self.replicas(name)
+        ready = self.cluster.ready.get(f"{self.stack}_{name}") == spec["image"]
+        progress = Progress(name, wanted, wanted if ready else 0, 0 if ready else 1)
+        label = spec["deploy"].get("labels", {}).get(RELEASE, "")
+        return Service(name, spec["image"], label, progress, ["n1"])
+
+    def nodes(self) -> list[Node]:
+        """Return the only node."""
+        return [Node("n1", "memory", "ready", "leader", "1.0")]
+
+    def ports(self) -> dict[str, set[int]]:
+        """Return the ports that each stack publishes."""
+        found: dict[str, set[int]] = {}
+        for stack, services in self.cluster.running.items():
+            ports = (port for service in services.values() for port in service.get("ports", []))
+            found[stack] = {port["published"] for port in ports}
+        return found
+
+    def problems(self) -> list[str]:
+        """Return what is wrong with the servers."""
+        return [self.cluster.down] if self.cluster.down else []
+
+    def missing(self, stack: Stack) -> list[str]:
+        """Return the secrets and configs that a recorded stack needs and that are gone."""
+        known = {"secret": self.cluster.secrets, "config": self.cluster.configs}
+        return [
+            f"{kind} {name}"
+            for kind in known
+            for name in sorted(stack.versions(f"{kind}s") - {*known[kind]})
+        ]
+
+    def evidence(self, failure: Failure) -> Evidence:
+        """Return what is left of a failed replica."""
+        return Evidence("memory", "HTTP 503" if self.image(failure.handle).hangs else "", ["boom"])
+
+    def logs(self, services: Sequence[str], options: LogOptions) -> None:
+        """Print a line for each service."""
+        for name in services:
+            console.result(f"{name} | the last {options.tail} lines")
+
+    # Servers and secrets.
+
+    def set_up(self) -> Iterator[str]:
+        """Form the cluster."""
+        if not self.cluster.formed:
+            self.cluster.formed = True
+            yield "memory: a new cluster"
+
+    def secrets(self) -> dict[str, list[str]]:
+        """Return the versions of each secret, the newest first."""
+        if self.cluster.down:
+            raise TaskError(self.cluster.down)
+        found: dict[str, list[str]] = {}
+        for version in reversed(self.cluster.secrets):
+            if version.startswith(f"{self.stack}_"):
+                name = version.removeprefix(f"{self.stack}_").rpartition("_v")[0]
+                found.setdefault(name, []).append(version)
+        return found
+
+    def set_secret(self, name: str, value: str) -> str:
+        """Store the next version of a secret; return its name."""
+        made = f"{self.stack}_{name}_v{len(self.secrets().get(name, [])) + 1}"
+        self.cluster.secrets[made] = value
+        return made
+
+    def remove_secret(self, name: str) -> None:
+        """Delete all versions of a secret."""
+        for version in self.secrets()[name]:
+            del self.cluster.secrets[version]
+
+    # Changes.
+
+    def render(self, config: Mapping[str, Any], image: str, names: Collection[str]) -> Stack:
+        """Return the stack of a Compose project."""
+        versions = {key: found[0] for key, found in self.secrets().items()}
+        configs = {f"{self.stack}_{key}_1": text for key, text in config["configs"].items()}
+        content = {
+            "services": copy.deepcopy(config["services"]),
+            "secrets": {name: {"name": versions.get(name, "")} for name in names},
+            "configs": {key: {"name": f"{self.stack}_{key}_1"} for key in config["configs"]},
+        }
+        return Stack(self.stack, image, content, configs)
+
+    def rollout(self, stack: Stack, back: bool = False, prune: bool = True) -> MemoryRollout:
+        """Return the rollout of a stack."""
+        return MemoryRollout(self, stack, prune)
+
+    def run_jobs(
+        self, stack: Stack, jobs: Sequence[Job], timeout: float, guard: Guard, answer: str = ""
+    ) -> str:
+        """Run one-off jobs one after another."""
+        guard.confirm()
+        names = {f"{stack.name}_jobs_{job.name}" for job in jobs}
+        self.cluster.jobs |= names
+        try:
+            answers = [self._job(job, self.cluster.images[stack.image]) for job in jobs]
+            guard.check()
+            return answers[0] if answer else ""
+        except Exception:
+            guard.check()
+            raise
+        finally:
+            self.cluster.jobs -= names
+
+    def _job(self, job: Job, image: Image) -> str:
+        if job.name == "backup":
+            self.cluster.backups.append(job.command[-1])
+        elif job.name in {"check", "pending"}:
+            if image.check and job.name == "check":
+                raise TaskError(f"check failed: exit (1): {image.check}")
+            pending = [name for name in image.migrations if name not in self.cluster.applied]
+            final = [name for name in pending if name.endswith("!")]
+            return json.dumps({"pending": pending, "final": final})
+        elif job.name == "migrate":
+            for name in image.migrations:
+                if name == image.broken:
+                    raise TaskError(f"migrate failed: exit (1): {name}")
+                if name not in self.cluster.applied:
+                    self.cluster.applied.append(name)
+        return ""
+
+    def clear_jobs(self) -> None:
+        """Remove the jobs that a killed deploy has left."""
+        self.cluster.jobs -= {name for name in self.cluster.jobs if name.startswith(self.stack)}
+
+    def remove_services(self, names: Sequence[str]) -> None:
+        """Remove services."""
+        for name in names:
+            self.running.pop(name, None)
+            self.cluster.ready.pop(f"{self.stack}_{name}", None)
+
+    def tidy(self, used: Collection[str]) -> None:
+        """Delete secrets and configs but for the used ones and each secret's newest version."""
+        older = [version for versions in self.secrets().values() for version in versions[1:]]
+        for version in {*older} - {*used}:
+            del self.cluster.secrets[version]
+        for name in {each for each in self.cluster.configs if each.startswith(self.stack)} - {
+            *used
+        }:
+            del self.cluster.configs[name]
+
+    def remove(self, volumes: bool) -> None:
+        """Remove everything of the stack; with volumes its data and secrets, too."""
+        self.clear_jobs()
+        self.remove_services(list(self.running))
+        self.cluster.running.pop(self.stack, None)
+        if volumes:
+            self.cluster.applied.clear()
+            for name in self.secrets():
+                self.remove_secret(name)

@@ -1,0 +1,217 @@
+"""What every orchestrator passes: first deploy, change, failure at each step, rollback."""
+
+from __future__ import annotations
+
+import pytest
+
+from tasks.lib.environments.lock import LockLost
+from tasks.lib.errors import ExitCode, TaskError
+
+from .world import Killed, World
+
+
+def fails(world: World, *words: str, code: int = ExitCode.FAILED, **deploy) -> str:
+    """See that a deploy fails, with these words and this exit status; returns its message."""
+    with pytest.raises(TaskError) as caught:
+        world.deploy(**deploy)
+    assert caught.value.code == code
+    for text in words:
+        assert text in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_first_deploy_serves(world):
+    image = world.image()
+    world.deploy(image)
+    assert world.serves() == image.revision
+    (record,) = world.records()
+    assert (record.number, record.state, record.kind) == (1, "succeeded", "deploy")
+    assert record.revision == image.revision
+    assert not world.target.holder()
+
+
+def test_a_change_replaces_what_serves(world):
+    world.deploy(world.image())
+    image = world.image()
+    world.deploy(image)
+    assert world.serves() == image.revision
+    assert [record.number for record in world.records()] == [2, 1]
+    services = world.target.orchestrator.services()
+    assert {service.release for service in services.values()} == {"2"}
+
+
+def test_what_runs_is_not_deployed_again(world, capfd):
+    image = world.image()
+    world.deploy(image)
+    world.deploy(image)
+    assert "release 1 runs already: nothing to do" in capfd.readouterr().err
+    assert len(world.records()) == 1
+
+
+def test_an_image_that_exits_is_rolled_back(world, capfd):
+    good = world.image()
+    world.deploy(good)
+    bad = world.image(exits=True)
+    message = fails(world, "rolled back: release 1 (", "is running again", image=bad)
+    assert world.serves() == good.revision
+    newest = world.records()[0]
+    assert (newest.state, newest.revision) == ("undone", bad.revision)
+    assert newest.why in message
+    assert "its last lines:" in capfd.readouterr().err
+    world.deploy(good)
+    assert "nothing to do" in capfd.readouterr().err
+
+
+def test_a_first_deploy_that_fails_leaves_nothing_of_the_app(world):
+    bad = world.image(exits=True)
+    fails(world, "nothing of the app runs, as before", image=bad)
+    assert world.serves() == "nothing"
+    assert not {"app", "worker", "beat"} & set(world.target.orchestrator.services())
+    good = world.image()
+    world.deploy(good)
+    assert world.serves() == good.revision
+
+
+def test_a_check_that_fails_touches_no_replica(world):
+    good = world.image()
+    world.deploy(good)
+    fails(world, "no replica of the app was touched", image=world.image(check="no licence"))
+    assert world.serves() == good.revision
+    assert world.records()[0].state == "failed"
+
+
+def test_a_page_that_fails_is_rolled_back(world):
+    good = world.image()
+    world.deploy(good)
+    fails(world, "answers 500", "rolled back: release 1", image=world.image(page=500))
+    assert world.serves() == good.revision
+
+
+def test_migrations_are_recorded_with_the_backup_before(world):
+    world.deploy(world.image())
+    world.deploy(world.image(migrations=("myapp.9001_one", "myapp.9002_two!")))
+    newest = world.records()[0]
+    assert newest.migrations == ["myapp.9001_one", "myapp.9002_two!"]
+    assert newest.final == ["myapp.9002_two!"]
+    assert newest.backup
+
+
+def test_a_migration_that_fails_touches_no_replica_and_is_not_recorded(world):
+    good = world.image()
+    world.deploy(good)
+    bad = world.image(migrations=("myapp.9001_one", "myapp.9002_two"), broken="myapp.9002_two")
+    fails(world, "myapp.9002_two", "no replica of the app was touched", image=bad)
+    assert world.serves() == good.revision
+    assert world.records()[0].migrations == ["myapp.9001_one"]
+
+
+def test_a_rollback_serves_what_was_before(world):
+    first, second = world.image(), world.image()
+    world.deploy(first)
+    world.deploy(second)
+    world.rollback()
+    assert world.serves() == first.revision
+    newest = world.records()[0]
+    assert (newest.kind, newest.state, newest.why) == ("rollback", "succeeded", "to release 1")
+
+
+def test_a_rollback_across_an_irreversible_migration_wants_a_reason(world):
+    first = world.image()
+    world.deploy(first)
+    world.deploy(world.image(migrations=("myapp.9001_one!",)))
+    with pytest.raises(TaskError, match="9001_one! cannot be reversed since release 1") as caught:
+        world.rollback()
+    assert caught.value.code == ExitCode.REFUSED
+    world.rollback(force="the table was empty")
+    assert world.serves() == first.revision
+
+
+def test_a_rollback_to_a_deleted_image_is_refused(world):
+    first, second = world.image(), world.image()
+    world.deploy(first)
+    world.deploy(second)
+    world.target.registry.delete(first.manifest.digest)
+    with pytest.raises(TaskError, match="the image of release 1 is gone") as caught:
+        world.rollback()
+    assert caught.value.code == ExitCode.REFUSED
+    assert world.serves() == second.revision
+
+
+@pytest.mark.parametrize("step", ["services", "rollout", "apply", "progress"])
+def test_an_interruption_leaves_the_version_before(world, step):
+    good = world.image()
+    world.deploy(good)
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    world.orchestrator.before[step] = interrupt
+    with pytest.raises((TaskError, KeyboardInterrupt)):
+        world.deploy(world.image())
+    assert world.serves() == good.revision
+    assert not world.target.holder()
+    image = world.image()
+    world.deploy(image)
+    assert world.serves() == image.revision
+
+
+@pytest.mark.parametrize("step", ["run_jobs", "rollout", "apply", "progress", "tidy"])
+def test_a_killed_deployer_is_followed_by_a_good_deploy(world, step):
+    world.deploy(world.image())
+    world.orchestrator.before[step] = world.kill
+    with pytest.raises(Killed):
+        world.deploy(world.image())
+    world.restart()
+    image = world.image()
+    world.deploy(image)
+    assert world.serves() == image.revision
+    states = [record.state for record in world.records()]
+    assert states[0] == "succeeded" and "running" not in states
+
+
+@pytest.mark.parametrize("step", ["run_jobs", "rollout"])
+def test_a_lost_lock_stops_without_rolling_back(world, step):
+    world.deploy(world.image())
+    world.orchestrator.before[step] = world.take_lock
+    with pytest.raises(TaskError, match="deploy lock lost") as caught:
+        world.deploy(world.image())
+        raise LockLost("the deploy went on")
+    assert "deploy lock lost" in str(caught.value)
+    assert caught.value.code == ExitCode.PERSON
+    assert world.records()[0].state == "running"
+    assert "ann" in world.target.holder()
+
+
+def test_a_held_lock_is_refused(world):
+    world.deploy(world.image())
+    world.take_lock()
+    fails(world, "locked by ann", code=ExitCode.LOCKED, image=world.image())
+
+
+def test_an_undo_that_fails_wants_a_person(world):
+    world.deploy(world.image())
+    bad = world.image(exits=True)
+
+    def break_undo() -> None:
+        world.orchestrator.before["rollout"] = fail
+
+    def fail() -> None:
+        raise TaskError("no leader")
+
+    world.orchestrator.after["rollout"] = break_undo
+    fails(world, "automatic rollback also failed (no leader)", code=ExitCode.PERSON, image=bad)
+    assert world.records()[0].state == "failed"
+
+
+def test_an_untested_image_is_refused_unless_forced(world):
+    image = world.image(tested=False)
+    fails(world, "is not tested", code=ExitCode.REFUSED, image=image)
+    world.deploy(image, force="a hotfix")
+    assert world.serves() == image.revision
+    assert world.records()[0].why == "a hotfix"
+    world.deploy(image)
+
+
+def test_a_missing_secret_is_refused(world):
+    world.target.orchestrator.remove_secret("SECRET_KEY")
+    fails(world, "secret SECRET_KEY is missing", code=ExitCode.REFUSED, image=world.image())

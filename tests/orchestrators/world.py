@@ -1,0 +1,244 @@
+"""A world to deploy in: what the scenarios of the conformance suite do, and look at."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import yaml
+from invoke import Config, Context
+
+from tasks.lib.deploys import preflight
+from tasks.lib.deploys.deployment import Deployment
+from tasks.lib.environments.connection import Target
+from tasks.lib.environments.history import Record
+from tasks.lib.images import promotion
+from tasks.lib.images.promotion import Candidate
+from tasks.lib.orchestrators.base import Orchestrator
+from tasks.lib.project.settings import ROOT, Settings
+from tasks.lib.registry.client import Manifest, Registry
+from tasks.lib.registry.reference import REVISION_LABEL, Reference
+from tasks.lib.registry.session import Session
+
+from .memory import Cluster, Image, MemoryOrchestrator
+from .servers import LocalHost, registry, serving, site
+
+KIND = "application/vnd.oci.image.manifest.v1+json"
+Action = Callable[[], object]
+
+
+class Killed(BaseException):
+    """The deployer was killed: it does nothing any more, and nothing of it can be caught."""
+
+
+class Faulty:
+    """Stands before an orchestrator or a host, and meets it with a fault.
+
+    Args:
+        inner: what it stands before.
+        before: by the name of a method, what is done once before its next call.
+        after: the same, after the call.
+    """
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+        self.before: dict[str, Action] = {}
+        self.after: dict[str, Action] = {}
+        self.dead = False
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self.inner, name)
+        if not callable(found):
+            return found
+
+        def call(*arguments: Any, **options: Any) -> Any:
+            self.meet(self.before, name)
+            result = found(*arguments, **options)
+            self.meet(self.after, name)
+            return Faulty.of(result, self) if name == "rollout" else result
+
+        return call
+
+    def meet(self, faults: dict[str, Action], name: str) -> None:
+        """Do what is to be done at this call."""
+        if self.dead:
+            raise Killed
+        if action := faults.pop(name, None):
+            action()
+
+    @classmethod
+    def of(cls, inner: Any, parent: Faulty) -> Faulty:
+        """A faulty rollout, whose faults are its orchestrator's."""
+        made = cls(inner)
+        made.__dict__ |= {"before": parent.before, "after": parent.after}
+        made.meet = parent.meet  # type: ignore[method-assign]
+        return made
+
+
+class World:
+    """An environment, with images of every behaviour, and what serves in it.
+
+    Args:
+        build: makes an image with a behaviour; returns its revision and its manifest's digest.
+        settings: the project's, patient or not.
+    """
+
+    def __init__(self, target: Target, make: Callable[..., Candidate]) -> None:
+        self.target, self._make = target, make
+        self.orchestrator = Faulty(target.orchestrator)
+        self.host = Faulty(target.first)
+        self.config: dict[str, Any] = {}
+        target.orchestrator = self.orchestrator  # type: ignore[assignment]
+        target.hosts[0] = self.host  # type: ignore[call-overload]
+
+    def image(self, tested: bool = True, **behaviour: Any) -> Candidate:
+        """A new image, which works unless its behaviour says otherwise."""
+        made = self._make(**behaviour)
+        if tested:
+            promotion.mark_tested(self.target.registry, made.manifest.digest)
+        return made
+
+    # What people do; the bodies of the verbs.
+
+    def deploy(self, image: Candidate | None = None, force: str = "") -> None:
+        """Deploy an image and release it; without one, deploy the released image."""
+        ref = image.manifest.digest if image else ""
+        found = preflight.resolve_image(self.target, ref)
+        preflight.check(self.target, found, force)
+        stack = self.render(found)
+        with self.target.locked("deploys") as lock:
+            deployment = Deployment.of_image(self.target, stack, found, lock, force)
+            deployment.plan()
+            deployment.run_if_needed()
+            if ref:
+                deployment.release()
+
+    def render(self, image: Candidate) -> Any:
+        """The stack of an image."""
+        name = str(self.target.registry.image.at(image.manifest.digest))
+        names = self.target.settings.deploy.secrets
+        return self.target.orchestrator.render(self.configuration(name), name, names)
+
+    def configuration(self, image: str) -> Mapping[str, Any]:
+        """What `docker compose config` prints for an image."""
+        return compose(image) | self.config
+
+    def rollback(self, to: str = "", force: str = "") -> None:
+        """Roll back."""
+        with self.target.locked("rolls back") as lock:
+            deployment = Deployment.back_to(self.target, to, lock, force)
+            deployment.plan()
+            deployment.run()
+
+    # What meets them.
+
+    def kill(self) -> None:
+        """Kill the deployer: from now on it does nothing."""
+        self.orchestrator.dead = self.host.dead = True
+        raise Killed
+
+    def restart(self) -> None:
+        """Another deployer comes, a minute later."""
+        self.orchestrator.dead = self.host.dead = False
+        self.orchestrator.before.clear()
+        self.host.before.clear()
+        path = f"{self.target.path}/lock"
+        self.host.run('[ ! -e "$1" ] || touch -d "1 minute ago" "$1"', path)
+
+    def take_lock(self) -> None:
+        """Another deploy takes the lock over."""
+        note = json.dumps({"by": "ann", "doing": "deploys", "since": "now", "token": "x"})
+        self.host.inner.run('cat >"$1"', f"{self.target.path}/lock", text=note)
+
+    # What is there afterwards.
+
+    def serves(self) -> str:
+        """The version that answers; "nothing" without an answer."""
+        try:
+            with urllib.request.urlopen(f"{self.target.url}/livez", timeout=5) as answer:
+                return str(json.load(answer)["version"])
+        except (OSError, ValueError):
+            return "nothing"
+
+    def records(self) -> list[Record]:
+        """The history, the newest first."""
+        return self.target.history.read()
+
+
+def compose(image: str) -> dict[str, Any]:
+    """The configuration of a small Compose project."""
+    ours = {"image": image, "environment": {"A": "1"}, "deploy": {"replicas": 2}}
+    database = {"image": "postgres:17", "environment": {}, "secrets": [], "deploy": {"replicas": 1}}
+    proxy = {"image": "caddy:2", "deploy": {"replicas": 1}, "ports": [{"published": 80}]}
+    services = {"app": ours, "worker": ours, "beat": ours, "db": database, "proxy": proxy}
+    return {"services": services, "configs": {"Caddyfile": ":80"}}
+
+
+@contextmanager
+def memory_world(folder: Path, **environment: Any) -> Iterator[World]:
+    """A world in memory: only its orchestrator is; its host, registry and site are real."""
+    cluster, numbers = Cluster(), count(1)
+    orchestrator = MemoryOrchestrator(cluster, "myapp-prod")
+    with serving(registry()) as place, serving(site(lambda path: reply(orchestrator, path))) as url:
+        settings = configured(place, f"http://{url}", environment)
+        there = Registry(Reference.parse(f"{place}/app"), Session(place))
+        ctx = Context(Config(overrides={"run": {"dry": False, "echo": False}}))
+        target = Target(
+            ctx, settings, "prod", settings.environment("prod"), [LocalHost(folder / "home")],
+            orchestrator, there, hooks=folder / "hooks",
+        )  # type: ignore[list-item]  # fmt: skip
+
+        def make(**behaviour: Any) -> Candidate:
+            revision = f"{next(numbers):040x}"
+            manifest = push(there, revision)
+            name = str(there.image.at(manifest.digest))
+            cluster.images[name] = replace(Image(revision), **behaviour)
+            return Candidate(manifest, revision)
+
+        for name in settings.deploy.secrets:
+            orchestrator.set_secret(name, "a value")
+        yield World(target, make)
+
+
+def configured(place: str, url: str, environment: Mapping[str, Any]) -> Settings:
+    """The project's settings, for an impatient environment at an address."""
+    known = yaml.safe_load((ROOT / "invoke.yaml").read_text("utf-8"))
+    del known["tasks"]
+    known["deploy"] |= {"timeout": 1, "soak": 0, "keep": 3, "path": "deploy"}
+    known["registry"] |= {"image": f"{place}/app"}
+    known["environments"]["prod"] |= {"url": url, "hosts": ["memory"], "values": {"REPLICAS": 1}}
+    known["deploy"] |= environment
+    return msgspec.convert(known, Settings)
+
+
+def push(there: Registry, revision: str) -> Manifest:
+    """Push an image that consists of its labels."""
+    config = json.dumps({"config": {"Labels": {REVISION_LABEL: revision}}, "rootfs": {}}).encode()
+    blob = {"mediaType": "application/json", "digest": there.put_blob(config), "size": len(config)}
+    body = {"schemaVersion": 2, "mediaType": KIND, "config": blob, "layers": []}
+    manifest = Manifest(json.dumps(body).encode(), KIND)
+    there.put(revision, manifest)
+    return manifest
+
+
+def reply(orchestrator: MemoryOrchestrator, path: str) -> tuple[int, str]:
+    """What the app answers."""
+    image = orchestrator.serving()
+    if image is None:
+        return 503, ""
+    if path == "/livez":
+        return 200, json.dumps({"version": image.revision})
+    return image.page, "home"
+
+
+def is_orchestrator(candidate: Orchestrator) -> Orchestrator:
+    """For the type checker: what is given fulfils the protocol."""
+    return candidate

@@ -1,0 +1,70 @@
+"""What tasks/ relies on is what the image, the Compose files and the app have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tasks.lib.project import contract
+
+ROOT = Path(__file__).resolve().parents[1]
+ROLES = (contract.MANAGE, contract.STATIC, contract.WAIT)
+JOBS = (contract.CHECK, contract.PENDING, contract.MIGRATE)
+
+
+class Loader(yaml.SafeLoader):
+    """Reads Compose files, whose own tags do not matter here."""
+
+
+Loader.add_multi_constructor("!", lambda *_: None)
+
+
+def text(name: str) -> str:
+    return (ROOT / name).read_text()
+
+
+def compose(name: str) -> dict[str, Any]:
+    return dict(yaml.load(text(f"compose/{name}.yml"), Loader))
+
+
+def test_the_image_starts_with_the_entrypoint():
+    assert f'"{contract.ENTRYPOINT}"]' in text("Dockerfile")
+    assert (ROOT / contract.ENTRYPOINT.removeprefix("/app/")).is_file()
+
+
+@pytest.mark.parametrize("role", [*ROLES, *JOBS])
+def test_the_entrypoint_has_the_role(role):
+    assert f"\n{role})\n" in text("docker/entrypoint")
+
+
+def test_the_services_are_those_of_the_compose_files():
+    services = {contract.APP, contract.DATABASE, contract.REDIS}
+    assert services <= set(compose("base")["services"])
+
+
+def test_the_volumes_are_where_a_deploy_writes_to_them():
+    services = compose("server")["services"]
+    static = f"{contract.STATIC_FILES}:{contract.STATIC_FOLDER}:ro"
+    assert static in services["proxy"]["volumes"]
+    backups = f"{contract.BACKUPS}:{contract.BACKUPS_FOLDER}"
+    assert backups in services[contract.DATABASE]["volumes"]
+
+
+def test_what_is_on_disk_stays_on_the_node_with_the_label():
+    services = compose("server")["services"]
+    for name in ("proxy", contract.DATABASE, contract.REDIS):
+        (constraint,) = services[name]["deploy"]["placement"]["constraints"]
+        assert constraint.endswith(f" == {contract.HOME}")
+
+
+@pytest.mark.parametrize("probe", [contract.LIVEZ, contract.READYZ])
+def test_the_probes_are_those_that_the_app_answers_and_the_health_check_asks(probe):
+    assert f'"{probe}"' in text("myapp/probes.py")
+    assert f'"{probe}"' in text("docker/healthcheck")
+
+
+def test_the_page_that_is_checked_is_the_same_before_and_after_a_rollout():
+    assert f'\nPATH = "{contract.PAGE}"\n' in text("docker/home_page.py")
