@@ -16,7 +16,7 @@ def doctor(ctx: Context) -> None:
     from .lib.app import doctor
     from .lib.project.settings import read_settings
 
-    findings = doctor.look(read_settings(ctx))
+    findings = doctor.check(ctx, read_settings(ctx))
     console.result(doctor.text(findings))
     raise Exit(code=int(any(finding.state == "wrong" for finding in findings)))
 

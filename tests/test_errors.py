@@ -5,14 +5,14 @@ from __future__ import annotations
 import subprocess
 
 import pytest
-from python_on_whales import DockerException
 
 from tasks.lib import errors, executor
+from tasks.lib.docker.cli import DockerError
 from tests.testbed.commands import ROOT, environment
 
 
-def docker(stderr: str, *words: str) -> DockerException:
-    return DockerException(["docker", *words], 17, b"", stderr.encode())
+def docker(stderr: str, *words: str) -> DockerError:
+    return DockerError(["docker", *words], 17, stderr)
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_a_missing_engine_is_one_line_with_what_to_do(inv):
 def test_in_ci_there_is_no_falling_back_to_the_host(inv):
     done = inv("test", CI="true", DOCKER_HOST="unix:///nowhere.sock")
     assert done.returncode == 2
-    assert "CI=true, so there is no falling back" in done.stderr
+    assert "CI=true: no fallback to this machine's Python" in done.stderr
 
 
 def test_debug_shows_the_traceback(inv):

@@ -65,7 +65,7 @@ def test_a_debugger_can_attach(app, inv, port):
 def test_a_port_that_cannot_be_is_one_line(app, inv):
     done = inv("dev", "--port", "99999", root=app, **NOWHERE)
     assert done.returncode == 2
-    assert "there is no port 99999 - 1 to 65535: --port N" in done.stderr
+    assert "invalid port 99999 - choose one from 1 to 65535: --port N" in done.stderr
     assert "'abc' is not a number" in inv("dev", "--port", "abc", root=app, **NOWHERE).stderr
 
 
@@ -83,7 +83,7 @@ def test_a_failing_migration_stops_dev(app, inv, port):
     (app / "myapp/migrations/0099_broken.py").write_text("raise RuntimeError('on purpose')")
     done = inv("dev", "--port", str(port), root=app, **NOWHERE)
     assert done.returncode == 1
-    assert "inv: the migrations fail: see above" in done.stderr
+    assert "inv: the migrations failed: see above" in done.stderr
 
 
 def test_ctrl_c_stops_it_and_leaves_nothing(app, port):

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
-from typing import Any
 
 
 class ExitCode(IntEnum):
@@ -76,10 +75,6 @@ def explain(error: BaseException) -> str:
         return str(error)
     if isinstance(error, KeyboardInterrupt):
         return "interrupted"
-    if kind == "ClientNotFoundError":
-        return "docker is not installed - install Docker, or add --engine=host"
-    if hasattr(error, "docker_command"):
-        return _docker(error)
     if isinstance(error, subprocess.CalledProcessError):
         return f"{Path(error.cmd[0]).name} failed with status {error.returncode} - see above"
     if isinstance(error, FileNotFoundError) and error.filename:
@@ -98,25 +93,26 @@ ADVICE = {
     "no space left on device": "free some space: docker system prune",
     "pull access denied": "check the image's name, and log in to its registry",
 }
-
-
-def advise(text: str) -> str:
-    """Return what to do about a message of Docker's; empty if unknown."""
-    lowered = text.lower()
-    return next((advice for sign, advice in ADVICE.items() if sign in lowered), "")
-
-
-def _docker(error: Any) -> str:
-    output = f"{error.stdout or ''}\n{error.stderr or ''}"
-    words = [str(word) for word in error.docker_command]
-    verb = next((word for word in words if word in _VERBS), "")
-    lines = [line.strip() for line in output.splitlines() if line.strip()]
-    message = lines[-1] if lines else f"exit status {error.return_code}"
-    advice = advise(output) or ("" if lines else "see its output above")
-    return f"docker {verb}: {message}" + (f" - {advice}" if advice else "")
-
-
 _VERBS = {
     *("build", "up", "down", "run", "exec", "logs", "stop", "ps", "pull", "push", "config"),
-    *("stack", "service", "secret", "node", "swarm", "info", "inspect"),
+    *("stack", "service", "secret", "node", "swarm", "info", "inspect", "login", "network"),
 }
+
+
+def explain_docker(command: Sequence[str], status: int, output: str) -> tuple[str, str]:
+    """Return what a failed docker command means, and what to do about it.
+
+    Args:
+        output: what it wrote, its last line the one that says why.
+    """
+    verb = next((word for word in command if word in _VERBS), "")
+    message = last_line(output) or f"exit status {status}"
+    lowered = output.lower()
+    advice = next((advice for sign, advice in ADVICE.items() if sign in lowered), "")
+    hint = advice or ("" if output.strip() else "see its output above")
+    return f"docker {verb}".strip() + f": {message}", hint
+
+
+def last_line(text: str) -> str:
+    """Return the last line that is not blank; empty if there is none."""
+    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "")

@@ -1,4 +1,4 @@
-"""A command on this machine, in the foreground; honours --echo and --dry, and ends when we do."""
+"""Commands on this machine, which honour --echo and --dry and end when we do; and waiting."""
 
 from __future__ import annotations
 
@@ -7,20 +7,23 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from .console import colour, say
 
 if TYPE_CHECKING:
     from invoke import Context
 
+T = TypeVar("T")
+# Seconds that a child may take to end after SIGINT, before it is killed.
 GRACE = 10
 
 
 def tool(name: str) -> str:
-    """The path of a command that was installed beside this Python, such as ruff."""
+    """Return the path of a command that was installed beside this Python, such as ruff."""
     return str(Path(sys.executable).with_name(name))
 
 
@@ -46,14 +49,14 @@ def run(
 
 
 def look(ctx: Context, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    """Run a command that changes nothing, also under --dry, and return what came of it."""
+    """Run a command that changes nothing, also under --dry, and return its result."""
     if ctx.config.run.echo or ctx.config.run.dry:
         say(colour(shlex.join(command), 1))
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 def wait(child: subprocess.Popen[bytes]) -> int:
-    """Wait for a child; when interrupted, interrupt it too and see it gone within GRACE seconds."""
+    """Wait for a child to end, and return its exit status; Ctrl-C ends it and is raised again."""
     try:
         return child.wait()
     except KeyboardInterrupt:
@@ -62,7 +65,7 @@ def wait(child: subprocess.Popen[bytes]) -> int:
 
 
 def end(child: subprocess.Popen[bytes]) -> None:
-    """Ask a child to end, as Ctrl-C does; kill it when it has not within GRACE seconds."""
+    """Interrupt a child, as Ctrl-C does; kill it when it has not ended within GRACE seconds."""
     if child.poll() is None:
         child.send_signal(signal.SIGINT)
         try:
@@ -70,3 +73,17 @@ def end(child: subprocess.Popen[bytes]) -> None:
         except subprocess.TimeoutExpired:
             child.kill()
             child.wait()
+
+
+def wait_until(condition: Callable[[], T], seconds: float, poll: float = 0.2) -> T:
+    """Wait until a condition is true, and return its value. Raises TimeoutError after `seconds`.
+
+    Args:
+        condition: called at least once, and again every `poll` seconds.
+    """
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        if time.monotonic() >= deadline:
+            raise TimeoutError(f"timed out after {seconds:g} s")
+        time.sleep(poll)
+    return value

@@ -36,7 +36,7 @@ def left(clone: Path) -> list[str]:
 
 
 def project(clone: Path) -> str:
-    from tasks.lib.app.compose import project_name
+    from tasks.lib.docker.compose import project_name
 
     return project_name("myapp", clone, "dev")
 
@@ -158,7 +158,7 @@ def test_dry_prints_docker_commands_and_starts_nothing(app, inv, port):
 
 
 def test_two_clones_run_side_by_side_under_names_of_their_own(tmp_path):
-    from tasks.lib.app.compose import project_name
+    from tasks.lib.docker.compose import project_name
 
     names = {project_name("myapp", tmp_path / each / "My App", "dev") for each in ("one", "two")}
     assert len(names) == 2

@@ -19,27 +19,23 @@ if TYPE_CHECKING:
 
 
 def choose_backend(ctx: Context, settings: Settings, asked: str = "") -> Backend:
-    """Where the app shall run: as asked, else as the settings say; said in one line.
+    """Return the backend that was asked for, else the settings' one, and print which it is.
 
-    Raises TaskError when `asked` is no engine's name, or Docker is wanted and none answers.
+    Raises TaskError for an unknown engine, or when Docker is wanted and no engine answers.
     """
     wanted = asked or settings.dev.engine
     if wanted not in {"auto", "docker", "host"}:
-        raise TaskError(
-            f"unknown engine {wanted!r}", "use --engine=docker or --engine=host", ExitCode.REFUSED
-        )
-    version = "" if wanted == "host" else client.version()
-    ci = os.environ.get("CI", "").lower() in {"1", "true"}
+        hint = "use --engine=docker or --engine=host"
+        raise TaskError(f"unknown engine {wanted!r}", hint, ExitCode.REFUSED)
+    version = "" if wanted == "host" else client.version(ctx)
     if version:
         console.say(f"engine: docker {version}")
         return ComposeBackend(ctx, settings)
+    ci = os.environ.get("CI", "").lower() in {"1", "true"}
     if wanted == "docker" or (ci and wanted == "auto"):
-        why = "" if wanted == "docker" else " (CI=true, so there is no falling back)"
-        raise TaskError(
-            f"no Docker engine answers{why}",
-            "start Docker (bare Debian: lab/engine up), or add --engine=host",
-            ExitCode.REFUSED,
-        )
-    why = "as asked" if wanted == "host" else "no Docker engine answers"
+        why = "" if wanted == "docker" else " (CI=true: no fallback to this machine's Python)"
+        hint = "start Docker (bare Debian: lab/engine up), or add --engine=host"
+        raise TaskError(f"no Docker engine answers{why}", hint, ExitCode.REFUSED)
+    why = "as requested" if wanted == "host" else "no Docker engine answers"
     console.say(f"engine: host ({why}): this machine's Python, SQLite, in-process cache and tasks")
     return NativeBackend(ctx, settings)

@@ -1,13 +1,13 @@
-"""The app on this machine's Python: SQLite, in-process cache and tasks, for want of Docker."""
+"""The app on this machine's Python, without Docker: SQLite, in-process cache and tasks."""
 
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
@@ -29,7 +29,7 @@ LOG, PID, DATA = STATE / "log", STATE / "pid", ROOT / "db.sqlite3"
 
 @dataclass(frozen=True)
 class NativeBackend:
-    """The app as a process of this machine, its log in .dev/log, its process id in .dev/pid."""
+    """The app as a process on this machine, its log in .dev/log, its process id in .dev/pid."""
 
     ctx: Context
     settings: Settings
@@ -40,70 +40,53 @@ class NativeBackend:
         self.down(volumes=fresh)
         claim(running.port)
         if self.manage(["migrate", "--verbosity", "0"]):
-            raise TaskError("the migrations fail: see above", "mend them, then inv dev again")
-        server = ["manage.py", "runserver", f"127.0.0.1:{running.port}"]
+            raise TaskError("the migrations failed: see above", "fix them, then run inv dev again")
+        command = [sys.executable, "manage.py", "runserver", f"127.0.0.1:{running.port}"]
         if running.debugger:
-            server = ["-m", "debugpy", "--listen", f"127.0.0.1:{running.debugport}", *server]
+            command[1:1] = ["-m", "debugpy", "--listen", f"127.0.0.1:{running.debugport}"]
         if self.ctx.config.run.dry or self.ctx.config.run.echo:
-            console.say(" ".join([sys.executable, *server]))
+            console.say(console.colour(shlex.join(command), 1))
         if self.ctx.config.run.dry:
             return
-        STATE.mkdir(exist_ok=True)
-        with LOG.open("wb") as log:
-            child = subprocess.Popen(
-                [sys.executable, *server], stdout=log, stderr=log, stdin=subprocess.DEVNULL,
-                env={**os.environ, "PYTHONUNBUFFERED": "1"}, start_new_session=True, cwd=ROOT,
-            )  # fmt: skip
-        PID.write_text(str(child.pid))
+        server = _start(command)
         try:
-            self._ready(child, running.port)
+            self._wait_until_ready(server, running.port)
         except BaseException:
             self.down()
             raise
 
-    def _ready(self, child: subprocess.Popen[bytes], port: int) -> None:
-        probe = f"http://127.0.0.1:{port}{contract.READYZ}"
-        deadline = time.monotonic() + self.settings.dev.timeout
-        while time.monotonic() < deadline:
-            if child.poll() is not None:
-                console.say(LOG.read_text(errors="replace"))
-                raise TaskError(f"the app exited with {child.returncode}: its log is above")
-            try:
-                urllib.request.urlopen(probe, timeout=2).close()
-                return
-            except (OSError, urllib.error.URLError):
-                time.sleep(0.1)
-        console.say(LOG.read_text(errors="replace"))
-        raise TaskError(
-            f"the app is not ready after {self.settings.dev.timeout} s: its log is above"
-        )
+    def _wait_until_ready(self, server: subprocess.Popen[bytes], port: int) -> None:
+        seconds, why = self.settings.dev.timeout, ""
+        try:
+            process.wait_until(lambda: server.poll() is not None or _is_ready(port), seconds, 0.1)
+        except TimeoutError:
+            why = f"the app is not ready after {seconds} s"
+        if server.poll() is not None:
+            why = f"the app exited with {server.returncode}"
+        if why:
+            console.say(LOG.read_text(errors="replace"))
+            raise TaskError(f"{why}: see its log above")
 
     def follow(self) -> None:
-        """Print the log until the app ends or we are interrupted."""
+        """Print the log until the app ends or is interrupted."""
         self.logs(follow=True, tail=20)
 
     def down(self, volumes: bool = False) -> None:
         """Stop the app; with volumes, delete its database too."""
-        pid = _running()
-        if pid and not self.ctx.config.run.dry:
-            os.killpg(pid, signal.SIGTERM)
-            deadline = time.monotonic() + process.GRACE
-            while _running() and time.monotonic() < deadline:
-                time.sleep(0.05)
-            if _running():
-                os.killpg(pid, signal.SIGKILL)
-        PID.unlink(missing_ok=True)
-        if volumes and not self.ctx.config.run.dry:
+        if self.ctx.config.run.dry:
+            return
+        _stop()
+        if volumes:
             DATA.unlink(missing_ok=True)
 
     def logs(self, follow: bool, tail: int) -> None:
-        """Print the end of the log, and what is added to it while the app runs."""
+        """Print the end of the log, and follow it while the app runs."""
         if not LOG.exists():
-            raise TaskError("nothing was logged yet", "inv dev")
+            raise TaskError("no log yet", "start the app: inv dev")
         with LOG.open(errors="replace") as log:
             print("".join(log.readlines()[-tail:]), end="", flush=True)
             while follow and _running():
-                # Ends where nobody reads on, as console.result would not.
+                # Fails when stdout is closed, and so ends, as console.result would not.
                 print(log.read(), end="", flush=True)
                 time.sleep(0.1)
 
@@ -116,12 +99,43 @@ class NativeBackend:
         return self.manage(["dbshell"])
 
     def test(self, words: list[str], keep: bool = False) -> int:
-        """Run this Python; the tests' settings make the database in memory."""
+        """Run this Python; the tests' settings create the database in memory."""
         return process.run(self.ctx, [sys.executable, *words])
 
 
+def _start(command: list[str]) -> subprocess.Popen[bytes]:
+    """Start the development server in a session of its own."""
+    STATE.mkdir(exist_ok=True)
+    with LOG.open("wb") as log:
+        server = subprocess.Popen(
+            command, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"}, start_new_session=True, cwd=ROOT,
+        )  # fmt: skip
+    PID.write_text(str(server.pid))
+    return server
+
+
+def _is_ready(port: int) -> bool:
+    try:
+        urllib.request.urlopen(f"http://127.0.0.1:{port}{contract.READYZ}", timeout=2).close()
+    except OSError:
+        return False
+    return True
+
+
+def _stop() -> None:
+    """Terminate the server that runs; kill it when it has not ended within GRACE seconds."""
+    if pid := _running():
+        os.killpg(pid, signal.SIGTERM)
+        try:
+            process.wait_until(lambda: not _running(), process.GRACE, poll=0.05)
+        except TimeoutError:
+            os.killpg(pid, signal.SIGKILL)
+    PID.unlink(missing_ok=True)
+
+
 def _running() -> int:
-    """The process id of the app that dev started here; 0 when it is gone."""
+    """Return the process id of the server that dev started here; 0 if it has ended."""
     try:
         pid = int(PID.read_text())
         os.waitpid(pid, os.WNOHANG)
@@ -133,6 +147,6 @@ def _running() -> int:
 
 
 def _is_ours(pid: int) -> bool:
-    """Whether a process id is still that of a manage.py runserver, not another's by reuse."""
+    """Return whether a process id is that of a manage.py runserver, not reused by another."""
     done = subprocess.run(["ps", "-o", "args=", "-p", str(pid)], capture_output=True, text=True)
     return "runserver" in done.stdout and "<defunct>" not in done.stdout

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from .. import console
 from ..app.compose import ComposeBackend
 from ..docker import client
+from ..docker.build import Build, build
 from ..errors import ExitCode, TaskError
 from ..images import login, promotion
 from ..project import git
@@ -38,11 +39,11 @@ def run(ctx: Context, settings: Settings, ref: str, testing: Testing) -> None:
     console.step(f"the app's tests on {registry.image.at(digest)}")
     _same_source(image.revision)
     name = f"{settings.project.name}-under-test-{uuid.uuid4().hex[:12]}"
-    wanted = client.Build(ROOT, "test", [name], args={"TESTED": str(registry.image.at(digest))})
+    wanted = Build(ROOT, "test", [name], args={"TESTED": str(registry.image.at(digest))})
 
     def make() -> None:
         with login.logged_in(ctx, registry.login) as env:
-            client.build(ctx, wanted, env)
+            build(ctx, wanted, env)
         if not ctx.config.run.dry:
             _same_layers(client.layers(ctx, name), registry.platforms(image.manifest), digest)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..docker import client
+from ..docker.compose import Project
 from ..project.settings import ELSEWHERE, ROOT
 
 if TYPE_CHECKING:
@@ -28,8 +28,7 @@ def configuration(target: Target, image: str) -> Any:
     """Return the project's Compose files as `docker compose config` prints them."""
     secrets = target.settings.deploy.secrets
     files = [ROOT / file for file in (*FILES, *([EXTERNAL] if ELSEWHERE in secrets else []))]
-    project = client.compose(target.ctx, files, target.stack, variables(target, image))
-    return project.compose.config(return_json=True)
+    return Project(target.ctx, files, target.stack, variables(target, image)).config()
 
 
 def variables(target: Target, image: str) -> dict[str, str | None]:

@@ -1,65 +1,133 @@
-"""How docker is called: its words, its variables, and what is printed of it."""
+"""The one way to start docker; honours --echo and --dry."""
 
 from __future__ import annotations
 
 import logging
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .. import console
+from .. import console, process
+from ..errors import TaskError, explain_docker, last_line
 from . import dry_run
 
 if TYPE_CHECKING:
     from invoke import Context
 
-ECHO = Path(__file__).with_name("dry_run.py")
+# Variables for docker, such as DOCKER_HOST; one that is None is unset.
+Env = Mapping[str, str | None]
+
+STAND_IN = [sys.executable, dry_run.__file__]
+# The exit status of a command that timed out, as timeout(1) has it.
+TIMED_OUT = 124
 
 
-def call(ctx: Context, env: Mapping[str, str | None]) -> list[str]:
-    """The words that run docker, with variables for it, and printed under --echo and --dry.
+class DockerError(TaskError):
+    """A docker command failed.
 
     Args:
-        env: variables; one that is None is unset.
+        command: the command's words.
+        status: its exit status.
+        stderr: what it wrote to stderr.
+        stdout: what it wrote to stdout.
     """
-    words = ["docker"]
+
+    def __init__(self, command: Sequence[str], status: int, stderr: str, stdout: str = "") -> None:
+        super().__init__(*explain_docker(command, status, f"{stdout}\n{stderr}"))
+        self.status, self.stderr = status, stderr
+        self.reason = last_line(stderr) or f"exit status {status}"
+
+
+def run(
+    ctx: Context,
+    *words: str,
+    env: Env | None = None,
+    text: str = "",
+    reads: bool = False,
+    merged: bool = False,
+    timeout: float | None = None,
+) -> str:
+    """Return what a docker command writes to stdout. Raises DockerError when it fails.
+
+    Args:
+        text: the command's stdin.
+        reads: the command changes nothing, and so also runs under --dry.
+        merged: return stderr too, in the order of writing.
+        timeout: seconds after which the command is killed.
+    """
+    command = _printed([*call(ctx, env, reads), *words])
+    stderr = subprocess.STDOUT if merged else subprocess.PIPE
+    try:
+        done = subprocess.run(
+            command, input=text.encode(), stdout=subprocess.PIPE, stderr=stderr, timeout=timeout
+        )
+    except subprocess.TimeoutExpired:
+        raise DockerError(command, TIMED_OUT, f"timed out after {timeout:g} s") from None
+    output, errors = (part.decode(errors="replace") for part in (done.stdout, done.stderr or b""))
+    if done.returncode:
+        raise DockerError(command, done.returncode, output if merged else errors, output)
+    return output.removesuffix("\n")
+
+
+def stream(ctx: Context, *words: str, env: Env | None = None) -> int:
+    """Run a docker command with this terminal, and return its exit status.
+
+    Ctrl-C ends the command and is raised again.
+    """
+    return process.wait(popen(ctx, *words, env=env))
+
+
+def popen(
+    ctx: Context, *words: str, env: Env | None = None, stdout: int | None = None
+) -> subprocess.Popen[bytes]:
+    """Start a docker command and return its process.
+
+    Args:
+        stdout: as for subprocess.Popen, such as subprocess.DEVNULL.
+    """
+    return subprocess.Popen(_printed([*call(ctx, env), *words]), stdout=stdout)
+
+
+def call(ctx: Context, env: Env | None = None, reads: bool = False) -> list[str]:
+    """Return the words that start docker, behind the stand-in's under --echo and --dry.
+
+    Raises TaskError when docker is not installed.
+    """
+    words, options = ["docker"], ctx.config.run
     if env:
         unset = [word for key, value in env.items() if value is None for word in ("-u", key)]
         words = ["env", *unset, *(f"{k}={v}" for k, v in env.items() if v is not None), *words]
-    if ctx.config.run.dry or ctx.config.run.echo:
-        words = [sys.executable, str(ECHO), "dry" if ctx.config.run.dry else "echo", *words]
-        _listen()
-    return words
+    if options.dry and not reads:
+        return _stand_in("dry", words)
+    if not shutil.which("docker"):
+        raise TaskError("docker not found", "install Docker, or add --engine=host")
+    return _stand_in("echo", words) if options.echo and not options.dry else words
 
 
-def echo(command: Sequence[str]) -> list[str]:
-    """A command of docker's, printed if it is to be: see echo.py."""
-    words = [str(word) for word in command]
-    if words[:2] == [sys.executable, str(ECHO)]:
-        mode, *said = words[2:]
-        if mode == "echo" or not dry_run.runs(mode, said):
-            console.say(console.colour(shlex.join(said), 1))
-    return words
+def _stand_in(mode: str, words: list[str]) -> list[str]:
+    """Let the stand-in run a command; what python-on-whales runs is printed from its log."""
+    log = logging.getLogger("python_on_whales.utils")
+    if not any(isinstance(handler, Listener) for handler in log.handlers):
+        log.addHandler(Listener())
+        log.setLevel(logging.DEBUG)
+    return [*STAND_IN, mode, *words]
 
 
 class Listener(logging.Handler):
-    """Prints what python-on-whales runs."""
+    """Prints the commands that python-on-whales logs."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Print a command, as its log has it."""
-        echo(shlex.split(str(record.args[0] if isinstance(record.args, tuple) else "")))
+        """Print a command."""
+        _printed(shlex.split(str(record.args[0] if isinstance(record.args, tuple) else "")))
 
 
-def _listen() -> None:
-    log = logging.getLogger("python_on_whales.utils")
-    if not any(isinstance(each, Listener) for each in log.handlers):
-        log.addHandler(Listener())
-        log.setLevel(logging.DEBUG)
-
-
-def begin(command: Sequence[str]) -> subprocess.Popen[bytes]:
-    """Start a command of docker's, and go on; only what is wrong is shown."""
-    return subprocess.Popen(echo(command), stdout=subprocess.DEVNULL)
+def _printed(command: list[str]) -> list[str]:
+    """Return a command, after printing it if the stand-in is to echo it or to leave it out."""
+    if command[:2] == STAND_IN:
+        mode, *words = command[2:]
+        if mode == "echo" or not dry_run.runs(mode, words):
+            console.say(console.colour(shlex.join(words), 1))
+    return command

@@ -1,8 +1,8 @@
-"""Stands in for `docker` under --echo and --dry: runs a command that was printed, or does not.
+"""Stands in for docker under --echo and --dry: runs a command that was printed, or leaves it out.
 
-A script, called as `python echo.py echo|dry docker ...`. Under dry, commands that only look still
-run, since what comes next depends on what they find. Who calls it prints: what a command writes
-itself may be captured.
+A script, called as `python dry_run.py echo|dry docker ...`. Under dry, commands that only read
+still run, since what comes next depends on what they find. The caller prints the command: what
+this script writes may be captured.
 """
 
 from __future__ import annotations
@@ -11,42 +11,33 @@ import os
 import sys
 from collections.abc import Sequence
 
-LOOKING = {"config", "images", "info", "inspect", "list", "logs", "ls", "port", "ps"} | {"version"}
+READING = {"config", "images", "info", "inspect", "list", "logs", "ls", "port", "ps", "version"}
 # Options of docker, compose and buildx that come before the verb and take a value.
-VALUED = {"--config", "--context", "--host", "-H", "--file", "-f", "--profile", "--env-file"} | {
-    "--project-name",
-    "-p",
-    "--project-directory",
-    "--log-level",
+VALUED = {
+    *("--config", "--context", "--host", "-H", "--file", "-f", "--profile", "--env-file"),
+    *("--project-name", "-p", "--project-directory", "--log-level", "--progress"),
 }
 # Verbs with verbs of their own.
-GROUPS = {"buildx", "compose", "container", "context", "image", "imagetools", "manifest"} | {
-    "network",
-    "node",
-    "plugin",
-    "secret",
-    "service",
-    "stack",
-    "swarm",
-    "system",
-    "volume",
+GROUPS = {
+    *("buildx", "compose", "container", "context", "image", "imagetools", "manifest", "network"),
+    *("node", "plugin", "secret", "service", "stack", "swarm", "system", "volume"),
 }
 
 
-def only_looks(words: list[str]) -> bool:
-    """Whether a docker command, given without the word docker, changes nothing."""
+def only_reads(words: Sequence[str]) -> bool:
+    """Return whether a docker command, given without the word docker, changes nothing."""
     skip = False
     for word in words:
         if skip or word.startswith("-"):
             skip = not skip and word in VALUED
         elif word not in GROUPS:
-            return word in LOOKING
+            return word in READING
     return False
 
 
 def runs(mode: str, command: Sequence[str]) -> bool:
-    """Whether a command is run: under dry, only one that looks is."""
-    return mode == "echo" or only_looks([*command][command.index("docker") + 1 :])
+    """Return whether a command is run: under dry, only one that reads is."""
+    return mode == "echo" or only_reads(command[command.index("docker") + 1 :])
 
 
 if __name__ == "__main__":

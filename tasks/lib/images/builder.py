@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from .. import console, files
-from ..docker import client
+from ..docker.build import Build, build
 from ..errors import ExitCode, TaskError, explain
 from ..project.git import slug
 from ..project.settings import ROOT
@@ -80,7 +80,7 @@ class Builder:
 
     def local(self) -> Reference:
         """Build into the local engine only. Returns the image by its first tag."""
-        client.build(self.ctx, self._wanted(self.tags), {})
+        build(self.ctx, self._wanted(self.tags), {})
         return self.image.tagged(self.tags[0])
 
     def publish(self) -> Reference:
@@ -110,7 +110,7 @@ class Builder:
     def _push(self, tag: str) -> Manifest:
         wanted = self._wanted([tag], self._caches())
         with login.logged_in(self.ctx, self.registry.login) as env:
-            client.build(self.ctx, wanted, env)
+            build(self.ctx, wanted, env)
         if self.ctx.config.run.dry:
             return self.registry.find(tag) or Manifest(b"{}", "")
         return self.registry.manifest(tag)
@@ -159,17 +159,17 @@ class Builder:
         with login.logged_in(self.ctx, self.registry.login) as env:
             for stage in self.settings.registry.cache:
                 name = str(self.image.tagged(tags.cache(stage)))
-                client.build(self.ctx, replace(plain, target=stage, caches=caches), env)
-                client.build(self.ctx, replace(plain, target=stage, tags=[name]), env)
+                build(self.ctx, replace(plain, target=stage, caches=caches), env)
+                build(self.ctx, replace(plain, target=stage, tags=[name]), env)
 
-    def _wanted(self, names: Sequence[str], caches: Sequence[str] = ()) -> client.Build:
+    def _wanted(self, names: Sequence[str], caches: Sequence[str] = ()) -> Build:
         """Return what to build: the released stage under some tags, with layers of caches."""
         source, options = self.source, self.options
         args = {"REVISION": source.revision, "VERSION": source.tag or source.revision}
         args |= {"CREATED": source.date, "SOURCE": self.settings.project.source}
         images = [str(self.image.tagged(name)) for name in names]
         labels = {BRANCH_LABEL: source.slug} if source.slug else {}
-        return client.Build(
+        return Build(
             ROOT, RELEASED, images, args=args, labels=labels, caches=caches,
             platforms=options.platforms, push=options.push, cache=options.cache, pull=options.pull,
         )  # fmt: skip

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
-import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from .. import files
-from ..docker import client
-from ..docker.cli import call, echo
+from ..docker import cli, client
 from ..errors import TaskError
 from ..registry import credentials
 
@@ -28,7 +26,7 @@ def logged_in(ctx: Context, login: credentials.Login | None) -> Iterator[dict[st
     """
     if client.is_service():
         # A job's first use of the engine, which may have only just started: wait for it.
-        client.version()
+        client.version(ctx)
     if login is None or login.stored:
         yield {}
         return
@@ -64,9 +62,9 @@ def docker_config(login: credentials.Login | None) -> Iterator[dict[str, str]]:
 
 def sign_in(ctx: Context, login: credentials.Login, env: Mapping[str, str]) -> None:
     """Log docker in, with the password on stdin."""
-    command = [*call(ctx, env), "login", "--password-stdin", "--username", login.user, login.host]
-    done = subprocess.run(echo(command), input=login.password, capture_output=True, text=True)
-    if done.returncode:
-        output = done.stderr.strip().splitlines() or ["no output"]
+    words = ("login", "--password-stdin", "--username", login.user, login.host)
+    try:
+        cli.run(ctx, *words, env=env, text=login.password)
+    except cli.DockerError as error:
         hint = f"correct the login of {login.user} (from {login.origin})"
-        raise TaskError(f"docker login {login.host}: {output[-1]}", hint)
+        raise TaskError(f"docker login {login.host}: {error.reason}", hint) from None

@@ -6,10 +6,12 @@ import hashlib
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from subprocess import DEVNULL
 from typing import TYPE_CHECKING
 
 from .. import console, process
 from ..docker import cli, client
+from ..docker.build import Build, build
 from ..errors import TaskError
 from ..project.settings import ROOT
 from ..registry.client import Registry
@@ -18,7 +20,6 @@ from ..registry.session import Session
 
 if TYPE_CHECKING:
     from invoke import Context
-    from python_on_whales import DockerClient
 
 IMAGES = ROOT / "lab/images"
 REGISTRY = "registry:2"
@@ -46,12 +47,12 @@ def ensure(ctx: Context) -> None:
             client.pull(ctx, image)
     if not client.has(ctx, node_image()):
         console.say(f"building {node_image()}")
-        wanted = client.Build(IMAGES, "node", [node_image()], file="node.Dockerfile")
-        client.build(ctx, wanted, {})
+        wanted = Build(IMAGES, "node", [node_image()], file="node.Dockerfile")
+        build(ctx, wanted, {})
 
 
 @contextmanager
-def pushing(docker: DockerClient, port: int) -> Iterator[None]:
+def pushing(ctx: Context, port: int) -> Iterator[None]:
     """Push the images of Docker Hub to the mirror at a port, in the background of the block.
 
     Raises TaskError at the block's end when a push fails.
@@ -62,9 +63,9 @@ def pushing(docker: DockerClient, port: int) -> Iterator[None]:
             source = Reference.parse(image)
             copy = Reference(f"localhost:{port}", source.path, source.tag)
             if not Registry(copy, Session(copy.host)).digest(copy.tag):
-                docker.image.tag(image, str(copy))
-                command = [*docker.docker_cmd, "push", "--quiet", str(copy)]
-                pushes[str(copy)] = cli.begin(command)
+                cli.run(ctx, "tag", image, str(copy))
+                words = ("push", "--quiet", str(copy))
+                pushes[str(copy)] = cli.popen(ctx, *words, stdout=DEVNULL)
         yield
         for name, push in pushes.items():
             if process.wait(push):
@@ -72,4 +73,4 @@ def pushing(docker: DockerClient, port: int) -> Iterator[None]:
     finally:
         for name, push in pushes.items():
             process.end(push)
-            docker.image.remove(name)
+            cli.run(ctx, "image", "rm", name)

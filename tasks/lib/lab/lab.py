@@ -8,23 +8,21 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 import yaml
 
 from .. import console
-from ..app.compose import project_name
-from ..docker import client
+from ..docker import cli, client
+from ..docker.compose import Project, project_name
 from ..errors import ExitCode, TaskError
 from ..files import write_private
 from ..project.settings import ROOT, read_settings
-from . import config_files, environments, images, state, swarm
+from . import config_files, environments, images, state
 from .state import State
 
 if TYPE_CHECKING:
     from invoke import Context
-    from python_on_whales import DockerClient
 
 # The label that Compose gives all resources of a project.
 PROJECT = "com.docker.compose.project"
@@ -44,7 +42,7 @@ class Lab:
         if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name) or len(name) > 30:
             hint = "use up to 30 of a-z, 0-9 and hyphens"
             raise TaskError(f"invalid lab name {name!r}", hint, ExitCode.REFUSED)
-        if not client.version():
+        if not client.version(ctx):
             hint = "start Docker, or run lab/engine up"
             raise TaskError("no Docker engine answers", hint, ExitCode.REFUSED)
         self.ctx, self.name, self.dry = ctx, name, ctx.config.run.dry
@@ -52,12 +50,8 @@ class Lab:
         self.settings = read_settings(ctx, missing_ok=True)
         self.folder = ROOT / ".lab" / name
         self.project = project_name(self.settings.project.name, ROOT, f"lab-{name}")
+        self.compose = Project(ctx, [self.folder / "compose.yaml"], self.project)
         self.environments = ["lab", *(env for env in self.settings.environments if env != "lab")]
-
-    @cached_property
-    def client(self) -> DockerClient:
-        """Docker, for this lab's Compose project."""
-        return client.compose(self.ctx, [self.folder / "compose.yaml"], self.project, {})
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -91,14 +85,12 @@ class Lab:
         wanted = self._ensure_state(nodes)
         images.ensure(self.ctx)
         console.step(f"lab {self.name}: starting {len(wanted.nodes)} servers and a registry")
-        self.client.compose.up(detach=True, remove_orphans=True, quiet=not self.dry)
+        self.compose.run("up", "--detach", "--remove-orphans")
         if self.dry:
             return ""
-        with images.pushing(self.client, wanted.mirror):
+        with images.pushing(self.ctx, wanted.mirror):
             self._wait()
-            addresses = {node: wanted.address(node) for node in wanted.nodes}
-            swarm.form(self.docker, self.query, addresses)
-        exports = self._write_client_config(wanted)
+            exports = self._write_client_config(wanted)
         console.step(f"lab {self.name}: ready after {time.monotonic() - started:.0f} s")
         return exports
 
@@ -129,22 +121,22 @@ class Lab:
         """Return a subnet that the engine uses for no other network."""
         if self.dry:
             return "192.0.2.0/24"
-        name, labels = f"{self.project}-probe", {PROJECT: self.project}
-        network = self.client.network.create(name, labels=labels)
+        name, label = f"{self.project}-probe", f"{PROJECT}={self.project}"
+        subnet = "{{(index .IPAM.Config 0).Subnet}}"
+        cli.run(self.ctx, "network", "create", "--label", label, name)
         try:
-            return str((network.ipam.config or [])[0]["Subnet"])
+            return cli.run(self.ctx, "network", "inspect", "--format", subnet, name, reads=True)
         finally:
-            network.remove()
+            cli.run(self.ctx, "network", "rm", name)
 
     def _wait(self) -> None:
         """Wait until all containers are healthy. Raises TaskError for one that is not."""
-        up = partial(self.client.compose.up, detach=True, wait=True, quiet=True)
-        if client.attempt(partial(up, wait_timeout=TIMEOUT)) is not None:
+        with suppress(cli.DockerError):
+            self.compose.run("up", "--detach", "--wait", "--wait-timeout", str(TIMEOUT))
             return
-        for container in self.client.compose.ps(all=True):
-            health = container.state.health
-            if health is None or health.status != "healthy":
-                console.say(str(self.client.container.logs(container, tail=20)))
+        for container in self.compose.containers():
+            if container.health != "healthy":
+                console.say(self.compose.logs(container, 20))
                 raise TaskError(f"{container.name} is unhealthy: see its log above", "inv lab.up")
 
     def _write_client_config(self, state: State) -> str:
@@ -161,16 +153,13 @@ class Lab:
         return config_files.exports(variables)
 
     def _execute(self, node: str, *words: str) -> str:
-        return str(self.client.container.execute(f"{self.project}-{node}", list(words)))
-
-    def docker(self, node: str, *words: str) -> str:
-        """Run docker on a server, and return its output."""
-        return self._execute(node, "docker", *words)
+        return cli.run(self.ctx, "exec", f"{self.project}-{node}", *words)
 
     def query(self, node: str, *words: str) -> str:
-        """Do the same, for at most 5 s, as without a Swarm leader; empty when it fails."""
-        query = partial(self._execute, node, "timeout", "5", "docker", *words)
-        return client.attempt(query) or ""
+        """Run docker on a server for at most 5 s; return its output, empty when it fails."""
+        with suppress(cli.DockerError):
+            return self._execute(node, "timeout", "5", "docker", *words)
+        return ""
 
     # Down.
 
@@ -186,11 +175,11 @@ class Lab:
 
     def _clear(self) -> bool:
         """Remove containers, networks and volumes, also of a lab whose folder is missing."""
-        label = f"{PROJECT}={self.project}"
-        containers = self.client.container.list(all=True, filters=[("label", label)])
-        networks = self.client.network.list(filters={"label": label})
+        own = ("--quiet", "--filter", f"label={PROJECT}={self.project}")
+        containers = cli.run(self.ctx, "ps", "--all", *own, reads=True).split()
+        networks = cli.run(self.ctx, "network", "ls", *own, reads=True).split()
         if containers:
-            self.client.container.remove(containers, force=True, volumes=True)
-        for network in networks:
-            network.remove()
+            cli.run(self.ctx, "container", "rm", "--force", "--volumes", *containers)
+        if networks:
+            cli.run(self.ctx, "network", "rm", *networks)
         return bool(containers or networks)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from .. import console
 from ..errors import TaskError
 from ..registry.credentials import Login
 from ..registry.session import Session
-from . import config_files, state, swarm
+from . import config_files, state
 from .lab import Lab
 from .state import State
 
+# What `docker node ls` prints of a node.
+MEMBER = "{{.Hostname}} {{.Status}} {{.ManagerStatus}}"
 HEADS = ("WHAT", "STATE", "WHERE", "MORE")
 HEALTHY, UNHEALTHY = "healthy", "unhealthy"
 Row = tuple[str, str, str, str]
@@ -31,13 +33,21 @@ def check(lab: Lab) -> Report:
     known = state.load(lab.folder)
     if known is None:
         raise TaskError(f"lab {lab.name} not found", f"inv lab.up --name {lab.name}")
-    members = swarm.members(lab.query, known.nodes)
+    members = _members(lab, known.nodes)
     rows = [_registry(known), *(_node(lab, known, node, members) for node in known.nodes)]
     unhealthy = [row[0] for row in rows if row[1] == UNHEALTHY]
     settings = config_files.overlay(known, lab.settings.project.name, lab.environments)
     environments = settings["environments"].items()
     rows += [(name, "", values["url"], "an environment") for name, values in environments]
     return Report(console.table(rows, HEADS), unhealthy)
+
+
+def _members(lab: Lab, names: Sequence[str]) -> dict[str, str]:
+    """Return the status of each server in the Swarm, from the first that answers."""
+    for name in names:
+        if output := lab.query(name, "node", "ls", "--format", MEMBER):
+            return dict(line.split(" ", 1) for line in output.splitlines())
+    return {}
 
 
 def _registry(known: State) -> Row:

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from .. import console, process
-from ..app import compose
-from ..docker import client
+from ..docker import client, compose
 from ..environments import healthcheck
 from ..errors import TaskError
 from ..lab import state

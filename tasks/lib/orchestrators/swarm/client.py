@@ -3,30 +3,22 @@
 from __future__ import annotations
 
 import json
-import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from ... import files
-from ...docker import cli, client
+from ...docker import cli
+from ...docker.cli import DockerError
+from ...docker.retry import again
 
 if TYPE_CHECKING:
     from invoke import Context
 
     from ..stack import Stack
 
-T = TypeVar("T")
 STACK = "com.docker.stack.namespace"
-# What docker says when the connection breaks, when the managers elect a leader, and when Swarm
-# changes a service at the same time; then the pauses in seconds before it is asked again.
-PASSING = (
-    *("error during connect", "cannot connect", "eof", "over ssh"),
-    *("leader", "raft:", "deadline exceeded", "update out of sequence"),
-)
-RETRIES = (0.2, 0.5, 1, 2, 4, 4)
-# Seconds after which it is not.
-ENOUGH = 30
 
 
 class Swarm:
@@ -41,11 +33,14 @@ class Swarm:
 
     def run(self, *words: str, text: str = "") -> str:
         """Return the output of a docker command."""
-        return client.ask(self.ctx, self.env, *words, text=text)
+        return cli.run(self.ctx, *words, env=self.env, text=text)
 
     def query(self, *words: str) -> str:
         """Return the output of a docker command that changes nothing; it is retried."""
-        return again(lambda: self.run(*words))
+        return again(lambda: self._read(*words))
+
+    def _read(self, *words: str) -> str:
+        return cli.run(self.ctx, *words, env=self.env, reads=True)
 
     def inspect(self, kind: str, names: Iterable[str]) -> list[dict[str, Any]]:
         """Return what docker knows of some objects of a kind."""
@@ -62,10 +57,10 @@ class Swarm:
 
     def _info(self) -> dict[str, Any]:
         words = ("info", "--format", "{{json .}}")
-        found: dict[str, Any] = json.loads(self.run(*words))
+        found: dict[str, Any] = json.loads(self._read(*words))
         # Docker 26 exits with 0 although the engine does not answer.
         if errors := found.get("ServerErrors"):
-            raise client.failure(["docker", *words], 1, "\n".join(errors).encode())
+            raise DockerError(["docker", *words], 1, "\n".join(errors))
         return found
 
     def nodes(self) -> list[dict[str, Any]]:
@@ -87,11 +82,11 @@ class Swarm:
     def logs(self, name: str, lines: int | str = "all") -> list[str]:
         """Return the last lines that a service or one of its tasks logged; none if it is gone."""
         words = ("service", "logs", "--raw", "--tail", str(lines), name)
-        command = [*cli.call(self.ctx, self.env), *words]
+        read = partial(cli.run, self.ctx, *words, env=self.env, reads=True, merged=True)
         try:
-            return again(lambda: client.both(command))
-        except Exception as error:
-            return str(getattr(error, "stderr", "") or "").splitlines()
+            return again(read).splitlines()
+        except DockerError as error:
+            return error.stderr.splitlines()
 
     # Secrets are never changed: a changed value is the next version.
 
@@ -152,18 +147,3 @@ class Swarm:
 def of(stack: str) -> tuple[str, str]:
     """Return docker's filter for the objects of a stack."""
     return "--filter", f"label={STACK}={stack}"
-
-
-def again(work: Callable[[], T]) -> T:
-    """Do what may be done twice; retry when it fails for a reason that passes."""
-    began = time.monotonic()
-    for pause in RETRIES:
-        try:
-            return work()
-        except Exception as error:
-            output = str(getattr(error, "stderr", "") or "").lower()
-            late = time.monotonic() - began > ENOUGH
-            if late or not any(sign in output for sign in PASSING):
-                raise
-            time.sleep(pause)
-    return work()

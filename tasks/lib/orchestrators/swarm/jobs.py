@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ... import console
+from ...docker.retry import again
 from ...errors import TaskError
 from ...project import contract
-from .client import STACK, again
+from .client import STACK
 from .progress import ENDED_BADLY, describe
 from .rendering import JOBS, render_job, together
 from .tasks import TaskWatcher

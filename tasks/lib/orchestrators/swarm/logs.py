@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -20,10 +19,8 @@ def show(swarm: Swarm, stack: str, names: Sequence[str], options: LogOptions) ->
     """Print what services logged, interleaved. Raises TaskError when the logs cannot be read."""
     words = ["--follow"] if options.follow else []
     words += ["--tail", str(options.tail)] + (["--since", options.since] if options.since else [])
-    call = cli.call(swarm.ctx, swarm.env)
-    children = [
-        subprocess.Popen([*call, "service", "logs", *words, f"{stack}_{name}"]) for name in names
-    ]
+    words = ["service", "logs", *words]
+    children = [cli.popen(swarm.ctx, *words, f"{stack}_{name}", env=swarm.env) for name in names]
     try:
         status = max(process.wait(child) for child in children)
     finally:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
+from ...docker.cli import DockerError
 from ...project import contract
 from .client import Swarm
 
@@ -51,10 +52,9 @@ class Preflight:
         with host.docker() as env:
             try:
                 info = Swarm(self._ctx, env).info()
-            except Exception as error:
-                lines = str(getattr(error, "stderr", "") or error).strip().splitlines()
-                why = lines[-1] if lines else type(error).__name__
-                return [f"{host.name}: its Docker engine does not answer ({why}) - start it there"]
+            except DockerError as error:
+                what = f"{host.name}: its Docker engine does not answer ({error.reason})"
+                return [f"{what} - start it there"]
         found = outdated(host.name, info["ServerVersion"])
         if host is self._hosts[0]:
             found += outdated("this machine", info["ClientInfo"].get("Version", "0.0"))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ...errors import TaskError
+from ...process import wait_until
 from ...project import contract
 from .client import Swarm
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 # The address by which we reached the server: the other servers reach it there, too.
 ADDRESS = "echo \"$SSH_CONNECTION\" | cut -d' ' -f3"
+
+# Seconds that servers may take until they are ready in the Swarm, as after a start.
+READY = 60
 
 
 @dataclass
@@ -53,7 +57,7 @@ def set_up(ctx: Context, hosts: Sequence[Host], stack: str) -> Iterator[str]:
     with ExitStack() as open_tunnels:
         dockers = [Swarm(ctx, open_tunnels.enter_context(host.docker())) for host in hosts]
         with ThreadPoolExecutor(len(hosts)) as pool:
-            infos = list(pool.map(Swarm.info, dockers))
+            infos = list(pool.map(_info, dockers))
         servers = list(map(Server, hosts, dockers, infos))
         manager = next((each for each in servers if each.swarm.get("ControlAvailable")), None)
         if manager is None:
@@ -63,7 +67,8 @@ def set_up(ctx: Context, hosts: Sequence[Host], stack: str) -> Iterator[str]:
         for number, server in enumerate(servers):
             if server is not manager:
                 yield from _join(server, manager, nodes, number < wanted_managers(len(hosts)))
-        yield from _label(servers[0], manager, stack)
+        nodes = _wait_ready(manager.docker, servers)
+        yield from _label(servers[0], manager, nodes, stack)
 
 
 def wanted_managers(hosts: int) -> int:
@@ -113,9 +118,37 @@ def _join(
     yield f"{name}: joined as {role}"
 
 
-def _label(first: Server, manager: Server, stack: str) -> Iterator[str]:
+def _info(docker: Swarm) -> Mapping[str, Any]:
+    """Return what an engine says of itself, once its managers have found each other."""
+
+    def settled() -> Mapping[str, Any]:
+        info = docker.info()
+        return {} if info["Swarm"]["LocalNodeState"] == "pending" else info
+
+    return wait_until(settled, READY)
+
+
+def _wait_ready(manager: Swarm, servers: Sequence[Server]) -> list[dict[str, Any]]:
+    """Wait until the servers' nodes are ready; return all nodes. Raises TaskError otherwise."""
+    mine = {server.swarm["NodeID"] for server in servers}
+
+    def ready() -> list[dict[str, Any]]:
+        nodes = manager.nodes()
+        states = [node["Status"]["State"] for node in nodes if node["ID"] in mine]
+        return nodes if states == ["ready"] * len(mine) else []
+
+    try:
+        return wait_until(ready, READY)
+    except TimeoutError:
+        what = f"not every server is ready in the Swarm after {READY} s"
+        raise TaskError(what, "docker node ls on a manager shows which") from None
+
+
+def _label(
+    first: Server, manager: Server, nodes: Sequence[Mapping[str, Any]], stack: str
+) -> Iterator[str]:
     """Label the first server as the home of the stack's data, unless a node is already."""
-    labels = [node["Spec"].get("Labels", {}) for node in manager.docker.nodes()]
+    labels = [node["Spec"].get("Labels", {}) for node in nodes]
     if not any(label.get(stack) == contract.HOME for label in labels):
         node = first.swarm["NodeID"]
         manager.docker.run("node", "update", "--label-add", f"{stack}={contract.HOME}", node)

@@ -6,6 +6,8 @@ import time
 from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ...docker.cli import DockerError
+
 if TYPE_CHECKING:
     from .client import Swarm
 
@@ -70,8 +72,8 @@ def inspect(
         known = listed(swarm, owners) if wanted is None else wanted
         try:
             return swarm.inspect("task", [task for task in known if task not in left_out])
-        except Exception as error:
-            output, pause = str(getattr(error, "stderr", "") or "").lower(), next(pauses, None)
+        except DockerError as error:
+            output, pause = error.stderr.lower(), next(pauses, None)
             if pause is None or not any(sign in output for sign in FORGOTTEN):
                 raise
             # One was removed since it was listed.

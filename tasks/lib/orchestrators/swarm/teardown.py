@@ -6,7 +6,8 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ...errors import TaskError, explain
+from ...docker.cli import DockerError
+from ...errors import TaskError
 from .client import Swarm, of
 
 if TYPE_CHECKING:
@@ -64,10 +65,10 @@ def _remove(swarm: Swarm, kind: str, name: str) -> None:
         try:
             swarm.run(kind, "rm", name)
             return
-        except Exception as error:
-            if "no such" in str(getattr(error, "stderr", "")).lower():
+        except DockerError as error:
+            if "no such" in error.stderr.lower():
                 return
             if time.monotonic() > deadline:
-                what = f"cannot remove {kind} {name}: {explain(error)}"
+                what = f"cannot remove {kind} {name}: {error}"
                 raise TaskError(what, "see what uses it, then retry") from None
         time.sleep(POLL)

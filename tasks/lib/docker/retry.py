@@ -1,0 +1,35 @@
+"""Docker commands that are retried while the engine, its connection or its Swarm recovers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from .cli import DockerError
+
+T = TypeVar("T")
+# What docker says when the connection breaks, when the managers elect a leader, and when Swarm
+# changes a service at the same time; then the pauses in seconds before each retry.
+PASSING = (
+    *("error during connect", "cannot connect", "eof", "over ssh"),
+    *("leader", "raft:", "deadline exceeded", "update out of sequence"),
+)
+RETRIES = (0.2, 0.5, 1, 2, 4, 4)
+# Seconds after which nothing is retried.
+ENOUGH = 30
+
+
+def again(work: Callable[[], T]) -> T:
+    """Return the result of work that may be done twice; retry it when its error may pass."""
+    began = time.monotonic()
+    for pause in RETRIES:
+        try:
+            return work()
+        except DockerError as error:
+            message = error.stderr.lower()
+            late = time.monotonic() - began > ENOUGH
+            if late or not any(sign in message for sign in PASSING):
+                raise
+            time.sleep(pause)
+    return work()
