@@ -10,12 +10,11 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
+
+from invoke import Context
 
 from .console import colour, say
-
-if TYPE_CHECKING:
-    from invoke import Context
 
 T = TypeVar("T")
 # Seconds that a child may take to end after SIGINT, before it is killed.

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+
+from invoke import Context
 
 from .. import console
 from ..docker import client
 from ..errors import ExitCode, TaskError
+from ..project.settings import Settings
+from .base import Backend
 from .compose import ComposeBackend
 from .native import NativeBackend
-
-if TYPE_CHECKING:
-    from invoke import Context
-
-    from ..project.settings import Settings
-    from .base import Backend
 
 
 def choose_backend(ctx: Context, settings: Settings, asked: str = "") -> Backend:

@@ -6,19 +6,16 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, TextIO
+from typing import ClassVar, TextIO
+
+from invoke import Context
 
 from .. import console
 from ..docker.compose import Project, project_name
 from ..errors import TaskError
 from ..project import contract
-from ..project.settings import ROOT
+from ..project.settings import ROOT, Settings
 from .base import Running, claim
-
-if TYPE_CHECKING:
-    from invoke import Context
-
-    from ..project.settings import Settings
 
 
 @dataclass(frozen=True)

@@ -5,19 +5,16 @@ from __future__ import annotations
 import platform
 import shutil
 import sys
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
+
+from invoke import Context
 
 from .. import console
 from ..docker import client
 from ..errors import TaskError
 from ..project import git
-from ..project.settings import ROOT
+from ..project.settings import ROOT, Settings
 from .base import claim
-
-if TYPE_CHECKING:
-    from invoke import Context
-
-    from ..project.settings import Settings
 
 GIGABYTE = 10**9
 

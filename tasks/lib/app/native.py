@@ -10,18 +10,15 @@ import sys
 import time
 import urllib.request
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
+
+from invoke import Context
 
 from .. import console, process
 from ..errors import TaskError
 from ..project import contract
-from ..project.settings import ROOT
+from ..project.settings import ROOT, Settings
 from .base import Running, claim
-
-if TYPE_CHECKING:
-    from invoke import Context
-
-    from ..project.settings import Settings
 
 STATE = ROOT / ".dev"
 LOG, PID, DATA = STATE / "log", STATE / "pid", ROOT / "db.sqlite3"

@@ -5,17 +5,14 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+from invoke import Context
 
 from .. import console
 from ..errors import TaskError
 from ..project import git, requirements
+from ..project.settings import Audit
 from . import licences, secret_scan, vulnerabilities
-
-if TYPE_CHECKING:
-    from invoke import Context
-
-    from ..project.settings import Audit
 
 # The requirements that ship; a package that only tools need may have any licence.
 SHIPPED = "app"

@@ -8,13 +8,11 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from invoke import Context
 
 from .. import console
 from ..errors import TaskError
-
-if TYPE_CHECKING:
-    from invoke import Context
 
 # GitLab's names, the worst first.
 SEVERITIES = ("blocker", "critical", "major", "minor", "info")

@@ -6,16 +6,15 @@ import json
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from invoke import Context
 
 from .. import process
 from ..errors import TaskError
 from ..project import git
 from .codequality import Finding
 from .linters import is_shell
-
-if TYPE_CHECKING:
-    from invoke import Context
 
 # What people write; migrations are generated, and locked requirements and prose repeat themselves.
 WRITTEN = {".py", ".html", ".css", ".js", ".ts", ".sh"}

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from invoke import Context
 
 from .. import console
+from ..app.base import Testing
 from ..app.compose import ComposeBackend
 from ..docker import client
 from ..docker.build import Build, build
 from ..errors import ExitCode, TaskError
 from ..images import login, promotion
 from ..project import git
-from ..project.settings import ROOT
+from ..project.settings import ROOT, Settings
 from ..registry.client import connect
 from ..registry.reference import is_built_on
 from . import suite
-
-if TYPE_CHECKING:
-    from invoke import Context
-
-    from ..app.base import Testing
-    from ..project.settings import Settings
 
 
 def run(ctx: Context, settings: Settings, ref: str, testing: Testing) -> None:

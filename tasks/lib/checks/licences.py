@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from importlib import metadata
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from ..project.requirements import Pin
+from ..project.requirements import Pin
 
 # The Pythons that the requirements are locked for.
 PYTHONS = ("3.11.99", "3.12.99", "3.13.99")

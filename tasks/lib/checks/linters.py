@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from invoke import Context
 
 from .. import console, process
 from ..errors import TaskError
 from ..project import git
-
-if TYPE_CHECKING:
-    from invoke import Context
 
 Commands = dict[str, list[str]]
 SHELLS = {b"sh", b"bash", b"dash"}

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from invoke import Context
 
 from .. import process
 from ..errors import TaskError
 from . import duplicates
 from .codequality import Finding, ordered
-
-if TYPE_CHECKING:
-    from invoke import Context
 
 # The severity of ruff's rules, by the longest prefix of a code; others are minor.
 RULES = {

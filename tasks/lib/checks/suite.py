@@ -5,19 +5,15 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+
+from invoke import Context
 
 from .. import console, process
 from ..app.backend import choose_backend
+from ..app.base import Backend, Testing
 from ..errors import ExitCode, TaskError
 from ..project import requirements
-from ..project.settings import ROOT
-
-if TYPE_CHECKING:
-    from invoke import Context
-
-    from ..app.base import Backend, Testing
-    from ..project.settings import Settings
+from ..project.settings import ROOT, Settings
 
 COVERAGE = ROOT / "reports/coverage.xml"
 # pytest's exit statuses: https://docs.pytest.org/en/stable/reference/exit-codes.html

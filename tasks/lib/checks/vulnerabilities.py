@@ -8,15 +8,13 @@ import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from invoke import Context
 
 from .. import process
 from ..errors import TaskError
-
-if TYPE_CHECKING:
-    from invoke import Context
-
-    from ..project.requirements import Pin
+from ..project.requirements import Pin
 
 
 @dataclass(frozen=True)

@@ -5,26 +5,22 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .. import console
 from ..environments import healthcheck, history
+from ..environments.connection import Target
 from ..environments.dynamic import is_dynamic
 from ..environments.history import FAILED, GOOD, RUNNING, Record
-from ..environments.lock import LockLost
+from ..environments.lock import Lock, LockLost
 from ..errors import ExitCode, TaskError, explain
 from ..images import promotion
-from ..orchestrators.stack import difference
+from ..images.promotion import Candidate
+from ..orchestrators.base import Job
+from ..orchestrators.stack import Stack, difference
 from . import hooks, predeploy, preflight, undo
 from .plan import forget, previous_stack, settled_history, show_changes
 from .rollout import roll
-
-if TYPE_CHECKING:
-    from ..environments.connection import Target
-    from ..environments.lock import Lock
-    from ..images.promotion import Candidate
-    from ..orchestrators.base import Job
-    from ..orchestrators.stack import Stack
 
 UNTOUCHED = "; no replica of the app was touched"
 

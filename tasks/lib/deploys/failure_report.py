@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from .. import console
+from ..orchestrators.base import Orchestrator
 from .rollout import RolloutError
-
-if TYPE_CHECKING:
-    from ..orchestrators.base import Orchestrator
 
 
 def report(orchestrator: Orchestrator, error: BaseException, why: str) -> str:

@@ -5,14 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING
 
 from .. import console, process
+from ..environments.connection import Target
+from ..environments.history import Record
 from ..errors import ExitCode, TaskError
-
-if TYPE_CHECKING:
-    from ..environments.connection import Target
-    from ..environments.history import Record
 
 PRE, POST, FAILURE = "pre-deploy", "post-deploy", "on-failure"
 

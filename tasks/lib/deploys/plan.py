@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from .. import console
 from ..environments import history
+from ..environments.connection import Target
 from ..environments.history import FAILED, RUNNING, Record
-from ..orchestrators.stack import difference
-
-if TYPE_CHECKING:
-    from ..environments.connection import Target
-    from ..orchestrators.stack import Stack
+from ..orchestrators.stack import Stack, difference
 
 COLOURS = {"+": 32, "-": 31, "~": 33}
 

@@ -10,11 +10,11 @@ from .. import console
 from ..environments.one_off import once_reached
 from ..errors import explain
 from ..orchestrators.base import Job
+from ..orchestrators.stack import Stack
 from ..project import contract
 from .rollout import roll
 
 if TYPE_CHECKING:
-    from ..orchestrators.stack import Stack
     from .deployment import Deployment
 
 # The job that is no role of the image.

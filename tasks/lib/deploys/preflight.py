@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
 
 from ..console import table
 from ..environments import bootstrap
+from ..environments.connection import Target
 from ..environments.dynamic import is_dynamic
+from ..environments.history import Record
 from ..errors import ExitCode, TaskError, refusing
 from ..images import promotion
+from ..images.promotion import Candidate
+from ..orchestrators.stack import Stack
 from . import rendering
-
-if TYPE_CHECKING:
-    from ..environments.connection import Target
-    from ..environments.history import Record
-    from ..images.promotion import Candidate
-    from ..orchestrators.stack import Stack
 
 
 def prepare(target: Target, ref: str, force: str, changes: bool) -> tuple[Candidate, Stack]:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..docker.compose import Project
+from ..environments.connection import Target
+from ..images.promotion import Candidate
+from ..orchestrators.stack import Stack
 from ..project.settings import ELSEWHERE, ROOT
-
-if TYPE_CHECKING:
-    from ..environments.connection import Target
-    from ..images.promotion import Candidate
-    from ..orchestrators.stack import Stack
 
 FILES = ("compose/base.yml", "compose/server.yml")
 # The file that leaves our database out where the secret ELSEWHERE names another one.

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 from .. import console
+from ..environments.connection import Target
 from ..errors import TaskError
-
-if TYPE_CHECKING:
-    from ..environments.connection import Target
-    from ..orchestrators.base import Guard, Rollout
-    from ..orchestrators.stack import Stack
-    from ..orchestrators.status import Failure, Progress
+from ..orchestrators.base import Guard, Rollout
+from ..orchestrators.stack import Stack
+from ..orchestrators.status import Failure, Progress
 
 # Seconds between two looks while all is well: each look costs the server some work.
 CALM = 1.0

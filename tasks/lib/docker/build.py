@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from invoke import Context
+
 from ..errors import ExitCode, TaskError
 from . import client
 
 if TYPE_CHECKING:
-    from invoke import Context
     from python_on_whales import DockerClient
 
 

@@ -8,14 +8,12 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+
+from invoke import Context
 
 from .. import console, process
 from ..errors import TaskError, explain_docker, last_line
 from . import dry_run
-
-if TYPE_CHECKING:
-    from invoke import Context
 
 # Variables for docker, such as DOCKER_HOST; one that is None is unset.
 Env = Mapping[str, str | None]

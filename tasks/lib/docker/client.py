@@ -7,12 +7,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from invoke import Context
+
 from .. import process
 from ..errors import TaskError
 from . import cli
 
 if TYPE_CHECKING:
-    from invoke import Context
     from python_on_whales import DockerClient
 
 # Seconds that the engine of a CI job may take to start.

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from invoke import Context
+
 from . import cli, client
 
 if TYPE_CHECKING:
-    from invoke import Context
     from python_on_whales import Container as Inspected
     from python_on_whales import DockerClient
 

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from .. import console
 from ..project.settings import ELSEWHERE
 from . import secret_values
-
-if TYPE_CHECKING:
-    from .connection import Target
+from .connection import Target
 
 FOLDER = 'if [ -d "$1" ]; then echo exists; else mkdir -p "$1"; fi'
 

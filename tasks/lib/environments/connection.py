@@ -8,22 +8,19 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from invoke import Context
 
 from ..errors import refusing
 from ..images import login
 from ..orchestrators import factory
+from ..orchestrators.base import Orchestrator
 from ..project.settings import ROOT, Environment, Settings
 from ..registry.client import Registry
 from ..registry.client import connect as connect_registry
 from ..ssh import host
 from . import dynamic, lock
 from .history import History
-
-if TYPE_CHECKING:
-    from invoke import Context
-
-    from ..orchestrators.base import Orchestrator
 
 
 @dataclass

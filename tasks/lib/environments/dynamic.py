@@ -5,15 +5,13 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from ..errors import ExitCode, TaskError
-
-if TYPE_CHECKING:
-    from ..orchestrators.base import Orchestrator
-    from ..project.settings import Environment, Settings
+from ..orchestrators.base import Orchestrator
+from ..project.settings import Environment, Settings
 
 # Docker allows 64 characters in the name of a secret, and more of it follows these.
 LONGEST = 24

@@ -6,14 +6,11 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 from ..errors import ExitCode, RemoteCommandError, TaskError
 from ..orchestrators.stack import Stack, load
+from ..ssh.host import Host
 from . import lock
-
-if TYPE_CHECKING:
-    from ..ssh.host import Host
 
 READ = (
     'cd "$1/releases" 2>/dev/null || exit 0; for each in */release.json; do cat "$each"; echo; done'

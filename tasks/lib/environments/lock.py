@@ -11,13 +11,11 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .. import console
 from ..errors import ExitCode, RemoteCommandError, TaskError
-
-if TYPE_CHECKING:
-    from ..ssh.host import Host
+from ..ssh.host import Host
 
 # The exit status of the scripts when another deploy holds the lock.
 GONE = 9

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING
 
 from ..errors import ExitCode, TaskError
 from ..orchestrators.base import LogOptions
 from . import history
-
-if TYPE_CHECKING:
-    from .connection import Target
+from .connection import Target
 
 
 def show(target: Target, service: str, options: LogOptions) -> None:

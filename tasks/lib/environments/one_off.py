@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from ..errors import ExitCode, TaskError
 from ..orchestrators.base import Job
+from ..orchestrators.stack import Stack
 from ..project import contract
 from . import history
-
-if TYPE_CHECKING:
-    from ..orchestrators.stack import Stack
-    from .connection import Target
+from .connection import Target
 
 # Options of the role `wait`: who repairs what cannot be reached gets the command all the same.
 PATIENT = ("--at-most", "30")

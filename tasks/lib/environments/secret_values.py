@@ -6,12 +6,9 @@ import getpass
 import os
 import secrets
 import sys
-from typing import TYPE_CHECKING
 
 from ..errors import ExitCode, TaskError
-
-if TYPE_CHECKING:
-    from ..project.settings import Settings
+from ..project.settings import Settings
 
 
 def known(settings: Settings, name: str) -> None:

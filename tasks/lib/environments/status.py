@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from ..console import table
+from ..orchestrators.status import Node, Service
 from ..project import contract
 from ..registry.reference import short
+from ..ssh.host import Host
 from . import healthcheck
+from .connection import Target
 from .history import RUNNING, Record
-
-if TYPE_CHECKING:
-    from ..orchestrators.status import Node, Service
-    from ..ssh.host import Host
-    from .connection import Target
 
 
 def history_table(records: Sequence[Record], locked: bool) -> str:

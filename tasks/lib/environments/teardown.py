@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from .. import console
-
-if TYPE_CHECKING:
-    from .connection import Target
+from .connection import Target
 
 DELETE = 'rm -rf -- "$1"'
 

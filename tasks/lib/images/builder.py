@@ -5,23 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+
+from invoke import Context
 
 from .. import console, files
 from ..docker.build import Build, build
 from ..errors import ExitCode, TaskError, explain
-from ..project.git import slug
-from ..project.settings import ROOT
-from ..registry.client import Manifest, connect
+from ..project.git import Source, slug
+from ..project.settings import ROOT, Settings
+from ..registry.client import Manifest, Registry, connect
 from ..registry.reference import BRANCH_LABEL, Reference, is_built_on
 from . import login, sbom, tags
-
-if TYPE_CHECKING:
-    from invoke import Context
-
-    from ..project.git import Source
-    from ..project.settings import Settings
-    from ..registry.client import Registry
 
 # The Dockerfile's stage that is released.
 RELEASED = "runtime"

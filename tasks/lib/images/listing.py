@@ -6,14 +6,11 @@ from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 from .. import console
+from ..registry.client import Manifest, Registry
 from ..registry.reference import BRANCH_LABEL, REVISION_LABEL, short
 from . import tags
-
-if TYPE_CHECKING:
-    from ..registry.client import Manifest, Registry
 
 
 @dataclass(frozen=True)

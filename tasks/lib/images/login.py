@@ -6,15 +6,13 @@ import base64
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+
+from invoke import Context
 
 from .. import files
 from ..docker import cli, client
 from ..errors import TaskError
 from ..registry import credentials
-
-if TYPE_CHECKING:
-    from invoke import Context
 
 
 @contextmanager

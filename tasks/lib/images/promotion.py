@@ -7,17 +7,13 @@ import json
 import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 from .. import console
 from ..errors import ExitCode, TaskError
 from ..project import git
-from ..registry.client import Manifest
+from ..registry.client import Manifest, Registry
 from ..registry.reference import DIGEST, REVISION_LABEL, TAG, short
 from . import tags
-
-if TYPE_CHECKING:
-    from ..registry.client import Registry
 
 EMPTY = "application/vnd.oci.empty.v1+json"
 KIND = "application/vnd.oci.image.manifest.v1+json"

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from invoke import Context
+
 from ..docker import client
+from ..registry.client import Registry
 from ..registry.reference import Reference
 from . import login
 
 if TYPE_CHECKING:
     from cyclonedx.model.component import Component
-    from invoke import Context
-
-    from ..registry.client import Registry
 
 # Runs in the image; prints a line per package: kind, name, version, architecture, by tabs.
 LIST = r"""

@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
+from ..project.git import Source
 from ..registry.reference import short
-
-if TYPE_CHECKING:
-    from ..project.git import Source
 
 PREVIOUS = "-previous"
 # What reserved tags begin with: no branch and no git tag may take them.

@@ -5,17 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 import yaml
+from invoke import Context
 
 from .. import console
 from ..environments import bootstrap, connection
 from ..project.settings import MANY, Settings
-
-if TYPE_CHECKING:
-    from invoke import Context
 
 
 def set_up(ctx: Context, settings: Settings, overlay: Path, variables: Mapping[str, str]) -> None:

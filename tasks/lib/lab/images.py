@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from subprocess import DEVNULL
-from typing import TYPE_CHECKING
+
+from invoke import Context
 
 from .. import console, process
 from ..docker import cli, client
@@ -17,9 +18,6 @@ from ..project.settings import ROOT
 from ..registry.client import Registry
 from ..registry.reference import HUB, Reference
 from ..registry.session import Session
-
-if TYPE_CHECKING:
-    from invoke import Context
 
 IMAGES = ROOT / "lab/images"
 REGISTRY = "registry:2"

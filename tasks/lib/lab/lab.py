@@ -8,9 +8,9 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
 
 import yaml
+from invoke import Context
 
 from .. import console
 from ..docker import cli, client
@@ -20,9 +20,6 @@ from ..files import write_private
 from ..project.settings import ROOT, read_settings
 from . import config_files, environments, images, state
 from .state import State
-
-if TYPE_CHECKING:
-    from invoke import Context
 
 # The label that Compose gives all resources of a project.
 PROJECT = "com.docker.compose.project"

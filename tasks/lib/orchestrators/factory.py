@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from invoke import Context
+from invoke import Context
 
-    from ..ssh.host import Host
-    from .base import Orchestrator
+from ..ssh.host import Host
+from .base import Orchestrator
 
 
 def connect(

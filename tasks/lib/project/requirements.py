@@ -7,14 +7,12 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from invoke import Context
 
 from .. import process
 from ..errors import TaskError
 from .settings import ROOT
-
-if TYPE_CHECKING:
-    from invoke import Context
 
 # In this order: a later one may be constrained by an earlier one.
 NAMES = ("app", "test", "dev", "tasks", "browser", "checks")

@@ -5,15 +5,13 @@ from __future__ import annotations
 import difflib
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
+from invoke import Context
 from msgspec import Meta, Struct
 
 from ..errors import ExitCode, TaskError
-
-if TYPE_CHECKING:
-    from invoke import Context
 
 ROOT = Path(__file__).resolve().parents[3]
 FILE = "invoke.yaml"

@@ -10,16 +10,16 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urljoin, urlsplit
 
+from invoke import Context
+
 from ..errors import TaskError
+from ..project.settings import Settings
 from . import credentials
 from .reference import Reference
 from .session import Session
 
 if TYPE_CHECKING:
-    from invoke import Context
     from urllib3 import BaseHTTPResponse
-
-    from ..project.settings import Settings
 
 INDEXES = (
     "application/vnd.oci.image.index.v1+json",

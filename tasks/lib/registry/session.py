@@ -12,12 +12,11 @@ from urllib.parse import urlencode, urlsplit
 
 from .. import console, http_client
 from ..errors import ExitCode, TaskError
+from .credentials import Login
 from .reference import HUB
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
-
-    from .credentials import Login
 
 # Seconds to connect, and to wait for a response.
 TIMEOUT = (5, 60)

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from ..environments import healthcheck
 from ..errors import ExitCode, TaskError
 from ..project import git
-from .pipeline import Event
-
-if TYPE_CHECKING:
-    from .pipeline import PipelineRun
-    from .rehearsal import Workspace
+from .pipeline import Event, PipelineRun
+from .rehearsal import Workspace
 
 BRANCH = "rehearsal/change"
 TAGS = ("v1.0.0-rehearsal", "v1.0.1-rehearsal")

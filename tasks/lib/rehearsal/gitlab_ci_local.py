@@ -13,17 +13,15 @@ import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
+from invoke import Context
 
 from .. import console, process
 from ..errors import ExitCode, TaskError
 from ..project.settings import ROOT
 from .pipeline import ENDS, PASSED, WARNED, Event, Job
-
-if TYPE_CHECKING:
-    from invoke import Context
 
 LOCKED = ROOT / "requirements/node"
 TOOLS = ROOT / ".lab/.tools"

@@ -9,9 +9,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
+from invoke import Context
 
 from .. import console, process
 from ..docker import client, compose
@@ -27,9 +28,6 @@ from ..registry.reference import Reference
 from ..registry.session import Session
 from .gitlab_ci_local import STATE, Runner
 from .pipeline import Event, PipelineRun
-
-if TYPE_CHECKING:
-    from invoke import Context
 
 
 @dataclass

@@ -9,17 +9,13 @@ import sys
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from .. import console
 from ..project.settings import ROOT
 from ..registry.reference import short
-from .pipeline import BROKEN, PASSED, WARNED
-
-if TYPE_CHECKING:
-    from .pipeline import Job, PipelineRun
-    from .rehearsal import Workspace
+from .pipeline import BROKEN, PASSED, WARNED, Job, PipelineRun
+from .rehearsal import Workspace
 
 FOLDER = ROOT / "reports/rehearsal"
 HEADS = ("PIPELINE", "JOB", "RESULT", "TIME", "DIGEST", "WHERE")

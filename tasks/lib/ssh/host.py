@@ -11,13 +11,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
+from invoke import Context
+
 from .. import console
 from ..errors import ExitCode, RemoteCommandError, TaskError
 from . import connection
 from .docker_tunnel import DockerTunnel
 
 if TYPE_CHECKING:
-    from invoke import Context
     from paramiko import Channel
 
 # Seconds for a command on the server.

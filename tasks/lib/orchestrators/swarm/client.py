@@ -6,17 +6,15 @@ import json
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from invoke import Context
 
 from ... import files
 from ...docker import cli
 from ...docker.cli import DockerError
 from ...docker.retry import again
-
-if TYPE_CHECKING:
-    from invoke import Context
-
-    from ..stack import Stack
+from ..stack import Stack
 
 STACK = "com.docker.stack.namespace"
 

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ...errors import explain
+from ...ssh.host import Host
 from ..status import Evidence, Failure
 from .client import Swarm
-
-if TYPE_CHECKING:
-    from ...ssh.host import Host
 
 # How many lines of its log are shown.
 LAST = 15

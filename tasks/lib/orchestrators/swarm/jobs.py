@@ -6,21 +6,18 @@ import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ... import console
 from ...docker.retry import again
 from ...errors import TaskError
 from ...project import contract
-from .client import STACK
+from ..base import Guard, Job
+from ..stack import Stack
+from .client import STACK, Swarm
 from .progress import ENDED_BADLY, describe
 from .rendering import JOBS, render_job, together
 from .tasks import TaskWatcher
-
-if TYPE_CHECKING:
-    from ..base import Guard, Job
-    from ..stack import Stack
-    from .client import Swarm
 
 POLL = 0.3
 # Seconds after which a quiet job's log is searched for what it waits for.

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ... import console, process
 from ...docker import cli
 from ...errors import TaskError
+from ..base import LogOptions
 from . import tasks
-
-if TYPE_CHECKING:
-    from ..base import LogOptions
-    from .client import Swarm
+from .client import Swarm
 
 
 def show(swarm: Swarm, stack: str, names: Sequence[str], options: LogOptions) -> None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ..base import Job, LogOptions
+from invoke import Context
+
+from ...ssh.host import Host
+from ..base import Guard, Job, LogOptions
 from ..stack import Stack
 from ..status import Evidence, Failure, Node, Service
 from . import evidence, jobs, logs, rendering, setup, tasks, teardown
@@ -14,12 +17,6 @@ from .client import STACK, Swarm
 from .preflight import Preflight
 from .progress import node, observed
 from .rollout import SwarmRollout
-
-if TYPE_CHECKING:
-    from invoke import Context
-
-    from ...ssh.host import Host
-    from ..base import Guard
 
 
 class SwarmOrchestrator:

@@ -6,16 +6,14 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from invoke import Context
 
 from ...docker.cli import DockerError
 from ...project import contract
+from ...ssh.host import Host
 from .client import Swarm
-
-if TYPE_CHECKING:
-    from invoke import Context
-
-    from ...ssh.host import Host
 
 # The first Docker whose client leaves a stack to Swarm: `stack deploy --detach` (docker/cli#373).
 # The health checks and capabilities that the stack uses are older.

@@ -6,13 +6,11 @@ import copy
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ...errors import ExitCode, TaskError
+from ..base import Job
 from ..stack import Stack
-
-if TYPE_CHECKING:
-    from ..base import Job
 
 # What `docker stack deploy` does not take or would only warn of. Its reference:
 # https://docs.docker.com/reference/cli/docker/stack/deploy/

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ..stack import Stack
 from ..status import Failure, Progress
 from . import tasks
+from .client import Swarm
 from .progress import Snapshot, describe, judge
-
-if TYPE_CHECKING:
-    from ..stack import Stack
-    from .client import Swarm
 
 
 class SwarmRollout:

@@ -6,17 +6,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from invoke import Context
 
 from ...errors import TaskError
 from ...process import wait_until
 from ...project import contract
+from ...ssh.host import Host
 from .client import Swarm
-
-if TYPE_CHECKING:
-    from invoke import Context
-
-    from ...ssh.host import Host
 
 # The address by which we reached the server: the other servers reach it there, too.
 ADDRESS = "echo \"$SSH_CONNECTION\" | cut -d' ' -f3"

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from ...docker.cli import DockerError
-
-if TYPE_CHECKING:
-    from .client import Swarm
+from .client import Swarm
 
 # The states, as docker lists them, of a task that is about to run:
 # https://docs.docker.com/engine/swarm/how-swarm-mode-works/swarm-task-states/

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from ...docker.cli import DockerError
 from ...errors import TaskError
+from ...ssh.host import Host
 from .client import Swarm, of
-
-if TYPE_CHECKING:
-    from ...ssh.host import Host
 
 # Seconds until all of a stack's containers must have stopped and its network is gone.
 TIMEOUT = 120
