@@ -31,7 +31,8 @@ class Image:
         hangs: its containers never get healthy.
         page: the status of its home page.
         check: what its check complains of.
-        migrations: all that it knows; those that end in "!" are irreversible.
+        migrations: all that it knows.
+        final: those of them that are irreversible.
         broken: the migration that fails.
     """
 
@@ -42,6 +43,7 @@ class Image:
     page: int = 200
     check: str = ""
     migrations: tuple[str, ...] = ()
+    final: tuple[str, ...] = ()
     broken: str = ""
 
 
@@ -259,7 +261,7 @@ class MemoryOrchestrator:
             if image.check and job.name == "check":
                 raise TaskError(f"check failed: exit (1): {image.check}")
             pending = [name for name in image.migrations if name not in self.cluster.applied]
-            final = [name for name in pending if name.endswith("!")]
+            final = [name for name in pending if name in image.final]
             return json.dumps({"pending": pending, "final": final})
         elif job.name == "migrate":
             for name in image.migrations:

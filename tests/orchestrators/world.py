@@ -23,6 +23,7 @@ from tasks.lib.environments.history import Record
 from tasks.lib.images import promotion
 from tasks.lib.images.promotion import Candidate
 from tasks.lib.orchestrators.base import Orchestrator
+from tasks.lib.orchestrators.stack import Stack
 from tasks.lib.project.settings import ROOT, Settings
 from tasks.lib.registry.client import Manifest, Registry
 from tasks.lib.registry.reference import REVISION_LABEL, Reference
@@ -87,15 +88,19 @@ class World:
     """An environment, with images of every behaviour, and what serves in it.
 
     Args:
-        build: makes an image with a behaviour; returns its revision and its manifest's digest.
-        settings: the project's, patient or not.
+        make: makes an image with a behaviour, such as exits=True; see memory.Image.
+        render: makes the stack of an image.
     """
 
-    def __init__(self, target: Target, make: Callable[..., Candidate]) -> None:
-        self.target, self._make = target, make
+    def __init__(
+        self,
+        target: Target,
+        make: Callable[..., Candidate],
+        render: Callable[[World, Candidate], Stack],
+    ) -> None:
+        self.target, self._make, self._render = target, make, render
         self.orchestrator = Faulty(target.orchestrator)
         self.host = Faulty(target.first)
-        self.config: dict[str, Any] = {}
         target.orchestrator = self.orchestrator  # type: ignore[assignment]
         target.hosts[0] = self.host  # type: ignore[call-overload]
 
@@ -121,15 +126,9 @@ class World:
             if ref:
                 deployment.release()
 
-    def render(self, image: Candidate) -> Any:
+    def render(self, image: Candidate) -> Stack:
         """The stack of an image."""
-        name = str(self.target.registry.image.at(image.manifest.digest))
-        names = self.target.settings.deploy.secrets
-        return self.target.orchestrator.render(self.configuration(name), name, names)
-
-    def configuration(self, image: str) -> Mapping[str, Any]:
-        """What `docker compose config` prints for an image."""
-        return compose(image) | self.config
+        return self._render(self, image)
 
     def rollback(self, to: str = "", force: str = "") -> None:
         """Roll back."""
@@ -173,8 +172,15 @@ class World:
         return self.target.history.read()
 
 
+def small_stack(world: World, image: Candidate) -> Stack:
+    """The stack of a small Compose project."""
+    name = str(world.target.registry.image.at(image.manifest.digest))
+    secrets = world.target.settings.deploy.secrets
+    return world.target.orchestrator.render(compose(name), name, secrets)
+
+
 def compose(image: str) -> dict[str, Any]:
-    """The configuration of a small Compose project."""
+    """What `docker compose config` prints of a small project."""
     ours = {"image": image, "environment": {"A": "1"}, "deploy": {"replicas": 2}}
     database = {"image": "postgres:17", "environment": {}, "secrets": [], "deploy": {"replicas": 1}}
     proxy = {"image": "caddy:2", "deploy": {"replicas": 1}, "ports": [{"published": 80}]}
@@ -205,7 +211,7 @@ def memory_world(folder: Path, **environment: Any) -> Iterator[World]:
 
         for name in settings.deploy.secrets:
             orchestrator.set_secret(name, "a value")
-        yield World(target, make)
+        yield World(target, make, small_stack)
 
 
 def configured(place: str, url: str, environment: Mapping[str, Any]) -> Settings:

@@ -76,17 +76,11 @@ def test_the_undo_of_a_failed_migration_names_the_backup(world):
 
 
 def test_an_external_database_is_migrated_without_a_backup(world, capfd):
-    small = world.configuration("x")["services"]
-    small.pop("db")
-    image = world.image(migrations=("myapp.9001_one!",))
-    name = str(world.target.registry.image.at(image.manifest.digest))
-    world.config = {
-        "services": {key: each | {"image": name} if key != "proxy" else each
-                     for key, each in small.items()}
-    }  # fmt: skip
-    world.deploy(image)
+    one, whole = ("myapp.9001_one",), world._render
+    world._render = lambda *of: whole(*of).only(["app", "worker", "proxy"])
+    world.deploy(world.image(migrations=one, final=one))
     shown = capfd.readouterr().err
-    assert "no backup before migrating" in shown and "9001_one! is irreversible" in shown
+    assert "no backup before migrating" in shown and "9001_one is irreversible" in shown
     assert world.records()[0].backup == ""
 
 
