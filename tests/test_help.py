@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 from pathlib import Path
@@ -50,3 +51,23 @@ def test_bash_completes_a_task():
 
 def test_completion_offers_the_tasks(inv):
     assert set(NAMES) <= set(inv("--complete", "--", "inv", "").stdout.split())
+
+
+DIALECT = re.compile(
+    r"\b(tell|tells|told|mend|mends|mended|whoever|nobody|somebody)\b|not well|\bis there\b", re.I
+)
+
+
+def texts() -> list[tuple[str, str]]:
+    """Every text in tasks/ that a user may read: all strings, docstrings too."""
+    files = sorted((ROOT / "tasks").rglob("*.py"))
+    return [
+        (f"{file.name}:{node.lineno}", node.value)
+        for file in files
+        for node in ast.walk(ast.parse(file.read_text("utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
+
+
+def test_texts_use_the_words_of_the_tools_manuals():
+    assert [where for where, text in texts() if DIALECT.search(text)] == []

@@ -61,3 +61,11 @@ def test_a_command_that_does_not_exist_is_noticed(line):
 def test_a_link_to_a_file_leads_somewhere(page):
     links = re.findall(r"\]\(([^)#\s]+)\)", (ROOT / page).read_text("utf-8"))
     assert [each for each in links if "://" not in each and not (ROOT / each).exists()] == []
+
+
+def test_a_test_that_is_named_exists():
+    text = (ROOT / "README.md").read_text("utf-8")
+    named = re.findall(r"\[`(test_\w+)`\]\(([^)]+)\)", text)
+    assert named
+    for name, file in named:
+        assert f"def {name}(" in (ROOT / file).read_text("utf-8")

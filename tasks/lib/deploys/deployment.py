@@ -158,7 +158,7 @@ class Deployment:
         return TaskError(why, code=ExitCode.PERSON if person else ExitCode.FAILED)
 
     def _write(self) -> None:
-        """Record how it ended; that the server cannot be told hides no other failure."""
+        """Record how it ended; a server that does not answer hides no other failure."""
         self.note(seconds=round(time.monotonic() - self.began))
         try:
             self.target.history.write(self.record)

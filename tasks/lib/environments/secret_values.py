@@ -35,5 +35,5 @@ def read(name: str) -> str:
 
 
 def random() -> str:
-    """A value that nobody can guess, long enough for Django's key."""
+    """Return a random value, long enough for Django's key."""
     return secrets.token_urlsafe(48)
