@@ -38,14 +38,12 @@ def find(ctx: Context, pins: Iterable[Pin], database: str) -> list[Vulnerability
 
     Raises TaskError if the database does not answer for every package.
     """
-    versions: dict[str, list[str]] = {}
-    for name, version in sorted({(pin.name, pin.version) for pin in pins}):
-        versions.setdefault(name, []).append(version)
-    found = []
-    # pip-audit takes one version of a package at a time.
-    while versions:
-        found += _query(ctx, {name: left.pop() for name, left in versions.items()}, database)
-        versions = {name: left for name, left in versions.items() if left}
+    left, found = {(pin.name, pin.version) for pin in pins}, []
+    while left:
+        # pip-audit takes one version of a package at a time.
+        versions = dict(sorted(left))
+        found += _query(ctx, versions, database)
+        left.difference_update(versions.items())
     return found
 
 
