@@ -23,7 +23,6 @@ class Part:
     """The result of one part of the audit.
 
     Args:
-        scope: how much was checked, such as "29 packages".
         problems: the problem, its location, and the fix.
         error: why it could not be checked.
     """

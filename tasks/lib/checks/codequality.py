@@ -27,7 +27,6 @@ class Finding:
         kind: lint, complexity, duplication or security.
         check: the rule's name.
         path: relative to the repository's root.
-        line: its first line, from 1.
     """
 
     kind: str

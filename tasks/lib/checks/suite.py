@@ -37,10 +37,7 @@ def run(
 
 
 def split(paths: Sequence[str], package: str) -> tuple[list[str], list[str]]:
-    """Split paths into those of the app's tests and of the pipeline's; without paths, return all.
-
-    Raises TaskError for a path that does not exist.
-    """
+    """Split paths into the app's tests and the pipeline's; without paths, return all of both."""
     for path in paths:
         if not (ROOT / path.split("::")[0]).exists():
             what = f"no such test file or folder: {path}"
@@ -77,10 +74,7 @@ def pipeline(
 
 
 def app(backend: Backend, paths: list[str], testing: Testing, settings: Settings) -> list[str]:
-    """Run the app's tests where the app runs. Returns what failed.
-
-    The coverage counts branches, and of the whole suite has a minimum.
-    """
+    """Run the app's tests where the app runs, with branch coverage. Returns what failed."""
     # An earlier run's coverage must not be printed as this one's.
     COVERAGE.unlink(missing_ok=True)
     words = [*_pytest(paths, testing, "app"), f"--cov={settings.project.package}", "--cov-branch"]

@@ -19,13 +19,7 @@ from ..project.requirements import Pin
 
 @dataclass(frozen=True)
 class Vulnerability:
-    """A known vulnerability of a package's version.
-
-    Args:
-        package: its name and version.
-        ids: the vulnerability's ID, and its aliases.
-        fixed: the versions that fix it.
-    """
+    """A known vulnerability of a package (name, version): its ID and aliases, and what fixes it."""
 
     package: tuple[str, str]
     ids: tuple[str, ...]
@@ -34,10 +28,7 @@ class Vulnerability:
 
 
 def find(ctx: Context, pins: Iterable[Pin], database: str) -> list[Vulnerability]:
-    """Return the known vulnerabilities of packages.
-
-    Raises TaskError if the database does not answer for every package.
-    """
+    """Return the known vulnerabilities. Raises TaskError unless each package gets an answer."""
     left, found = {(pin.name, pin.version) for pin in pins}, []
     while left:
         # pip-audit takes one version of a package at a time.

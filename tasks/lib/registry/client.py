@@ -65,11 +65,10 @@ def digest(body: bytes) -> str:
 
 def connect(ctx: Context, settings: Settings) -> Registry:
     """Return the registry of the settings' image, with the login found for it."""
-    image = Reference.parse(settings.registry.image)
+    rules, run = settings.registry, ctx.config.run
+    image = Reference.parse(rules.image)
     login = credentials.find(image.host)
-    run = ctx.config.run
-    insecure, ca = settings.registry.insecure, settings.registry.ca
-    return Registry(image, Session(image.host, login, insecure, ca, run.echo, run.dry))
+    return Registry(image, Session(image.host, login, rules.insecure, rules.ca, run.echo, run.dry))
 
 
 class Registry:
@@ -102,25 +101,22 @@ class Registry:
 
     def manifest(self, name: str) -> Manifest:
         """Return the manifest of a tag or digest. Raises TaskError if missing."""
-        found = self.find(name)
-        if found is None:
-            raise TaskError(
-                f"{name} not found in {self.image.name}", "inv images lists what exists"
-            )
-        return found
+        if found := self.find(name):
+            return found
+        what = f"{name} not found in {self.image.name}"
+        raise TaskError(what, "inv images lists what exists")
 
     def tags(self) -> list[str]:
         """Return all tags."""
         found: list[str] = []
-        url = "tags/list?n=1000"
-        while url:
-            answer = self._image("GET", url, missing=True)
+        query = "n=1000"
+        while query:
+            answer = self._image("GET", f"tags/list?{query}", missing=True)
             if answer is None:
                 return []
             found += answer.json().get("tags") or []
             more = NEXT.search(answer.headers.get("Link", ""))
             query = urlsplit(more[1]).query if more else ""
-            url = query and f"tags/list?{query}"
         return found
 
     def blob(self, name: str) -> bytes:
@@ -137,8 +133,8 @@ class Registry:
 
     def platforms(self, manifest: Manifest) -> list[dict[str, Any]]:
         """Return an image's configurations, one for each platform."""
-        digests = manifest.children or [manifest.digest]
-        return [self.config(self.manifest(digest)) for digest in digests]
+        names = manifest.children or [manifest.digest]
+        return [self.config(self.manifest(name)) for name in names]
 
     def config(self, manifest: Manifest) -> dict[str, Any]:
         """Return an image's configuration; of several platforms the first one's."""
@@ -171,6 +167,5 @@ class Registry:
         self, method: str, path: str, body: bytes = b"", kind: str = "", missing: bool = False
     ) -> BaseHTTPResponse | None:
         headers = {"Accept": ", ".join(MANIFESTS + INDEXES)}
-        if kind:
-            headers["Content-Type"] = kind
+        headers |= {"Content-Type": kind} if kind else {}
         return self.session.request(method, f"/v2/{self.image.path}/{path}", body, headers, missing)
