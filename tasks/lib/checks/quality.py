@@ -48,14 +48,9 @@ def inspect(ctx: Context) -> list[Finding]:
     return sorted(found, key=lambda it: (rank(it.severity), it.path, it.line, it.check))
 
 
-def severity(rule: str) -> str:
-    """Return the severity of a rule of ruff's."""
-    return _longest(RULES, rule, "minor")
-
-
-def kind(rule: str) -> str:
-    """Return the kind of a rule of ruff's."""
-    return _longest(KINDS, rule, "lint")
+def kind_and_severity(rule: str) -> tuple[str, str]:
+    """Return the kind and the severity of a rule of ruff's."""
+    return _longest(KINDS, rule, "lint"), _longest(RULES, rule, "minor")
 
 
 def _longest(table: dict[str, str], rule: str, default: str) -> str:
@@ -65,8 +60,8 @@ def _longest(table: dict[str, str], rule: str, default: str) -> str:
 
 
 def _ruff(ctx: Context) -> list[Finding]:
-    command = [process.tool("ruff"), "check", "--output-format=json", "--exit-zero", "--quiet", "."]
-    done = process.look(ctx, command)
+    words = ["check", "--output-format=json", "--exit-zero", "--quiet", "."]
+    done = process.look(ctx, [process.tool("ruff"), *words])
     if done.returncode:
         what = f"ruff check: {' '.join(done.stderr.split())}"
         raise TaskError(what, "check [tool.ruff] in pyproject.toml")
@@ -77,6 +72,6 @@ def _finding(diagnostic: dict[str, Any]) -> Finding:
     path, rule = Path(diagnostic["filename"]), diagnostic["code"] or "invalid-syntax"
     first, last = diagnostic["location"], diagnostic["end_location"]
     lines = path.read_text("utf-8").splitlines()[first["row"] - 1 : last["row"]]
-    name = path.relative_to(Path.cwd()).as_posix()
+    name, (kind, severity) = path.relative_to(Path.cwd()).as_posix(), kind_and_severity(rule)
     text, code = diagnostic["message"], "\n".join(lines)
-    return Finding(kind(rule), rule, severity(rule), name, first["row"], text, code)
+    return Finding(kind, rule, severity, name, first["row"], text, code)

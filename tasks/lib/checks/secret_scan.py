@@ -9,6 +9,7 @@ from pathlib import Path
 
 # Detectors that are off in tests, where passwords and hashes are made up. Tokens are still found
 # there, by their form or their entropy.
+TESTS = {"test.py", "tests.py", "conftest.py"}
 GUESSING = ("BasicAuthDetector", "HexHighEntropyString", "KeywordDetector")
 # Prose may mention passwords.
 MENTIONING = ("KeywordDetector",)
@@ -58,10 +59,6 @@ def find(files: Iterable[Path]) -> list[Leak]:
 
 
 def _off(path: Path) -> tuple[str, ...]:
-    """Return the detectors that are off for a file."""
-    return UNUSED + (GUESSING if _is_test(path) else MENTIONING if path.suffix in PROSE else ())
-
-
-def _is_test(path: Path) -> bool:
-    names = {"test.py", "tests.py", "conftest.py"}
-    return "tests" in path.parts or path.name in names or path.name.startswith("test_")
+    if "tests" in path.parts or path.name in TESTS or path.name.startswith("test_"):
+        return UNUSED + GUESSING
+    return UNUSED + MENTIONING if path.suffix in PROSE else UNUSED

@@ -78,22 +78,19 @@ class Builder:
         first, *moving = self.tags
         for name in self.reserved:
             console.warn(f"no tag {name}: that name is reserved")
-        manifest = self._existing(first) or self._push(first)
+        manifest = self._pushed(first)
         for tag in moving:
             self.registry.put(tag, manifest)
         if not self.source.dirty:
             self._update_cache(manifest)
         return self.image.at(manifest.digest)
 
-    def _existing(self, tag: str) -> Manifest | None:
-        """Return the registry's image of this commit, or None if it must be built anyway."""
-        if self.source.dirty or self.options.pull or not self.options.cache:
-            return None
-        if manifest := self.registry.find(tag):
+    def _pushed(self, tag: str) -> Manifest:
+        """Return the registry's image of this commit; build and push it if missing or asked to."""
+        anew = self.source.dirty or self.options.pull or not self.options.cache
+        if not anew and (manifest := self.registry.find(tag)):
             console.say(f"{tag} already exists in the registry (--no-cache rebuilds it)")
-        return manifest
-
-    def _push(self, tag: str) -> Manifest:
+            return manifest
         wanted = self._wanted([tag], self._caches())
         with login.logged_in(self.ctx, self.registry.login) as env:
             build(self.ctx, wanted, env)

@@ -89,7 +89,6 @@ def prunable(images: Sequence[Stored], keep: int, environments: Collection[str])
 
 def table(images: Sequence[Stored], environments: Collection[str]) -> str:
     """Return a table of the images, one line each."""
-    heads = ("DIGEST", "COMMIT", "AGE", "SIZE", "TESTED", "ENVIRONMENT", "TAGS")
     rows = [
         (
             short(image.digest),
@@ -102,7 +101,7 @@ def table(images: Sequence[Stored], environments: Collection[str]) -> str:
         )
         for image in images
     ]
-    return console.table(rows, heads)
+    return console.table(rows, ("DIGEST", "COMMIT", "AGE", "SIZE", "TESTED", "ENVIRONMENT", "TAGS"))
 
 
 def age(created: str, now: datetime | None = None) -> str:

@@ -11,8 +11,9 @@ from datetime import UTC, datetime
 from .. import console
 from ..errors import ExitCode, TaskError
 from ..project import git
-from ..registry.client import MANIFESTS, Manifest, Registry
+from ..registry.client import Manifest, Registry
 from ..registry.reference import DIGEST, REVISION_LABEL, short
+from ..registry.session import MANIFESTS
 from . import tags
 
 EMPTY = "application/vnd.oci.empty.v1+json"

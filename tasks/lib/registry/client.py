@@ -16,19 +16,11 @@ from ..errors import TaskError
 from ..project.settings import Settings
 from . import credentials
 from .reference import Reference
-from .session import Session
+from .session import INDEXES, Session
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
 
-INDEXES = (
-    "application/vnd.oci.image.index.v1+json",
-    "application/vnd.docker.distribution.manifest.list.v2+json",
-)
-MANIFESTS = (
-    "application/vnd.oci.image.manifest.v1+json",
-    "application/vnd.docker.distribution.manifest.v2+json",
-)
 # The address of a paginated list's next page.
 NEXT = re.compile(r'<([^>]*)>\s*;\s*rel="?next\b')
 
@@ -94,10 +86,8 @@ class Registry:
         answer = self._image("GET", f"manifests/{name}", missing=True)
         if answer is None:
             return None
-        found = Manifest(answer.data, answer.headers["Content-Type"].partition(";")[0])
-        if ":" in name:
-            self._verify(name, found.body)
-        return found
+        kind = answer.headers["Content-Type"].partition(";")[0]
+        return Manifest(self._verified(name, answer.data), kind)
 
     def manifest(self, name: str) -> Manifest:
         """Return the manifest of a tag or digest. Raises TaskError if missing."""
@@ -123,13 +113,13 @@ class Registry:
         """Return the bytes of a digest. Raises TaskError if they are missing, or differ from it."""
         answer = self._image("GET", f"blobs/{name}")
         assert answer is not None  # noqa: S101
-        self._verify(name, answer.data)
-        return answer.data
+        return self._verified(name, answer.data)
 
-    def _verify(self, name: str, body: bytes) -> None:
-        if digest(body) != name:
+    def _verified(self, name: str, body: bytes) -> bytes:
+        if ":" in name and digest(body) != name:
             what = f"digest mismatch: {self.image.host} returned content that is not {name}"
             raise TaskError(what, "retry")
+        return body
 
     def platforms(self, manifest: Manifest) -> list[dict[str, Any]]:
         """Return an image's configurations, one for each platform."""
@@ -166,6 +156,4 @@ class Registry:
     def _image(
         self, method: str, path: str, body: bytes = b"", kind: str = "", missing: bool = False
     ) -> BaseHTTPResponse | None:
-        headers = {"Accept": ", ".join(MANIFESTS + INDEXES)}
-        headers |= {"Content-Type": kind} if kind else {}
-        return self.session.request(method, f"/v2/{self.image.path}/{path}", body, headers, missing)
+        return self.session.request(method, f"/v2/{self.image.path}/{path}", body, kind, missing)

@@ -18,7 +18,15 @@ from .reference import HUB
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
 
-Headers = Mapping[str, str]
+# Manifests of several platforms, and of one.
+INDEXES = (
+    "application/vnd.oci.image.index.v1+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+)
+MANIFESTS = (
+    "application/vnd.oci.image.manifest.v1+json",
+    "application/vnd.docker.distribution.manifest.v2+json",
+)
 # Seconds to connect, and to wait for a response.
 TIMEOUT = (5, 60)
 # When to retry a request, as arguments of urllib3's Retry: 5 times, after 0, 1, 2, 4 and 8 seconds,
@@ -90,33 +98,31 @@ class Session:
         return http_client.HttpClient(TIMEOUT, ShownRetry(**RETRY), self.ca)
 
     def request(
-        self,
-        method: str,
-        path: str,
-        body: bytes = b"",
-        headers: Headers | None = None,
-        missing: bool = False,
+        self, method: str, path: str, body: bytes = b"", kind: str = "", missing: bool = False
     ) -> BaseHTTPResponse | None:
         """Send a request, and log in if required. With missing, returns None for status 404.
 
         Raises TaskError, with what to do, for any other status of failure.
         """
-        url = f"{self.root}{path}"
+        url, headers = f"{self.root}{path}", {"Accept": ", ".join(MANIFESTS + INDEXES)}
+        headers |= {"Content-Type": kind} if kind else {}
         if method not in {"GET", "HEAD"} and (self.echo or self.dry):
             console.say(console.colour(f"{method} {url}", 1))
             if self.dry:
                 return None
-        response = self._send(method, url, body, headers or {})
+        response = self._send(method, url, body, headers)
         if response.status == 401:
             self._authorize(response, f"{method} {path}")
-            response = self._send(method, url, body, headers or {})
+            response = self._send(method, url, body, headers)
         if response.status == 404 and missing:
             return None
         if response.status < 400:
             return response
         raise self._failure(response, f"{method} {path}")
 
-    def _send(self, method: str, url: str, body: bytes, headers: Headers) -> BaseHTTPResponse:
+    def _send(
+        self, method: str, url: str, body: bytes, headers: dict[str, str]
+    ) -> BaseHTTPResponse:
         from urllib3.exceptions import HTTPError, SSLError
 
         if url.startswith(f"{self.root}/"):
