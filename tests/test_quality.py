@@ -171,7 +171,7 @@ def test_a_dry_run_writes_nothing(clone, inv):
     ],
 )
 def test_a_rule_has_a_kind_and_a_severity(rule, kind, severity):
-    assert (quality.kind(rule), quality.severity(rule)) == (kind, severity)
+    assert quality.kind_and_severity(rule) == (kind, severity)
 
 
 def finding(line: int, code: str) -> Finding:

@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from tasks.lib.images import promotion
-from tasks.lib.registry.client import MANIFESTS, Registry
+from tasks.lib.registry.client import Registry
 from tasks.lib.registry.credentials import Login
 from tasks.lib.registry.reference import Reference
-from tasks.lib.registry.session import Session
+from tasks.lib.registry.session import MANIFESTS, Session
 from tests.testbed.commands import docker, free_port, until
 
 # The header by which a manifest of an image is asked for.

@@ -14,9 +14,6 @@ from ..project import git, requirements
 from ..project.settings import Audit
 from . import licences, secret_scan, vulnerabilities
 
-# The requirements that ship; a package that only tools need may have any licence.
-SHIPPED = "app"
-FIX = "see above; the section audit of invoke.yaml shows how to accept one"
 OFFLINE = "retry, set audit.database in invoke.yaml to a mirror, or add --offline"
 MARK = "revoke it and remove it; if it is no secret, mark the line: pragma: allowlist secret"
 
@@ -26,20 +23,14 @@ class Part:
     """The result of one part of the audit.
 
     Args:
-        scope: how much was checked, such as "29 packages".
         problems: the problem, its location, and the fix.
-        error: why it could not be checked; empty if it could.
+        error: why it could not be checked.
     """
 
     name: str
     scope: str
     problems: Sequence[tuple[str, str, str]] = ()
     error: str = ""
-
-    @property
-    def failed(self) -> bool:
-        """Return whether there is something to do."""
-        return bool(self.problems or self.error)
 
 
 def run(ctx: Context, rules: Audit, offline: bool) -> list[Part]:
@@ -56,7 +47,8 @@ def _secrets() -> Part:
 
 
 def _licences(rules: Audit) -> Part:
-    pins = licences.shipped(requirements.pins(SHIPPED))
+    # What ships; a package that only tools need may have any licence.
+    pins = licences.shipped(requirements.pins("app"))
     problems = []
     for pin in pins:
         stated = licences.stated(pin)
@@ -90,8 +82,10 @@ def conclude(parts: Sequence[Part]) -> None:
     rows = [(part.name, *problem) for part in parts for problem in part.problems]
     if rows:
         console.result(console.table(rows, ("KIND", "PROBLEM", "LOCATION", "FIX")))
+    failed = [part.name for part in parts if part.problems or part.error]
     for part in parts:
         message = part.error or f"{len(part.problems) or 'none'} in {part.scope}"
-        console.outcome(f"{part.name}: {message}", not part.failed)
-    if failed := [part.name for part in parts if part.failed]:
-        raise TaskError(f"failed: {', '.join(failed)}", FIX)
+        console.outcome(f"{part.name}: {message}", part.name not in failed)
+    if failed:
+        hint = "see above; the section audit of invoke.yaml shows how to accept one"
+        raise TaskError(f"failed: {', '.join(failed)}", hint)

@@ -16,7 +16,6 @@ from ..errors import TaskError
 
 # GitLab's names, the worst first.
 SEVERITIES = ("blocker", "critical", "major", "minor", "info")
-FAILING = SEVERITIES[:3]
 MARK = "to accept one, mark it: # noqa: CHECK, or jscpd:ignore-start and jscpd:ignore-end"
 
 
@@ -28,8 +27,6 @@ class Finding:
         kind: lint, complexity, duplication or security.
         check: the rule's name.
         path: relative to the repository's root.
-        line: its first line, from 1.
-        code: its lines.
     """
 
     kind: str
@@ -46,24 +43,17 @@ class Finding:
         return f"{self.path}:{self.line}"
 
 
-def ordered(findings: Iterable[Finding]) -> list[Finding]:
-    """Sort by severity, worst first, then by file and line."""
-    rank = SEVERITIES.index
-    return sorted(findings, key=lambda it: (rank(it.severity), it.path, it.line, it.check))
-
-
 def fingerprints(findings: Sequence[Finding]) -> list[str]:
     """Return a unique hash for each finding, which stays the same if the code moves in its file.
 
     It is made of the file, the rule, the code without its white space, and a number for findings
-    that are equal in all of these.
+    that are equal in all of these, which come in the order of their lines.
     """
     seen: Counter[tuple[str, str, str]] = Counter()
-    hashes = [""] * len(findings)
-    for index in sorted(range(len(findings)), key=lambda index: findings[index].line):
-        finding = findings[index]
+    hashes = []
+    for finding in findings:
         same = finding.path, finding.check, " ".join(finding.code.split())
-        hashes[index] = hashlib.sha256("\0".join((*same, str(seen[same]))).encode()).hexdigest()
+        hashes.append(hashlib.sha256("\0".join((*same, str(seen[same]))).encode()).hexdigest())
         seen[same] += 1
     return hashes
 
@@ -92,12 +82,6 @@ def write(ctx: Context, name: str, text: str) -> None:
         path.write_text(text, "utf-8")
 
 
-def table(findings: Sequence[Finding]) -> str:
-    """Return the findings as a table."""
-    rows = [(it.severity, it.kind, it.check, it.location, it.text) for it in findings]
-    return console.table(rows, ("SEVERITY", "KIND", "CHECK", "LOCATION", "PROBLEM"))
-
-
 def count(findings: Iterable[Finding]) -> str:
     """Return the number of findings of each severity, worst first."""
     numbers = Counter(finding.severity for finding in findings)
@@ -107,8 +91,8 @@ def count(findings: Iterable[Finding]) -> str:
 def conclude(findings: Sequence[Finding]) -> None:
     """Print the findings and their number. Raises TaskError if one is major or worse."""
     if findings:
-        console.result(table(findings))
+        rows = [(it.severity, it.kind, it.check, it.location, it.text) for it in findings]
+        console.result(console.table(rows, ("SEVERITY", "KIND", "CHECK", "LOCATION", "PROBLEM")))
     console.say(f"findings: {count(findings)}")
-    failing = [finding for finding in findings if finding.severity in FAILING]
-    if failing:
+    if failing := [finding for finding in findings if finding.severity in SEVERITIES[:3]]:
         raise TaskError(f"to fix: {count(failing)}", f"see above; {MARK}")

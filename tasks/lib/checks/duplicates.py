@@ -24,20 +24,17 @@ TOKENS, MAJOR = 50, 10
 
 def find(ctx: Context) -> list[Finding]:
     """Return a finding for each location of duplicated code."""
-    files = [path for path in git.files() if _written(path)]
+    written = [path for path in git.files() if path.suffix in WRITTEN or is_shell(path)]
+    files = [str(path) for path in written if "migrations" not in path.parts]
     with tempfile.TemporaryDirectory() as folder:
         words = ["--reporters=json", f"--output={folder}", "--no-tips", f"--min-tokens={TOKENS}"]
         words.append("--absolute")  # relative paths have no documented base
-        done = process.look(ctx, [process.tool("jscpd"), *words, "--", *map(str, files)])
+        done = process.look(ctx, [process.tool("jscpd"), *words, "--", *files])
         report = Path(folder, "jscpd-report.json")
         if done.returncode or not report.is_file():
-            output = " ".join(done.stderr.split())
-            raise TaskError(f"jscpd: {output}", "check .jscpd.json, if there is one")
+            what = f"jscpd: {' '.join(done.stderr.split())}"
+            raise TaskError(what, "check .jscpd.json, if there is one")
         return pairs(json.loads(report.read_text("utf-8"))["duplicates"], Path.cwd())
-
-
-def _written(path: Path) -> bool:
-    return (path.suffix in WRITTEN or is_shell(path)) and "migrations" not in path.parts
 
 
 def pairs(found: Iterable[dict[str, Any]], root: Path) -> list[Finding]:

@@ -21,11 +21,7 @@ pre { overflow-x: auto; background: #8882; padding: .5rem; }
 
 
 def page(findings: Sequence[Finding]) -> str:
-    """Return a page of all findings by severity, each with its location and its code.
-
-    Args:
-        findings: worst first.
-    """
+    """Return a page of all findings, which come worst first, each with its location and code."""
     groups = groupby(findings, key=lambda finding: finding.severity)
     parts = [f"<h2>{name}</h2>\n{''.join(map(_article, group))}" for name, group in groups]
     return f"""<!doctype html>

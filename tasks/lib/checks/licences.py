@@ -9,22 +9,18 @@ from typing import Any
 from ..project.requirements import Pin
 
 # The Pythons that the requirements are locked for.
-PYTHONS = ("3.11.99", "3.12.99", "3.13.99")
+PYTHONS = ("3.11", "3.12", "3.13")
 
 
 def shipped(pins: Iterable[Pin]) -> list[Pin]:
     """Return the packages that are installed on Linux, which images use."""
-    return [pin for pin in pins if not pin.marker or _applies(pin.marker)]
-
-
-def _applies(marker: str) -> bool:
     from packaging.markers import Marker
 
     linux = {"sys_platform": "linux", "platform_system": "Linux", "os_name": "posix"}
-    pythons = (
-        {"python_full_version": full, "python_version": full.rpartition(".")[0]} for full in PYTHONS
-    )
-    return any(Marker(marker).evaluate({**linux, **python}) for python in pythons)
+    images = [
+        {**linux, "python_version": name, "python_full_version": f"{name}.99"} for name in PYTHONS
+    ]
+    return [pin for pin in pins if not pin.marker or any(map(Marker(pin.marker).evaluate, images))]
 
 
 def stated(pin: Pin) -> list[str]:
@@ -35,14 +31,11 @@ def stated(pin: Pin) -> list[str]:
         return []
     if package["Version"] != pin.version:
         return []
-    classifiers = [name for name in package.get_all("Classifier") or [] if _is_licence(name)]
-    names = [name.rpartition(" :: ")[2] for name in classifiers]
+    classifiers = [name.split(" :: ") for name in package.get_all("Classifier") or []]
+    names = [parts[-1] for parts in classifiers if parts[0] == "License"]
+    names = [name for name in names if name != "OSI Approved"]
     texts = [text for text in package.get_all("License") or [] if text not in ("", "UNKNOWN")]
     return package.get_all("License-Expression") or names or texts
-
-
-def _is_licence(classifier: str) -> bool:
-    return classifier.startswith("License :: ") and classifier != "License :: OSI Approved"
 
 
 def allowed(licence: str, allow: Collection[str]) -> bool:

@@ -14,9 +14,10 @@ Commands = dict[str, list[str]]
 SHELLS = {b"sh", b"bash", b"dash"}
 
 
-def checks(files: list[Path] | None = None) -> Commands:
+def checks() -> Commands:
     """Return the style checks; none for a kind of file that the source does not have."""
-    files = git.files() if files is None else files
+    files = git.files()
+    config = ["--config=pyproject.toml"] if Path("pyproject.toml") in files else []
     return _some(
         {
             "ruff check": (["check", "--quiet"], ["."]),
@@ -26,19 +27,18 @@ def checks(files: list[Path] | None = None) -> Commands:
             "hadolint": ([], [str(path) for path in files if "Dockerfile" in path.name]),
             "shellcheck": ([], [str(path) for path in files if is_shell(path)]),
             "yamllint": (["--strict"], _suffix(files, ".yml", ".yaml")),
-            "lint-imports": (["--no-cache"], _named(files, "pyproject.toml")),
+            "lint-imports": (["--no-cache"], config),
         }
     )
 
 
-def fixes(files: list[Path] | None = None) -> Commands:
+def fixes() -> Commands:
     """Return the commands that rewrite Python and templates."""
-    files = git.files() if files is None else files
     return _some(
         {
             "ruff check": (["check", "--fix", "--quiet"], ["."]),
             "ruff format": (["format", "--quiet"], ["."]),
-            "djlint format": (["--reformat", "--quiet"], _suffix(files, ".html")),
+            "djlint format": (["--reformat", "--quiet"], _suffix(git.files(), ".html")),
         }
     )
 
@@ -81,15 +81,8 @@ def _some(table: dict[str, tuple[list[str], list[str]]]) -> Commands:
 
 def is_shell(path: Path) -> bool:
     """Return whether a file is a shell script, by its suffix or its first line."""
-    if path.suffix == ".sh":
-        return True
     if path.suffix:
-        return False
+        return path.suffix == ".sh"
     with path.open("rb") as file:
         first = file.readline(64)
     return first.startswith(b"#!") and first.split()[-1].split(b"/")[-1] in SHELLS
-
-
-def _named(files: list[Path], name: str) -> list[str]:
-    """Return the option for a configuration file, if that file exists."""
-    return [f"--config={name}"] if any(path.name == name for path in files) else []

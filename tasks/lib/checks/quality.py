@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from invoke import Context
 from .. import process
 from ..errors import TaskError
 from . import duplicates
-from .codequality import Finding, ordered
+from .codequality import SEVERITIES, Finding
 
 # The severity of ruff's rules, by the longest prefix of a code; others are minor.
 RULES = {
@@ -42,37 +43,28 @@ KINDS = {"C901": "complexity", "PLR09": "complexity", "S": "security"}
 
 
 def inspect(ctx: Context) -> list[Finding]:
-    """Return all findings in the source, worst first."""
-    return ordered([*_ruff(ctx), *duplicates.find(ctx)])
+    """Return all findings in the source: worst first, then by file and line."""
+    found, rank = [*_ruff(ctx), *duplicates.find(ctx)], SEVERITIES.index
+    return sorted(found, key=lambda it: (rank(it.severity), it.path, it.line, it.check))
 
 
-def severity(rule: str) -> str:
-    """Return the severity of a rule of ruff's."""
-    return _longest(RULES, rule, "minor")
-
-
-def kind(rule: str) -> str:
-    """Return the kind of a rule of ruff's."""
-    return _longest(KINDS, rule, "lint")
+def kind_and_severity(rule: str) -> tuple[str, str]:
+    """Return the kind and the severity of a rule of ruff's."""
+    return _longest(KINDS, rule, "lint"), _longest(RULES, rule, "minor")
 
 
 def _longest(table: dict[str, str], rule: str, default: str) -> str:
-    names = [name for name in table if _begins(rule, name)]
+    # S603 is in the groups S6 and S, SIM102 is in neither.
+    names = [name for name in table if re.match(rf"{name}(?![A-Za-z])", rule)]
     return table[max(names, key=len)] if names else default
 
 
-def _begins(rule: str, name: str) -> bool:
-    """Return whether a rule is in a group: S603 is in S6 and in S, SIM102 is in neither."""
-    rest = rule.removeprefix(name)
-    return rest != rule and not rest[:1].isalpha()
-
-
 def _ruff(ctx: Context) -> list[Finding]:
-    command = [process.tool("ruff"), "check", "--output-format=json", "--exit-zero", "--quiet", "."]
-    done = process.look(ctx, command)
+    words = ["check", "--output-format=json", "--exit-zero", "--quiet", "."]
+    done = process.look(ctx, [process.tool("ruff"), *words])
     if done.returncode:
-        output = " ".join(done.stderr.split())
-        raise TaskError(f"ruff check: {output}", "check [tool.ruff] in pyproject.toml")
+        what = f"ruff check: {' '.join(done.stderr.split())}"
+        raise TaskError(what, "check [tool.ruff] in pyproject.toml")
     return [_finding(diagnostic) for diagnostic in json.loads(done.stdout)]
 
 
@@ -80,6 +72,6 @@ def _finding(diagnostic: dict[str, Any]) -> Finding:
     path, rule = Path(diagnostic["filename"]), diagnostic["code"] or "invalid-syntax"
     first, last = diagnostic["location"], diagnostic["end_location"]
     lines = path.read_text("utf-8").splitlines()[first["row"] - 1 : last["row"]]
-    name = path.relative_to(Path.cwd()).as_posix()
+    name, (kind, severity) = path.relative_to(Path.cwd()).as_posix(), kind_and_severity(rule)
     text, code = diagnostic["message"], "\n".join(lines)
-    return Finding(kind(rule), rule, severity(rule), name, first["row"], text, code)
+    return Finding(kind, rule, severity, name, first["row"], text, code)

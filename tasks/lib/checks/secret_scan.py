@@ -6,13 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from detect_secrets.core.potential_secret import PotentialSecret
 
 # Detectors that are off in tests, where passwords and hashes are made up. Tokens are still found
 # there, by their form or their entropy.
+TESTS = {"test.py", "tests.py", "conftest.py"}
 GUESSING = ("BasicAuthDetector", "HexHighEntropyString", "KeywordDetector")
 # Prose may mention passwords.
 MENTIONING = ("KeywordDetector",)
@@ -27,7 +24,7 @@ EXCLUDE = "detect_secrets.filters.regex.should_exclude_secret"
 CALLS = "detect_secrets.filters.heuristic.is_indirect_reference"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class Leak:
     """A secret's location and kind, without the secret itself."""
 
@@ -51,21 +48,17 @@ def find(files: Iterable[Path]) -> list[Leak]:
             settings.filters[EXCLUDE] = {"pattern": [PLACEHOLDER]}
             for path in paths:
                 found.scan_file(str(path))
-    leaks = {Leak(path, it.line_number, it.type) for path, it in found if not _is_short(it)}
-    return sorted(leaks, key=lambda leak: (leak.path, leak.line, leak.kind))
+    # What other detectors report may be a part of a secret, and short.
+    return sorted(
+        {
+            Leak(path, secret.line_number, secret.type)
+            for path, secret in found
+            if secret.type != "Secret Keyword" or len(secret.secret_value or "") >= SHORTEST
+        }
+    )
 
 
 def _off(path: Path) -> tuple[str, ...]:
-    """Return the detectors that are off for a file."""
-    return UNUSED + (GUESSING if is_test(path) else MENTIONING if path.suffix in PROSE else ())
-
-
-def _is_short(secret: PotentialSecret) -> bool:
-    """Return whether it is too short for a password; other detectors may report a part only."""
-    return secret.type == "Secret Keyword" and len(secret.secret_value or "") < SHORTEST
-
-
-def is_test(path: Path) -> bool:
-    """Return whether a file belongs to tests, by its name or its folder."""
-    names = {"test.py", "tests.py", "conftest.py"}
-    return "tests" in path.parts or path.name in names or path.name.startswith("test_")
+    if "tests" in path.parts or path.name in TESTS or path.name.startswith("test_"):
+        return UNUSED + GUESSING
+    return UNUSED + MENTIONING if path.suffix in PROSE else UNUSED

@@ -37,10 +37,7 @@ def run(
 
 
 def split(paths: Sequence[str], package: str) -> tuple[list[str], list[str]]:
-    """Split paths into those of the app's tests and of the pipeline's; without paths, return all.
-
-    Raises TaskError for a path that does not exist.
-    """
+    """Split paths into the app's tests and the pipeline's; without paths, return all of both."""
     for path in paths:
         if not (ROOT / path.split("::")[0]).exists():
             what = f"no such test file or folder: {path}"
@@ -51,21 +48,11 @@ def split(paths: Sequence[str], package: str) -> tuple[list[str], list[str]]:
     return apps, [path for path in paths if path not in apps]
 
 
-def options(testing: Testing) -> list[str]:
-    """Return pytest's options that both parts of the suite share."""
-    words = ["-k", testing.pattern] if testing.pattern else []
+def _pytest(paths: list[str], testing: Testing, part: str) -> list[str]:
+    """Return Python's words to run pytest, as far as both parts of the suite share them."""
+    words = ["-m", "pytest", *paths, f"--junitxml=reports/{part}.xml"]
+    words += ["-k", testing.pattern] if testing.pattern else []
     return words + (["-n", "auto"] if testing.parallel else [])
-
-
-def coverage(testing: Testing, package: str, floor: int) -> list[str]:
-    """Return pytest-cov's options: branches count, and the whole suite has a minimum."""
-    words = [f"--cov={package}", "--cov-branch", "--cov-report=term:skip-covered"]
-    words.append("--cov-report=xml:reports/coverage.xml")
-    if testing.html:
-        words.append("--cov-report=html:reports/html")
-    if not (testing.paths or testing.pattern):
-        words.append(f"--cov-fail-under={floor}")
-    return words
 
 
 def pipeline(
@@ -79,28 +66,28 @@ def pipeline(
     """
     if everything:
         requirements.install(ctx, "browser", "the browser tests")
-    words = ["-m", "pytest", *paths, *options(testing), "--junitxml=reports/pipeline.xml"]
+    words = [sys.executable, *_pytest(paths, testing, "pipeline")]
     words += ["-p", "no:django", "-W", "ignore::pytest.PytestConfigWarning"]
     if not slow:
         words += ["-m", "not slow" if everything else "not engine and not browser"]
-    return _failures("the pipeline's tests", process.run(ctx, [sys.executable, *words]), testing)
+    return _failures("the pipeline's tests", process.run(ctx, words), testing)
 
 
 def app(backend: Backend, paths: list[str], testing: Testing, settings: Settings) -> list[str]:
-    """Run the app's tests where the app runs. Returns what failed."""
-    package = settings.project.package
+    """Run the app's tests where the app runs, with branch coverage. Returns what failed."""
     # An earlier run's coverage must not be printed as this one's.
     COVERAGE.unlink(missing_ok=True)
-    words = ["-m", "pytest", *paths, *options(testing), "--junitxml=reports/app.xml"]
-    words += coverage(testing, package, settings.test.floor)
+    words = [*_pytest(paths, testing, "app"), f"--cov={settings.project.package}", "--cov-branch"]
+    words += ["--cov-report=term:skip-covered", "--cov-report=xml:reports/coverage.xml"]
+    words += ["--cov-report=html:reports/html"] if testing.html else []
+    if not (testing.paths or testing.pattern):
+        words.append(f"--cov-fail-under={settings.test.floor}")
     words += ["--reuse-db"] if testing.keepdb else []
     return _failures("the app's tests", backend.test(words, testing.keepdb), testing)
 
 
 def _failures(what: str, status: int, testing: Testing) -> list[str]:
-    if status == NO_TESTS and testing.pattern:
-        return []
-    return [what] if status else []
+    return [what] if status and not (status == NO_TESTS and testing.pattern) else []
 
 
 def conclude(failures: list[str], package: str, counted: bool) -> None:
@@ -117,13 +104,11 @@ def percent(report: str) -> int:
 
     As coverage.py does, it never rounds up to 100, nor down to 0.
     """
-    head = re.search(r"<coverage [^>]*>", report)
-    counts = dict(
-        re.findall(r'((?:lines|branches)-(?:valid|covered))="(\d+)"', head[0] if head else "")
-    )
+    head = report.partition("<coverage ")[2].partition(">")[0]
+    counts = re.findall(r'(?:lines|branches)-(valid|covered)="(\d+)"', head)
     valid, covered = (
-        int(counts.get(f"lines-{what}", 0)) + int(counts.get(f"branches-{what}", 0))
-        for what in ("valid", "covered")
+        sum(int(number) for kind, number in counts if kind == wanted)
+        for wanted in ("valid", "covered")
     )
     if covered in (0, valid):
         return 100 if covered == valid else 0

@@ -19,13 +19,7 @@ from ..project.requirements import Pin
 
 @dataclass(frozen=True)
 class Vulnerability:
-    """A known vulnerability of a package's version.
-
-    Args:
-        package: its name and version.
-        ids: the vulnerability's ID, and its aliases.
-        fixed: the versions that fix it.
-    """
+    """A known vulnerability of a package (name, version): its ID and aliases, and what fixes it."""
 
     package: tuple[str, str]
     ids: tuple[str, ...]
@@ -34,18 +28,13 @@ class Vulnerability:
 
 
 def find(ctx: Context, pins: Iterable[Pin], database: str) -> list[Vulnerability]:
-    """Return the known vulnerabilities of packages.
-
-    Raises TaskError if the database does not answer for every package.
-    """
-    versions: dict[str, list[str]] = {}
-    for name, version in sorted({(pin.name, pin.version) for pin in pins}):
-        versions.setdefault(name, []).append(version)
-    found = []
-    # pip-audit takes one version of a package at a time.
-    while versions:
-        found += _query(ctx, {name: left.pop() for name, left in versions.items()}, database)
-        versions = {name: left for name, left in versions.items() if left}
+    """Return the known vulnerabilities. Raises TaskError unless each package gets an answer."""
+    left, found = {(pin.name, pin.version) for pin in pins}, []
+    while left:
+        # pip-audit takes one version of a package at a time.
+        versions = dict(sorted(left))
+        found += _query(ctx, versions, database)
+        left.difference_update(versions.items())
     return found
 
 

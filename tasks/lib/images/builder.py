@@ -17,9 +17,6 @@ from ..registry.client import Manifest, Registry, connect
 from ..registry.reference import BRANCH_LABEL, Reference, is_built_on
 from . import login, sbom, tags
 
-# The Dockerfile's stage that is released.
-RELEASED = "runtime"
-
 
 @dataclass(frozen=True)
 class Options:
@@ -67,17 +64,13 @@ class Builder:
         """Build the image, push it and write its files if asked. Returns the image."""
         check_source(self.source, self.options)
         if not self.options.push:
-            return self.local()
-        image = self.publish()
+            build(self.ctx, self._wanted(self.tags), {})
+            return self.image.tagged(self.tags[0])
+        image = self._publish()
         self._write_files(image)
         return image
 
-    def local(self) -> Reference:
-        """Build into the local engine only. Returns the image by its first tag."""
-        build(self.ctx, self._wanted(self.tags), {})
-        return self.image.tagged(self.tags[0])
-
-    def publish(self) -> Reference:
+    def _publish(self) -> Reference:
         """Build and push the image unless the registry has it, then set its moving tags.
 
         Returns the image by its digest. Moving tags come last: an interrupted run moves none.
@@ -85,23 +78,19 @@ class Builder:
         first, *moving = self.tags
         for name in self.reserved:
             console.warn(f"no tag {name}: that name is reserved")
-        manifest = self._existing(first) or self._push(first)
+        manifest = self._pushed(first)
         for tag in moving:
             self.registry.put(tag, manifest)
         if not self.source.dirty:
             self._update_cache(manifest)
         return self.image.at(manifest.digest)
 
-    def _existing(self, tag: str) -> Manifest | None:
-        """Return the registry's image of this commit, or None if it must be built anyway."""
-        if self.source.dirty or self.options.pull or not self.options.cache:
-            return None
-        manifest = self.registry.find(tag)
-        if manifest:
+    def _pushed(self, tag: str) -> Manifest:
+        """Return the registry's image of this commit; build and push it if missing or asked to."""
+        anew = self.source.dirty or self.options.pull or not self.options.cache
+        if not anew and (manifest := self.registry.find(tag)):
             console.say(f"{tag} already exists in the registry (--no-cache rebuilds it)")
-        return manifest
-
-    def _push(self, tag: str) -> Manifest:
+            return manifest
         wanted = self._wanted([tag], self._caches())
         with login.logged_in(self.ctx, self.registry.login) as env:
             build(self.ctx, wanted, env)
@@ -122,10 +111,8 @@ class Builder:
             if self._is_outdated(manifest):
                 self._push_stages()
         except Exception as error:
-            hint = "correct registry.cache in invoke.yaml, or build again"
-            console.warn(
-                f"build cache not updated, cold builds take longer: {explain(error)} - {hint}"
-            )
+            why = f"{explain(error)} - correct registry.cache in invoke.yaml, or build again"
+            console.warn(f"build cache not updated, cold builds take longer: {why}")
 
     def _is_outdated(self, manifest: Manifest) -> bool:
         """Whether a kept stage is missing, or the default branch's image has other layers."""
@@ -164,16 +151,14 @@ class Builder:
         images = [str(self.image.tagged(name)) for name in names]
         labels = {BRANCH_LABEL: source.slug} if source.slug else {}
         return Build(
-            ROOT, RELEASED, images, args=args, labels=labels, caches=caches,
+            ROOT, "runtime", images, args=args, labels=labels, caches=caches,
             platforms=options.platforms, push=options.push, cache=options.cache, pull=options.pull,
         )  # fmt: skip
 
     def _write_files(self, image: Reference) -> None:
         """Write the files that later jobs read; the dotenv one as GitLab's dotenv reports."""
-        options = self.options
-        dotenv = (
-            f"IMAGE={image}\nIMAGE_DIGEST={image.digest}\nIMAGE_COMMIT={self.source.revision}\n"
-        )
+        options, commit = self.options, self.source.revision
+        dotenv = f"IMAGE={image}\nIMAGE_DIGEST={image.digest}\nIMAGE_COMMIT={commit}\n"
         files.write({options.digest_file: f"{image.digest}\n", options.dotenv: dotenv})
         if options.sbom and not self.ctx.config.run.dry:
             files.write({options.sbom: sbom.bill_of_materials(self.ctx, image, self.registry)})

@@ -49,9 +49,8 @@ def read(registry: Registry) -> list[Stored]:
     """Return every image, newest first; reads several at a time."""
     names = [tag for tag in registry.tags() if tags.is_image(tag)]
     with ThreadPoolExecutor(8) as pool:
-        digests = dict(zip(names, pool.map(registry.digest, names), strict=True))
         groups: dict[str, list[str]] = {}
-        for tag, digest in digests.items():
+        for tag, digest in zip(names, pool.map(registry.digest, names), strict=True):
             if digest:
                 groups.setdefault(digest, []).append(tag)
         images = pool.map(lambda digest: _stored(registry, digest, groups[digest]), groups)
@@ -62,14 +61,10 @@ def _stored(registry: Registry, digest: str, names: list[str]) -> Stored:
     manifest = registry.manifest(digest)
     config = registry.config(manifest)
     labels = config.get("config", {}).get("Labels") or {}
-    return Stored(
-        digest,
-        tuple(sorted(names)),
-        labels.get(REVISION_LABEL, ""),
-        labels.get(BRANCH_LABEL, ""),
-        labels.get("org.opencontainers.image.created") or config.get("created", ""),
-        _size(registry, manifest),
-    )
+    revision, branch = labels.get(REVISION_LABEL, ""), labels.get(BRANCH_LABEL, "")
+    created = labels.get("org.opencontainers.image.created") or config.get("created", "")
+    size = _size(registry, manifest)
+    return Stored(digest, tuple(sorted(names)), revision, branch, created, size)
 
 
 def _size(registry: Registry, manifest: Manifest) -> int:
@@ -84,17 +79,16 @@ def prunable(images: Sequence[Stored], keep: int, environments: Collection[str])
     Tags of commits, marks and the image's own branch keep no image. Any other tag does: one of an
     environment, a git tag, one set by hand.
     """
-    return [image for image in images[keep:] if not _is_kept(image, environments)]
-
-
-def _is_kept(image: Stored, environments: Collection[str]) -> bool:
-    others = [tag for tag in image.others(environments) if tag != image.branch]
-    return bool(others or image.environments(environments))
+    return [
+        image
+        for image in images[keep:]
+        if not image.environments(environments)
+        and set(image.others(environments)) <= {image.branch}
+    ]
 
 
 def table(images: Sequence[Stored], environments: Collection[str]) -> str:
     """Return a table of the images, one line each."""
-    heads = ("DIGEST", "COMMIT", "AGE", "SIZE", "TESTED", "ENVIRONMENT", "TAGS")
     rows = [
         (
             short(image.digest),
@@ -107,7 +101,7 @@ def table(images: Sequence[Stored], environments: Collection[str]) -> str:
         )
         for image in images
     ]
-    return console.table(rows, heads)
+    return console.table(rows, ("DIGEST", "COMMIT", "AGE", "SIZE", "TESTED", "ENVIRONMENT", "TAGS"))
 
 
 def age(created: str, now: datetime | None = None) -> str:
@@ -116,9 +110,8 @@ def age(created: str, now: datetime | None = None) -> str:
         then = datetime.fromisoformat(created)
     except ValueError:
         return ""
-    if then.tzinfo is None:
-        then = then.replace(tzinfo=UTC)
-    seconds = max(0, int(((now or datetime.now(UTC)) - then).total_seconds()))
+    passed = (now or datetime.now(UTC)) - then.replace(tzinfo=then.tzinfo or UTC)
+    seconds = max(0, int(passed.total_seconds()))
     for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
         if seconds >= length:
             return f"{seconds // length} {unit}"

@@ -37,7 +37,7 @@ def logged_in(ctx: Context, login: credentials.Login | None) -> Iterator[dict[st
         kept = {k: v for k, v in credentials.config(own).items() if k not in secret}
         (private / "config.json").write_text(json.dumps(kept))
         env = {"DOCKER_CONFIG": str(private)}
-        sign_in(ctx, login, env)
+        _sign_in(ctx, login, env)
         yield env
 
 
@@ -58,8 +58,7 @@ def docker_config(login: credentials.Login | None) -> Iterator[dict[str, str]]:
         yield {"DOCKER_CONFIG": str(private)}
 
 
-def sign_in(ctx: Context, login: credentials.Login, env: Mapping[str, str]) -> None:
-    """Log docker in, with the password on stdin."""
+def _sign_in(ctx: Context, login: credentials.Login, env: Mapping[str, str]) -> None:
     words = ("login", "--password-stdin", "--username", login.user, login.host)
     try:
         cli.run(ctx, *words, env=env, text=login.password)

@@ -12,11 +12,11 @@ from .. import console
 from ..errors import ExitCode, TaskError
 from ..project import git
 from ..registry.client import Manifest, Registry
-from ..registry.reference import DIGEST, REVISION_LABEL, TAG, short
+from ..registry.reference import DIGEST, REVISION_LABEL, short
+from ..registry.session import MANIFESTS
 from . import tags
 
 EMPTY = "application/vnd.oci.empty.v1+json"
-KIND = "application/vnd.oci.image.manifest.v1+json"
 
 
 @dataclass(frozen=True)
@@ -41,18 +41,17 @@ def candidate(registry: Registry, manifest: Manifest) -> Candidate:
 
 
 def resolve(registry: Registry, ref: str) -> Candidate:
-    """Return the image of a digest, a tag, a commit (full or abbreviated) or a branch.
-
-    Raises TaskError if the registry has no such image.
-    """
+    """Return the image of a ref, as `find` takes it, with its labels."""
     return candidate(registry, find(registry, ref))
 
 
 def find(registry: Registry, ref: str) -> Manifest:
-    """Return the manifest of a ref, as `resolve` takes it, without reading the image's labels."""
+    """Return the manifest of a digest, a tag, a commit (full or abbreviated) or a branch.
+
+    Raises TaskError if the registry has no such image.
+    """
     for name in _names(registry, ref):
-        found = registry.find(name)
-        if found:
+        if found := registry.find(name):
             return found
     hint = "build and push it: inv build --push; inv images lists what exists"
     raise TaskError(f"no image for {ref!r} in {registry.image.name}", hint, ExitCode.REFUSED)
@@ -66,8 +65,7 @@ def _names(registry: Registry, ref: str) -> list[str]:
     commits = [tag for tag in known if tags.is_commit(tag) and tag.startswith(ref)]
     if len(ref) < 7 or len(commits) > 1:
         commits = []
-    names = [ref] if TAG.fullmatch(ref) else []
-    names += [git.slug(ref), *commits, git.full(ref)]
+    names = [ref, git.slug(ref), *commits, git.full(ref)]
     return [name for name in dict.fromkeys(names) if name in known]
 
 
@@ -93,10 +91,9 @@ def admitted(registry: Registry, image: Candidate) -> bool:
 
 
 def admit(registry: Registry, image: Candidate, reason: str) -> None:
-    """Check that an image was tested; a reason admits an untested one.
+    """Raise TaskError for an untested image without a reason, and record a reason if there is one.
 
-    Raises TaskError for an untested image without a reason.
-    Records the reason in the registry, with user and time.
+    The record is in the registry, with user and time.
     """
     if is_tested(registry, image):
         return
@@ -115,24 +112,26 @@ def admit(registry: Registry, image: Candidate, reason: str) -> None:
 
 def _note(registry: Registry, notes: dict[str, str]) -> Manifest:
     """Return a manifest that carries notes and no image."""
+    kind = MANIFESTS[0]
     empty = {"mediaType": EMPTY, "digest": registry.put_blob(b"{}"), "size": 2}
-    body = {"schemaVersion": 2, "mediaType": KIND, "config": empty, "layers": [empty]}
-    return Manifest(json.dumps({**body, "annotations": notes}).encode(), KIND)
+    body = {"schemaVersion": 2, "mediaType": kind, "config": empty, "layers": [empty]}
+    return Manifest(json.dumps({**body, "annotations": notes}).encode(), kind)
 
 
-def make_current(
-    registry: Registry, environment: str, found: Manifest, reason: str = ""
-) -> list[str]:
+def make_current(registry: Registry, environment: str, found: Manifest, reason: str) -> list[str]:
     """Point an environment's tag at a tested image, or with a reason at an untested one.
 
     Returns lines that describe the change. Raises TaskError if the image is not tested; the current
     image is not checked again, unless there is a reason to record.
     """
     if not reason and registry.digest(environment) == found.digest:
-        return [_nothing(environment, short(found.digest))]
+        return [f"{environment} already points to {short(found.digest)}: nothing to do"]
     image = candidate(registry, found)
     admit(registry, image, reason)
-    return describe(environment, move(registry, environment, image), image)
+    old = move(registry, environment, image)
+    if old == image:
+        return [f"{environment} already points to {image}: nothing to do"]
+    return [f"{environment}: {old or 'nothing'} -> {image}", *_commits(old, image)]
 
 
 def move(registry: Registry, environment: str, image: Candidate) -> Candidate | None:
@@ -154,19 +153,11 @@ def move(registry: Registry, environment: str, image: Candidate) -> Candidate | 
     return candidate(registry, old) if old else None
 
 
-def describe(environment: str, old: Candidate | None, new: Candidate) -> list[str]:
-    """Describe a release: from, to, and the commits in between."""
-    if old == new:
-        return [_nothing(environment, str(new))]
-    lines = [f"{environment}: {old or 'nothing'} -> {new}"]
+def _commits(old: Candidate | None, new: Candidate) -> list[str]:
     if not (old and old.revision and new.revision):
-        return lines
+        return []
     try:
         first, last = (image.revision.removesuffix("-dirty") for image in (old, new))
-        return lines + [f"  {commit}" for commit in git.between(first, last)]
+        return [f"  {commit}" for commit in git.between(first, last)]
     except TaskError as error:
-        return [*lines, f"  commits in between unknown: {error}"]
-
-
-def _nothing(environment: str, image: str) -> str:
-    return f"{environment} already points to {image}: nothing to do"
+        return [f"  commits in between unknown: {error}"]

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from invoke import Context
 
 from ..docker import client
 from ..registry.client import Registry
 from ..registry.reference import Reference
 from . import login
-
-if TYPE_CHECKING:
-    from cyclonedx.model.component import Component
 
 # Runs in the image; prints a line per package: kind, name, version, architecture, by tabs.
 LIST = r"""
@@ -34,27 +29,19 @@ def cyclonedx(image: Reference, packages: str) -> str:
     from cyclonedx.model.component import Component, ComponentType
     from cyclonedx.output import make_outputter
     from cyclonedx.schema import OutputFormat, SchemaVersion
+    from packageurl import PackageURL
 
-    rows = sorted({tuple(line.split("\t")) for line in packages.splitlines() if line})
-    version = image.digest or image.tag
-    root = Component(
-        name=image.name, version=version, type=ComponentType.CONTAINER, bom_ref="image"
-    )
-    bom = Bom(components=[_component(*row) for row in rows])
+    container, digest = ComponentType.CONTAINER, image.digest
+    root = Component(name=image.name, version=digest, type=container, bom_ref="image")
+    bom = Bom()
+    for line in filter(None, packages.splitlines()):
+        kind, name, version, arch = line.split("\t")
+        type_, distribution = ("pypi", None) if kind == "pypi" else ("deb", kind)
+        purl = PackageURL(type_, distribution, name, version, {"arch": arch})
+        bom.components.add(Component(name=name, version=version, purl=purl, bom_ref=str(purl)))
     bom.metadata.component = root
     bom.register_dependency(root, bom.components)
     return make_outputter(bom, OutputFormat.JSON, SchemaVersion.V1_6).output_as_string(indent=2)
-
-
-def _component(kind: str, name: str, version: str, arch: str) -> Component:
-    from cyclonedx.model.component import Component
-    from packageurl import PackageURL
-
-    if kind == "pypi":
-        purl = PackageURL("pypi", None, name.lower().replace("_", "-"), version)
-    else:
-        purl = PackageURL("deb", kind, name, version, {"arch": arch})
-    return Component(name=name, version=version, purl=purl, bom_ref=str(purl))
 
 
 def bill_of_materials(ctx: Context, image: Reference, registry: Registry) -> str:

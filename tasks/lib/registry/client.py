@@ -16,19 +16,11 @@ from ..errors import TaskError
 from ..project.settings import Settings
 from . import credentials
 from .reference import Reference
-from .session import Session
+from .session import INDEXES, Session
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
 
-INDEXES = (
-    "application/vnd.oci.image.index.v1+json",
-    "application/vnd.docker.distribution.manifest.list.v2+json",
-)
-MANIFESTS = (
-    "application/vnd.oci.image.manifest.v1+json",
-    "application/vnd.docker.distribution.manifest.v2+json",
-)
 # The address of a paginated list's next page.
 NEXT = re.compile(r'<([^>]*)>\s*;\s*rel="?next\b')
 
@@ -65,11 +57,10 @@ def digest(body: bytes) -> str:
 
 def connect(ctx: Context, settings: Settings) -> Registry:
     """Return the registry of the settings' image, with the login found for it."""
-    image = Reference.parse(settings.registry.image)
+    rules, run = settings.registry, ctx.config.run
+    image = Reference.parse(rules.image)
     login = credentials.find(image.host)
-    run = ctx.config.run
-    insecure, ca = settings.registry.insecure, settings.registry.ca
-    return Registry(image, Session(image.host, login, insecure, ca, run.echo, run.dry))
+    return Registry(image, Session(image.host, login, rules.insecure, rules.ca, run.echo, run.dry))
 
 
 class Registry:
@@ -95,50 +86,45 @@ class Registry:
         answer = self._image("GET", f"manifests/{name}", missing=True)
         if answer is None:
             return None
-        found = Manifest(answer.data, answer.headers["Content-Type"].partition(";")[0])
-        if ":" in name:
-            self._verify(name, found.body)
-        return found
+        kind = answer.headers["Content-Type"].partition(";")[0]
+        return Manifest(self._verified(name, answer.data), kind)
 
     def manifest(self, name: str) -> Manifest:
         """Return the manifest of a tag or digest. Raises TaskError if missing."""
-        found = self.find(name)
-        if found is None:
-            raise TaskError(
-                f"{name} not found in {self.image.name}", "inv images lists what exists"
-            )
-        return found
+        if found := self.find(name):
+            return found
+        what = f"{name} not found in {self.image.name}"
+        raise TaskError(what, "inv images lists what exists")
 
     def tags(self) -> list[str]:
         """Return all tags."""
         found: list[str] = []
-        url = "tags/list?n=1000"
-        while url:
-            answer = self._image("GET", url, missing=True)
+        query = "n=1000"
+        while query:
+            answer = self._image("GET", f"tags/list?{query}", missing=True)
             if answer is None:
                 return []
             found += answer.json().get("tags") or []
             more = NEXT.search(answer.headers.get("Link", ""))
             query = urlsplit(more[1]).query if more else ""
-            url = query and f"tags/list?{query}"
         return found
 
     def blob(self, name: str) -> bytes:
         """Return the bytes of a digest. Raises TaskError if they are missing, or differ from it."""
         answer = self._image("GET", f"blobs/{name}")
         assert answer is not None  # noqa: S101
-        self._verify(name, answer.data)
-        return answer.data
+        return self._verified(name, answer.data)
 
-    def _verify(self, name: str, body: bytes) -> None:
-        if digest(body) != name:
+    def _verified(self, name: str, body: bytes) -> bytes:
+        if ":" in name and digest(body) != name:
             what = f"digest mismatch: {self.image.host} returned content that is not {name}"
             raise TaskError(what, "retry")
+        return body
 
     def platforms(self, manifest: Manifest) -> list[dict[str, Any]]:
         """Return an image's configurations, one for each platform."""
-        digests = manifest.children or [manifest.digest]
-        return [self.config(self.manifest(digest)) for digest in digests]
+        names = manifest.children or [manifest.digest]
+        return [self.config(self.manifest(name)) for name in names]
 
     def config(self, manifest: Manifest) -> dict[str, Any]:
         """Return an image's configuration; of several platforms the first one's."""
@@ -170,7 +156,4 @@ class Registry:
     def _image(
         self, method: str, path: str, body: bytes = b"", kind: str = "", missing: bool = False
     ) -> BaseHTTPResponse | None:
-        headers = {"Accept": ", ".join(MANIFESTS + INDEXES)}
-        if kind:
-            headers["Content-Type"] = kind
-        return self.session.request(method, f"/v2/{self.image.path}/{path}", body, headers, missing)
+        return self.session.request(method, f"/v2/{self.image.path}/{path}", body, kind, missing)

@@ -33,8 +33,7 @@ class Reference:
     @classmethod
     def parse(cls, text: str) -> Reference:
         """Parse a reference as Docker does. Raises TaskError if it is invalid."""
-        found = NAME.fullmatch(text)
-        if not found:
+        if not (found := NAME.fullmatch(text)):
             what, hint = (
                 f"invalid image reference: {text!r}",
                 "use HOST/PATH:TAG or HOST/PATH@DIGEST",

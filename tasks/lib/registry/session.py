@@ -18,6 +18,15 @@ from .reference import HUB
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
 
+# Manifests of several platforms, and of one.
+INDEXES = (
+    "application/vnd.oci.image.index.v1+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+)
+MANIFESTS = (
+    "application/vnd.oci.image.manifest.v1+json",
+    "application/vnd.docker.distribution.manifest.v2+json",
+)
 # Seconds to connect, and to wait for a response.
 TIMEOUT = (5, 60)
 # When to retry a request, as arguments of urllib3's Retry: 5 times, after 0, 1, 2, 4 and 8 seconds,
@@ -51,7 +60,6 @@ class Session:
     """Sends requests to one registry.
 
     Args:
-        host: the registry, with its port if it has one.
         insecure: use plain HTTP even to another machine.
         ca: the file of a certificate authority to trust; empty: this machine's.
         echo: print each request that changes something.
@@ -79,38 +87,33 @@ class Session:
             raise TaskError(f"no such file: {self.ca}", hint, ExitCode.REFUSED)
         from urllib3.util import Retry
 
-        class ShownRetry(Retry):
-            """Shows each retry."""
+        host = self.host
 
+        class ShownRetry(Retry):
             def sleep(self, response: Any = None) -> None:
                 count = f"{len(self.history)} of {RETRY['total']}"
                 console.say(f"{host} is unavailable or busy: retry {count}")
                 super().sleep(response)
 
-        host = self.host
         return http_client.HttpClient(TIMEOUT, ShownRetry(**RETRY), self.ca)
 
     def request(
-        self,
-        method: str,
-        path: str,
-        body: bytes = b"",
-        headers: Mapping[str, str] | None = None,
-        missing: bool = False,
+        self, method: str, path: str, body: bytes = b"", kind: str = "", missing: bool = False
     ) -> BaseHTTPResponse | None:
         """Send a request, and log in if required. With missing, returns None for status 404.
 
         Raises TaskError, with what to do, for any other status of failure.
         """
-        changes = method not in {"GET", "HEAD"}
-        if changes and (self.echo or self.dry):
-            console.say(console.colour(f"{method} {self.root}{path}", 1))
-        if changes and self.dry:
-            return None
-        response = self._send(method, f"{self.root}{path}", body, headers)
+        url, headers = f"{self.root}{path}", {"Accept": ", ".join(MANIFESTS + INDEXES)}
+        headers |= {"Content-Type": kind} if kind else {}
+        if method not in {"GET", "HEAD"} and (self.echo or self.dry):
+            console.say(console.colour(f"{method} {url}", 1))
+            if self.dry:
+                return None
+        response = self._send(method, url, body, headers)
         if response.status == 401:
             self._authorize(response, f"{method} {path}")
-            response = self._send(method, f"{self.root}{path}", body, headers)
+            response = self._send(method, url, body, headers)
         if response.status == 404 and missing:
             return None
         if response.status < 400:
@@ -118,12 +121,12 @@ class Session:
         raise self._failure(response, f"{method} {path}")
 
     def _send(
-        self, method: str, url: str, body: bytes = b"", headers: Mapping[str, str] | None = None
+        self, method: str, url: str, body: bytes, headers: dict[str, str]
     ) -> BaseHTTPResponse:
         from urllib3.exceptions import HTTPError, SSLError
 
         if url.startswith(f"{self.root}/"):
-            headers = {**self._authorization, **(headers or {})}
+            headers = {**self._authorization, **headers}
         try:
             return self._client.send(method, url, body, headers)
         except HTTPError as error:
@@ -154,15 +157,15 @@ class Session:
         query = {key: challenge[key] for key in ("service", "scope") if key in challenge}
         login, headers = self.login, {}
         if login and login.token:
-            form = {"grant_type": "refresh_token", "refresh_token": login.password, **query}
-            body = urlencode({**form, "client_id": "inv"}).encode()
+            query |= {"grant_type": "refresh_token", "refresh_token": login.password}
+            body = urlencode({**query, "client_id": "inv"}).encode()
             headers["Content-Type"] = "application/x-www-form-urlencoded"
             response = self._send("POST", realm, body, headers)
         else:
             if login:
                 headers["Authorization"] = http_client.basic(login.user, login.password)
             url = f"{realm}{'&' if '?' in realm else '?'}{urlencode(query)}"
-            response = self._send("GET", url, headers=headers)
+            response = self._send("GET", url, b"", headers)
         if response.status >= 400:
             raise self._failure(response, "the request for a token")
         content = response.json()
