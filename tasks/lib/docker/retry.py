@@ -27,9 +27,8 @@ def again(work: Callable[[], T]) -> T:
         try:
             return work()
         except DockerError as error:
-            message = error.stderr.lower()
             late = time.monotonic() - began > ENOUGH
-            if late or not any(sign in message for sign in PASSING):
+            if late or not any(sign in error.stderr.lower() for sign in PASSING):
                 raise
             time.sleep(pause)
     return work()
