@@ -9,14 +9,11 @@ from typing import NamedTuple
 
 from invoke import Context
 
-from .. import console
 from ..docker import client
 from ..errors import TaskError
 from ..project import git
 from ..project.settings import ROOT, Settings
 from .base import claim
-
-GIGABYTE = 10**9
 
 
 class Finding(NamedTuple):
@@ -75,12 +72,5 @@ def _port(port: int) -> Finding:
 
 def _disk() -> Finding:
     free = shutil.disk_usage(ROOT).free
-    detail = f"{free / GIGABYTE:.0f} GB free"
-    if free < 3 * GIGABYTE:
-        return Finding("wrong", "disk", detail, "free disk space: docker system prune")
-    return Finding("ok", "disk", detail)
-
-
-def text(findings: list[Finding]) -> str:
-    """Return the findings as a table, their fixes last."""
-    return console.table(findings)
+    state, fix = ("ok", "") if free >= 3e9 else ("wrong", "free disk space: docker system prune")
+    return Finding(state, "disk", f"{free / 1e9:.0f} GB free", fix)
