@@ -1,7 +1,5 @@
 """What runs the app on this machine: one interface, for Docker and for this machine's Python."""
 
-from __future__ import annotations
-
 import socket
 from dataclasses import dataclass
 from typing import ClassVar, Protocol

@@ -1,7 +1,5 @@
 """The app in Docker, by Compose: compose/base.yml and one overlay."""
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Checks this machine for what the tasks need."""
 
-from __future__ import annotations
-
 import platform
 import shutil
 import sys

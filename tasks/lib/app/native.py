@@ -1,7 +1,5 @@
 """The app on this machine's Python, without Docker: SQLite, in-process cache and tasks."""
 
-from __future__ import annotations
-
 import os
 import shlex
 import signal

@@ -1,7 +1,5 @@
 """Builds images."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress

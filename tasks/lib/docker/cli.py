@@ -1,7 +1,5 @@
 """The one way to start docker; honours --echo and --dry."""
 
-from __future__ import annotations
-
 import shlex
 import shutil
 import subprocess

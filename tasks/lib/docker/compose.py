@@ -1,7 +1,5 @@
 """Compose projects."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re

@@ -1,7 +1,5 @@
 """Docker commands that are retried while the engine, its connection or its Swarm recovers."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from typing import TypeVar

@@ -1,7 +1,5 @@
 """The source, as git knows it: commit, branch, tag and files."""
 
-from __future__ import annotations
-
 import os
 import re
 import subprocess

@@ -1,7 +1,5 @@
 """The locked requirements: uv compiles every *.in to a *.txt with hashes, and installs it."""
 
-from __future__ import annotations
-
 import re
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """The project's settings: invoke.yaml, typed, and validated as a whole when read."""
 
-from __future__ import annotations
-
 import difflib
 import re
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Finds every problem of invoke.yaml, with its file, line and key."""
 
-from __future__ import annotations
-
 import difflib
 import os
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,7 +1,5 @@
 """SSH connections, made by Fabric; host keys are checked as strictly as OpenSSH does."""
 
-from __future__ import annotations
-
 import logging
 import os.path
 import re

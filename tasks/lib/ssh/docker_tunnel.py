@@ -1,7 +1,5 @@
 """A server's Docker engine on a unix socket of this machine, over the open SSH connection."""
 
-from __future__ import annotations
-
 import json
 import socket
 import threading

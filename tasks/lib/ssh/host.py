@@ -1,7 +1,5 @@
 """A server: one SSH connection to it, commands there, and docker's way to its engine."""
 
-from __future__ import annotations
-
 import os
 import shlex
 import threading
