@@ -46,7 +46,7 @@ def dev(
             console.say("inv logs shows its log, inv down stops it")
             return
         console.say("Ctrl-C stops it")
-        backend.follow()
+        backend.logs(follow=True, tail=20)
     except KeyboardInterrupt:
         console.say("\nstopping ...")
         backend.down()

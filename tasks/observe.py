@@ -17,7 +17,7 @@ def doctor(ctx: Context) -> None:
     from .lib.project.settings import read_settings
 
     findings = doctor.check(ctx, read_settings(ctx))
-    console.result(doctor.text(findings))
+    console.result(console.table(findings))
     raise Exit(code=int(any(finding.state == "wrong" for finding in findings)))
 
 

@@ -1,7 +1,5 @@
 """Chooses where the app runs on this machine: in Docker, or on this machine's Python."""
 
-from __future__ import annotations
-
 import os
 
 from invoke import Context

@@ -1,7 +1,5 @@
 """What runs the app on this machine: one interface, for Docker and for this machine's Python."""
 
-from __future__ import annotations
-
 import socket
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
@@ -37,14 +35,11 @@ class Backend(Protocol):
     def up(self, running: Running, fresh: bool) -> None:
         """Start the app and wait until it is ready. Raises TaskError when it does not start."""
 
-    def follow(self) -> None:
-        """Print the app's log until the app ends or is interrupted."""
-
     def down(self, volumes: bool = False) -> None:
         """Stop everything and remove it; with volumes, the data too."""
 
     def logs(self, follow: bool, tail: int) -> None:
-        """Print the last lines of the log, and follow it if asked."""
+        """Print the last lines of the log; follow it, if asked, until the app ends or Ctrl-C."""
 
     def manage(self, words: list[str]) -> int:
         """Run a manage.py command, and return its exit status."""
@@ -53,10 +48,7 @@ class Backend(Protocol):
         """Open the database's shell, and return its exit status."""
 
     def test(self, words: list[str], keep: bool = False) -> int:
-        """Run Python with these words where the tests run, and return its exit status.
-
-        With keep, the database stays for the next run.
-        """
+        """Run Python where the tests run, return its exit status; keep the database if asked."""
 
 
 def claim(port: int) -> None:
@@ -65,10 +57,10 @@ def claim(port: int) -> None:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
+            return
         except OverflowError:
             what, hint = f"invalid port {port}", "choose one from 1 to 65535: --port N"
-            raise TaskError(what, hint, ExitCode.REFUSED) from None
         except OSError:
             what = f"port {port} on 127.0.0.1 is in use"
             hint = f"choose another: inv dev --port {port + 1}"
-            raise TaskError(what, hint, ExitCode.REFUSED) from None
+    raise TaskError(what, hint, ExitCode.REFUSED)

@@ -1,7 +1,5 @@
 """The app in Docker, by Compose: compose/base.yml and one overlay."""
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Callable
@@ -20,12 +18,7 @@ from .base import Running, claim
 
 @dataclass(frozen=True)
 class ComposeBackend:
-    """The app as containers on the engine that answers.
-
-    Args:
-        image: the image's name, if Compose does not build it.
-        make: builds that image.
-    """
+    """The app as containers; `make` builds the image with a name that Compose does not build."""
 
     ctx: Context
     settings: Settings
@@ -44,14 +37,11 @@ class ComposeBackend:
         """Build and start the dev stack; wait until every service is healthy."""
         if fresh:
             self.down(volumes=True)
-        if not self._publishes(running.port):
+        own = self._project("dev").containers(contract.APP)
+        if not any(str(running.port) in app.ports for app in own):
             claim(running.port)
-        project = self._project(
-            "dev",
-            APP_PORT=running.port,
-            DEBUG_PORT=running.debugport,
-            DEBUGGER="1" if running.debugger else "",
-        )
+        ports = {"APP_PORT": running.port, "DEBUG_PORT": running.debugport}
+        project = self._project("dev", DEBUGGER="1" if running.debugger else "", **ports)
         status = project.stream(
             "up", "--build", "--detach", "--remove-orphans", "--wait",
             "--wait-timeout", str(self.settings.dev.timeout),
@@ -60,14 +50,6 @@ class ComposeBackend:
             what = _failure(project)
             project.run("stop", "--timeout", "5")
             raise TaskError(what, "fix it, then run inv dev again")
-
-    def _publishes(self, port: int) -> bool:
-        """Return whether this clone's own app has the port."""
-        return any(str(port) in app.ports for app in self._project("dev").containers(contract.APP))
-
-    def follow(self) -> None:
-        """Print the log until interrupted."""
-        self.logs(follow=True, tail=20)
 
     def down(self, volumes: bool = False) -> None:
         """Remove the containers and networks of the dev stack, and its volumes if asked."""

@@ -1,7 +1,5 @@
 """Checks this machine for what the tasks need."""
 
-from __future__ import annotations
-
 import platform
 import shutil
 import sys
@@ -9,14 +7,11 @@ from typing import NamedTuple
 
 from invoke import Context
 
-from .. import console
 from ..docker import client
 from ..errors import TaskError
 from ..project import git
 from ..project.settings import ROOT, Settings
 from .base import claim
-
-GIGABYTE = 10**9
 
 
 class Finding(NamedTuple):
@@ -75,12 +70,5 @@ def _port(port: int) -> Finding:
 
 def _disk() -> Finding:
     free = shutil.disk_usage(ROOT).free
-    detail = f"{free / GIGABYTE:.0f} GB free"
-    if free < 3 * GIGABYTE:
-        return Finding("wrong", "disk", detail, "free disk space: docker system prune")
-    return Finding("ok", "disk", detail)
-
-
-def text(findings: list[Finding]) -> str:
-    """Return the findings as a table, their fixes last."""
-    return console.table(findings)
+    state, fix = ("ok", "") if free >= 3e9 else ("wrong", "free disk space: docker system prune")
+    return Finding(state, "disk", f"{free / 1e9:.0f} GB free", fix)

@@ -1,7 +1,5 @@
 """The app on this machine's Python, without Docker: SQLite, in-process cache and tasks."""
 
-from __future__ import annotations
-
 import os
 import shlex
 import signal
@@ -9,6 +7,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -64,10 +63,6 @@ class NativeBackend:
             console.say(LOG.read_text(errors="replace"))
             raise TaskError(f"{why}: see its log above")
 
-    def follow(self) -> None:
-        """Print the log until the app ends or is interrupted."""
-        self.logs(follow=True, tail=20)
-
     def down(self, volumes: bool = False) -> None:
         """Stop the app; with volumes, delete its database too."""
         if self.ctx.config.run.dry:
@@ -113,11 +108,10 @@ def _start(command: list[str]) -> subprocess.Popen[bytes]:
 
 
 def _is_ready(port: int) -> bool:
-    try:
+    with suppress(OSError):
         urllib.request.urlopen(f"http://127.0.0.1:{port}{contract.READYZ}", timeout=2).close()
-    except OSError:
-        return False
-    return True
+        return True
+    return False
 
 
 def _stop() -> None:
@@ -133,17 +127,9 @@ def _stop() -> None:
 
 def _running() -> int:
     """Return the process id of the server that dev started here; 0 if it has ended."""
-    try:
+    with suppress(FileNotFoundError, ValueError):
         pid = int(PID.read_text())
-        os.waitpid(pid, os.WNOHANG)
-    except (FileNotFoundError, ValueError):
-        return 0
-    except ChildProcessError:
-        pass
-    return pid if _is_ours(pid) else 0
-
-
-def _is_ours(pid: int) -> bool:
-    """Return whether a process id is that of a manage.py runserver, not reused by another."""
-    done = subprocess.run(["ps", "-o", "args=", "-p", str(pid)], capture_output=True, text=True)
-    return "runserver" in done.stdout and "<defunct>" not in done.stdout
+        # Another process may have got this id; one that has ended has no arguments.
+        done = subprocess.run(["ps", "-o", "args=", "-p", str(pid)], capture_output=True, text=True)
+        return pid if "runserver" in done.stdout else 0
+    return 0

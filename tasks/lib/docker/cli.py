@@ -1,8 +1,5 @@
 """The one way to start docker; honours --echo and --dry."""
 
-from __future__ import annotations
-
-import logging
 import shlex
 import shutil
 import subprocess
@@ -24,14 +21,7 @@ TIMED_OUT = 124
 
 
 class DockerError(TaskError):
-    """A docker command failed.
-
-    Args:
-        command: the command's words.
-        status: its exit status.
-        stderr: what it wrote to stderr.
-        stdout: what it wrote to stdout.
-    """
+    """A docker command failed."""
 
     def __init__(self, command: Sequence[str], status: int, stderr: str, stdout: str = "") -> None:
         super().__init__(*explain_docker(command, status, f"{stdout}\n{stderr}"))
@@ -56,7 +46,7 @@ def run(
         merged: return stderr too, in the order of writing.
         timeout: seconds after which the command is killed.
     """
-    command = _printed([*call(ctx, env, reads), *words])
+    command = printed([*call(ctx, env, reads), *words])
     stderr = subprocess.STDOUT if merged else subprocess.PIPE
     try:
         done = subprocess.run(
@@ -71,22 +61,15 @@ def run(
 
 
 def stream(ctx: Context, *words: str, env: Env | None = None) -> int:
-    """Run a docker command with this terminal, and return its exit status.
-
-    Ctrl-C ends the command and is raised again.
-    """
+    """Run a docker command with this terminal, and return its exit status; Ctrl-C ends it."""
     return process.wait(popen(ctx, *words, env=env))
 
 
 def popen(
     ctx: Context, *words: str, env: Env | None = None, stdout: int | None = None
 ) -> subprocess.Popen[bytes]:
-    """Start a docker command and return its process.
-
-    Args:
-        stdout: as for subprocess.Popen, such as subprocess.DEVNULL.
-    """
-    return subprocess.Popen(_printed([*call(ctx, env), *words]), stdout=stdout)
+    """Start a docker command and return its process; stdout is as for subprocess.Popen."""
+    return subprocess.Popen(printed([*call(ctx, env), *words]), stdout=stdout)
 
 
 def call(ctx: Context, env: Env | None = None, reads: bool = False) -> list[str]:
@@ -99,30 +82,13 @@ def call(ctx: Context, env: Env | None = None, reads: bool = False) -> list[str]
         unset = [word for key, value in env.items() if value is None for word in ("-u", key)]
         words = ["env", *unset, *(f"{k}={v}" for k, v in env.items() if v is not None), *words]
     if options.dry and not reads:
-        return _stand_in("dry", words)
+        return [*STAND_IN, "dry", *words]
     if not shutil.which("docker"):
         raise TaskError("docker not found", "install Docker, or add --engine=host")
-    return _stand_in("echo", words) if options.echo and not options.dry else words
+    return [*STAND_IN, "echo", *words] if options.echo and not options.dry else words
 
 
-def _stand_in(mode: str, words: list[str]) -> list[str]:
-    """Let the stand-in run a command; what python-on-whales runs is printed from its log."""
-    log = logging.getLogger("python_on_whales.utils")
-    if not any(isinstance(handler, Listener) for handler in log.handlers):
-        log.addHandler(Listener())
-        log.setLevel(logging.DEBUG)
-    return [*STAND_IN, mode, *words]
-
-
-class Listener(logging.Handler):
-    """Prints the commands that python-on-whales logs."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Print a command."""
-        _printed(shlex.split(str(record.args[0] if isinstance(record.args, tuple) else "")))
-
-
-def _printed(command: list[str]) -> list[str]:
+def printed(command: list[str]) -> list[str]:
     """Return a command, after printing it if the stand-in is to echo it or to leave it out."""
     if command[:2] == STAND_IN:
         mode, *words = command[2:]

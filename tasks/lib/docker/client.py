@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
@@ -16,36 +18,42 @@ from . import cli
 if TYPE_CHECKING:
     from python_on_whales import DockerClient
 
-# Seconds that the engine of a CI job may take to start.
-SERVICE = 60
+# Seconds that the engine of a CI job may take to start, and that any may take to answer.
+SERVICE, ANSWER = 60, 10
 
 
 @contextmanager
-def connect(ctx: Context, env: cli.Env | None = None, **options: object) -> Iterator[DockerClient]:
-    """Yield a client of python-on-whales; its DockerException becomes a DockerError.
-
-    Args:
-        options: more of DockerClient.
-    """
+def connect(ctx: Context, env: cli.Env | None = None) -> Iterator[DockerClient]:
+    """Yield a client of python-on-whales; its DockerException becomes a DockerError."""
     from python_on_whales import DockerClient
     from python_on_whales.exceptions import DockerException
 
+    log = logging.getLogger("python_on_whales.utils")
+    log.addFilter(_logged)
+    log.setLevel(logging.DEBUG)
     try:
-        yield DockerClient(client_call=cli.call(ctx, env), **options)  # type: ignore[arg-type]
+        yield DockerClient(client_call=cli.call(ctx, env))
     except DockerException as error:
         command = [str(word) for word in error.docker_command]
         output = error.stderr or "", error.stdout or ""
         raise cli.DockerError(command, error.return_code, *output) from None
 
 
-def version(ctx: Context, timeout: float = 10) -> str:
-    """Return the version of the engine that answers within `timeout` seconds; empty if none does.
+def _logged(record: logging.LogRecord) -> bool:
+    """Print a command that python-on-whales logs, as cli prints its own; log nothing else."""
+    cli.printed(shlex.split(record.getMessage().removeprefix("Running command: ")))
+    return False
+
+
+def version(ctx: Context) -> str:
+    """Return the version of the engine; empty if none answers.
 
     Waits for an engine that is the service of a CI job: it may have only just been started.
     """
+    words = ("version", "--format", "{{.Server.Version}}")
     with suppress(TimeoutError):
         limit = SERVICE if is_service() else 0
-        return process.wait_until(lambda: _version(ctx, timeout), limit, poll=0.5)
+        return process.wait_until(lambda: _answer(ctx, *words), limit, poll=0.5)
     return ""
 
 
@@ -55,17 +63,15 @@ def is_service() -> bool:
     return os.environ.get("CI") == "true" and address.startswith("tcp://")
 
 
-def _version(ctx: Context, timeout: float) -> str:
-    words = ("version", "--format", "{{.Server.Version}}")
-    with suppress(TaskError):
-        return cli.run(ctx, *words, reads=True, timeout=timeout).strip()
-    return ""
-
-
 def plugin(ctx: Context, name: str) -> str:
     """Return the version of a plugin of the client, such as compose; empty if it is missing."""
+    return _answer(ctx, name, "version")
+
+
+def _answer(ctx: Context, *words: str) -> str:
+    """Return the first line of what a command that only reads writes; empty if it fails."""
     with suppress(TaskError):
-        return cli.run(ctx, name, "version", reads=True).strip().partition("\n")[0]
+        return cli.run(ctx, *words, reads=True, timeout=ANSWER).strip().partition("\n")[0]
     return ""
 
 
@@ -77,8 +83,7 @@ def layers(ctx: Context, name: str) -> list[str]:
 
 def remove(ctx: Context, name: str) -> None:
     """Remove a name of an image, and the image if it has no other."""
-    with connect(ctx) as docker:
-        docker.image.remove(name, force=True)
+    cli.run(ctx, "image", "rm", "--force", name)
 
 
 def has(ctx: Context, name: str) -> bool:
@@ -90,8 +95,7 @@ def has(ctx: Context, name: str) -> bool:
 def pull(ctx: Context, name: str) -> None:
     """Pull an image. Raises TaskError when that fails."""
     try:
-        with connect(ctx) as docker:
-            docker.image.pull(name, quiet=True)
+        cli.run(ctx, "image", "pull", "--quiet", name)
     except cli.DockerError as error:
         hint = "if Docker Hub is out of reach, lab/engine up builds a stand-in"
         raise TaskError(f"docker pull {name}: {error.reason}", hint) from None
@@ -109,6 +113,5 @@ def forget(ctx: Context, host: str) -> None:
 
 def output(ctx: Context, image: str, script: str, env: Mapping[str, str]) -> str:
     """Return what a shell script prints in an image, without any network."""
-    with connect(ctx, env) as docker:
-        words = ["-c", script]
-        return str(docker.run(image, words, entrypoint="sh", remove=True, networks=["none"]))
+    words = ("run", "--rm", "--network=none", "--entrypoint=sh", image, "-c", script)
+    return cli.run(ctx, *words, env=env)

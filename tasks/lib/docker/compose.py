@@ -1,23 +1,17 @@
 """Compose projects."""
 
-from __future__ import annotations
-
 import hashlib
+import json
 import re
 import subprocess
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from invoke import Context
 
-from . import cli, client
-
-if TYPE_CHECKING:
-    from python_on_whales import Container as Inspected
-    from python_on_whales import DockerClient
+from . import cli
 
 
 def project_name(name: str, folder: Path, overlay: str) -> str:
@@ -29,13 +23,7 @@ def project_name(name: str, folder: Path, overlay: str) -> str:
 
 @dataclass(frozen=True)
 class Container:
-    """A container of a project.
-
-    Args:
-        status: such as running or exited.
-        health: such as healthy; empty without a health check.
-        ports: the ports of the host that it publishes.
-    """
+    """A container of a project; health is empty without a health check, ports are the host's."""
 
     name: str
     service: str
@@ -76,13 +64,13 @@ class Project:
 
     def config(self) -> Any:
         """Return the project's files as Compose merges and resolves them."""
-        with self._client() as docker:
-            return docker.compose.config(return_json=True)
+        return json.loads(self.run("config", "--format", "json"))
 
     def containers(self, *services: str) -> list[Container]:
         """Return the containers, also stopped ones, of some services or of all."""
-        with self._client() as docker:
-            return [_container(found) for found in docker.compose.ps([*services], all=True)]
+        ids = self.run("ps", "--all", "--quiet", *services).split()
+        shown = cli.run(self.ctx, "container", "inspect", *ids, reads=True) if ids else "[]"
+        return [_container(found) for found in json.loads(shown)]
 
     def logs(self, container: Container, lines: int) -> str:
         """Return the last lines of a container's log."""
@@ -95,24 +83,15 @@ class Project:
         folder = str(self.files[0].parent)
         return ["compose", *files, "--project-name", self.name, "--project-directory", folder]
 
-    def _client(self) -> AbstractContextManager[DockerClient]:
-        return client.connect(
-            self.ctx,
-            self.env,
-            compose_files=list(self.files),
-            compose_project_name=self.name,
-            compose_project_directory=self.files[0].parent,
-        )
 
-
-def _container(found: Inspected) -> Container:
-    state, published = found.state, (found.network_settings.ports or {}).values()
+def _container(found: dict[str, Any]) -> Container:
+    state, published = found["State"], (found["NetworkSettings"]["Ports"] or {}).values()
     return Container(
-        name=found.name,
-        service=(found.config.labels or {})["com.docker.compose.service"],
-        status=state.status or "",
-        running=bool(state.running),
-        exit_code=state.exit_code or 0,
-        health=(state.health.status or "") if state.health else "",
+        name=found["Name"].removeprefix("/"),
+        service=found["Config"]["Labels"]["com.docker.compose.service"],
+        status=state["Status"],
+        running=state["Running"],
+        exit_code=state["ExitCode"],
+        health=state.get("Health", {}).get("Status", ""),
         ports=frozenset(port["HostPort"] for bound in published for port in bound or []),
     )

@@ -5,8 +5,6 @@ still run, since what comes next depends on what they find. The caller prints th
 this script writes may be captured.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Sequence

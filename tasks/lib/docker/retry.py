@@ -1,7 +1,5 @@
 """Docker commands that are retried while the engine, its connection or its Swarm recovers."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -27,9 +25,8 @@ def again(work: Callable[[], T]) -> T:
         try:
             return work()
         except DockerError as error:
-            message = error.stderr.lower()
             late = time.monotonic() - began > ENOUGH
-            if late or not any(sign in message for sign in PASSING):
+            if late or not any(sign in error.stderr.lower() for sign in PASSING):
                 raise
             time.sleep(pause)
     return work()

@@ -1,7 +1,5 @@
 """The image contract: what tasks/ relies on in docker/, compose/ and the app, each name once."""
 
-from __future__ import annotations
-
 # The image's entrypoint, and those of its roles that tasks run.
 ENTRYPOINT = "/app/docker/entrypoint"
 MANAGE, STATIC, WAIT = "manage", "static", "wait"

@@ -1,11 +1,10 @@
 """The source, as git knows it: commit, branch, tag and files."""
 
-from __future__ import annotations
-
 import os
 import re
 import subprocess
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,13 +13,10 @@ from ..errors import ExitCode, TaskError
 
 @dataclass(frozen=True)
 class Source:
-    """What is built: a commit, its branch and its tag.
+    """What is built: a commit, and whether there are uncommitted changes.
 
-    Args:
-        branch: empty on a tag, and on a detached HEAD without CI's variables.
-        tag: empty if the commit has none.
-        dirty: whether there are uncommitted changes.
-        date: the committer date (ISO 8601).
+    The branch is empty on a tag, and on a detached HEAD without CI's variables; the tag if there is
+    none. The date is the committer's (ISO 8601).
     """
 
     commit: str
@@ -82,10 +78,9 @@ def _from_ci(env: Mapping[str, str]) -> tuple[str, str]:
 
 def full(ref: str, root: Path = Path()) -> str:
     """Return the full hash of a ref's commit; empty if git does not know the ref."""
-    try:
+    with suppress(TaskError):
         return git("rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}", root=root)
-    except TaskError:
-        return ""
+    return ""
 
 
 def between(old: str, new: str, root: Path = Path()) -> list[str]:
@@ -97,10 +92,8 @@ def between(old: str, new: str, root: Path = Path()) -> list[str]:
         if not full(commit, root):
             what = f"commit {commit[:12]} is not in this clone"
             raise TaskError(what, "git fetch --unshallow", ExitCode.REFUSED)
-    marks = "--format=%m %h %s"
-    lines = git("log", "--left-right", marks, f"{old}...{new}", root=root)
-    signs = {"<": "-", ">": "+"}
-    return [signs[line[0]] + line[1:] for line in lines.splitlines()]
+    listed = git("log", "--left-right", "--format=%m %h %s", f"{old}...{new}", root=root)
+    return [("-" if line[0] == "<" else "+") + line[1:] for line in listed.splitlines()]
 
 
 def git(*arguments: str, root: Path = Path()) -> str:

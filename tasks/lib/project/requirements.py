@@ -1,12 +1,10 @@
 """The locked requirements: uv compiles every *.in to a *.txt with hashes, and installs it."""
 
-from __future__ import annotations
-
 import re
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from invoke import Context
 
@@ -22,14 +20,8 @@ BASES = {"test": ("app",), "dev": ("app", "test")}
 PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;]+)(?: ; (.+?))? \\?$", re.MULTILINE)
 
 
-@dataclass(frozen=True)
-class Pin:
-    """A locked package.
-
-    Args:
-        marker: where it is installed, such as `sys_platform == "win32"`; empty for everywhere.
-        file: the requirements file.
-    """
+class Pin(NamedTuple):
+    """A package that a file locks; the marker says where it is installed, empty for everywhere."""
 
     name: str
     version: str
@@ -39,11 +31,11 @@ class Pin:
 
 def pins(*names: str) -> list[Pin]:
     """Return the packages of some requirements files; without names, of all."""
-    files = [Path("requirements", f"{name}.txt") for name in names or NAMES]
+    files = [Path(f"requirements/{name}.txt") for name in names or NAMES]
     return [
-        Pin(name, version, marker, file.as_posix())
+        Pin._make((*found, file.as_posix()))
         for file in files
-        for name, version, marker in PIN.findall(file.read_text("utf-8"))
+        for found in PIN.findall(file.read_text("utf-8"))
     ]
 
 
@@ -52,10 +44,9 @@ def compile(ctx: Context, upgrade: bool) -> list[str]:
 
     Returns the files that changed. Raises CalledProcessError if uv finds no solution.
     """
-    folder = ROOT / "requirements"
     changed = []
     for name in NAMES:
-        file = folder / f"{name}.txt"
+        file = ROOT / f"requirements/{name}.txt"
         before = file.read_bytes() if file.exists() else b""
         words = ["pip", "compile", "--universal", "--python-version", "3.11", "--generate-hashes"]
         words += ["--no-emit-index-url", "--no-header", "--quiet", *(["--upgrade"] * upgrade)]
@@ -69,11 +60,7 @@ def compile(ctx: Context, upgrade: bool) -> list[str]:
 
 
 def install(ctx: Context, name: str, what: str) -> None:
-    """Install the packages of a requirements file into this virtual environment.
-
-    Args:
-        what: what they are, for the error message.
-    """
+    """Install a requirements file into this virtual environment; `what` names it in an error."""
     # Not by a link to the folder: the installed scripts' first lines have this path.
     here = Path(sys.executable)
     python = here.parent.resolve() / here.name

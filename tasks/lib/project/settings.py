@@ -1,11 +1,9 @@
 """The project's settings: invoke.yaml, typed, and validated as a whole when read."""
 
-from __future__ import annotations
-
 import difflib
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 from invoke import Context
@@ -21,6 +19,7 @@ ELSEWHERE = "DATABASE_URL"
 INVOKE = {"run", "runners", "sudo", "tasks", "timeouts"}
 
 Port = Annotated[int, Meta(ge=1, le=65535)]
+Address = Annotated[str, Meta(pattern=r"^https?://\S+$")]
 # HOST[:PORT]/PATH. A host has a dot or a port, or is localhost.
 IMAGE = (
     r"^((localhost|[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+)(:[0-9]+)?|[A-Za-z0-9-]+:[0-9]+)"
@@ -45,7 +44,7 @@ class Project(Section, frozen=True):
 
     name: Name
     package: Annotated[str, Meta(pattern=r"^[a-z_][a-z0-9_]*$")]
-    source: Annotated[str, Meta(pattern=r"^https?://\S+$")]
+    source: Address
 
 
 class Dev(Section, frozen=True):
@@ -77,7 +76,7 @@ class Registry(Section, frozen=True):
 class Audit(Section, frozen=True):
     """What inv audit accepts, and where it looks up vulnerabilities."""
 
-    database: Annotated[str, Meta(pattern=r"^https?://\S+$")]
+    database: Address
     licences: list[str]
     accepted: dict[str, Annotated[str, Meta(min_length=1)]]
 
@@ -93,13 +92,9 @@ class Deploy(Section, frozen=True):
 
 
 class Environment(Section, frozen=True):
-    """What the app is deployed to.
+    """What the app is deployed to; the orchestrator runs the containers, so far only `swarm`."""
 
-    Args:
-        orchestrator: what runs the containers; optional, and so far only `swarm`.
-    """
-
-    url: Annotated[str, Meta(pattern=r"^https?://\S+$")]
+    url: Address
     hosts: Annotated[list[Annotated[str, Meta(pattern=HOST)]], Meta(min_length=1)]
     values: dict[Variable, str | int | list[int]]
     orchestrator: Literal["swarm"] = "swarm"
@@ -139,9 +134,8 @@ class Settings(Section, frozen=True):
 def read_settings(ctx: Context, missing_ok: bool = False) -> Settings:
     """Return the settings of this run: invoke.yaml, overridden by the environment and an -f file.
 
-    Args:
-        missing_ok: ignore a missing file that -f or INVOKE_RUNTIME_CONFIG names, as Invoke does.
-    Raises TaskError, one line a problem, if a key is unknown or missing, or a value is wrong.
+    Raises TaskError, one line a problem, if a key is unknown or missing, or a value is wrong; with
+    missing_ok not if -f or INVOKE_RUNTIME_CONFIG name a missing file, which Invoke ignores.
     """
     override = getattr(ctx.config, "_runtime_path", None)
     files = [Path(path) for path in (override, ROOT / FILE) if path]
@@ -150,8 +144,8 @@ def read_settings(ctx: Context, missing_ok: bool = False) -> Settings:
         hint = "inv lab.up if it was a lab's; else correct -f, or unset INVOKE_RUNTIME_CONFIG"
         raise TaskError(f"{files[0]} not found", hint, ExitCode.REFUSED)
     tops = dict.fromkeys([*Settings.__struct_fields__, *ctx.config._project, *ctx.config._runtime])
-    known = (key for key in tops if key in ctx.config and key not in INVOKE)
-    values = {key: _plain(ctx.config[key]) for key in known}
+    merged = ctx.config._config
+    values = {key: merged[key] for key in tops if key in merged and key not in INVOKE}
     try:
         return msgspec.convert(values, Settings)
     except msgspec.ValidationError:
@@ -159,8 +153,3 @@ def read_settings(ctx: Context, missing_ok: bool = False) -> Settings:
 
         lines = settings_errors.lines(values, Settings, [path for path in files if path.is_file()])
         raise TaskError("\ninv: ".join(lines), code=ExitCode.REFUSED) from None
-
-
-def _plain(value: Any) -> Any:
-    """Return Invoke's DataProxy as plain dictionaries."""
-    return {key: _plain(value[key]) for key in value} if hasattr(value, "keys") else value

@@ -1,7 +1,5 @@
 """Finds every problem of invoke.yaml, with its file, line and key."""
 
-from __future__ import annotations
-
 import difflib
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,12 +14,9 @@ Keys = tuple[str, ...]
 
 
 def lines(values: Mapping[str, Any], kind: type, files: Sequence[Path]) -> list[str]:
-    """Return each problem as "file:line: key: what is wrong - what to do".
+    """Return each problem of settings of a kind as "file:line: key: what is wrong - what to do".
 
-    Args:
-        values: all settings, as read.
-        kind: their type.
-        files: where they come from; an earlier file overrides a later one.
+    An earlier file overrides a later one.
     """
     nodes = {file: yaml.compose(file.read_text("utf-8")) for file in files}
     return [
@@ -72,12 +67,9 @@ def _location(path: Keys, nodes: Mapping[Path, yaml.Node | None]) -> str:
     variable = "INVOKE_" + "_".join(path).upper()
     if variable in os.environ:
         return variable
-    best, found = "invoke.yaml:1", 0
-    for file, node in nodes.items():
-        depth, line = _follow(path, node)
-        if depth > found:
-            best, found = f"{os.path.relpath(file)}:{line}", depth
-    return best
+    places = [(*_follow(path, node), os.path.relpath(file)) for file, node in nodes.items()]
+    depth, line, file = max(places, key=lambda place: place[0], default=(0, 1, ""))
+    return f"{file}:{line}" if depth else "invoke.yaml:1"
 
 
 def _follow(path: Keys, node: yaml.Node | None) -> tuple[int, int]:

@@ -1,22 +1,17 @@
 """SSH connections, made by Fabric; host keys are checked as strictly as OpenSSH does."""
 
-from __future__ import annotations
-
 import logging
 import os.path
 import re
 import socket
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 from ..errors import ExitCode, TaskError
-
-if TYPE_CHECKING:
-    from paramiko import Channel, PKey, Session
 
 # Seconds to connect, to receive the banner, and to open a channel.
 CONNECT = 10
@@ -43,7 +38,7 @@ def connection(name: str, env: Mapping[str, str]) -> Any:
     if env.get("SSH_PRIVATE_KEY"):
         options |= {"pkey": _key(env), "allow_agent": False, "look_for_keys": False}
     last = hop = Connection(name, config=Config())
-    while hop is not None and hasattr(hop, "client"):
+    while hasattr(hop, "client"):
         hop.connect_timeout = CONNECT
         hop.connect_kwargs = {**hop.connect_kwargs, **options}
         _check_host_keys(hop, env)
@@ -59,7 +54,7 @@ def _check_host_keys(connection: Any, env: Mapping[str, str]) -> None:
     add = "add its line to" if text else "log in once with ssh, or set"
 
     class Reject(MissingHostKeyPolicy):
-        def missing_host_key(self, client: Any, hostname: str, key: PKey) -> NoReturn:
+        def missing_host_key(self, client: Any, hostname: str, key: Any) -> NoReturn:
             what = f"host key of {hostname} is not known: {key.get_name()} {key.fingerprint}"
             hint = f"verify the fingerprint on the server, then {add} SSH_KNOWN_HOSTS"
             raise TaskError(what, hint, ExitCode.REFUSED)
@@ -91,32 +86,27 @@ def _text(env: Mapping[str, str], name: str) -> str:
     return Path(path).read_text("utf-8") if os.path.isfile(path) else value
 
 
-def channel(transport: Session) -> Channel:
+def channel(transport: Any) -> Any:
     """Open a channel; if the connection does not answer, close it for everything that uses it."""
     from paramiko import ChannelException, SSHException
 
     try:
         return transport.open_session(timeout=CONNECT)
-    except ChannelException:
-        raise
-    except (SSHException, EOFError, OSError):
-        transport.close()
+    except (SSHException, EOFError, OSError) as error:
+        # A server that has reached MaxSessions answers.
+        if not isinstance(error, ChannelException):
+            transport.close()
         raise
 
 
-def keep_alive(transport: Session) -> None:
-    """Check from time to time that a connection answers; return when it is closed."""
-    from paramiko import ChannelException, SSHException
+def keep_alive(transport: Any) -> None:
+    """Check from time to time that a connection answers, until one that does not is closed."""
+    from paramiko import SSHException
 
     while transport.is_active():
         time.sleep(KEEPALIVE)
-        try:
+        with suppress(SSHException, EOFError, OSError):
             channel(transport).close()
-        except ChannelException:
-            # The server has reached MaxSessions, but answers.
-            continue
-        except (SSHException, EOFError, OSError):
-            return
 
 
 def tune(sock: Any) -> None:
@@ -129,7 +119,7 @@ def tune(sock: Any) -> None:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAD * 1000)
 
 
-def _key(env: Mapping[str, str]) -> PKey:
+def _key(env: Mapping[str, str]) -> Any:
     """Return the key of SSH_PRIVATE_KEY, a text or a file. Raises TaskError if it is no key."""
     from paramiko import ECDSAKey, Ed25519Key, PasswordRequiredException, RSAKey, SSHException
 
@@ -138,9 +128,8 @@ def _key(env: Mapping[str, str]) -> PKey:
         try:
             return kind.from_private_key(StringIO(text))
         except PasswordRequiredException:
-            raise TaskError(
-                "SSH_PRIVATE_KEY has a passphrase", "use ssh-agent instead", ExitCode.REFUSED
-            ) from None
+            what, hint = "SSH_PRIVATE_KEY has a passphrase", "use ssh-agent instead"
+            raise TaskError(what, hint, ExitCode.REFUSED) from None
         except (SSHException, ValueError, IndexError):
             continue
     hint = "set it to a whole key file in OpenSSH's format, first and last line included"

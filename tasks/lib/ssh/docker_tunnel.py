@@ -1,19 +1,14 @@
 """A server's Docker engine on a unix socket of this machine, over the open SSH connection."""
 
-from __future__ import annotations
-
 import json
 import socket
 import threading
 from collections.abc import Callable
 from contextlib import suppress
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING
+from typing import Any
 
 from .. import files
-
-if TYPE_CHECKING:
-    from paramiko import Channel
 
 CHUNK = 32768
 
@@ -23,17 +18,14 @@ class DockerTunnel:
 
     On the server, `docker system dial-stdio` talks to the engine, as for docker's own ssh://
     addresses; those would make a connection, and check a host key, for each call. One channel is
-    always opened in advance, so that the next client does not wait for it.
-
-    Args:
-        session: opens a channel for a command on the server.
+    always opened in advance, so that the next client does not wait for it. `session` opens one.
     """
 
-    def __init__(self, session: Callable[[], Channel]) -> None:
+    def __init__(self, session: Callable[[], Any]) -> None:
         self._session = session
         self._folder = files.folder()
         self._server = socket.socket(socket.AF_UNIX)
-        self._spares: SimpleQueue[Channel] = SimpleQueue()
+        self._spares: SimpleQueue[Any] = SimpleQueue()
         # One thread at a time opens a spare channel.
         self._opening = threading.Lock()
         self._closed = False
@@ -53,19 +45,17 @@ class DockerTunnel:
         self._folder.__exit__(None, None, None)
 
     def _accept(self) -> None:
-        while True:
-            try:
+        with suppress(OSError):
+            while True:
                 client, _ = self._server.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._forward, args=(client,), daemon=True).start()
+                threading.Thread(target=self._forward, args=(client,), daemon=True).start()
 
-    def _dial(self) -> Channel:
+    def _dial(self) -> Any:
         channel = self._session()
         channel.exec_command("docker system dial-stdio")
         return channel
 
-    def _spare(self) -> Channel | None:
+    def _spare(self) -> Any:
         """Take the spare channel, unless it has ended meanwhile."""
         with suppress(Empty):
             spare = self._spares.get_nowait()
@@ -96,12 +86,10 @@ class DockerTunnel:
                 _refuse(client, error)
                 return
             threading.Thread(target=_upstream, args=(client, channel), daemon=True).start()
-            try:
+            with suppress(OSError, EOFError):
                 while chunk := channel.recv(CHUNK):
                     client.sendall(chunk)
                 client.shutdown(socket.SHUT_WR)
-            except (OSError, EOFError):
-                pass
             channel.close()
 
 
@@ -109,14 +97,12 @@ def _refuse(client: socket.socket, error: Exception) -> None:
     """Answer as an engine would, so that the docker client prints why there is none."""
     body = json.dumps({"message": str(error)}).encode()
     head = "HTTP/1.1 502 Bad Gateway\r\nContent-Type: application/json\r\nConnection: close\r\n"
-    try:
+    with suppress(OSError):
         client.recv(CHUNK)
         client.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
-    except OSError:
-        pass
 
 
-def _upstream(client: socket.socket, channel: Channel) -> None:
+def _upstream(client: socket.socket, channel: Any) -> None:
     try:
         while chunk := client.recv(CHUNK):
             channel.sendall(chunk)

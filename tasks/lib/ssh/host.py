@@ -1,7 +1,5 @@
 """A server: one SSH connection to it, commands there, and docker's way to its engine."""
 
-from __future__ import annotations
-
 import os
 import shlex
 import threading
@@ -9,17 +7,15 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from invoke import Context
 
 from .. import console
 from ..errors import ExitCode, RemoteCommandError, TaskError
 from . import connection
+from .connection import HostUnreachable
 from .docker_tunnel import DockerTunnel
-
-if TYPE_CHECKING:
-    from paramiko import Channel
 
 # Seconds for a command on the server.
 COMMAND = 60
@@ -30,14 +26,11 @@ LOST = -1
 
 
 class Host:
-    """One server, and one SSH connection to it, which is opened again if it breaks.
+    """One server, USER@HOST[:PORT], and one SSH connection to it, opened again if it breaks.
 
     Known host keys come from SSH_KNOWN_HOSTS (a text, or a file's path), else from the user's own
     files. The user's key is that of SSH_PRIVATE_KEY, or comes from ssh-agent or a key file, as
     ~/.ssh/config says; so do jump hosts, names and ports.
-
-    Args:
-        name: USER@HOST or USER@HOST:PORT.
     """
 
     def __init__(self, ctx: Context, name: str, env: Mapping[str, str] = os.environ) -> None:
@@ -59,13 +52,12 @@ class Host:
 
     def close(self) -> None:
         """Close the connection, and those to its jump hosts."""
-        connection, self._connection = self._connection, None
-        while connection is not None:
-            connection.close()
-            gateway = connection.gateway
-            connection = gateway if hasattr(gateway, "close") else None
+        hop, self._connection = self._connection, None
+        while hasattr(hop, "close"):
+            hop.close()
+            hop = hop.gateway
 
-    def session(self) -> Channel:
+    def session(self) -> Any:
         """Open a channel for one command; connect again if the connection is broken."""
         with self._opening:
             transport = self._connection.transport if self._connection else None
@@ -111,12 +103,12 @@ class Host:
     @contextmanager
     def docker(self) -> Iterator[dict[str, str]]:
         """Give the variables that lead a docker client of this machine to the server's engine."""
-        with DockerTunnel(lambda: self.session()) as address:
+        with DockerTunnel(self.session) as address:
             # The TLS variables are for this machine's engine; docker 26 applies them to sockets.
             yield {"DOCKER_HOST": address, "DOCKER_TLS": "", "DOCKER_TLS_VERIFY": ""}
 
 
-def _finish(channel: Channel, text: str) -> tuple[int, str, str]:
+def _finish(channel: Any, text: str) -> tuple[int, str, str]:
     """Send a command its stdin; return its exit status, stdout and stderr."""
     try:
         channel.sendall(text.encode())
@@ -148,14 +140,11 @@ def connected(
             stack.callback(host.close)
         with ThreadPoolExecutor(len(hosts)) as pool:
             problems = list(pool.map(_problem, hosts))
-        fatal = [
-            problem
-            for number, problem in enumerate(problems)
-            if problem and (number == 0 or not isinstance(problem, connection.HostUnreachable))
-        ]
+        passing = [problem for problem in problems[1:] if isinstance(problem, HostUnreachable)]
+        fatal = [str(problem) for problem in problems if problem and problem not in passing]
         if fatal:
-            raise TaskError("\ninv: ".join(map(str, fatal)), code=ExitCode.REFUSED)
-        for problem in filter(None, problems):
+            raise TaskError("\ninv: ".join(fatal), code=ExitCode.REFUSED)
+        for problem in passing:
             console.warn(str(problem))
         yield [host for host, problem in zip(hosts, problems, strict=True) if not problem]
 
