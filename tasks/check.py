@@ -5,6 +5,9 @@ from __future__ import annotations
 from invoke import Context, task
 from invoke.exceptions import Exit
 
+from .lib import console
+from .lib.app.base import Testing
+
 
 @task(
     iterable=["path"],
@@ -36,18 +39,14 @@ def test(
 
     Example: inv test --pattern clicks
     """
-    from .lib.app.base import Testing
+    from .lib.checks import image_tests, suite
     from .lib.project.settings import read_settings
 
     settings = read_settings(ctx)
     testing = Testing(tuple(path), pattern, keepdb, parallel, cov_html)
     if image:
-        from .lib.checks import image_tests
-
         image_tests.run(ctx, settings, image, testing)
     else:
-        from .lib.checks import suite
-
         suite.run(ctx, settings, testing, engine, all, slow)
 
 
@@ -112,7 +111,6 @@ def requirements(ctx: Context, upgrade: bool = False) -> None:
 
     Example: inv requirements --upgrade
     """
-    from .lib import console
     from .lib.project import requirements
 
     changed = requirements.compile(ctx, upgrade)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from invoke import Context, task
 
+from .lib import console
+
 
 @task
 def login(ctx: Context) -> None:
@@ -13,7 +15,6 @@ def login(ctx: Context) -> None:
 
     Example: inv login
     """
-    from .lib import console
     from .lib.images import login
     from .lib.project.settings import read_settings
     from .lib.registry.client import connect
@@ -51,7 +52,6 @@ def build(
 
     Example: inv build --push --digest-file reports/digest
     """
-    from .lib import console
     from .lib.images.builder import Builder, Options
     from .lib.project import git
     from .lib.project.settings import ROOT, read_settings
@@ -74,7 +74,6 @@ def release(ctx: Context, env: str = "", ref: str = "", force: str = "") -> None
 
     Example: inv release --env=staging --ref=main
     """
-    from .lib import console
     from .lib.images import promotion
     from .lib.project import git
     from .lib.project.settings import ROOT, read_settings
@@ -89,13 +88,12 @@ def release(ctx: Context, env: str = "", ref: str = "", force: str = "") -> None
     console.result(registry.image.at(found.digest))
 
 
-@task(name="list")
+@task(name="list", default=True)
 def images(ctx: Context) -> None:
     """List the images in the registry, newest first.
 
     Example: inv images
     """
-    from .lib import console
     from .lib.images import listing
     from .lib.project.settings import read_settings
     from .lib.registry.client import connect
@@ -111,8 +109,6 @@ def prune(ctx: Context, keep: int = 20, yes: bool = False) -> None:
 
     Example: inv images.prune --keep 20
     """
-    from .lib import console
-    from .lib.errors import ExitCode, TaskError
     from .lib.images import listing
     from .lib.project.settings import read_settings
     from .lib.registry.client import connect
@@ -121,11 +117,9 @@ def prune(ctx: Context, keep: int = 20, yes: bool = False) -> None:
     registry = connect(ctx, settings)
     old = listing.prunable(listing.read(registry), keep, settings.environments)
     if not old:
-        console.say("nothing to delete")
-        return
+        return console.say("nothing to delete")
     console.result(listing.table(old, settings.environments))
-    if not yes and not console.confirm(f"Delete these {len(old)}?"):
-        raise TaskError("nothing was deleted", "answer y, or add --yes", ExitCode.REFUSED)
+    console.confirm(f"Delete these {len(old)}?", yes)
     for image in old:
         registry.delete(image.digest)
     console.say(f"deleted {len(old)}; the registry's garbage collection frees the space")

@@ -27,7 +27,7 @@ def set_up(ctx: Context, settings: Settings, overlay: Path, variables: Mapping[s
     merged = msgspec.convert(merge(msgspec.to_builtins(settings), more), Settings)
     static = [name for name in more["environments"] if not name.endswith(MANY)]
     for name in static:
-        with connection.reach(ctx, merged, name, {**os.environ, **variables}) as target:
+        with connection.reach(ctx, name, merged, {**os.environ, **variables}) as target:
             for _ in bootstrap.set_up(target):
                 pass
             known = target.orchestrator.secrets()
