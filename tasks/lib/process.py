@@ -75,10 +75,9 @@ def end(child: subprocess.Popen[bytes]) -> None:
 
 
 def wait_until(condition: Callable[[], T], seconds: float, poll: float = 0.2) -> T:
-    """Wait until a condition is true, and return its value. Raises TimeoutError after `seconds`.
+    """Wait until a condition, checked every `poll` seconds, is true, and return its value.
 
-    Args:
-        condition: called at least once, and again every `poll` seconds.
+    Raises TimeoutError after `seconds`; checks at least once.
     """
     deadline = time.monotonic() + seconds
     while not (value := condition()):
