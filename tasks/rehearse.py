@@ -21,15 +21,15 @@ def up(ctx: Context, name: str = "lab", nodes: int = 0) -> None:
 
     Example: inv lab.up --nodes 5
     """
+    from .lib.lab.config_files import exports
     from .lib.lab.lab import Lab
 
-    lab = Lab(ctx, name)
-    with lab.locked():
-        exports = lab.up(nodes)
+    with Lab(ctx, name).locked() as lab:
+        variables = lab.up(nodes)
     if sys.stdout.isatty():
         console.say(f'to use the lab, type: eval "$(./inv lab.up --name {name})"')
-    elif exports:
-        console.result(exports)
+    elif variables:
+        console.result(exports(variables))
 
 
 @task(help={"name": NAME})
@@ -40,8 +40,7 @@ def down(ctx: Context, name: str = "lab") -> None:
     """
     from .lib.lab.lab import Lab
 
-    lab = Lab(ctx, name)
-    with lab.locked():
+    with Lab(ctx, name).locked() as lab:
         existed = lab.down()
     if not ctx.config.run.dry:
         console.say(f"lab {name}: {'removed' if existed else 'not found'}")
@@ -56,10 +55,10 @@ def status(ctx: Context, name: str = "lab") -> None:
     from .lib.lab import status
     from .lib.lab.lab import Lab
 
-    report = status.check(Lab(ctx, name))
-    console.result(report.text)
-    if report.unhealthy:
-        raise TaskError(f"unhealthy: {', '.join(report.unhealthy)}", f"inv lab.up --name {name}")
+    text, unhealthy = status.check(Lab(ctx, name))
+    console.result(text)
+    if unhealthy:
+        raise TaskError(f"unhealthy: {', '.join(unhealthy)}", f"inv lab.up --name {name}")
 
 
 @task(

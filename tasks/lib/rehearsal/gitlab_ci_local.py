@@ -13,13 +13,13 @@ import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import yaml
 from invoke import Context
 
 from .. import console, process
 from ..errors import ExitCode, TaskError
+from ..files import write_private
 from ..project.settings import ROOT
 from .pipeline import ENDS, PASSED, WARNED, Event, Job
 
@@ -69,8 +69,7 @@ class Runner:
         file = self.home / STATE / "variables.yml"
         file.parent.mkdir(mode=0o700, parents=True)
         values = {key: {"values": {"*": value}} for key, value in variables.items()}
-        file.touch(0o600)
-        file.write_text(yaml.safe_dump({"global": values}), "utf-8")
+        write_private(file, yaml.safe_dump({"global": values}))
 
     def jobs(self, event: Event) -> list[Job]:
         """List the jobs of an event's pipeline, in the order of their stages."""
@@ -80,10 +79,9 @@ class Runner:
         if done.returncode or start < 0:
             output = (done.stderr or done.stdout).strip()
             raise TaskError(f"gitlab-ci-local rejects .gitlab-ci.yml:\n{output}", "fix the file")
-        listed: list[dict[str, Any]] = json.loads(done.stdout[start:])
         jobs = [
             Job(job["name"], job["stage"], job["when"] == "manual", bool(job["allow_failure"]))
-            for job in listed
+            for job in json.loads(done.stdout[start:])
             if job["when"] != "never"
         ]
         stages = list(dict.fromkeys(job.stage for job in jobs))
