@@ -43,18 +43,16 @@ def dev(
 
     Example: inv dev --port 8001
     """
-    from .lib.app.backend import choose_backend
     from .lib.project.settings import read_settings
 
     settings = read_settings(ctx)
-    backend = choose_backend(ctx, settings, engine)
+    backend = _backend(ctx, engine)
     running = Running(port or settings.dev.port, settings.dev.debugport, debugger)
     try:
         backend.up(running, fresh)
         console.step(f"{settings.project.name} runs at http://127.0.0.1:{running.port}")
         if detach:
-            console.say("inv logs shows its log, inv down stops it")
-            return
+            return console.say("inv logs shows its log, inv down stops it")
         console.say("Ctrl-C stops it")
         backend.follow()
     except KeyboardInterrupt:
@@ -99,13 +97,12 @@ def logs(
 
     Example: inv logs --env=prod --service=app --since=10m --follow
     """
-    from .lib.environments.connection import reach
-    from .lib.environments.logs import LogOptions, show
+    from .lib.environments import connection, logs
 
     if not env:
         return _backend(ctx, engine).logs(follow, tail)
-    with reach(ctx, env) as target:
-        show(target, service, LogOptions(follow, tail, since))
+    with connection.reach(ctx, env) as target:
+        logs.show(target, service, logs.LogOptions(follow, tail, since))
 
 
 @task(

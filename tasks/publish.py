@@ -5,6 +5,7 @@ from __future__ import annotations
 from invoke import Context, task
 
 from .lib import console
+from .lib.project import git
 
 
 @task
@@ -53,11 +54,10 @@ def build(
     Example: inv build --push --digest-file reports/digest
     """
     from .lib.images.builder import Builder, Options
-    from .lib.project import git
     from .lib.project.settings import ROOT, read_settings
 
     settings = read_settings(ctx)
-    platforms = [name.strip() for name in platform.split(",") if name.strip()]
+    platforms = platform.replace(",", " ").split()
     options = Options(push, platforms, not no_cache, pull, allow_dirty, digest_file, dotenv, sbom)
     console.result(Builder(ctx, settings, git.read(ROOT), options).run())
 
@@ -75,7 +75,6 @@ def release(ctx: Context, env: str = "", ref: str = "", force: str = "") -> None
     Example: inv release --env=staging --ref=main
     """
     from .lib.images import promotion
-    from .lib.project import git
     from .lib.project.settings import ROOT, read_settings
     from .lib.registry.client import connect
 

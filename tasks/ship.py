@@ -52,10 +52,9 @@ def deploy(
     from .lib.deploys.deployment import Deployment
     from .lib.deploys.plan import show_plan
     from .lib.deploys.preflight import prepare
-    from .lib.environments.connection import reach
-    from .lib.environments.dynamic import named
+    from .lib.environments import connection, dynamic
 
-    with reach(ctx, named(env, name)) as target:
+    with connection.reach(ctx, dynamic.named(env, name)) as target:
         image, stack = prepare(target, ref, force, changes=not plan)
         if plan or ctx.config.run.dry:
             return show_plan(target, stack)
@@ -112,11 +111,9 @@ def destroy(
 
     Example: inv destroy --env=review --name=my-branch --volumes
     """
-    from .lib.environments import teardown
-    from .lib.environments.connection import reach
-    from .lib.environments.dynamic import named
+    from .lib.environments import connection, dynamic, teardown
 
-    with reach(ctx, named(env, name)) as target:
+    with connection.reach(ctx, dynamic.named(env, name)) as target:
         what = f"{target.stack}, its data and secrets too" if volumes else target.stack
         question = f"Remove {what} from {target.first.name}?"
         console.confirm(question, yes, "nothing was removed")

@@ -51,7 +51,6 @@ def refusing() -> Iterator[None]:
 
 def explain(error: BaseException) -> str:
     """Return one line that explains an exception, and says what to do."""
-    kind = type(error).__name__
     if isinstance(error, TaskError):
         return str(error)
     if isinstance(error, KeyboardInterrupt):
@@ -63,7 +62,7 @@ def explain(error: BaseException) -> str:
     text = " ".join(str(error).split())
     if text.startswith("invalid literal for int()"):
         return f"{text.rpartition(': ')[2]} is not a number - correct the option or the variable"
-    return f"{kind}: {text} - retry with inv --debug to see the traceback"
+    return f"{type(error).__name__}: {text} - retry with inv --debug to see the traceback"
 
 
 # What to do, by a part of Docker's message.

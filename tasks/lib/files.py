@@ -45,7 +45,7 @@ def write(files: Mapping[str, str]) -> None:
     for name, text in files.items():
         if name:
             Path(name).parent.mkdir(parents=True, exist_ok=True)
-            Path(name).write_text(text)
+            Path(name).write_text(text, "utf-8")
 
 
 def write_private(path: Path, text: str) -> None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
+from typing import Any
 
 import msgspec
-import yaml
 from invoke import Context
 from invoke.config import merge_dicts
 
@@ -16,16 +15,12 @@ from ..environments import bootstrap, connection
 from ..project.settings import MANY, Settings
 
 
-def set_up(ctx: Context, settings: Settings, overlay: Path, variables: Mapping[str, str]) -> None:
-    """Set up each environment's servers and secrets, as for real ones.
-
-    Args:
-        overlay: the lab's settings file.
-        variables: what the lab exports: its keys, and a value for each secret.
-    """
-    more = yaml.safe_load(overlay.read_text("utf-8"))
-    merged = msgspec.convert(merge_dicts(msgspec.to_builtins(settings), more), Settings)
-    static = [name for name in more["environments"] if not name.endswith(MANY)]
+def set_up(
+    ctx: Context, settings: Settings, overlay: dict[str, Any], variables: Mapping[str, str]
+) -> None:
+    """Set up each environment's servers and secrets, with the lab's settings and variables."""
+    merged = msgspec.convert(merge_dicts(msgspec.to_builtins(settings), overlay), Settings)
+    static = [name for name in overlay["environments"] if not name.endswith(MANY)]
     for name in static:
         with connection.reach(ctx, name, merged, {**os.environ, **variables}) as target:
             list(bootstrap.set_up(target))

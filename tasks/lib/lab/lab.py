@@ -133,13 +133,12 @@ class Lab:
         """Write the clients' files, and set up the environments; return the variables."""
         keys = [self._execute(node, "cat", config_files.HOSTKEY) for node in state.nodes]
         hosts = config_files.known_hosts(state, keys)
-        settings = self.folder / "invoke.yaml"
-        project = self.settings.project.name
-        self._write(settings.name, config_files.overlay(state, project, self.environments))
+        overlay = config_files.overlay(state, self.settings.project.name, self.environments)
+        self._write("invoke.yaml", overlay)
         files.write_private(self.folder / "known_hosts", hosts)
         files.write_private(self.folder / "key", state.private)
-        variables = config_files.variables(state, settings, hosts)
-        environments.set_up(self.ctx, self.settings, settings, variables)
+        variables = config_files.variables(state, self.folder / "invoke.yaml", hosts)
+        environments.set_up(self.ctx, self.settings, overlay, variables)
         return variables
 
     def _execute(self, node: str, *words: str) -> str:

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import yaml
@@ -54,15 +55,11 @@ def install(ctx: Context) -> None:
 
 
 class Runner:
-    """Runs pipelines of a clone: each job in a shell, on the committed files.
+    """Runs pipelines of a clone: each job in a shell, on the committed files."""
 
-    Args:
-        clone: the clone with the .gitlab-ci.yml to run.
-        home: a private folder for the variables.
-    """
-
-    def __init__(self, ctx: Context, clone: Path, home: Path) -> None:
-        self.ctx, self.clone, self.home = ctx, clone, home
+    def __init__(self, ctx: Context, clone: Path) -> None:
+        # The variables are in a private folder beside the clone.
+        self.ctx, self.clone, self.home = ctx, clone, clone.with_name("home")
 
     def set_variables(self, variables: Mapping[str, str]) -> None:
         """Set the project's CI/CD variables."""
@@ -162,13 +159,9 @@ def _record(line: str, jobs: Mapping[str, Job], started: dict[str, float]) -> No
 def _stop(child: subprocess.Popen[str]) -> None:
     """Interrupt a command and what it started; kill them after GRACE seconds."""
     for number in (signal.SIGINT, signal.SIGKILL):
-        try:
+        with suppress(ProcessLookupError, subprocess.TimeoutExpired):
             os.killpg(child.pid, number)
             child.communicate(timeout=GRACE)
-        except ProcessLookupError:
-            return
-        except subprocess.TimeoutExpired:
-            continue
 
 
 def _env() -> dict[str, str]:

@@ -122,8 +122,7 @@ def _prepare(ctx: Context, lab: Lab, clone: Path, started: float) -> Workspace:
     variables = lab.up(0)
     file = variables.get("INVOKE_RUNTIME_CONFIG")
     settings = yaml.safe_load(Path(file).read_text("utf-8")) if file else {}
-    runner = Runner(ctx, clone, clone.with_name("home"))
-    main = lab.settings.registry.main
+    runner, main = Runner(ctx, clone), lab.settings.registry.main
     made = Workspace(ctx, clone, runner, main, variables, settings, started)
     _clone(made, lab.settings.project.source)
     if settings:
