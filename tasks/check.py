@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from invoke import Context, task
-from invoke.exceptions import Exit
+
+from .lib import console
+from .lib.app.base import Testing
+from .lib.checks import linters
 
 
 @task(
@@ -36,18 +39,14 @@ def test(
 
     Example: inv test --pattern clicks
     """
-    from .lib.app.base import Testing
+    from .lib.checks import image_tests, suite
     from .lib.project.settings import read_settings
 
     settings = read_settings(ctx)
     testing = Testing(tuple(path), pattern, keepdb, parallel, cov_html)
     if image:
-        from .lib.checks import image_tests
-
         image_tests.run(ctx, settings, image, testing)
     else:
-        from .lib.checks import suite
-
         suite.run(ctx, settings, testing, engine, all, slow)
 
 
@@ -57,8 +56,6 @@ def lint(ctx: Context) -> None:
 
     Example: inv lint
     """
-    from .lib.checks import linters
-
     linters.report(ctx, linters.checks())
 
 
@@ -68,8 +65,6 @@ def format(ctx: Context) -> None:
 
     Example: inv format
     """
-    from .lib.checks import linters
-
     linters.report(ctx, linters.fixes())
 
 
@@ -79,7 +74,6 @@ def types(ctx: Context) -> None:
 
     Example: inv types
     """
-    from .lib.checks import linters
     from .lib.project.settings import read_settings
 
     linters.report(ctx, linters.typing(read_settings(ctx).project.package))
@@ -92,18 +86,13 @@ def migrations(ctx: Context, engine: str = "") -> None:
     Example: inv migrations
     """
     from .lib.app.backend import choose_backend
-    from .lib.checks import linters
     from .lib.project.settings import read_settings
 
     backend = choose_backend(ctx, read_settings(ctx), engine)
-    linters.conclude(
-        {
-            "missing migrations": backend.test(linters.MISSING_MIGRATIONS, keep=True),
-            "unsafe migrations": backend.test(
-                linters.UNSAFE_MIGRATIONS + (linters.ON_SQLITE if backend.sqlite else [])
-            ),
-        }
-    )
+    missing = backend.test(linters.MISSING_MIGRATIONS, keep=True)
+    options = linters.ON_SQLITE if backend.sqlite else []
+    unsafe = backend.test(linters.UNSAFE_MIGRATIONS + options)
+    linters.conclude({"missing migrations": missing, "unsafe migrations": unsafe})
 
 
 @task(help={"upgrade": "upgrade to the newest versions; without it, locked ones stay if they fit"})
@@ -112,12 +101,10 @@ def requirements(ctx: Context, upgrade: bool = False) -> None:
 
     Example: inv requirements --upgrade
     """
-    from .lib import console
     from .lib.project import requirements
 
     changed = requirements.compile(ctx, upgrade)
     console.say(f"changed: {', '.join(changed)}" if changed else "nothing changed")
-    raise Exit(code=0)
 
 
 @task(auto_shortflags=False, help={"html": "also write reports/codequality.html"})

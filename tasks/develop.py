@@ -7,7 +7,19 @@ import shlex
 from invoke import Context, task
 from invoke.exceptions import Exit
 
+from .lib import console
+from .lib.app.base import Backend, Running
+from .lib.errors import TaskError
+
 ENGINE = "docker, host, or auto: docker if an engine answers (default: dev.engine in invoke.yaml)"
+
+
+def _backend(ctx: Context, engine: str) -> Backend:
+    """Return what runs the app on this machine."""
+    from .lib.app.backend import choose_backend
+    from .lib.project.settings import read_settings
+
+    return choose_backend(ctx, read_settings(ctx), engine)
 
 
 @task(
@@ -31,20 +43,16 @@ def dev(
 
     Example: inv dev --port 8001
     """
-    from .lib import console
-    from .lib.app.backend import choose_backend
-    from .lib.app.base import Running
     from .lib.project.settings import read_settings
 
     settings = read_settings(ctx)
-    backend = choose_backend(ctx, settings, engine)
+    backend = _backend(ctx, engine)
     running = Running(port or settings.dev.port, settings.dev.debugport, debugger)
     try:
         backend.up(running, fresh)
         console.step(f"{settings.project.name} runs at http://127.0.0.1:{running.port}")
         if detach:
-            console.say("inv logs shows its log, inv down stops it")
-            return
+            return console.say("inv logs shows its log, inv down stops it")
         console.say("Ctrl-C stops it")
         backend.logs(follow=True, tail=20)
     except KeyboardInterrupt:
@@ -59,15 +67,9 @@ def down(ctx: Context, engine: str = "", volumes: bool = False, yes: bool = Fals
 
     Example: inv down --volumes
     """
-    from .lib import console, errors
-    from .lib.app.backend import choose_backend
-    from .lib.project.settings import read_settings
-
-    backend = choose_backend(ctx, read_settings(ctx), engine)
-    if volumes and not yes and not console.confirm("Delete the development database?"):
-        raise errors.TaskError(
-            "nothing was deleted", "answer y, or add --yes", errors.ExitCode.REFUSED
-        )
+    backend = _backend(ctx, engine)
+    if volumes:
+        console.confirm("Delete the development database?", yes)
     backend.down(volumes)
     console.say("stopped")
 
@@ -95,16 +97,12 @@ def logs(
 
     Example: inv logs --env=prod --service=app --since=10m --follow
     """
-    from .lib.app.backend import choose_backend
-    from .lib.environments.connection import reach
-    from .lib.environments.logs import LogOptions, show
-    from .lib.project.settings import read_settings
+    from .lib.environments import connection, logs
 
-    if env:
-        with reach(ctx, read_settings(ctx), env) as target:
-            show(target, service, LogOptions(follow, tail, since))
-        return
-    choose_backend(ctx, read_settings(ctx), engine).logs(follow, tail)
+    if not env:
+        return _backend(ctx, engine).logs(follow, tail)
+    with connection.reach(ctx, env) as target:
+        logs.show(target, service, logs.LogOptions(follow, tail, since))
 
 
 @task(
@@ -119,19 +117,13 @@ def manage(ctx: Context, command: str, engine: str = "", env: str = "") -> None:
 
     Example: inv manage "migrate --plan"
     """
-    from .lib import errors
-    from .lib.app.backend import choose_backend
-    from .lib.environments import one_off
-    from .lib.environments.connection import reach
-    from .lib.project.settings import read_settings
+    from .lib.environments import connection, one_off
 
     if env:
-        with reach(ctx, read_settings(ctx), env) as target:
+        with connection.reach(ctx, env) as target:
             one_off.manage(target, shlex.split(command))
-        return
-    status = choose_backend(ctx, read_settings(ctx), engine).manage(shlex.split(command))
-    if status:
-        raise errors.TaskError(f"manage.py {command} exited with status {status}", code=status)
+    elif status := _backend(ctx, engine).manage(shlex.split(command)):
+        raise TaskError(f"manage.py {command} exited with status {status}", code=status)
 
 
 @task(help={"engine": ENGINE})
@@ -140,10 +132,7 @@ def shell(ctx: Context, engine: str = "") -> None:
 
     Example: inv shell
     """
-    from .lib.app.backend import choose_backend
-    from .lib.project.settings import read_settings
-
-    raise Exit(code=choose_backend(ctx, read_settings(ctx), engine).manage(["shell"]))
+    raise Exit(code=_backend(ctx, engine).manage(["shell"]))
 
 
 @task(help={"engine": ENGINE})
@@ -152,7 +141,4 @@ def psql(ctx: Context, engine: str = "") -> None:
 
     Example: inv psql
     """
-    from .lib.app.backend import choose_backend
-    from .lib.project.settings import read_settings
-
-    raise Exit(code=choose_backend(ctx, read_settings(ctx), engine).psql())
+    raise Exit(code=_backend(ctx, engine).psql())

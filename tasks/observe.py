@@ -5,6 +5,9 @@ from __future__ import annotations
 from invoke import Context, task
 from invoke.exceptions import Exit
 
+from .lib import console
+from .lib.errors import TaskError
+
 
 @task
 def doctor(ctx: Context) -> None:
@@ -12,7 +15,6 @@ def doctor(ctx: Context) -> None:
 
     Example: inv doctor
     """
-    from .lib import console
     from .lib.app import doctor
     from .lib.project.settings import read_settings
 
@@ -27,15 +29,13 @@ def status(ctx: Context, env: str = "") -> None:
 
     Example: inv status --env=prod
     """
-    from .lib import console, errors
     from .lib.environments import connection, status
-    from .lib.project.settings import read_settings
 
-    with connection.reach(ctx, read_settings(ctx), env) as target:
+    with connection.reach(ctx, env) as target:
         text, problems = status.status(target)
         console.result(text)
         if problems:
-            raise errors.TaskError("; ".join(problems), f"see inv logs --env={env}")
+            raise TaskError("; ".join(problems), f"see inv logs --env={env}")
 
 
 @task(help={"env": "the environment, as invoke.yaml names it"})
@@ -44,10 +44,25 @@ def history(ctx: Context, env: str = "") -> None:
 
     Example: inv history --env=prod
     """
-    from .lib import console
     from .lib.environments import connection, status
-    from .lib.project.settings import read_settings
 
-    with connection.reach(ctx, read_settings(ctx), env) as target:
-        locked = bool(target.holder())
-        console.result(status.history_table(target.history.read(), locked))
+    with connection.reach(ctx, env) as target:
+        console.result(status.history_table(target.history.read(), bool(target.holder())))
+
+
+@task(help={"shell": "bash, zsh or fish"})
+def completion(ctx: Context, shell: str = "bash") -> None:
+    """Print the completion script for bash, zsh or fish.
+
+    Example: inv completion --shell zsh  (then: eval "$(./inv completion --shell zsh)")
+    """
+    import io
+    import re
+    from contextlib import redirect_stdout
+
+    from invoke.completion.complete import print_completion_script
+
+    script = io.StringIO()
+    with redirect_stdout(script):
+        print_completion_script(shell=shell, names=["inv"])
+    console.result(re.sub(r"\binv (?=[^\n]*--complete)", "./inv ", script.getvalue()))

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from invoke import Context, task
 
+from .lib import console
+from .lib.errors import ExitCode, TaskError
+
 ENV = "the environment, as invoke.yaml names it"
 
 
@@ -15,17 +18,14 @@ def setup(ctx: Context, env: str = "") -> None:
 
     Example: inv server.setup --env=staging
     """
-    from .lib import console
     from .lib.environments import bootstrap, connection
-    from .lib.project.settings import read_settings
 
-    settings = read_settings(ctx)
-    with connection.reach(ctx, settings, env) as target:
-        changes = 0
+    with connection.reach(ctx, env) as target:
+        changed = False
         for line in bootstrap.set_up(target):
             console.say(line)
-            changes += 1
-        console.say(f"{env}: ready" + ("" if changes else ", nothing to do"))
+            changed = True
+        console.say(f"{env}: ready" + ("" if changed else ", nothing to do"))
 
 
 @task(
@@ -43,14 +43,13 @@ def set_secret(ctx: Context, env: str = "", name: str = "", random: bool = False
 
     Example: inv secrets.set --env=staging --name=SECRET_KEY --random
     """
-    from .lib import console
     from .lib.environments import connection, secret_values
     from .lib.project.settings import read_settings
 
     settings = read_settings(ctx)
     settings.environment(env)
     secret_values.known(settings, name)
-    with connection.reach(ctx, settings, env) as target, target.locked("sets secrets"):
+    with connection.reach(ctx, env) as target, target.locked("sets secrets"):
         value = secret_values.random() if random else secret_values.read(name)
         console.say(f"stored as {target.orchestrator.set_secret(name, value)}")
 
@@ -61,14 +60,11 @@ def list_secrets(ctx: Context, env: str = "") -> None:
 
     Example: inv secrets.list --env=staging
     """
-    from .lib import console
     from .lib.environments import connection
-    from .lib.project.settings import read_settings
 
-    settings = read_settings(ctx)
-    with connection.reach(ctx, settings, env) as target:
+    with connection.reach(ctx, env) as target:
         known = target.orchestrator.secrets()
-        names = sorted({*settings.deploy.secrets, *known})
+        names = sorted({*target.settings.deploy.secrets, *known})
         rows = [(name, (known.get(name) or ["missing"])[0]) for name in names]
         console.result(console.table(rows, ("secret", "newest version")))
 
@@ -82,20 +78,14 @@ def remove_secret(ctx: Context, env: str = "", name: str = "", yes: bool = False
 
     Example: inv secrets.remove --env=staging --name=OLD_TOKEN
     """
-    from .lib import console, errors
     from .lib.environments import connection
-    from .lib.project.settings import read_settings
 
-    settings = read_settings(ctx)
-    with connection.reach(ctx, settings, env) as target, target.locked("sets secrets"):
+    with connection.reach(ctx, env) as target, target.locked("sets secrets"):
         versions = target.orchestrator.secrets().get(name)
         if not versions:
             hint = f"inv secrets.list --env={env}"
-            raise errors.TaskError(f"{env} has no secret {name!r}", hint, errors.ExitCode.REFUSED)
-        if not yes and not console.confirm(f"Delete {', '.join(versions)}?"):
-            raise errors.TaskError(
-                "nothing was deleted", "answer y, or add --yes", errors.ExitCode.REFUSED
-            )
+            raise TaskError(f"{env} has no secret {name!r}", hint, ExitCode.REFUSED)
+        console.confirm(f"Delete {', '.join(versions)}?", yes)
         target.orchestrator.remove_secret(name)
         console.say(f"deleted {', '.join(versions)}")
 
@@ -108,19 +98,13 @@ def unlock(ctx: Context, env: str = "", yes: bool = False) -> None:
 
     Example: inv unlock --env=staging
     """
-    from .lib import console, errors
     from .lib.environments import connection
-    from .lib.project.settings import read_settings
 
-    settings = read_settings(ctx)
-    with connection.reach(ctx, settings, env) as target:
+    with connection.reach(ctx, env) as target:
         holder = target.holder()
         if not holder:
-            console.say(f"{env} is not locked")
-            return
-        if not yes and not console.confirm(f"{env} is locked by {holder}. Remove the lock?"):
-            raise errors.TaskError(
-                f"locked by {holder}", "answer y, or add --yes", errors.ExitCode.REFUSED
-            )
+            return console.say(f"{env} is not locked")
+        question = f"{env} is locked by {holder}. Remove the lock?"
+        console.confirm(question, yes, f"locked by {holder}")
         target.unlock()
         console.say(f"removed the lock of {holder}")

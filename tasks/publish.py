@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from invoke import Context, task
 
+from .lib import console
+from .lib.project import git
+
 
 @task
 def login(ctx: Context) -> None:
@@ -13,7 +16,6 @@ def login(ctx: Context) -> None:
 
     Example: inv login
     """
-    from .lib import console
     from .lib.images import login
     from .lib.project.settings import read_settings
     from .lib.registry.client import connect
@@ -51,13 +53,11 @@ def build(
 
     Example: inv build --push --digest-file reports/digest
     """
-    from .lib import console
     from .lib.images.builder import Builder, Options
-    from .lib.project import git
     from .lib.project.settings import ROOT, read_settings
 
     settings = read_settings(ctx)
-    platforms = [name.strip() for name in platform.split(",") if name.strip()]
+    platforms = platform.replace(",", " ").split()
     options = Options(push, platforms, not no_cache, pull, allow_dirty, digest_file, dotenv, sbom)
     console.result(Builder(ctx, settings, git.read(ROOT), options).run())
 
@@ -74,9 +74,7 @@ def release(ctx: Context, env: str = "", ref: str = "", force: str = "") -> None
 
     Example: inv release --env=staging --ref=main
     """
-    from .lib import console
     from .lib.images import promotion
-    from .lib.project import git
     from .lib.project.settings import ROOT, read_settings
     from .lib.registry.client import connect
 
@@ -89,13 +87,12 @@ def release(ctx: Context, env: str = "", ref: str = "", force: str = "") -> None
     console.result(registry.image.at(found.digest))
 
 
-@task(name="list")
+@task(name="list", default=True)
 def images(ctx: Context) -> None:
     """List the images in the registry, newest first.
 
     Example: inv images
     """
-    from .lib import console
     from .lib.images import listing
     from .lib.project.settings import read_settings
     from .lib.registry.client import connect
@@ -111,8 +108,6 @@ def prune(ctx: Context, keep: int = 20, yes: bool = False) -> None:
 
     Example: inv images.prune --keep 20
     """
-    from .lib import console
-    from .lib.errors import ExitCode, TaskError
     from .lib.images import listing
     from .lib.project.settings import read_settings
     from .lib.registry.client import connect
@@ -121,11 +116,9 @@ def prune(ctx: Context, keep: int = 20, yes: bool = False) -> None:
     registry = connect(ctx, settings)
     old = listing.prunable(listing.read(registry), keep, settings.environments)
     if not old:
-        console.say("nothing to delete")
-        return
+        return console.say("nothing to delete")
     console.result(listing.table(old, settings.environments))
-    if not yes and not console.confirm(f"Delete these {len(old)}?"):
-        raise TaskError("nothing was deleted", "answer y, or add --yes", ExitCode.REFUSED)
+    console.confirm(f"Delete these {len(old)}?", yes)
     for image in old:
         registry.delete(image.digest)
     console.say(f"deleted {len(old)}; the registry's garbage collection frees the space")

@@ -6,6 +6,9 @@ import sys
 
 from invoke import Context, task
 
+from .lib import console
+from .lib.errors import TaskError
+
 NAME = "lab name; several labs can run at once"
 
 
@@ -18,16 +21,15 @@ def up(ctx: Context, name: str = "lab", nodes: int = 0) -> None:
 
     Example: inv lab.up --nodes 5
     """
-    from .lib import console
+    from .lib.lab.config_files import exports
     from .lib.lab.lab import Lab
 
-    lab = Lab(ctx, name)
-    with lab.locked():
-        exports = lab.up(nodes)
+    with Lab(ctx, name).locked() as lab:
+        variables = lab.up(nodes)
     if sys.stdout.isatty():
         console.say(f'to use the lab, type: eval "$(./inv lab.up --name {name})"')
-    elif exports:
-        console.result(exports)
+    elif variables:
+        console.result(exports(variables))
 
 
 @task(help={"name": NAME})
@@ -36,11 +38,9 @@ def down(ctx: Context, name: str = "lab") -> None:
 
     Example: inv lab.down
     """
-    from .lib import console
     from .lib.lab.lab import Lab
 
-    lab = Lab(ctx, name)
-    with lab.locked():
+    with Lab(ctx, name).locked() as lab:
         existed = lab.down()
     if not ctx.config.run.dry:
         console.say(f"lab {name}: {'removed' if existed else 'not found'}")
@@ -52,16 +52,13 @@ def status(ctx: Context, name: str = "lab") -> None:
 
     Example: inv lab.status
     """
-    from .lib import console, errors
     from .lib.lab import status
     from .lib.lab.lab import Lab
 
-    report = status.check(Lab(ctx, name))
-    console.result(report.text)
-    if report.unhealthy:
-        raise errors.TaskError(
-            f"unhealthy: {', '.join(report.unhealthy)}", f"inv lab.up --name {name}"
-        )
+    text, unhealthy = status.check(Lab(ctx, name))
+    console.result(text)
+    if unhealthy:
+        raise TaskError(f"unhealthy: {', '.join(unhealthy)}", f"inv lab.up --name {name}")
 
 
 @task(
@@ -82,7 +79,6 @@ def rehearse(ctx: Context, event: list[str], name: str = "rehearsal", keep: bool
 
     Example: inv rehearse --keep
     """
-    from .lib import console, errors
     from .lib.lab.lab import Lab
     from .lib.rehearsal import events, gitlab_ci_local, rehearsal, report
 
@@ -95,4 +91,4 @@ def rehearse(ctx: Context, event: list[str], name: str = "rehearsal", keep: bool
     if keep:
         console.say(f'the lab stays: eval "$(./inv lab.up --name {name})"')
     if problems:
-        raise errors.TaskError("\ninv: ".join(problems), "see the logs in reports/rehearsal")
+        raise TaskError("\ninv: ".join(problems), "see the logs in reports/rehearsal")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from invoke import Context, task
 
+from .lib import console, files
+
 ENV = "the environment, as invoke.yaml names it"
 NAME = "the name of a dynamic environment: NAME of review/NAME"
 DOTENV = "write DEPLOY_URL and DEPLOY_IMAGE to this file"
@@ -15,12 +17,10 @@ def preflight(ctx: Context, env: str = "", ref: str = "") -> None:
 
     Example: inv preflight --env=staging
     """
-    from .lib import console
     from .lib.deploys import preflight
     from .lib.environments.connection import reach
-    from .lib.project.settings import read_settings
 
-    with reach(ctx, read_settings(ctx), env) as target:
+    with reach(ctx, env) as target:
         console.result(preflight.dry_run(target, ref))
 
 
@@ -49,15 +49,12 @@ def deploy(
 
     Example: inv deploy --env=staging --ref=main
     """
-    from .lib import console, files
     from .lib.deploys.deployment import Deployment
     from .lib.deploys.plan import show_plan
     from .lib.deploys.preflight import prepare
-    from .lib.environments.connection import reach
-    from .lib.environments.dynamic import named
-    from .lib.project.settings import read_settings
+    from .lib.environments import connection, dynamic
 
-    with reach(ctx, read_settings(ctx), named(env, name)) as target:
+    with connection.reach(ctx, dynamic.named(env, name)) as target:
         image, stack = prepare(target, ref, force, changes=not plan)
         if plan or ctx.config.run.dry:
             return show_plan(target, stack)
@@ -86,12 +83,10 @@ def rollback(ctx: Context, env: str = "", to: str = "", force: str = "", dotenv:
 
     Example: inv rollback --env=prod
     """
-    from .lib import console, files
     from .lib.deploys.deployment import Deployment
     from .lib.environments.connection import reach
-    from .lib.project.settings import read_settings
 
-    with reach(ctx, read_settings(ctx), env) as target, target.locked("rolls back") as lock:
+    with reach(ctx, env) as target, target.locked("rolls back") as lock:
         deployment = Deployment.back_to(target, to, lock, force)
         deployment.plan()
         deployment.run()
@@ -116,17 +111,12 @@ def destroy(
 
     Example: inv destroy --env=review --name=my-branch --volumes
     """
-    from .lib import console
-    from .lib.environments import teardown
-    from .lib.environments.connection import reach
-    from .lib.environments.dynamic import named
-    from .lib.errors import ExitCode, TaskError
-    from .lib.project.settings import read_settings
+    from .lib.environments import connection, dynamic, teardown
 
-    with reach(ctx, read_settings(ctx), named(env, name)) as target:
+    with connection.reach(ctx, dynamic.named(env, name)) as target:
         what = f"{target.stack}, its data and secrets too" if volumes else target.stack
-        if not yes and not console.confirm(f"Remove {what} from {target.first.name}?"):
-            raise TaskError("nothing was removed", "answer y, or add --yes", ExitCode.REFUSED)
+        question = f"Remove {what} from {target.first.name}?"
+        console.confirm(question, yes, "nothing was removed")
         with target.locked("removes it"):
             teardown.remove(target, volumes)
     console.say(f"removed {what}")

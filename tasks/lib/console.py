@@ -8,6 +8,8 @@ import sys
 from collections.abc import Sequence
 from typing import TextIO
 
+from .errors import ExitCode, TaskError
+
 # The errors of a pipe without a reader, and of a closed terminal.
 CLOSED = {errno.EPIPE, errno.EIO}
 
@@ -65,11 +67,11 @@ def outcome(text: str, ok: bool) -> None:
     say(f"{colour('ok     ', 32) if ok else colour('failed ', 31)} {text}")
 
 
-def confirm(question: str) -> bool:
-    """Ask a yes-or-no question; without a terminal the answer is no."""
-    if not sys.stdin.isatty():
-        return False
-    return input(f"{question} [y/N] ").strip().lower() in {"y", "yes"}
+def confirm(question: str, yes: bool, refused: str = "nothing was deleted") -> None:
+    """Ask a question unless `yes`. Raises TaskError if the answer, or no terminal, means no."""
+    if yes or (sys.stdin.isatty() and input(f"{question} [y/N] ").strip().lower() in {"y", "yes"}):
+        return
+    raise TaskError(refused, "answer y, or add --yes", ExitCode.REFUSED)
 
 
 def table(rows: Sequence[Sequence[str]], heads: Sequence[str] = ()) -> str:

@@ -10,33 +10,18 @@ from pathlib import Path
 
 
 class ExitCode(IntEnum):
-    """The exit statuses of tasks.
+    """The exit statuses of tasks."""
 
-    Args:
-        FAILED: something failed; a failed rollout was rolled back.
-        REFUSED: refused before anything was changed.
-        PERSON: a person must act, such as after a failed automatic rollback.
-        LOCKED: another deploy holds the environment's lock.
-        INTERRUPTED: Ctrl-C or a signal.
-        BROKEN_PIPE: stdout was closed early, as by `inv images | head` (128 + SIGPIPE).
-    """
-
-    FAILED = 1
-    REFUSED = 2
-    PERSON = 3
-    LOCKED = 4
-    INTERRUPTED = 130
-    BROKEN_PIPE = 141
+    FAILED = 1  # something failed; a failed rollout was rolled back
+    REFUSED = 2  # before anything was changed
+    PERSON = 3  # a person must act, such as after a failed automatic rollback
+    LOCKED = 4  # another deploy holds the environment's lock
+    INTERRUPTED = 130  # by Ctrl-C or a signal
+    BROKEN_PIPE = 141  # stdout was closed early, as by `inv images | head` (128 + SIGPIPE)
 
 
 class TaskError(Exception):
-    """A failure, shown as "what failed, and why - what to do next".
-
-    Args:
-        what: what failed, and why.
-        hint: what to do next.
-        code: the exit status.
-    """
+    """A failure, shown as "what failed, and why - what to do next"."""
 
     def __init__(self, what: str, hint: str = "", code: int = ExitCode.FAILED) -> None:
         super().__init__(f"{what} - {hint}" if hint else what)
@@ -44,11 +29,7 @@ class TaskError(Exception):
 
 
 class RemoteCommandError(TaskError):
-    """A command on a server failed.
-
-    Args:
-        output: what it wrote on stderr, or else on stdout.
-    """
+    """A command on a server failed; its output is stderr, or else stdout."""
 
     def __init__(self, host: str, status: int, output: str) -> None:
         last = output.splitlines()[-1] if output else "no output"
@@ -70,7 +51,6 @@ def refusing() -> Iterator[None]:
 
 def explain(error: BaseException) -> str:
     """Return one line that explains an exception, and says what to do."""
-    kind = type(error).__name__
     if isinstance(error, TaskError):
         return str(error)
     if isinstance(error, KeyboardInterrupt):
@@ -82,7 +62,7 @@ def explain(error: BaseException) -> str:
     text = " ".join(str(error).split())
     if text.startswith("invalid literal for int()"):
         return f"{text.rpartition(': ')[2]} is not a number - correct the option or the variable"
-    return f"{kind}: {text} - retry with inv --debug to see the traceback"
+    return f"{type(error).__name__}: {text} - retry with inv --debug to see the traceback"
 
 
 # What to do, by a part of Docker's message.
@@ -100,16 +80,12 @@ _VERBS = {
 
 
 def explain_docker(command: Sequence[str], status: int, output: str) -> tuple[str, str]:
-    """Return what a failed docker command means, and what to do about it.
-
-    Args:
-        output: what it wrote, its last line the one that says why.
-    """
+    """Return what a failed docker command means, by its output's last line, and what to do."""
     verb = next((word for word in command if word in _VERBS), "")
-    message = last_line(output) or f"exit status {status}"
-    lowered = output.lower()
-    advice = next((advice for sign, advice in ADVICE.items() if sign in lowered), "")
-    hint = advice or ("" if output.strip() else "see its output above")
+    message, lowered = last_line(output), output.lower()
+    hint = next((advice for sign, advice in ADVICE.items() if sign in lowered), "")
+    if not message:
+        message, hint = f"exit status {status}", "see its output above"
     return f"docker {verb}".strip() + f": {message}", hint
 
 

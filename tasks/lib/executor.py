@@ -87,14 +87,9 @@ def excepthook(
     """Print what fails before the executor runs, such as an invalid invoke.yaml, in one line."""
     if isinstance(error, BrokenPipeError) and drop_closed_stdout():
         return
-    if "--debug" in sys.argv or "-d" in sys.argv:
-        sys.__excepthook__(kind, error, trace)
-        return
-    mark = getattr(error, "problem_mark", None)
-    if isinstance(error, KeyboardInterrupt):
-        console.say("inv: interrupted")
-    elif mark is not None:
-        line = f"{mark.name}:{mark.line + 1}"
-        console.say(f"inv: {line}: not valid YAML: {error.problem} - correct it")  # type: ignore[attr-defined]
-    else:
-        console.say(f"inv: {as_typed(explain(error))}")
+    if {"--debug", "-d"} & {*sys.argv}:
+        return sys.__excepthook__(kind, error, trace)
+    text = as_typed(explain(error))
+    if mark := getattr(error, "problem_mark", None):
+        text = f"{mark.name}:{mark.line + 1}: not valid YAML: {error.problem} - correct it"  # type: ignore[attr-defined]
+    console.say(f"inv: {text}")

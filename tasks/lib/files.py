@@ -7,7 +7,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
 
@@ -20,30 +20,22 @@ YOUNG = 60
 def folder() -> Iterator[Path]:
     """Give a folder that only this user can read, and remove it; remove leftover ones, too."""
     for old in Path(gettempdir()).glob(f"{PREFIX}*"):
-        _sweep(old)
-    with TemporaryDirectory(prefix=PREFIX) as name:
-        handle = os.open(name, os.O_RDONLY)
-        try:
-            # The kernel releases the lock when the process ends, even if it is killed.
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            yield Path(name)
-        finally:
-            os.close(handle)
+        # An error means: it is in use, was removed meanwhile, or belongs to another user.
+        with suppress(OSError), locked(old, fcntl.LOCK_NB):
+            if time.time() - old.stat().st_mtime > YOUNG:
+                shutil.rmtree(old, ignore_errors=True)
+    with TemporaryDirectory(prefix=PREFIX) as name, locked(Path(name)):
+        yield Path(name)
 
 
-def _sweep(old: Path) -> None:
-    """Remove a folder whose process was killed."""
+@contextmanager
+def locked(path: Path, option: int = 0) -> Iterator[None]:
+    """Lock a folder. With LOCK_NB, raises BlockingIOError if another process has locked it."""
+    handle = os.open(path, os.O_RDONLY)
     try:
-        handle = os.open(old, os.O_RDONLY)
-    except OSError:
-        # It was removed meanwhile, or belongs to another user.
-        return
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if time.time() - os.fstat(handle).st_mtime > YOUNG:
-            shutil.rmtree(old, ignore_errors=True)
-    except BlockingIOError:
-        pass
+        # The kernel releases the lock when the process ends, even if it is killed.
+        fcntl.flock(handle, fcntl.LOCK_EX | option)
+        yield
     finally:
         os.close(handle)
 
@@ -53,7 +45,7 @@ def write(files: Mapping[str, str]) -> None:
     for name, text in files.items():
         if name:
             Path(name).parent.mkdir(parents=True, exist_ok=True)
-            Path(name).write_text(text)
+            Path(name).write_text(text, "utf-8")
 
 
 def write_private(path: Path, text: str) -> None:

@@ -6,8 +6,10 @@ import base64
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
+from functools import partial
 from ipaddress import ip_address, ip_network
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urljoin, urlsplit
 
 if TYPE_CHECKING:
@@ -46,11 +48,9 @@ def proxy(url: str) -> str:
 def _is_within(host: str, networks: str) -> bool:
     """Return whether an address is in one of some networks, such as 10.0.0.0/8."""
     for network in networks.split(","):
-        try:
+        with suppress(ValueError):
             if ip_address(host) in ip_network(network.strip(), strict=False):
                 return True
-        except ValueError:
-            continue
     return False
 
 
@@ -100,18 +100,10 @@ class HttpClient:
 
         name = proxy(url)
         if name not in self._pools:
-            connect, read = self.timeout
-            options: dict[str, Any] = {
-                "maxsize": 8,
-                "timeout": Timeout(connect=connect, read=read),
-                "retries": self.retries or Retry(0, read=False),
-                "ca_certs": self.ca or None,
-            }
-            self._pools[name] = (
-                ProxyManager(name, proxy_headers=_login(name), **options)
-                if name
-                else PoolManager(**options)
-            )
+            new = partial(ProxyManager, name, proxy_headers=_login(name)) if name else PoolManager
+            timeout, retries = Timeout(None, *self.timeout), self.retries or Retry(0, read=False)
+            ca = self.ca or None
+            self._pools[name] = new(maxsize=8, timeout=timeout, retries=retries, ca_certs=ca)
         return self._pools[name]
 
 

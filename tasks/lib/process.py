@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -65,20 +66,17 @@ def wait(child: subprocess.Popen[bytes]) -> int:
 
 def end(child: subprocess.Popen[bytes]) -> None:
     """Interrupt a child, as Ctrl-C does; kill it when it has not ended within GRACE seconds."""
-    if child.poll() is None:
-        child.send_signal(signal.SIGINT)
-        try:
+    for number in (signal.SIGINT, signal.SIGKILL):
+        # Not sent to a child that has ended.
+        child.send_signal(number)
+        with suppress(subprocess.TimeoutExpired):
             child.wait(GRACE)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()
 
 
 def wait_until(condition: Callable[[], T], seconds: float, poll: float = 0.2) -> T:
-    """Wait until a condition is true, and return its value. Raises TimeoutError after `seconds`.
+    """Wait until a condition, checked every `poll` seconds, is true, and return its value.
 
-    Args:
-        condition: called at least once, and again every `poll` seconds.
+    Raises TimeoutError after `seconds`; checks at least once.
     """
     deadline = time.monotonic() + seconds
     while not (value := condition()):

@@ -15,7 +15,7 @@ from ..errors import refusing
 from ..images import login
 from ..orchestrators import factory
 from ..orchestrators.base import Orchestrator
-from ..project.settings import ROOT, Environment, Settings
+from ..project.settings import ROOT, Environment, Settings, read_settings
 from ..registry.client import Registry
 from ..registry.client import connect as connect_registry
 from ..ssh import host
@@ -82,9 +82,14 @@ class Target:
 
 @contextmanager
 def reach(
-    ctx: Context, settings: Settings, name: str, env: Mapping[str, str] = os.environ
+    ctx: Context, name: str, given: Settings | None = None, env: Mapping[str, str] = os.environ
 ) -> Iterator[Target]:
-    """Connect to an environment. Raises TaskError, before anything is changed, when that fails."""
+    """Connect to an environment. Raises TaskError, before anything is changed, when that fails.
+
+    Args:
+        given: settings other than those of this run.
+    """
+    settings = given or read_settings(ctx)
     environment = settings.environment(name)
     stack = dynamic.stack_name(settings, name)
     with ExitStack() as open_connections:

@@ -31,9 +31,8 @@ def node_image() -> str:
 
 def hub_images() -> list[str]:
     """Return the images of Docker Hub that the project's Compose files name."""
-    files = (ROOT / "compose").glob("*.yml")
-    lines = (re.findall(r"^ +image: *([^\s$]+)$", file.read_text("utf-8"), re.M) for file in files)
-    found = {name for names in lines for name in names}
+    text = "".join(file.read_text("utf-8") for file in (ROOT / "compose").glob("*.yml"))
+    found = {*re.findall(r"^ +image: *([^\s$]+)$", text, re.M)}
     return sorted(name for name in found if Reference.parse(name).host == HUB)
 
 
@@ -45,8 +44,7 @@ def ensure(ctx: Context) -> None:
             client.pull(ctx, image)
     if not client.has(ctx, node_image()):
         console.say(f"building {node_image()}")
-        wanted = Build(IMAGES, "node", [node_image()], file="node.Dockerfile")
-        build(ctx, wanted, {})
+        build(ctx, Build(IMAGES, "node", [node_image()], file="node.Dockerfile"), {})
 
 
 @contextmanager

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import fcntl
-import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 
 import yaml
 from invoke import Context
 
-from .. import console
+from .. import console, files
 from ..docker import cli, client
 from ..docker.compose import Project, project_name
 from ..errors import ExitCode, TaskError
-from ..files import write_private
 from ..project.settings import ROOT, read_settings
 from . import config_files, environments, images, state
 from .state import State
@@ -29,11 +27,7 @@ TIMEOUT = 90
 
 
 class Lab:
-    """A lab of a name.
-
-    Args:
-        name: part of its containers' names, and its folder's name in .lab/.
-    """
+    """A lab, whose name is in its containers' names and its folder's, in .lab/."""
 
     def __init__(self, ctx: Context, name: str) -> None:
         if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name) or len(name) > 30:
@@ -51,29 +45,28 @@ class Lab:
         self.environments = ["lab", *(env for env in self.settings.environments if env != "lab")]
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self) -> Iterator[Lab]:
         """Lock the lab during changes. Raises TaskError when another task has locked it."""
         if self.dry:
-            yield
+            yield self
             return
         self.folder.mkdir(0o700, parents=True, exist_ok=True)
-        handle = os.open(self.folder, os.O_RDONLY)
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            yield
+            with files.locked(self.folder, fcntl.LOCK_NB):
+                try:
+                    yield self
+                finally:
+                    with suppress(OSError):
+                        # Removed only when empty: the lab was never started, or is gone.
+                        self.folder.rmdir()
         except BlockingIOError:
             what = f"lab {self.name} is locked by another task"
             raise TaskError(what, "wait until it ends, then retry", ExitCode.REFUSED) from None
-        finally:
-            with suppress(OSError):
-                # Removed only when empty: the lab was never started, or is gone.
-                self.folder.rmdir()
-            os.close(handle)
 
     # Up.
 
-    def up(self, nodes: int) -> str:
-        """Start what is missing, and wait until it is ready; returns lines for the shell.
+    def up(self, nodes: int) -> Mapping[str, str]:
+        """Start what is missing, wait until it is ready; return the variables that use the lab.
 
         Args:
             nodes: number of servers; 0 for as many as it has, or NODES.
@@ -84,12 +77,12 @@ class Lab:
         console.step(f"lab {self.name}: starting {len(wanted.nodes)} servers and a registry")
         self.compose.run("up", "--detach", "--remove-orphans")
         if self.dry:
-            return ""
+            return {}
         with images.pushing(self.ctx, wanted.mirror):
             self._wait()
-            exports = self._write_client_config(wanted)
+            variables = self._write_client_config(wanted)
         console.step(f"lab {self.name}: ready after {time.monotonic() - started:.0f} s")
-        return exports
+        return variables
 
     def _ensure_state(self, nodes: int) -> State:
         """Read or create the lab's state, and write its Compose file."""
@@ -112,7 +105,7 @@ class Lab:
         return known
 
     def _write(self, name: str, content: object) -> None:
-        write_private(self.folder / name, yaml.safe_dump(content, sort_keys=False))
+        files.write_private(self.folder / name, yaml.safe_dump(content, sort_keys=False))
 
     def _subnet(self) -> str:
         """Return a subnet that the engine uses for no other network."""
@@ -136,18 +129,17 @@ class Lab:
                 console.say(self.compose.logs(container, 20))
                 raise TaskError(f"{container.name} is unhealthy: see its log above", "inv lab.up")
 
-    def _write_client_config(self, state: State) -> str:
-        """Write the clients' files, and set up the environments; returns lines for the shell."""
+    def _write_client_config(self, state: State) -> Mapping[str, str]:
+        """Write the clients' files, and set up the environments; return the variables."""
         keys = [self._execute(node, "cat", config_files.HOSTKEY) for node in state.nodes]
         hosts = config_files.known_hosts(state, keys)
-        settings = self.folder / "invoke.yaml"
-        project = self.settings.project.name
-        self._write(settings.name, config_files.overlay(state, project, self.environments))
-        write_private(self.folder / "known_hosts", hosts)
-        write_private(self.folder / "key", state.private)
-        variables = config_files.variables(state, settings, hosts)
-        environments.set_up(self.ctx, self.settings, settings, variables)
-        return config_files.exports(variables)
+        overlay = config_files.overlay(state, self.settings.project.name, self.environments)
+        self._write("invoke.yaml", overlay)
+        files.write_private(self.folder / "known_hosts", hosts)
+        files.write_private(self.folder / "key", state.private)
+        variables = config_files.variables(state, self.folder / "invoke.yaml", hosts)
+        environments.set_up(self.ctx, self.settings, overlay, variables)
+        return variables
 
     def _execute(self, node: str, *words: str) -> str:
         return cli.run(self.ctx, "exec", f"{self.project}-{node}", *words)

@@ -7,7 +7,6 @@ import random
 import secrets
 import socket
 from collections.abc import Iterable
-from contextlib import closing
 from dataclasses import asdict, dataclass
 from ipaddress import ip_network
 from pathlib import Path
@@ -98,7 +97,7 @@ def free_ports(count: int) -> list[int]:
     """Return free ports of 127.0.0.1."""
     found: list[int] = []
     for port in random.sample(RANGE, len(RANGE)):
-        with closing(socket.socket()) as probe:
+        with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)):
                 found.append(port)
         if len(found) == count:
@@ -108,13 +107,10 @@ def free_ports(count: int) -> list[int]:
 
 def load(folder: Path) -> State | None:
     """Read a lab's state; None without one."""
-    try:
-        return State(**json.loads((folder / "lab.json").read_text("utf-8")))
-    except FileNotFoundError:
-        return None
+    file = folder / "lab.json"
+    return State(**json.loads(file.read_text("utf-8"))) if file.exists() else None
 
 
 def save(folder: Path, state: State) -> None:
     """Write a lab's state, readable only by this user."""
-    folder.mkdir(0o700, parents=True, exist_ok=True)
     write_private(folder / "lab.json", json.dumps(asdict(state), indent=1))

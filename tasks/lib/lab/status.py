@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from .. import console
 from ..errors import TaskError
@@ -20,16 +19,11 @@ HEALTHY, UNHEALTHY = "healthy", "unhealthy"
 Row = tuple[str, str, str, str]
 
 
-@dataclass(frozen=True)
-class Report:
-    """A table, and the names of what is unhealthy."""
+def check(lab: Lab) -> tuple[str, list[str]]:
+    """Return a table of the registry and each server, and the names of what is unhealthy.
 
-    text: str
-    unhealthy: list[str]
-
-
-def check(lab: Lab) -> Report:
-    """Check the registry and each server. Raises TaskError when the lab does not exist."""
+    Raises TaskError when the lab does not exist.
+    """
     known = state.load(lab.folder)
     if known is None:
         raise TaskError(f"lab {lab.name} not found", f"inv lab.up --name {lab.name}")
@@ -39,7 +33,7 @@ def check(lab: Lab) -> Report:
     settings = config_files.overlay(known, lab.settings.project.name, lab.environments)
     environments = settings["environments"].items()
     rows += [(name, "", values["url"], "an environment") for name, values in environments]
-    return Report(console.table(rows, HEADS), unhealthy)
+    return console.table(rows, HEADS), unhealthy
 
 
 def _members(lab: Lab, names: Sequence[str]) -> dict[str, str]:

@@ -31,12 +31,12 @@ def run(workspace: Workspace, events: Sequence[str]) -> list[str]:
         if "branch" in events:
             _merge_request(workspace)
         if "main" in events:
-            _default_branch(workspace)
+            _deploy(workspace, workspace.main, "CI_COMMIT_BRANCH")
         if "tag" in events:
-            first = _tag(workspace, TAGS[0])
+            first = _deploy(workspace, TAGS[0], "CI_COMMIT_TAG")
         if "rollback" in events:
             workspace.git("commit", "--quiet", "--allow-empty", "--message", "Another release")
-            second = _tag(workspace, TAGS[1])
+            second = _deploy(workspace, TAGS[1], "CI_COMMIT_TAG")
             workspace.verify(_start_manual(workspace, second, "rollback"), first)
     except TaskError as error:
         return [str(error)]
@@ -56,14 +56,9 @@ def _merge_request(workspace: Workspace) -> None:
             raise TaskError(f"{deploy['DEPLOY_URL']} still answers after stop", "see the logs")
 
 
-def _default_branch(workspace: Workspace) -> None:
-    branch = {"CI_COMMIT_BRANCH": workspace.main}
-    run = workspace.run(Event(workspace.main, _ref(workspace, workspace.main) | branch))
-    workspace.verify(run, run)
-
-
-def _tag(workspace: Workspace, name: str) -> PipelineRun:
-    run = workspace.run(Event(name, _ref(workspace, name) | {"CI_COMMIT_TAG": name}))
+def _deploy(workspace: Workspace, name: str, variable: str) -> PipelineRun:
+    """Run the pipeline of a branch or tag, which has its name in a variable of its own."""
+    run = workspace.run(Event(name, _ref(workspace, name) | {variable: name}))
     workspace.verify(run, run)
     return run
 

@@ -12,14 +12,15 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import yaml
 from invoke import Context
 
 from .. import console, process
 from ..errors import ExitCode, TaskError
+from ..files import write_private
 from ..project.settings import ROOT
 from .pipeline import ENDS, PASSED, WARNED, Event, Job
 
@@ -54,23 +55,18 @@ def install(ctx: Context) -> None:
 
 
 class Runner:
-    """Runs pipelines of a clone: each job in a shell, on the committed files.
+    """Runs pipelines of a clone: each job in a shell, on the committed files."""
 
-    Args:
-        clone: the clone with the .gitlab-ci.yml to run.
-        home: a private folder for the variables.
-    """
-
-    def __init__(self, ctx: Context, clone: Path, home: Path) -> None:
-        self.ctx, self.clone, self.home = ctx, clone, home
+    def __init__(self, ctx: Context, clone: Path) -> None:
+        # The variables are in a private folder beside the clone.
+        self.ctx, self.clone, self.home = ctx, clone, clone.with_name("home")
 
     def set_variables(self, variables: Mapping[str, str]) -> None:
         """Set the project's CI/CD variables."""
         file = self.home / STATE / "variables.yml"
         file.parent.mkdir(mode=0o700, parents=True)
         values = {key: {"values": {"*": value}} for key, value in variables.items()}
-        file.touch(0o600)
-        file.write_text(yaml.safe_dump({"global": values}), "utf-8")
+        write_private(file, yaml.safe_dump({"global": values}))
 
     def jobs(self, event: Event) -> list[Job]:
         """List the jobs of an event's pipeline, in the order of their stages."""
@@ -80,10 +76,9 @@ class Runner:
         if done.returncode or start < 0:
             output = (done.stderr or done.stdout).strip()
             raise TaskError(f"gitlab-ci-local rejects .gitlab-ci.yml:\n{output}", "fix the file")
-        listed: list[dict[str, Any]] = json.loads(done.stdout[start:])
         jobs = [
             Job(job["name"], job["stage"], job["when"] == "manual", bool(job["allow_failure"]))
-            for job in listed
+            for job in json.loads(done.stdout[start:])
             if job["when"] != "never"
         ]
         stages = list(dict.fromkeys(job.stage for job in jobs))
@@ -164,13 +159,9 @@ def _record(line: str, jobs: Mapping[str, Job], started: dict[str, float]) -> No
 def _stop(child: subprocess.Popen[str]) -> None:
     """Interrupt a command and what it started; kill them after GRACE seconds."""
     for number in (signal.SIGINT, signal.SIGKILL):
-        try:
+        with suppress(ProcessLookupError, subprocess.TimeoutExpired):
             os.killpg(child.pid, number)
             child.communicate(timeout=GRACE)
-        except ProcessLookupError:
-            return
-        except subprocess.TimeoutExpired:
-            continue
 
 
 def _env() -> dict[str, str]:

@@ -12,11 +12,9 @@ ENDS = {"FAIL": BROKEN, "WARN": WARNED}
 
 @dataclass(frozen=True)
 class Event:
-    """What triggers a pipeline.
+    """What triggers a pipeline, and GitLab's predefined variables that describe it to the jobs.
 
     Args:
-        name: its name in the report.
-        variables: GitLab's predefined variables that describe it to the jobs.
         only: the manual job to start in an existing pipeline; empty for a whole pipeline.
     """
 
@@ -37,7 +35,6 @@ class Job:
     """A job of a pipeline, and how it ended.
 
     Args:
-        stage: the stage's name.
         manual: it waits until it is started by hand.
         optional: it may fail, or wait, without blocking the pipeline.
         state: passed, warning, failed, or empty when it did not run.

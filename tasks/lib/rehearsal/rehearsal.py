@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -120,29 +119,18 @@ def workspace(ctx: Context, lab: Lab, keep: bool) -> Iterator[Workspace]:
 
 def _prepare(ctx: Context, lab: Lab, clone: Path, started: float) -> Workspace:
     """Start the lab, make the clone, and set the project's CI/CD variables."""
-    variables = _variables(lab.up(0))
+    variables = lab.up(0)
     file = variables.get("INVOKE_RUNTIME_CONFIG")
     settings = yaml.safe_load(Path(file).read_text("utf-8")) if file else {}
-    runner = Runner(ctx, clone, clone.with_name("home"))
-    main = lab.settings.registry.main
+    runner, main = Runner(ctx, clone), lab.settings.registry.main
     made = Workspace(ctx, clone, runner, main, variables, settings, started)
     _clone(made, lab.settings.project.source)
     if settings:
-        runner.set_variables(_ci_variables(variables, settings))
+        # None of the secrets that only the servers need.
+        names = ("CI_REGISTRY", "SSH_", "INVOKE_RUNTIME_CONFIG")
+        chosen = {key: value for key, value in variables.items() if key.startswith(names)}
+        runner.set_variables({**chosen, "CI_REGISTRY_IMAGE": settings["registry"]["image"]})
     return made
-
-
-def _variables(exports: str) -> dict[str, str]:
-    """Parse `export` lines for the shell into variables."""
-    words = [word for word in shlex.split(exports) if word != "export"]
-    return dict(word.split("=", 1) for word in words)
-
-
-def _ci_variables(variables: Mapping[str, str], settings: Mapping[str, Any]) -> dict[str, str]:
-    """Return the project's CI/CD variables: none of the secrets that only the servers need."""
-    names = ("CI_REGISTRY", "SSH_", "INVOKE_RUNTIME_CONFIG")
-    chosen = {key: value for key, value in variables.items() if key.startswith(names)}
-    return chosen | {"CI_REGISTRY_IMAGE": settings["registry"]["image"]}
 
 
 def _clone(workspace: Workspace, origin: str) -> None:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import base64
 import re
 import shutil
 import sys
 import time
+from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from urllib.parse import quote
 
-from .. import console
+from .. import console, files
 from ..project.settings import ROOT
 from ..registry.reference import short
 from .pipeline import BROKEN, PASSED, WARNED, Job, PipelineRun
@@ -21,8 +21,7 @@ FOLDER = ROOT / "reports/rehearsal"
 HEADS = ("PIPELINE", "JOB", "RESULT", "TIME", "DIGEST", "WHERE")
 COLOURS = {PASSED: 32, WARNED: 33, BROKEN: 31}
 # The variables of a lab that are no secrets.
-PUBLIC = {"CI_REGISTRY", "CI_REGISTRY_IMAGE", "CI_REGISTRY_USER"}
-PUBLIC |= {"INVOKE_RUNTIME_CONFIG", "SSH_KNOWN_HOSTS"}
+PUBLIC = {"CI_REGISTRY", "CI_REGISTRY_USER", "INVOKE_RUNTIME_CONFIG", "SSH_KNOWN_HOSTS"}
 
 
 def table(workspace: Workspace) -> str:
@@ -70,13 +69,9 @@ def secret_forms(variables: Mapping[str, str]) -> dict[str, set[str]]:
         if name not in PUBLIC:
             lines = {line for line in value.splitlines() if line and not line.startswith("-----")}
             user = variables.get(name.replace("PASSWORD", "USER"), "")
-            encoded = {_base64(value), _base64(f"{user}:{value}"), quote(value, safe="")}
-            forms[name] = {form for form in lines | encoded if form}
+            encoded = {b64encode(text.encode()).decode() for text in (value, f"{user}:{value}")}
+            forms[name] = {form for form in {*lines, *encoded, quote(value, safe="")} if form}
     return forms
-
-
-def _base64(text: str) -> str:
-    return base64.b64encode(text.encode()).decode()
 
 
 def leaked(text: str, secrets: Mapping[str, Iterable[str]]) -> list[str]:
@@ -86,8 +81,8 @@ def leaked(text: str, secrets: Mapping[str, Iterable[str]]) -> list[str]:
 
 def _artifacts(clone: Path) -> dict[str, str]:
     """Return the text of the jobs' artifacts, by file name."""
-    files = [file for file in (clone / "reports").rglob("*") if file.is_file()]
-    return {str(file.relative_to(clone)): file.read_text("utf-8", "replace") for file in files}
+    found = [file for file in (clone / "reports").rglob("*") if file.is_file()]
+    return {str(file.relative_to(clone)): file.read_text("utf-8", "replace") for file in found}
 
 
 def write_logs(
@@ -99,6 +94,4 @@ def write_logs(
         for secret, forms in secrets.items():
             for form in forms:
                 text = text.replace(form, f"[{secret}]")
-        file = folder / f"{re.sub(r'[^A-Za-z0-9.]+', '-', name)}.log"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text, "utf-8")
+        files.write({f"{folder}/{re.sub(r'[^A-Za-z0-9.]+', '-', name)}.log": text})
