@@ -18,7 +18,6 @@ from tasks.lib.environments import bootstrap, teardown
 from tasks.lib.environments.connection import reach
 from tasks.lib.images import promotion
 from tasks.lib.images.promotion import Candidate
-from tasks.lib.lab.environments import merge
 from tasks.lib.orchestrators.stack import Stack
 from tasks.lib.project.settings import ROOT, Settings
 from tests.testbed.sites import Site
@@ -99,7 +98,7 @@ def swarm_world(factory: Factory, home: Path) -> Iterator[World]:
     factory.used.clear()
     lab, name = factory.site.lab, factory.site.env
     ctx = Context(Config(overrides={"run": {"dry": False, "echo": False}}))
-    with changed(lab), reach(ctx, settings(lab), name, {**os.environ, **lab}) as target:
+    with changed(lab), reach(ctx, name, settings(lab), {**os.environ, **lab}) as target:
         target.hooks = home / "hooks"
         for _ in bootstrap.set_up(target):
             continue
@@ -124,10 +123,12 @@ def settings(lab: dict[str, str]) -> Settings:
     known = yaml.safe_load((ROOT / "invoke.yaml").read_text("utf-8"))
     del known["tasks"]
     over = yaml.safe_load(Path(lab["INVOKE_RUNTIME_CONFIG"]).read_text("utf-8"))
-    over["deploy"] = {"timeout": 120, "soak": 1}
-    for place in over["environments"].values():
+    known["deploy"] |= {"timeout": 120, "soak": 1}
+    known["registry"] |= over["registry"]
+    known["environments"] |= over["environments"]
+    for place in known["environments"].values():
         place["values"] |= {"START_PERIOD": "10s", "HEALTH_INTERVAL": "2s", "REPLICAS": 1}
-    return msgspec.convert(merge(known, over), Settings)
+    return msgspec.convert(known, Settings)
 
 
 @contextmanager
