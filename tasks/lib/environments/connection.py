@@ -13,8 +13,8 @@ from invoke import Context
 
 from ..errors import refusing
 from ..images import login
-from ..orchestrators import factory
 from ..orchestrators.base import Orchestrator
+from ..orchestrators.kinds import KINDS
 from ..project.settings import ROOT, Environment, Settings
 from ..registry.client import Registry
 from ..registry.client import connect as connect_registry
@@ -93,9 +93,8 @@ def reach(
             hosts = open_connections.enter_context(host.connected(ctx, environment.hosts, env))
             config = open_connections.enter_context(login.docker_config(registry.login))
             tunnel = open_connections.enter_context(hosts[0].docker())
-            orchestrator = factory.connect(
-                environment.orchestrator, ctx, hosts, stack, {**tunnel, **config},
-                setup=f"inv server.setup --env={name}",
-            )  # fmt: skip
+            made = KINDS[environment.orchestrator]
+            setup = f"inv server.setup --env={name}"
+            orchestrator = made(ctx, hosts, stack, {**tunnel, **config}, setup)
             environment = dynamic.assign_ports(environment, orchestrator, stack)
         yield Target(ctx, settings, name, environment, hosts, orchestrator, registry)
