@@ -28,8 +28,7 @@ class Target:
     """An environment that tasks are connected to.
 
     Args:
-        name: the environment's.
-        hosts: its servers that answer; the first keeps the lock and the history.
+        hosts: its servers that answer.
         hooks: the folder of the project's own steps.
     """
 
@@ -72,7 +71,7 @@ class Target:
 
     def unlock(self) -> None:
         """Remove the lock by force."""
-        lock.unlock(self.first, self.path)
+        self.first.run(lock.BREAK, self.path)
 
     @cached_property
     def history(self) -> History:
@@ -87,14 +86,13 @@ def reach(
     """Connect to an environment. Raises TaskError, before anything is changed, when that fails."""
     environment = settings.environment(name)
     stack = dynamic.stack_name(settings, name)
-    with ExitStack() as open_connections:
+    with ExitStack() as connections:
         with refusing():
             registry = connect_registry(ctx, settings)
-            hosts = open_connections.enter_context(host.connected(ctx, environment.hosts, env))
-            config = open_connections.enter_context(login.docker_config(registry.login))
-            tunnel = open_connections.enter_context(hosts[0].docker())
-            made = KINDS[environment.orchestrator]
+            hosts = connections.enter_context(host.connected(ctx, environment.hosts, env))
+            config = connections.enter_context(login.docker_config(registry.login))
+            docker = {**connections.enter_context(hosts[0].docker()), **config}
             setup = f"inv server.setup --env={name}"
-            orchestrator = made(ctx, hosts, stack, {**tunnel, **config}, setup)
+            orchestrator = KINDS[environment.orchestrator](ctx, hosts, stack, docker, setup)
             environment = dynamic.assign_ports(environment, orchestrator, stack)
         yield Target(ctx, settings, name, environment, hosts, orchestrator, registry)

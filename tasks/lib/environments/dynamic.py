@@ -50,9 +50,8 @@ def assign_ports(environment: Environment, orchestrator: Orchestrator, stack: st
     if not lists:
         return environment
     ports = orchestrator.ports()
-    values: dict[str, Any] = {**environment.values}
-    for key, choice in lists.items():
-        values[key] = choose(key, choice, ports, stack)
+    chosen = {key: choose(key, choice, ports, stack) for key, choice in lists.items()}
+    values: dict[str, Any] = {**environment.values, **chosen}
     url = re.sub(r"\{(\w+)\}", lambda found: str(values[found[1]]), environment.url)
     return msgspec.structs.replace(environment, values=values, url=url)
 
@@ -65,9 +64,8 @@ def choose(key: str, choice: list[int], ports: Mapping[str, set[int]], stack: st
     mine = ports.get(stack, set())
     taken = set().union(*(used for name, used in ports.items() if name != stack))
     start = int(hashlib.sha256(stack.encode()).hexdigest(), 16) % len(choice)
-    turned = choice[start:] + choice[:start]
-    for port in sorted(turned, key=lambda port: port not in mine):
-        if port not in taken:
-            return port
-    hint = f"remove an unused environment: inv destroy --env={stack.partition('-')[2]}"
-    raise TaskError(f"every port of {key} is taken", hint, ExitCode.REFUSED)
+    free = [port for port in choice[start:] + choice[:start] if port not in taken]
+    if not free:
+        hint = f"remove an unused environment: inv destroy --env={stack.partition('-')[2]}"
+        raise TaskError(f"every port of {key} is taken", hint, ExitCode.REFUSED)
+    return min(free, key=lambda port: port not in mine)

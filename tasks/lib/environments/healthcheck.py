@@ -21,8 +21,6 @@ def verify(url: str, revision: str, replicas: int = 1, timeout: float = 20) -> N
     """Check that the app answers at its address, with the wanted version and no other.
 
     Args:
-        revision: the version that it must answer with.
-        replicas: how many there are.
         timeout: seconds that it may take from the first answer that is not the wanted one.
     Raises TaskError with the last answer otherwise.
     """
@@ -51,14 +49,12 @@ def probe(url: str, revision: str = "", client: http_client.HttpClient | None = 
         return f"{url} does not answer: {http_client.cause(error)[:200]}"
     if answer.status >= 400:
         return f"{url} answers {answer.status}"
-    if revision:
-        try:
-            runs = answer.json()["version"]
-        except (ValueError, KeyError, TypeError):
-            return f"{url} answers {answer.status}, but without a version"
-        if runs != revision:
-            return f"{url} answers with version {str(runs)[:12]}, not {revision[:12]}"
-    return ""
+    try:
+        runs = str(answer.json()["version"]) if revision else ""
+    except (ValueError, KeyError, TypeError):
+        return f"{url} answers {answer.status}, but without a version"
+    wrong = f"{url} answers with version {runs[:12]}, not {revision[:12]}"
+    return wrong if runs != revision else ""
 
 
 def version(url: str) -> str:
