@@ -8,20 +8,13 @@ from .rollout import RolloutError
 
 
 def report(orchestrator: Orchestrator, error: BaseException, why: str) -> str:
-    """Show why a rollout failed; return why, with the health check's output.
-
-    Args:
-        error: what ended the rollout.
-        why: the error in one line.
-    """
+    """Show why a rollout failed; return why, in one line, with the health check's output."""
     failure = error.failure if isinstance(error, RolloutError) else None
-    if not failure:
-        console.warn(f"{why}: rolling back")
-        return why
-    evidence = orchestrator.evidence(failure)
-    why = f"{why}: {evidence.health}" if evidence.health else why
+    evidence = orchestrator.evidence(failure) if failure else None
+    if evidence and evidence.health:
+        why += f": {evidence.health}"
     console.warn(f"{why}: rolling back")
-    console.say(f"  on {evidence.node}; its last lines:")
-    for line in evidence.lines:
-        console.say(f"    {line}")
+    if evidence:
+        lines = "".join(f"\n    {line}" for line in evidence.lines)
+        console.say(f"  on {evidence.node}; its last lines:{lines}")
     return why
