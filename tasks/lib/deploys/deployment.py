@@ -56,12 +56,9 @@ class Deployment:
 
     @classmethod
     def back_to(cls, target: Target, number: str, lock: Lock, force: str = "") -> Deployment:
-        """Return the rollback to a release.
+        """Return the rollback to a release; without a number, to the one before the current.
 
-        Args:
-            number: the release's; empty for the one before the current.
-            force: the reason to go back across an irreversible migration.
-        Raises TaskError with exit status 2 when that cannot be done.
+        Raises TaskError with exit status 2 if it crosses an irreversible migration without `force`.
         """
         records = settled_history(target)
         goal = history.rollback_target(records, number)

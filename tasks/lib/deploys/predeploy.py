@@ -34,20 +34,14 @@ DUMP = (
 
 def run(deployment: Deployment) -> None:
     """Do all that comes before the first of the app's replicas is touched."""
-    start_backing(deployment)
+    target, stack = deployment.target, deployment.stack
+    if set(stack.backing) - set(target.orchestrator.services()):
+        console.step(f"starting {', '.join(stack.backing)}")
+        roll(target, stack.only(stack.backing), 0, deployment.lock, prune=False)
     console.step("checking the image on the servers")
-    jobs = [check(deployment.stack), static(deployment.stack)]
-    found = json.loads(deployment.jobs(jobs, contract.ANSWER))
+    found = json.loads(deployment.jobs([check(stack), static(stack)], contract.ANSWER))
     if found["pending"]:
         _migrate(deployment, found)
-
-
-def start_backing(deployment: Deployment) -> None:
-    """Start the services that the app needs, where one is missing."""
-    target, backing = deployment.target, deployment.stack.backing
-    if set(backing) - set(target.orchestrator.services()):
-        console.step(f"starting {', '.join(backing)}")
-        roll(target, deployment.stack.only(backing), 0, deployment.lock, prune=False)
 
 
 def check(stack: Stack) -> Job:

@@ -40,7 +40,11 @@ def dry_run(target: Target, ref: str) -> str:
         check(target, image)
         if image:
             rendering.render(target, image)
-        return report(target, image)
+    servers, secrets = [host.name for host in target.hosts], target.settings.deploy.secrets
+    found = str(image or "none is released yet")
+    return table(
+        [("servers", ", ".join(servers)), ("image", found), ("secrets", ", ".join(secrets))]
+    )
 
 
 def resolve_image(target: Target, ref: str) -> Candidate:
@@ -108,12 +112,3 @@ def _gone(target: Target, goal: Record, wanted: Stack) -> list[str]:
     if not target.registry.digest(goal.digest):
         found.insert(0, f"the image of release {goal.number} is gone: {goal.image}")
     return found
-
-
-def report(target: Target, image: Candidate | None) -> str:
-    """Return what was checked."""
-    servers, secrets = [host.name for host in target.hosts], target.settings.deploy.secrets
-    found = str(image or "none is released yet")
-    return table(
-        [("servers", ", ".join(servers)), ("image", found), ("secrets", ", ".join(secrets))]
-    )

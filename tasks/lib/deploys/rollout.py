@@ -63,7 +63,6 @@ def watch(rollout: Rollout, timeout: float, soak: float, guard: Guard, poll: flo
 def _check(services: Iterable[Progress]) -> None:
     """Raise RolloutError when a service has failed."""
     for service in services:
-        if service.failed:
-            raise RolloutError(f"{service.service}: {service.failed.reason}", service.failed)
-        if service.given_up:
-            raise RolloutError(f"{service.service}: {service.given_up}")
+        why = service.failed.reason if service.failed else service.given_up
+        if why:
+            raise RolloutError(f"{service.service}: {why}", service.failed)

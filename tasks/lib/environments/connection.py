@@ -29,7 +29,6 @@ class Target:
 
     Args:
         hosts: its servers that answer.
-        hooks: the folder of the project's own steps.
     """
 
     ctx: Context

@@ -42,10 +42,7 @@ def stack_name(settings: Settings, name: str) -> str:
 
 
 def assign_ports(environment: Environment, orchestrator: Orchestrator, stack: str) -> Environment:
-    """Return a stack's environment with one port of each list: its own, or a free one.
-
-    Raises TaskError when other stacks have all of them.
-    """
+    """Return a stack's environment with one port of each list; see choose."""
     lists = {key: value for key, value in environment.values.items() if isinstance(value, list)}
     if not lists:
         return environment
@@ -57,7 +54,7 @@ def assign_ports(environment: Environment, orchestrator: Orchestrator, stack: st
 
 
 def choose(key: str, choice: list[int], ports: Mapping[str, set[int]], stack: str) -> int:
-    """Return a port for a stack: the one that it has, or else a free one.
+    """Return a port for a stack: the one that it has, or a free one. Raises TaskError without one.
 
     Two stacks that choose at the same time seldom choose the same: each begins elsewhere.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 
 from .. import http_client
 from ..errors import TaskError
@@ -61,8 +62,7 @@ def version(url: str) -> str:
     """Return the version that the app answers with; empty when there is none."""
     from urllib3.exceptions import HTTPError
 
-    try:
+    with suppress(HTTPError, ValueError, AttributeError):
         answer = http_client.HttpClient().send("GET", f"{url}{contract.LIVEZ}")
         return str(answer.json().get("version", ""))
-    except (HTTPError, ValueError, AttributeError):
-        return ""
+    return ""

@@ -132,10 +132,7 @@ def new_rollback(history: Sequence[Record], goal: Record, force: str) -> Record:
 
 
 def rollback_target(history: Sequence[Record], wanted: str = "") -> Record:
-    """Return the record to go back to: of a number, or the last good one that differs.
-
-    Raises TaskError when there is none.
-    """
+    """Return the record to go back to, a good one. Raises TaskError when there is none."""
     good = [record for record in history if record.state == GOOD]
     if wanted:
         goals = [record for record in good if str(record.number) == wanted]

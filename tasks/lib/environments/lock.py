@@ -132,11 +132,8 @@ def owner(env: Mapping[str, str] = os.environ) -> str:
 
 @contextmanager
 def locked(host: Host, path: str, doing: str) -> Iterator[Lock]:
-    """Hold the lock of an environment.
+    """Hold the lock of an environment; `doing` is shown to others who want it.
 
-    Args:
-        path: the environment's folder on the server.
-        doing: what for, shown to others who want it.
     Raises TaskError with exit status 4 when it is held; a dead holder's lock is taken over.
     """
     lock = Lock(host, path)

@@ -15,11 +15,7 @@ from .history import RUNNING, Record
 
 
 def history_table(records: Sequence[Record], locked: bool) -> str:
-    """Return records as a table, the newest first.
-
-    Args:
-        locked: whether the lock is held; otherwise a deploy that is running was killed.
-    """
+    """Return records as a table; unless the lock is held, a deploy that is running was killed."""
     heads = ("release", "state", "kind", "began", "seconds", "commit", "digest", "by", "note")
     rows = [
         (

@@ -53,9 +53,8 @@ class Stack:
 
     def only(self, services: Sequence[str]) -> Stack:
         """Return the stack with these services alone."""
-        content = copy.deepcopy(self.content)
-        content["services"] = {name: content["services"][name] for name in services}
-        return replace(self, content=content)
+        some = {name: self.services[name] for name in services}
+        return replace(self, content=self.content | {"services": some})
 
     def versions(self, kind: str) -> set[str]:
         """Return the names of the versions that it uses, of its secrets or its configs."""

@@ -20,11 +20,7 @@ STACK = "com.docker.stack.namespace"
 
 
 class Swarm:
-    """Docker on a manager.
-
-    Args:
-        env: the variables that let docker reach a manager, and log in to the registry.
-    """
+    """Docker on a manager; `env` lets it reach the manager, and log in to the registry."""
 
     def __init__(self, ctx: Context, env: Mapping[str, str]) -> None:
         self.ctx, self.env = ctx, dict(env)
@@ -67,11 +63,7 @@ class Swarm:
         return self.inspect("node", self.ids("node"))
 
     def services(self, stack: str, names: Iterable[str] = ()) -> dict[str, dict[str, Any]]:
-        """Return the services of a stack, by their names in it.
-
-        Args:
-            names: services that are known to exist; without it, all are looked up.
-        """
+        """Return the services of a stack, by their names in it; without names, all of them."""
         wanted = [f"{stack}_{name}" for name in names] or self.ids("service", *of(stack))
         found = self.inspect("service", wanted)
         return {each["Spec"]["Name"].removeprefix(f"{stack}_"): each for each in found}

@@ -56,10 +56,6 @@ class Run:
         """Its answer; empty as long as there is none."""
         return next((line for line in reversed(self.lines) if line.startswith(self.answer)), "")
 
-    def shows(self, line: str) -> bool:
-        """Return whether a line is to be shown."""
-        return not self.quiet or bool(self.failed) or line.startswith(contract.WAITS)
-
 
 def run(
     swarm: Swarm, stack: Stack, jobs: Sequence[Job], timeout: float, guard: Guard, answer: str
@@ -125,9 +121,10 @@ def _wait(swarm: Swarm, runs: Sequence[Run], timeout: float, guard: Guard) -> No
 def _look(swarm: Swarm, job: Run, tasks: Sequence[Mapping[str, Any]], late: bool) -> None:
     """Look at a job, and show what it has printed since the last time."""
     job.ended, job.failed = verdict(tasks)
-    if late or not job.quiet or job.failed or (job.ended and job.answer):
+    loud = not job.quiet or job.failed
+    if loud or late or (job.ended and job.answer):
         job.lines = swarm.logs(job.service["Spec"]["Name"])
-        lines = [line for line in job.lines if job.shows(line)]
+        lines = [line for line in job.lines if loud or line.startswith(contract.WAITS)]
         for line in lines[job.shown :]:
             console.say(f"  {line}")
         job.shown = len(lines)

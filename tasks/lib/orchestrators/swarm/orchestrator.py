@@ -24,7 +24,6 @@ class SwarmOrchestrator(Orchestrator):
 
     Args:
         hosts: the servers that answer; the first is a manager, through which the Swarm is asked.
-        stack: the stack's name.
         env: the variables that let docker reach the first host, and log in to the registry.
         setup: the command that sets the servers up, for messages.
     """

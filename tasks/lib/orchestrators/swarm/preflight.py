@@ -30,7 +30,6 @@ class Preflight:
     """Checks the servers of a stack.
 
     Args:
-        swarm: asked through the first of the hosts.
         stack: the stack's name, which is the label of the node with its data.
         setup: the command that sets servers up.
     """

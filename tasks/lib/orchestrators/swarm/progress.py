@@ -25,13 +25,11 @@ class Snapshot:
     Args:
         going_back: it is an undo: a replica of the version that goes may fail, and Swarm may be
             rolling back by itself; neither is a failure.
-        ended: the tasks among them that were shut down already.
     """
 
     tasks: frozenset[str]
     updates: Mapping[str, Any]
     going_back: bool = False
-    ended: frozenset[str] = frozenset()
 
 
 def observed(name: str, service: Mapping[str, Any], tasks: Sequence[Mapping[str, Any]]) -> Service:

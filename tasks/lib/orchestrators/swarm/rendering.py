@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ def render(config: Mapping[str, Any], name: str, image: str, secrets: Mapping[st
         secrets: for each secret the name of its newest version.
     Raises TaskError, one line a problem, for what cannot be deployed.
     """
-    problems = _problems(config, secrets)
+    problems = [*_problems(config, secrets)]
     if "@sha256:" not in image:
         problems.append(f"image {image}: a tag may move; give a digest")
     if problems:
@@ -54,33 +54,28 @@ def render(config: Mapping[str, Any], name: str, image: str, secrets: Mapping[st
     return Stack(name, image, content, configs)
 
 
-def _problems(config: Mapping[str, Any], secrets: Mapping[str, str]) -> list[str]:
-    """Return what Swarm cannot do as it is written."""
-    found = []
+def _problems(config: Mapping[str, Any], secrets: Mapping[str, str]) -> Iterator[str]:
+    """Give what Swarm cannot do as it is written."""
     for name, service in config["services"].items():
-        where = f"services.{name}"
-        found += [
-            f"{where}.{key}: say it under deploy.resources" for key in REFUSED_KEYS & {*service}
-        ]
-        found += [
-            f"{where}.ports: {each['target']} needs mode: host"
-            for each in service.get("ports", [])
-            if each.get("mode") != "host"
-        ]
-        if service.get("deploy", {}).get("endpoint_mode") != "dnsrr":
-            found.append(f"{where}.deploy.endpoint_mode: must be dnsrr")
-        found += [
-            f"{where}.volumes: {each.get('source')} is a folder of the server; use a named volume"
-            for each in service.get("volumes", [])
-            if each["type"] == "bind"
-        ]
-    found += [
-        f"configs.{key}: needs a file"
-        for key, each in config.get("configs", {}).items()
-        if not each.get("file")
-    ]
-    missing = sorted(set(config.get("secrets", {})) - set(secrets))
-    return found + [f"secrets.{key}: not in deploy.secrets of invoke.yaml" for key in missing]
+        yield from (f"services.{name}.{problem}" for problem in _service_problems(service))
+    for key, each in config.get("configs", {}).items():
+        if not each.get("file"):
+            yield f"configs.{key}: needs a file"
+    for key in sorted(set(config.get("secrets", {})) - set(secrets)):
+        yield f"secrets.{key}: not in deploy.secrets of invoke.yaml"
+
+
+def _service_problems(service: Mapping[str, Any]) -> Iterator[str]:
+    for key in REFUSED_KEYS & {*service}:
+        yield f"{key}: say it under deploy.resources"
+    for each in service.get("ports", []):
+        if each.get("mode") != "host":
+            yield f"ports: {each['target']} needs mode: host"
+    if service.get("deploy", {}).get("endpoint_mode") != "dnsrr":
+        yield "deploy.endpoint_mode: must be dnsrr"
+    for each in service.get("volumes", []):
+        if each["type"] == "bind":
+            yield f"volumes: {each.get('source')} is a folder of the server; use a named volume"
 
 
 def _service(service: Mapping[str, Any]) -> dict[str, Any]:

@@ -21,8 +21,8 @@ class SwarmRollout(Rollout):
         services = swarm.services(stack.name)
         known = tasks.listed(swarm, services.values())
         updates = {name: service.get("UpdateStatus") for name, service in services.items()}
-        ended = frozenset(task for task, listed in known.items() if listed.meant == "Shutdown")
-        self._before = Snapshot(frozenset(known), updates, back, ended)
+        self._ended = {task for task, listed in known.items() if listed.meant == "Shutdown"}
+        self._before = Snapshot(frozenset(known), updates, back)
         self._services: Mapping[str, Any] = {}
         self._watcher: tasks.TaskWatcher | None = None
 
@@ -33,7 +33,7 @@ class SwarmRollout(Rollout):
         if not (watcher := self._watcher):
             self._look()
             services = self._services.values()
-            watcher = self._watcher = tasks.TaskWatcher(self._swarm, services, self._before.ended)
+            watcher = self._watcher = tasks.TaskWatcher(self._swarm, services, self._ended)
             watcher.changed()
         elif watcher.changed():
             self._look()

@@ -55,11 +55,7 @@ def inspect(
 
 
 class TaskWatcher:
-    """Watches services' tasks; re-inspects only those whose listing changed.
-
-    Args:
-        but: the IDs of tasks to leave out.
-    """
+    """Watches services' tasks, `but` some; re-inspects only those whose listing changed."""
 
     def __init__(
         self, swarm: Swarm, services: Iterable[Mapping[str, Any]], but: Collection[str] = ()
