@@ -31,7 +31,6 @@ class Deployment:
 
     Args:
         previous: what runs now; None for nothing.
-        record: what is known of it so far.
         image: the image of a deploy; a rollback has only its stack.
         lost: another deploy holds the lock now.
     """

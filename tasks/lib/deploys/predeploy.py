@@ -39,14 +39,10 @@ def run(deployment: Deployment) -> None:
         console.step(f"starting {', '.join(stack.backing)}")
         roll(target, stack.only(stack.backing), 0, deployment.lock, prune=False)
     console.step("checking the image on the servers")
-    found = json.loads(deployment.jobs([check(stack), static(stack)], contract.ANSWER))
+    check = Job(contract.CHECK, [contract.CHECK, *stack.backing])
+    found = json.loads(deployment.jobs([check, static(stack)], contract.ANSWER))
     if found["pending"]:
         _migrate(deployment, found)
-
-
-def check(stack: Stack) -> Job:
-    """Return the job that checks the new image, and finds the pending migrations."""
-    return Job(contract.CHECK, [contract.CHECK, *stack.backing])
 
 
 def static(stack: Stack) -> Job:

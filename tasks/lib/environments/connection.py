@@ -25,11 +25,7 @@ from .history import History
 
 @dataclass
 class Target:
-    """An environment that tasks are connected to.
-
-    Args:
-        hosts: its servers that answer.
-    """
+    """An environment that tasks are connected to; its hosts are the servers that answer."""
 
     ctx: Context
     settings: Settings

@@ -37,8 +37,7 @@ class Record:
         state: running, succeeded, undone or failed. A deploy that is "running" while the lock is
             free was killed.
         began: when (ISO 8601).
-        migrations: those that it applied.
-        final: those of them that are irreversible.
+        final: those of its migrations that are irreversible.
         backup: the name of the backup that was made before.
         why: why it failed, or why it was forced.
     """
@@ -127,8 +126,8 @@ def new_deploy(history: Sequence[Record], image: str, revision: str, force: str)
 
 def new_rollback(history: Sequence[Record], goal: Record, force: str) -> Record:
     """Return the record of the next rollback, to another record."""
-    why = force or f"to release {goal.number}"
-    return replace(new_deploy(history, goal.image, goal.revision, why), kind="rollback")
+    made = new_deploy(history, goal.image, goal.revision, force or f"to release {goal.number}")
+    return replace(made, kind="rollback")
 
 
 def rollback_target(history: Sequence[Record], wanted: str = "") -> Record:

@@ -9,10 +9,7 @@ from .connection import Target
 
 
 def show(target: Target, service: str, options: LogOptions) -> None:
-    """Show what a service logged, or all services with the app's image.
-
-    Raises TaskError for an unknown service.
-    """
+    """Show what a service logged, or all with the app's image. Raises TaskError if unknown."""
     known = target.orchestrator.services()
     record = None if service else history.current(target.history.read())
     ours = target.history.stack(record, target.stack).ours if record else list(known)

@@ -27,6 +27,6 @@ def manage(target: Target, command: list[str]) -> None:
         raise TaskError("nothing runs yet", f"inv deploy --env={target.name}", ExitCode.REFUSED)
     stack = target.history.stack(record, target.stack)
     with target.locked(f"runs manage.py {command[0]}") as lock:
-        words = [contract.ENTRYPOINT, contract.MANAGE, *command]
-        job = Job(contract.MANAGE, once_reached(stack, words, PATIENT))
-        target.orchestrator.run_jobs(stack, [job], target.settings.deploy.timeout, lock)
+        words = once_reached(stack, [contract.ENTRYPOINT, contract.MANAGE, *command], PATIENT)
+        jobs = [Job(contract.MANAGE, words)]
+        target.orchestrator.run_jobs(stack, jobs, target.settings.deploy.timeout, lock)

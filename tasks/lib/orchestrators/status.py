@@ -29,7 +29,6 @@ class Progress:
     """The state of a service's replicas.
 
     Args:
-        failed: a new replica that failed.
         given_up: why the orchestrator itself stopped the update; empty while it goes on.
         waits: why a new replica is not on a node yet.
     """

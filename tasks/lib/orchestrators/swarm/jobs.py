@@ -33,11 +33,9 @@ class Run:
     """A job that runs, or has ended.
 
     Args:
-        service: its service, as docker inspects it.
         quiet: show only what it waits for, and all of its lines if it fails.
         answer: how the line begins that it ends with; empty if it has none.
         shown: how many of its lines were shown.
-        failed: how it failed, if it did.
         done: when it was first known to have succeeded.
     """
 

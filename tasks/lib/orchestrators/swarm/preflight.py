@@ -27,12 +27,7 @@ FREE = 'df -Pk "$1" 2>/dev/null || df -Pk /'
 
 @dataclass
 class Preflight:
-    """Checks the servers of a stack.
-
-    Args:
-        stack: the stack's name, which is the label of the node with its data.
-        setup: the command that sets servers up.
-    """
+    """Checks the servers of a stack, whose name is also the label of the node with its data."""
 
     swarm: Swarm
     hosts: Sequence[Host]

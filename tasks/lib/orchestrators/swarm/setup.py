@@ -144,11 +144,9 @@ def _label(first: Server, manager: Server, nodes: Sequence[Node], stack: str) ->
 
 def _forget(swarm: Swarm, nodes: Iterable[Node], name: str, address: str) -> bool:
     """Remove the former nodes of a server that left the Swarm; return whether there were any."""
+    mine = [node for node in nodes if node["Description"]["Hostname"] == name]
     left = [
-        node
-        for node in nodes
-        if node["Description"]["Hostname"] == name
-        and (node["Status"]["State"] == "down" or address in _addresses(node))
+        each for each in mine if each["Status"]["State"] == "down" or address in _addresses(each)
     ]
     for node in left:
         if node.get("ManagerStatus"):
