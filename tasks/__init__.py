@@ -2,7 +2,7 @@
 
 from invoke import Collection
 
-from . import check, develop, observe, operate, publish, rehearse, ship
+from . import check, completion, develop, observe, operate, publish, rehearse, ship
 from .lib import executor
 
 executor.install()
@@ -11,7 +11,7 @@ namespace = Collection(
     *(develop.dev, develop.down, develop.logs, develop.manage, develop.psql, develop.shell),
     *(check.test, check.lint, check.format, check.types, check.migrations, check.quality),
     *(check.audit, check.requirements),
-    *(observe.doctor, observe.status, observe.history, observe.completion),
+    *(observe.doctor, observe.status, observe.history, completion.completion),
     *(publish.login, publish.build, publish.release),
     *(ship.preflight, ship.deploy, ship.rollback, ship.destroy),
     *(operate.unlock, rehearse.rehearse),

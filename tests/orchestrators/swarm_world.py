@@ -59,9 +59,9 @@ class Factory:
     known: dict[str, list[str]] = field(default_factory=dict)
     used: dict[str, int] = field(default_factory=dict)
 
-    def make(self, **behaviour: Any) -> Candidate:
-        """Return the next image with a behaviour."""
-        key = repr(sorted(behaviour.items()))
+    def make(self, marked: bool, **behaviour: Any) -> Candidate:
+        """Return the next image with a behaviour; those to be marked as tested are others."""
+        key = f"{sorted(behaviour.items())} {marked}"
         number = self.used[key] = self.used.get(key, 0) + 1
         commits = self.known.setdefault(key, [])
         if len(commits) < number or not self.site.registry.digest(commits[number - 1]):

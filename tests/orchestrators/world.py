@@ -106,7 +106,7 @@ class World:
 
     def image(self, tested: bool = True, **behaviour: Any) -> Candidate:
         """A new image, which works unless its behaviour says otherwise."""
-        made = self._make(**behaviour)
+        made = self._make(**behaviour, marked=tested)
         if tested:
             promotion.mark_tested(self.target.registry, made.manifest.digest)
         return made
@@ -202,7 +202,7 @@ def memory_world(folder: Path, **environment: Any) -> Iterator[World]:
             orchestrator, there, hooks=folder / "hooks",
         )  # type: ignore[list-item]  # fmt: skip
 
-        def make(**behaviour: Any) -> Candidate:
+        def make(marked: bool, **behaviour: Any) -> Candidate:
             revision = f"{next(numbers):040x}"
             manifest = push(there, revision)
             name = str(there.image.at(manifest.digest))

@@ -30,10 +30,7 @@ class Deployment:
     """One deploy or rollback of an environment.
 
     Args:
-        stack: what is to run.
         previous: what runs now; None for nothing.
-        record: what is known of it so far.
-        lock: the environment's, which is held meanwhile.
         image: the image of a deploy; a rollback has only its stack.
         lost: another deploy holds the lock now.
     """
@@ -51,24 +48,16 @@ class Deployment:
     def of_image(
         cls, target: Target, stack: Stack, image: Candidate, lock: Lock, force: str = ""
     ) -> Deployment:
-        """Return the deploy of an image.
-
-        Args:
-            stack: the image's, as it was rendered.
-            force: the reason to deploy an untested image.
-        """
+        """Return the deploy of an image and its stack; `force`: why, if it is untested."""
         records = settled_history(target)
         record = history.new_deploy(records, stack.image, image.revision, force)
         return cls(target, stack, previous_stack(target, records), record, lock, image)
 
     @classmethod
     def back_to(cls, target: Target, number: str, lock: Lock, force: str = "") -> Deployment:
-        """Return the rollback to a release.
+        """Return the rollback to a release; without a number, to the one before the current.
 
-        Args:
-            number: the release's; empty for the one before the current.
-            force: the reason to go back across an irreversible migration.
-        Raises TaskError with exit status 2 when that cannot be done.
+        Raises TaskError with exit status 2 if it crosses an irreversible migration without `force`.
         """
         records = settled_history(target)
         goal = history.rollback_target(records, number)
@@ -98,10 +87,9 @@ class Deployment:
         if self.previous is None or difference(self.previous, self.stack):
             return False
         services = self.target.orchestrator.services()
-        return (
-            set(services) == set(self.stack.services)
-            and {service.release for service in services.values()} == {str(now.number)}
-            and all(service.progress.done for service in services.values())
+        same = services.keys() == self.stack.services.keys()
+        return same and all(
+            each.release == str(now.number) and each.progress.done for each in services.values()
         )
 
     def run(self) -> None:
@@ -154,17 +142,17 @@ class Deployment:
         self.note(why=why)
         self.lost = isinstance(error, LockLost)
         hooks.attempt(self.target, hooks.FAILURE, self.record, why)
-        person = getattr(error, "code", ExitCode.FAILED) == ExitCode.PERSON
+        person = getattr(error, "code", None) == ExitCode.PERSON
         return TaskError(why, code=ExitCode.PERSON if person else ExitCode.FAILED)
 
     def _write(self) -> None:
         """Record how it ended; a server that does not answer hides no other failure."""
         self.note(seconds=round(time.monotonic() - self.began))
+        record = self.record
         try:
-            self.target.history.write(self.record)
+            self.target.history.write(record)
         except TaskError as error:
-            name = f"release {self.record.number} {self.record.state}"
-            console.warn(f"not recorded: {name} ({error})")
+            console.warn(f"not recorded: release {record.number} {record.state} ({error})")
 
     def finish(self) -> None:
         """Forget what no remembered release needs, run the hook after, and say what runs."""
@@ -176,10 +164,7 @@ class Deployment:
         console.say(f"release {self.record.number} runs: {self.target.environment.url}")
 
     def release(self) -> None:
-        """Release the image that runs for the environment, unless that is a dynamic one.
-
-        Raises TaskError when the registry refuses it.
-        """
+        """Release the image that runs for the environment, unless that is a dynamic one."""
         name, image = self.target.name, self.image
         if image is None or is_dynamic(name):
             return

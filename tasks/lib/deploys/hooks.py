@@ -29,10 +29,7 @@ def variables(target: Target, record: Record, why: str = "") -> dict[str, str]:
 
 
 def run(target: Target, name: str, record: Record, why: str = "") -> None:
-    """Run a hook, if the project has it.
-
-    Raises TaskError (refused) when it fails or takes longer than deploy.timeout.
-    """
+    """Run a hook, if the project has it. Raises TaskError (refused) when it fails or is late."""
     hook = target.hooks / name
     if not os.access(hook, os.X_OK):
         return
@@ -43,14 +40,14 @@ def run(target: Target, name: str, record: Record, why: str = "") -> None:
     timeout = target.settings.deploy.timeout
     try:
         status = child.wait(timeout)
+        what, hint = f"hooks/{name} exited with {status}", "its output is above"
     except subprocess.TimeoutExpired:
+        status, hint = 1, "correct it, or raise deploy.timeout"
         what = f"hooks/{name} did not end within {timeout} s"
-        raise TaskError(what, "correct it, or raise deploy.timeout", ExitCode.REFUSED) from None
     finally:
         process.end(child)
     if status:
-        what = f"hooks/{name} exited with {status}"
-        raise TaskError(what, "its output is above", ExitCode.REFUSED)
+        raise TaskError(what, hint, ExitCode.REFUSED)
 
 
 def attempt(target: Target, name: str, record: Record, why: str = "") -> None:

@@ -18,13 +18,12 @@ def settled_history(target: Target) -> list[Record]:
     """Return the history, after a deploy that was killed is cleaned up and marked as failed."""
     records = target.history.read()
     killed = [record for record in records if record.state == RUNNING]
-    if not killed:
-        return records
-    target.orchestrator.clear_jobs()
+    if killed:
+        target.orchestrator.clear_jobs()
     for record in killed:
         console.warn(f"release {record.number}, by {record.by}, was cut off")
         target.history.write(replace(record, state=FAILED, why="cut off"))
-    return target.history.read()
+    return target.history.read() if killed else records
 
 
 def previous_stack(target: Target, records: Sequence[Record]) -> Stack | None:
@@ -51,7 +50,6 @@ def forget(target: Target, wanted: Stack) -> None:
     """Forget old releases, and the secrets and configs that only they used."""
     old = history.forgettable(target.history.read(), target.settings.deploy.keep)
     target.history.forget(old)
-    used = set(wanted.configs)
-    for stack in target.history.stacks(target.stack):
-        used |= stack.versions("secrets") | stack.versions("configs")
-    target.orchestrator.tidy(used)
+    stacks = target.history.stacks(target.stack)
+    used = (stack.versions("secrets") | stack.versions("configs") for stack in stacks)
+    target.orchestrator.tidy(set(wanted.configs).union(*used))

@@ -34,33 +34,21 @@ DUMP = (
 
 def run(deployment: Deployment) -> None:
     """Do all that comes before the first of the app's replicas is touched."""
-    start_backing(deployment)
+    target, stack = deployment.target, deployment.stack
+    if set(stack.backing) - set(target.orchestrator.services()):
+        console.step(f"starting {', '.join(stack.backing)}")
+        roll(target, stack.only(stack.backing), 0, deployment.lock, prune=False)
     console.step("checking the image on the servers")
-    found = json.loads(
-        deployment.jobs([check(deployment.stack), static(deployment.stack)], contract.ANSWER)
-    )
+    check = Job(contract.CHECK, [contract.CHECK, *stack.backing])
+    found = json.loads(deployment.jobs([check, static(stack)], contract.ANSWER))
     if found["pending"]:
         _migrate(deployment, found)
-
-
-def start_backing(deployment: Deployment) -> None:
-    """Start the services that the app needs, where one is missing."""
-    target, backing = deployment.target, deployment.stack.backing
-    if set(backing) - set(target.orchestrator.services()):
-        console.step(f"starting {', '.join(backing)}")
-        roll(target, deployment.stack.only(backing), 0, deployment.lock, prune=False)
-
-
-def check(stack: Stack) -> Job:
-    """Return the job that checks the new image, and finds the pending migrations."""
-    return Job(contract.CHECK, [contract.CHECK, *stack.backing])
 
 
 def static(stack: Stack) -> Job:
     """Return the job that copies the static files to every server: each may get a replica."""
     copying = [contract.ENTRYPOINT, contract.STATIC, contract.STATIC_FOLDER]
-    volume = _volume(contract.STATIC_FILES, contract.STATIC_FOLDER)
-    overrides = {"user": "0:0", "volumes": [volume]}
+    overrides = {"user": "0:0", "volumes": [_volume(contract.STATIC_FILES, contract.STATIC_FOLDER)]}
     return Job(contract.STATIC, once_reached(stack, copying), everywhere=True, overrides=overrides)
 
 
@@ -82,18 +70,16 @@ def _migrate(deployment: Deployment, found: dict[str, Any]) -> None:
         deployment.jobs([migration(deployment.stack)])
     except Exception:
         left = _pending(deployment)
-        deployment.note(
-            migrations=[name for name in pending if name not in left],
-            final=[name for name in final if name not in left],
-        )
+        applied, lost = ([name for name in each if name not in left] for each in (pending, final))
+        deployment.note(migrations=applied, final=lost)
         raise
 
 
 def _pending(deployment: Deployment) -> list[str]:
     """Return the migrations that the database lacks; none if it does not answer."""
-    job = Job(contract.PENDING, [contract.PENDING])
     try:
-        return list(json.loads(deployment.jobs([job], contract.ANSWER))["pending"])
+        output = deployment.jobs([Job(contract.PENDING, [contract.PENDING])], contract.ANSWER)
+        return list(json.loads(output)["pending"])
     except Exception as error:
         console.warn(f"cannot find out which migrations were applied: {explain(error)}")
         return []
@@ -109,11 +95,11 @@ def migration(stack: Stack) -> Job:
 def backup(stack: Stack, name: str) -> Job:
     """Return the job that writes the database to the volume of backups, beside the database."""
     db = stack.services[contract.DATABASE]
-    volume = _volume(contract.BACKUPS, contract.BACKUPS_FOLDER)
     deploy = {"placement": db["deploy"].get("placement", {})}
     same = {key: db[key] for key in ("image", "environment", "secrets")}
-    rights = {"cap_drop": db.get("cap_drop", []), "cap_add": db.get("cap_add", [])}
-    more = {"user": "0:0", "volumes": [volume], "deploy": deploy, "read_only": False}
+    rights = {key: db.get(key, []) for key in ("cap_drop", "cap_add")}
+    volumes = [_volume(contract.BACKUPS, contract.BACKUPS_FOLDER)]
+    more = {"user": "0:0", "volumes": volumes, "deploy": deploy, "read_only": False}
     return Job(BACKUP, ["sh", "-c", DUMP, name], overrides=same | rights | more)
 
 

@@ -21,7 +21,6 @@ def prepare(target: Target, ref: str, force: str, changes: bool) -> tuple[Candid
 
     Args:
         ref: the image to deploy; empty for the released one.
-        force: the reason to deploy an untested image.
         changes: set up the servers of a dynamic environment.
     Raises TaskError, one line a problem, with exit status 2.
     """
@@ -34,24 +33,22 @@ def prepare(target: Target, ref: str, force: str, changes: bool) -> tuple[Candid
 
 
 def dry_run(target: Target, ref: str) -> str:
-    """Run all checks of a deploy without deploying; return a report.
-
-    Raises TaskError, one line a problem, with exit status 2.
-    """
+    """Run all checks of a deploy without deploying; return a report. Raises as prepare does."""
     with refusing():
         released = ref or target.registry.digest(target.name)
         image = resolve_image(target, ref) if released else None
         check(target, image)
         if image:
             rendering.render(target, image)
-        return report(target, image)
+    servers, secrets = [host.name for host in target.hosts], target.settings.deploy.secrets
+    found = str(image or "none is released yet")
+    return table(
+        [("servers", ", ".join(servers)), ("image", found), ("secrets", ", ".join(secrets))]
+    )
 
 
 def resolve_image(target: Target, ref: str) -> Candidate:
-    """Return the image of a ref, or what is released for the environment.
-
-    Raises TaskError when there is none.
-    """
+    """Return the image of a ref, or what is released. Raises TaskError when there is none."""
     if ref:
         return promotion.resolve(target.registry, ref)
     found = None if is_dynamic(target.name) else target.registry.find(target.name)
@@ -67,10 +64,7 @@ def check(target: Target, image: Candidate | None, force: str = "") -> None:
 
 
 def load_stack(target: Target, goal: Record) -> Stack:
-    """Return the stack of a record, when all that it needs still exists.
-
-    Raises TaskError, one line a problem, with exit status 2.
-    """
+    """Return the stack of a record, when all that it needs still exists. Raises as prepare does."""
     with refusing():
         wanted = target.history.stack(goal, target.stack)
         with ThreadPoolExecutor() as pool:
@@ -118,11 +112,3 @@ def _gone(target: Target, goal: Record, wanted: Stack) -> list[str]:
     if not target.registry.digest(goal.digest):
         found.insert(0, f"the image of release {goal.number} is gone: {goal.image}")
     return found
-
-
-def report(target: Target, image: Candidate | None) -> str:
-    """Return what was checked."""
-    rows = [("servers", ", ".join(host.name for host in target.hosts))]
-    rows += [("image", str(image) if image else "none is released yet")]
-    rows += [("secrets", ", ".join(target.settings.deploy.secrets))]
-    return table(rows)

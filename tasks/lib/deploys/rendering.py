@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ..docker.compose import Project
 from ..environments.connection import Target
 from ..images.promotion import Candidate
@@ -19,14 +17,9 @@ def render(target: Target, image: Candidate) -> Stack:
     """Return the stack of an image for an environment."""
     name = str(target.registry.image.at(image.manifest.digest))
     secrets = target.settings.deploy.secrets
-    return target.orchestrator.render(configuration(target, name), name, secrets)
-
-
-def configuration(target: Target, image: str) -> Any:
-    """Return the project's Compose files as `docker compose config` prints them."""
-    secrets = target.settings.deploy.secrets
     files = [ROOT / file for file in (*FILES, *([EXTERNAL] if ELSEWHERE in secrets else []))]
-    return Project(target.ctx, files, target.stack, variables(target, image)).config()
+    config = Project(target.ctx, files, target.stack, variables(target, name)).config()
+    return target.orchestrator.render(config, name, secrets)
 
 
 def variables(target: Target, image: str) -> dict[str, str | None]:

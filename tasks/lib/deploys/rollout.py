@@ -17,11 +17,7 @@ CALM = 1.0
 
 
 class RolloutError(TaskError):
-    """A rollout failed.
-
-    Args:
-        failure: the replica that shows why.
-    """
+    """A rollout failed; `failure` is the replica that shows why."""
 
     def __init__(self, what: str, failure: Failure | None = None) -> None:
         super().__init__(what)
@@ -29,21 +25,9 @@ class RolloutError(TaskError):
 
 
 def roll(
-    target: Target,
-    stack: Stack,
-    soak: float,
-    guard: Guard,
-    back: bool = False,
-    prune: bool = True,
+    target: Target, stack: Stack, soak: float, guard: Guard, back: bool = False, prune: bool = True
 ) -> None:
-    """Apply a stack, and watch it until every service is new and healthy.
-
-    Args:
-        soak: seconds that it must stay healthy.
-        back: it is an undo.
-        prune: remove the services that the stack does not have.
-    Raises RolloutError when it fails.
-    """
+    """Apply a stack and watch it; see watch, and Orchestrator.rollout for `back` and `prune`."""
     rollout = target.orchestrator.rollout(stack, back, prune)
     guard.confirm()
     rollout.apply()
@@ -56,9 +40,7 @@ def watch(rollout: Rollout, timeout: float, soak: float, guard: Guard, poll: flo
     Raises RolloutError as soon as a replica fails or the update is given up, or after `timeout`
     seconds.
     """
-    began = time.monotonic()
-    healthy_since: float | None = None
-    table = console.LiveTable()
+    began, since, table = time.monotonic(), 0.0, console.LiveTable()
     services: Sequence[Progress] = []
     while True:
         guard.check()
@@ -68,20 +50,19 @@ def watch(rollout: Rollout, timeout: float, soak: float, guard: Guard, poll: flo
             _check(services)
         now = time.monotonic()
         healthy = bool(services) and all(service.done for service in services)
-        healthy_since = (healthy_since or now) if healthy else None
-        left = soak if healthy_since is None else soak - (now - healthy_since)
-        if healthy_since is not None and left <= 0:
+        since = (since or now) if healthy else 0.0
+        left = since + soak - now
+        if healthy and left <= 0:
             return
         if now - began > timeout:
             late = "; ".join(f"{each.service} {each}" for each in services if not each.done)
             raise RolloutError(f"not healthy within {timeout} s: {late}", rollout.stuck())
-        time.sleep(poll if healthy_since is None else min(CALM, left))
+        time.sleep(min(CALM, left) if healthy else poll)
 
 
 def _check(services: Iterable[Progress]) -> None:
     """Raise RolloutError when a service has failed."""
     for service in services:
-        if service.failed:
-            raise RolloutError(f"{service.service}: {service.failed.reason}", service.failed)
-        if service.given_up:
-            raise RolloutError(f"{service.service}: {service.given_up}")
+        why = service.failed.reason if service.failed else service.given_up
+        if why:
+            raise RolloutError(f"{service.service}: {why}", service.failed)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .. import console
 from ..environments import healthcheck, history
 from ..environments.history import FAILED, UNDONE
 from ..environments.lock import LockLost
 from ..errors import ExitCode, TaskError, explain
+from ..orchestrators.base import Orchestrator
 from ..registry.reference import short
-from . import failure_report
-from .rollout import roll
+from .rollout import RolloutError, roll
 
 if TYPE_CHECKING:
     from .deployment import Deployment
@@ -23,7 +24,7 @@ def undo(deployment: Deployment, error: BaseException) -> TaskError:
     """
     name, why = deployment.target.name, explain(error)
     try:
-        why = failure_report.report(deployment.target.orchestrator, error, why)
+        why = report(deployment.target.orchestrator, error, why)
         state = bring_back(deployment)
     except LockLost:
         deployment.note(state=FAILED)
@@ -37,6 +38,19 @@ def undo(deployment: Deployment, error: BaseException) -> TaskError:
         return TaskError(what, hint, ExitCode.PERSON)
     deployment.note(state=UNDONE)
     return TaskError(f"{why}; {state}", f"inv logs --env={name} shows more")
+
+
+def report(orchestrator: Orchestrator, error: BaseException, why: str) -> str:
+    """Show why a rollout failed, and the replica's last lines; return why, in one line."""
+    failure = error.failure if isinstance(error, RolloutError) else None
+    evidence = orchestrator.evidence(failure) if failure else None
+    if evidence and evidence.health:
+        why += f": {evidence.health}"
+    console.warn(f"{why}: rolling back")
+    if evidence:
+        lines = "".join(f"\n    {line}" for line in evidence.lines)
+        console.say(f"  on {evidence.node}; its last lines:{lines}")
+    return why
 
 
 def bring_back(deployment: Deployment) -> str:

@@ -13,10 +13,7 @@ FOLDER = 'if [ -d "$1" ]; then echo exists; else mkdir -p "$1"; fi'
 
 
 def set_up(target: Target) -> Iterator[str]:
-    """Set up an environment's servers; yield a line for each change.
-
-    Run again, it changes nothing.
-    """
+    """Set up an environment's servers; yield a line for each change. Run again, it does nothing."""
     yield from target.orchestrator.set_up()
     if not target.first.run(FOLDER, target.path):
         yield f"{target.first.name}: folder {target.path}"

@@ -13,8 +13,8 @@ from invoke import Context
 
 from ..errors import refusing
 from ..images import login
-from ..orchestrators import factory
 from ..orchestrators.base import Orchestrator
+from ..orchestrators.kinds import KINDS
 from ..project.settings import ROOT, Environment, Settings, read_settings
 from ..registry.client import Registry
 from ..registry.client import connect as connect_registry
@@ -25,13 +25,7 @@ from .history import History
 
 @dataclass
 class Target:
-    """An environment that tasks are connected to.
-
-    Args:
-        name: the environment's.
-        hosts: its servers that answer; the first keeps the lock and the history.
-        hooks: the folder of the project's own steps.
-    """
+    """An environment that tasks are connected to; its hosts are the servers that answer."""
 
     ctx: Context
     settings: Settings
@@ -72,7 +66,7 @@ class Target:
 
     def unlock(self) -> None:
         """Remove the lock by force."""
-        lock.unlock(self.first, self.path)
+        self.first.run(lock.BREAK, self.path)
 
     @cached_property
     def history(self) -> History:
@@ -92,15 +86,13 @@ def reach(
     settings = given or read_settings(ctx)
     environment = settings.environment(name)
     stack = dynamic.stack_name(settings, name)
-    with ExitStack() as open_connections:
+    with ExitStack() as connections:
         with refusing():
             registry = connect_registry(ctx, settings)
-            hosts = open_connections.enter_context(host.connected(ctx, environment.hosts, env))
-            config = open_connections.enter_context(login.docker_config(registry.login))
-            tunnel = open_connections.enter_context(hosts[0].docker())
-            orchestrator = factory.connect(
-                environment.orchestrator, ctx, hosts, stack, {**tunnel, **config},
-                setup=f"inv server.setup --env={name}",
-            )  # fmt: skip
+            hosts = connections.enter_context(host.connected(ctx, environment.hosts, env))
+            config = connections.enter_context(login.docker_config(registry.login))
+            docker = {**connections.enter_context(hosts[0].docker()), **config}
+            setup = f"inv server.setup --env={name}"
+            orchestrator = KINDS[environment.orchestrator](ctx, hosts, stack, docker, setup)
             environment = dynamic.assign_ports(environment, orchestrator, stack)
         yield Target(ctx, settings, name, environment, hosts, orchestrator, registry)

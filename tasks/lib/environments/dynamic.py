@@ -42,32 +42,27 @@ def stack_name(settings: Settings, name: str) -> str:
 
 
 def assign_ports(environment: Environment, orchestrator: Orchestrator, stack: str) -> Environment:
-    """Return a stack's environment with one port of each list: its own, or a free one.
-
-    Raises TaskError when other stacks have all of them.
-    """
+    """Return a stack's environment with one port of each list; see choose."""
     lists = {key: value for key, value in environment.values.items() if isinstance(value, list)}
     if not lists:
         return environment
     ports = orchestrator.ports()
-    values: dict[str, Any] = {**environment.values}
-    for key, choice in lists.items():
-        values[key] = choose(key, choice, ports, stack)
+    chosen = {key: choose(key, choice, ports, stack) for key, choice in lists.items()}
+    values: dict[str, Any] = {**environment.values, **chosen}
     url = re.sub(r"\{(\w+)\}", lambda found: str(values[found[1]]), environment.url)
     return msgspec.structs.replace(environment, values=values, url=url)
 
 
 def choose(key: str, choice: list[int], ports: Mapping[str, set[int]], stack: str) -> int:
-    """Return a port for a stack: the one that it has, or else a free one.
+    """Return a port for a stack: the one that it has, or a free one. Raises TaskError without one.
 
     Two stacks that choose at the same time seldom choose the same: each begins elsewhere.
     """
     mine = ports.get(stack, set())
     taken = set().union(*(used for name, used in ports.items() if name != stack))
     start = int(hashlib.sha256(stack.encode()).hexdigest(), 16) % len(choice)
-    turned = choice[start:] + choice[:start]
-    for port in sorted(turned, key=lambda port: port not in mine):
-        if port not in taken:
-            return port
-    hint = f"remove an unused environment: inv destroy --env={stack.partition('-')[2]}"
-    raise TaskError(f"every port of {key} is taken", hint, ExitCode.REFUSED)
+    free = [port for port in choice[start:] + choice[:start] if port not in taken]
+    if not free:
+        hint = f"remove an unused environment: inv destroy --env={stack.partition('-')[2]}"
+        raise TaskError(f"every port of {key} is taken", hint, ExitCode.REFUSED)
+    return min(free, key=lambda port: port not in mine)

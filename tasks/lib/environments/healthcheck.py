@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 
 from .. import http_client
 from ..errors import TaskError
@@ -21,8 +22,6 @@ def verify(url: str, revision: str, replicas: int = 1, timeout: float = 20) -> N
     """Check that the app answers at its address, with the wanted version and no other.
 
     Args:
-        revision: the version that it must answer with.
-        replicas: how many there are.
         timeout: seconds that it may take from the first answer that is not the wanted one.
     Raises TaskError with the last answer otherwise.
     """
@@ -51,22 +50,19 @@ def probe(url: str, revision: str = "", client: http_client.HttpClient | None = 
         return f"{url} does not answer: {http_client.cause(error)[:200]}"
     if answer.status >= 400:
         return f"{url} answers {answer.status}"
-    if revision:
-        try:
-            runs = answer.json()["version"]
-        except (ValueError, KeyError, TypeError):
-            return f"{url} answers {answer.status}, but without a version"
-        if runs != revision:
-            return f"{url} answers with version {str(runs)[:12]}, not {revision[:12]}"
-    return ""
+    try:
+        runs = str(answer.json()["version"]) if revision else ""
+    except (ValueError, KeyError, TypeError):
+        return f"{url} answers {answer.status}, but without a version"
+    wrong = f"{url} answers with version {runs[:12]}, not {revision[:12]}"
+    return wrong if runs != revision else ""
 
 
 def version(url: str) -> str:
     """Return the version that the app answers with; empty when there is none."""
     from urllib3.exceptions import HTTPError
 
-    try:
+    with suppress(HTTPError, ValueError, AttributeError):
         answer = http_client.HttpClient().send("GET", f"{url}{contract.LIVEZ}")
         return str(answer.json().get("version", ""))
-    except (HTTPError, ValueError, AttributeError):
-        return ""
+    return ""

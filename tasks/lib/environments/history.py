@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -26,7 +27,6 @@ cat >"$3.part"; mv "$3.part" "$3"
 DELETE = 'cd "$1/releases" && shift && rm -rf -- "$@"'
 
 RUNNING, GOOD, UNDONE, FAILED = "running", "succeeded", "undone", "failed"
-SEE_HISTORY = "inv history shows all of them"
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,8 @@ class Record:
     Args:
         state: running, succeeded, undone or failed. A deploy that is "running" while the lock is
             free was killed.
-        kind: deploy or rollback.
         began: when (ISO 8601).
-        seconds: how long it took.
-        migrations: the names of the migrations that it applied.
-        final: those of them that are irreversible.
+        final: those of its migrations that are irreversible.
         backup: the name of the backup that was made before.
         why: why it failed, or why it was forced.
     """
@@ -65,12 +62,7 @@ class Record:
 
 
 class History:
-    """Reads and writes the history of one environment.
-
-    Args:
-        host: the server that keeps it.
-        path: the environment's folder there.
-    """
+    """Reads and writes the history of one environment, in its folder on a server."""
 
     def __init__(self, host: Host, path: str) -> None:
         self._host, self._path = host, path
@@ -79,24 +71,23 @@ class History:
         """Return all records, the newest first. A truncated record is left out."""
         found = []
         for line in self._host.run(READ, self._path, changes=False).splitlines():
-            try:
+            with suppress(ValueError, TypeError):
                 found.append(Record(**json.loads(line)))
-            except (ValueError, TypeError):
-                continue
         return sorted(found, key=lambda record: record.number, reverse=True)
 
     def begin(self, record: Record, wanted: Stack) -> Record:
         """Record that a deploy begins, with its stack."""
         begun = replace(record, began=datetime.now(UTC).isoformat(timespec="seconds"))
-        name = str(record.number)
-        self._host.run(WRITE, self._path, name, "stack.json", text=wanted.text())
+        self._write(record, "stack.json", wanted.text())
         self.write(begun)
         return begun
 
     def write(self, record: Record) -> None:
         """Write a record."""
-        text = json.dumps(asdict(record))
-        self._host.run(WRITE, self._path, str(record.number), "release.json", text=text)
+        self._write(record, "release.json", json.dumps(asdict(record)))
+
+    def _write(self, record: Record, file: str, text: str) -> None:
+        self._host.run(WRITE, self._path, str(record.number), file, text=text)
 
     def stack(self, record: Record, name: str) -> Stack:
         """Return the stack of a record. Raises TaskError when it is missing."""
@@ -135,39 +126,32 @@ def new_deploy(history: Sequence[Record], image: str, revision: str, force: str)
 
 def new_rollback(history: Sequence[Record], goal: Record, force: str) -> Record:
     """Return the record of the next rollback, to another record."""
-    why = force or f"to release {goal.number}"
-    by = lock.owner()
-    return Record(number(history), goal.image, goal.revision, by, kind="rollback", why=why)
+    made = new_deploy(history, goal.image, goal.revision, force or f"to release {goal.number}")
+    return replace(made, kind="rollback")
 
 
 def rollback_target(history: Sequence[Record], wanted: str = "") -> Record:
-    """Return the record to go back to: of a number, or the last good one that differs.
-
-    Raises TaskError when there is none.
-    """
+    """Return the record to go back to, a good one. Raises TaskError when there is none."""
     good = [record for record in history if record.state == GOOD]
     if wanted:
-        found = next((record for record in good if str(record.number) == wanted), None)
-        if found:
-            return found
+        goals = [record for record in good if str(record.number) == wanted]
         known = ", ".join(str(record.number) for record in good) or "none"
-        raise TaskError(f"no release {wanted} to go back to", f"known: {known}", ExitCode.REFUSED)
-    if len(good) < 2:
-        raise TaskError("no release before this one", SEE_HISTORY, ExitCode.REFUSED)
-    return _origin(good)
+        what, hint = f"no release {wanted} to go back to", f"known: {known}"
+    else:
+        goals = _before(good)
+        what, hint = "no release before this one", "inv history shows all of them"
+    if not goals:
+        raise TaskError(what, hint, ExitCode.REFUSED)
+    return goals[0]
 
 
-def _origin(good: Sequence[Record]) -> Record:
-    """Return the one before the current; after a rollback, before that which it went back to."""
-    now = good[0]
-    index = next(
-        (position for position, record in enumerate(good[1:], 1) if now.kind == "rollback" and
-         record.kind == "deploy" and record.digest == now.digest), 0,
-    )  # fmt: skip
-    rest = good[index + 1 :]
-    if not rest:
-        raise TaskError("no release before this one", SEE_HISTORY, ExitCode.REFUSED)
-    return next((record for record in rest if record.digest != now.digest), rest[0])
+def _before(good: Sequence[Record]) -> list[Record]:
+    """Return those before the current, or before that which it went back to; same images last."""
+    rest = good[1:]
+    if good and good[0].kind == "rollback":
+        same = [each.kind == "deploy" and each.digest == good[0].digest for each in rest]
+        rest = rest[same.index(True) + 1 :] if True in same else rest
+    return sorted(rest, key=lambda record: record.digest == good[0].digest)
 
 
 def irreversible_since(history: Sequence[Record], goal: Record) -> list[str]:

@@ -11,7 +11,6 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from typing import Any
 
 from .. import console
 from ..errors import ExitCode, RemoteCommandError, TaskError
@@ -50,10 +49,27 @@ class LockLost(TaskError):
 class Lock:
     """A lock that is held; a thread renews it until it is released."""
 
-    def __init__(self, host: Host, path: str, token: str) -> None:
-        self._host, self._path, self._token = host, path, token
+    def __init__(self, host: Host, path: str) -> None:
+        self._host, self._path, self._token = host, path, uuid.uuid4().hex
         self._end, self._lost = threading.Event(), ""
         self._thread = threading.Thread(target=self._keep, daemon=True)
+
+    def take(self, doing: str) -> None:
+        """Take it, and renew it from now on; see locked."""
+        since = datetime.now(UTC).isoformat(timespec="seconds")
+        note = json.dumps({"by": owner(), "doing": doing, "since": since, "token": self._token})
+        try:
+            output = self._host.run(TAKE, self._path, str(LEASE), text=note, changes=False)
+        except RemoteCommandError as error:
+            if error.status != GONE:
+                raise
+            hint = f"wait for it; if its owner is dead, the lock ends after {LEASE} s by itself"
+            what = f"locked by {_describe(error.output)}"
+            raise TaskError(what, hint, ExitCode.LOCKED) from None
+        if output.startswith("stale: "):
+            former = _describe(output.removeprefix("stale: "))
+            console.warn(f"took over the lock of {former}, which was not renewed")
+        self._thread.start()
 
     def check(self) -> None:
         """Raise LockLost if another deploy is known to hold the lock."""
@@ -95,14 +111,8 @@ class Lock:
             except TaskError as error:
                 console.warn(f"the lock cannot be renewed now: {error}")
 
-    def keep(self) -> None:
-        """Renew it from now on."""
-        self._thread.start()
-
-    def __enter__(self) -> Lock:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def release(self) -> None:
+        """Release it, if it is ours."""
         self._end.set()
         if self._thread.is_alive():
             self._thread.join(2)
@@ -122,39 +132,22 @@ def owner(env: Mapping[str, str] = os.environ) -> str:
 
 @contextmanager
 def locked(host: Host, path: str, doing: str) -> Iterator[Lock]:
-    """Hold the lock of an environment.
+    """Hold the lock of an environment; `doing` is shown to others who want it.
 
-    Args:
-        path: the environment's folder on the server.
-        doing: what for, shown to others who want it.
     Raises TaskError with exit status 4 when it is held; a dead holder's lock is taken over.
     """
-    token = uuid.uuid4().hex
-    since = datetime.now(UTC).isoformat(timespec="seconds")
-    note = {"by": owner(), "doing": doing, "since": since, "token": token}
+    lock = Lock(host, path)
     # It is released also when we are interrupted while the server gives it to us.
-    with Lock(host, path, token) as lock:
-        try:
-            output = host.run(TAKE, path, str(LEASE), text=json.dumps(note), changes=False)
-        except RemoteCommandError as error:
-            if error.status != GONE:
-                raise
-            raise _held(error.output) from None
-        if output.startswith("stale: "):
-            former = _describe(output.removeprefix("stale: "))
-            console.warn(f"took over the lock of {former}, which was not renewed")
-        lock.keep()
+    try:
+        lock.take(doing)
         yield lock
-
-
-def _held(note: str) -> TaskError:
-    hint = f"wait for it; if its owner is dead, the lock ends after {LEASE} s by itself"
-    return TaskError(f"locked by {_describe(note)}", hint, ExitCode.LOCKED)
+    finally:
+        lock.release()
 
 
 def _describe(note: str) -> str:
     try:
-        known: dict[str, Any] = json.loads(note)
+        known = json.loads(note)
         return f"{known['by']}, {known['doing']} since {known['since']}"
     except (ValueError, KeyError):
         return "an unknown owner"
@@ -164,8 +157,3 @@ def holder(host: Host, path: str) -> str:
     """Return who holds the lock and what for; empty when it is free."""
     note = host.run(LOOK, path, changes=False).strip()
     return _describe(note) if note else ""
-
-
-def unlock(host: Host, path: str) -> None:
-    """Remove the lock by force."""
-    host.run(BREAK, path)

@@ -16,25 +16,17 @@ PATIENT = ("--at-most", "30")
 
 
 def once_reached(stack: Stack, command: Sequence[str], options: Sequence[str] = ()) -> list[str]:
-    """Return a job's command that begins when its server can reach what the app needs.
-
-    Args:
-        options: of the role `wait`, such as PATIENT.
-    """
+    """Return a job's command that begins when its server can reach what the app needs."""
     return [contract.WAIT, *options, *stack.backing, "--", *command]
 
 
 def manage(target: Target, command: list[str]) -> None:
-    """Run a manage.py command in a one-off container of the image that runs.
-
-    Raises TaskError when it fails.
-    """
+    """Run a manage.py command in a one-off job of what runs. Raises TaskError when it fails."""
     record = history.current(target.history.read())
     if record is None:
-        hint = f"inv deploy --env={target.name}"
-        raise TaskError("nothing runs yet", hint, ExitCode.REFUSED)
+        raise TaskError("nothing runs yet", f"inv deploy --env={target.name}", ExitCode.REFUSED)
     stack = target.history.stack(record, target.stack)
     with target.locked(f"runs manage.py {command[0]}") as lock:
-        words = [contract.ENTRYPOINT, contract.MANAGE, *command]
-        job = Job(contract.MANAGE, once_reached(stack, words, PATIENT))
-        target.orchestrator.run_jobs(stack, [job], target.settings.deploy.timeout, lock)
+        words = once_reached(stack, [contract.ENTRYPOINT, contract.MANAGE, *command], PATIENT)
+        jobs = [Job(contract.MANAGE, words)]
+        target.orchestrator.run_jobs(stack, jobs, target.settings.deploy.timeout, lock)

@@ -20,7 +20,7 @@ def known(settings: Settings, name: str) -> None:
 
 
 def read(name: str) -> str:
-    """A secret's value: the variable of its name, else what is typed unseen, else stdin.
+    """Return a secret: the variable of its name, else what is typed unseen, else stdin.
 
     Raises TaskError for an empty one.
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ..console import table
-from ..orchestrators.status import Node, Service
+from ..orchestrators.status import Service
 from ..project import contract
 from ..registry.reference import short
 from ..ssh.host import Host
@@ -15,11 +15,7 @@ from .history import RUNNING, Record
 
 
 def history_table(records: Sequence[Record], locked: bool) -> str:
-    """Return records as a table, the newest first.
-
-    Args:
-        locked: whether the lock is held; otherwise a deploy that is running was killed.
-    """
+    """Return records as a table; unless the lock is held, a deploy that is running was killed."""
     heads = ("release", "state", "kind", "began", "seconds", "commit", "digest", "by", "note")
     rows = [
         (
@@ -51,9 +47,10 @@ def status(target: Target) -> tuple[str, list[str]]:
     holder = target.holder()
     heads = ("service", "replicas", "release", "image", "nodes")
     rows = [_service(service, names) for service in services]
+    machines = [(node.name, node.state, node.role, node.engine) for node in nodes]
     parts = [
         table(rows, heads) if rows else "no services",
-        table([_node(node) for node in nodes], ("node", "state", "role", "engine")),
+        table(machines, ("node", "state", "role", "engine")),
         table([(host.name, disk(host)) for host in target.hosts], ("server", "disk free")),
         f"url: {target.url} {answer}",
         f"lock: {holder or 'free'}",
@@ -67,10 +64,6 @@ def _service(service: Service, names: Mapping[str, str]) -> tuple[str, str, str,
     nodes = sorted(names[node] for node in service.nodes if node in names)
     image = short(digest) if digest else name
     return service.name, str(service.progress), service.release or "-", image, ", ".join(nodes)
-
-
-def _node(node: Node) -> tuple[str, str, str, str]:
-    return node.name, node.state, node.role, node.engine
 
 
 def disk(host: Host) -> str:

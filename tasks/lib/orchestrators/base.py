@@ -62,12 +62,9 @@ class Rollout(Protocol):
 
 
 class Orchestrator(Protocol):
-    """Runs the containers of one environment.
+    """Runs the containers of one environment."""
 
-    Attributes:
-        poll: seconds between two looks at a rollout.
-    """
-
+    # Seconds between two looks at a rollout.
     poll: float
 
     # What really is there.
@@ -79,7 +76,7 @@ class Orchestrator(Protocol):
         """Return the cluster's nodes."""
 
     def ports(self) -> dict[str, set[int]]:
-        """Return the ports that are published on the servers, by the stack that has them."""
+        """Return the ports published on the servers, by stack; none where there is no cluster."""
 
     def problems(self) -> list[str]:
         """Return every problem of the servers that would make a deploy fail, a line each."""
@@ -114,7 +111,6 @@ class Orchestrator(Protocol):
 
         Args:
             config: what `docker compose config` prints.
-            image: the app's image, by digest.
             names: the secrets that the project may use.
         """
 

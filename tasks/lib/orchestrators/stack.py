@@ -41,10 +41,8 @@ class Stack:
     @property
     def backing(self) -> list[str]:
         """The services that the app needs: neither the app's own nor the proxy."""
-        services = self.services
-        return [
-            name for name in services if name not in self.ours and not services[name].get("ports")
-        ]
+        others = self.services.items()
+        return [name for name, each in others if name not in self.ours and not each.get("ports")]
 
     def labelled(self, release: int) -> Stack:
         """Return the stack with a release's number on every service."""
@@ -55,9 +53,8 @@ class Stack:
 
     def only(self, services: Sequence[str]) -> Stack:
         """Return the stack with these services alone."""
-        content = copy.deepcopy(self.content)
-        content["services"] = {name: content["services"][name] for name in services}
-        return replace(self, content=content)
+        some = {name: self.services[name] for name in services}
+        return replace(self, content=self.content | {"services": some})
 
     def versions(self, kind: str) -> set[str]:
         """Return the names of the versions that it uses, of its secrets or its configs."""
@@ -75,27 +72,21 @@ def load(name: str, image: str, text: str) -> Stack:
 
 def difference(old: Stack | None, new: Stack) -> list[str]:
     """Return what changes from one stack to another, a line for each value."""
-    before, after = (_values(stack) if stack else {} for stack in (old, new))
-    lines = [f"- {key}: {value}" for key, value in before.items() if key not in after]
-    for key, value in after.items():
-        if key not in before:
-            lines.append(f"+ {key}: {value}")
-        elif before[key] != value:
-            lines.append(f"~ {key}: {before[key]} -> {value}")
-    return lines
-
-
-def _values(stack: Stack) -> dict[str, str]:
-    """Return every value of a stack by its path, without the release's number."""
-    return {key: value for key, value in _walk(stack.content, "") if not key.endswith(RELEASE)}
+    before, after = (dict(_walk(stack.content, "")) if stack else {} for stack in (old, new))
+    return [f"- {key}: {value}" for key, value in before.items() if key not in after] + [
+        f"~ {key}: {before[key]} -> {value}" if key in before else f"+ {key}: {value}"
+        for key, value in after.items()
+        if before.get(key) != value
+    ]
 
 
 def _walk(part: Any, path: str) -> Iterator[tuple[str, str]]:
+    """Give every value of a stack by its path, without the release's number."""
     if isinstance(part, dict) and part:
         for key, value in part.items():
             yield from _walk(value, f"{path}.{key}" if path else key)
     elif isinstance(part, list) and part and any(isinstance(item, dict) for item in part):
         for number, item in enumerate(part):
             yield from _walk(item, f"{path}[{number}]")
-    else:
+    elif not path.endswith(RELEASE):
         yield path, json.dumps(part) if isinstance(part, list | dict) else str(part)

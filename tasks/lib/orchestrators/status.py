@@ -9,12 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Failure:
-    """A replica that failed, or does not start.
-
-    Args:
-        reason: why, in the orchestrator's words, with the exit code.
-        handle: what the orchestrator finds its log by.
-    """
+    """A replica that failed, or does not start: why, and what its log is found by."""
 
     reason: str
     handle: Any = None
@@ -34,8 +29,6 @@ class Progress:
     """The state of a service's replicas.
 
     Args:
-        wanted, healthy, starting, old: numbers of replicas.
-        failed: a new replica that failed.
         given_up: why the orchestrator itself stopped the update; empty while it goes on.
         waits: why a new replica is not on a node yet.
     """
@@ -67,7 +60,6 @@ class Service:
     """A service as it really runs.
 
     Args:
-        image: the image of its replicas, by digest if it was given by one.
         release: the number of the release that it is labelled with; empty without a label.
         nodes: the IDs of the nodes that its running replicas are on.
     """

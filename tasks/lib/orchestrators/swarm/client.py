@@ -20,11 +20,7 @@ STACK = "com.docker.stack.namespace"
 
 
 class Swarm:
-    """Docker on a manager.
-
-    Args:
-        env: the variables that let docker reach a manager, and log in to the registry.
-    """
+    """Docker on a manager; `env` lets it reach the manager, and log in to the registry."""
 
     def __init__(self, ctx: Context, env: Mapping[str, str]) -> None:
         self.ctx, self.env = ctx, dict(env)
@@ -35,15 +31,16 @@ class Swarm:
 
     def query(self, *words: str) -> str:
         """Return the output of a docker command that changes nothing; it is retried."""
-        return again(lambda: self._read(*words))
-
-    def _read(self, *words: str) -> str:
-        return cli.run(self.ctx, *words, env=self.env, reads=True)
+        return again(partial(cli.run, self.ctx, *words, env=self.env, reads=True))
 
     def inspect(self, kind: str, names: Iterable[str]) -> list[dict[str, Any]]:
         """Return what docker knows of some objects of a kind."""
         wanted = list(names)
         return json.loads(self.query("inspect", "--type", kind, *wanted)) if wanted else []
+
+    def ids(self, kind: str, *filters: str) -> list[str]:
+        """Return the IDs of the services, nodes or other objects of a kind."""
+        return self.query(kind, "ls", "--quiet", *filters).split()
 
     def names(self, kind: str, *filters: str) -> list[str]:
         """Return the names of the secrets, configs or other objects of a kind."""
@@ -55,7 +52,7 @@ class Swarm:
 
     def _info(self) -> dict[str, Any]:
         words = ("info", "--format", "{{json .}}")
-        found: dict[str, Any] = json.loads(self._read(*words))
+        found: dict[str, Any] = json.loads(cli.run(self.ctx, *words, env=self.env, reads=True))
         # Docker 26 exits with 0 although the engine does not answer.
         if errors := found.get("ServerErrors"):
             raise DockerError(["docker", *words], 1, "\n".join(errors))
@@ -63,17 +60,11 @@ class Swarm:
 
     def nodes(self) -> list[dict[str, Any]]:
         """Return the nodes."""
-        return self.inspect("node", self.query("node", "ls", "--quiet").split())
+        return self.inspect("node", self.ids("node"))
 
     def services(self, stack: str, names: Iterable[str] = ()) -> dict[str, dict[str, Any]]:
-        """Return the services of a stack, by their names in it.
-
-        Args:
-            names: services that are known to exist; without it, all are looked up.
-        """
-        wanted = [f"{stack}_{name}" for name in names]
-        if not wanted:
-            wanted = self.query("service", "ls", "--quiet", *of(stack)).split()
+        """Return the services of a stack, by their names in it; without names, all of them."""
+        wanted = [f"{stack}_{name}" for name in names] or self.ids("service", *of(stack))
         found = self.inspect("service", wanted)
         return {each["Spec"]["Name"].removeprefix(f"{stack}_"): each for each in found}
 
@@ -86,8 +77,6 @@ class Swarm:
         except DockerError as error:
             return error.stderr.splitlines()
 
-    # Secrets are never changed: a changed value is the next version.
-
     def secrets(self, stack: str) -> dict[str, list[str]]:
         """Return the versions of each secret of a stack, the newest first."""
         found: dict[str, list[tuple[int, str]]] = defaultdict(list)
@@ -98,13 +87,11 @@ class Swarm:
         return {key: [name for _, name in sorted(each)[::-1]] for key, each in found.items()}
 
     def set_secret(self, stack: str, name: str, value: str) -> str:
-        """Store a secret's next version; return its name."""
+        """Store a secret's next version, as none can be changed; return its name."""
         newest = self.secrets(stack).get(name, [f"{stack}_{name}_v0"])[0]
         made = f"{stack}_{name}_v{int(newest.rpartition('_v')[2]) + 1}"
         self.run("secret", "create", "--label", f"{STACK}={stack}", made, "-", text=value)
         return made
-
-    # Changes.
 
     def apply(self, stack: Stack, prune: bool = False) -> None:
         """Deploy a stack; Swarm replaces its replicas on its own from here on."""
@@ -112,11 +99,9 @@ class Swarm:
 
     def _apply(self, stack: Stack, prune: bool) -> None:
         known = self.names("config") if stack.configs else []
-        for name, text in stack.configs.items():
-            if name not in known:
-                self.run(
-                    "config", "create", "--label", f"{STACK}={stack.name}", name, "-", text=text
-                )
+        label = ("--label", f"{STACK}={stack.name}")
+        for name in sorted(stack.configs.keys() - known):
+            self.run("config", "create", *label, name, "-", text=stack.configs[name])
         with files.folder() as folder:
             file = folder / "stack.json"
             file.write_text(stack.text(), "utf-8")
@@ -130,11 +115,7 @@ class Swarm:
             self.run("service", "rm", *names)
 
     def tidy(self, stack: str, used: Collection[str]) -> None:
-        """Delete a stack's secrets and configs that are not in use.
-
-        Args:
-            used: the names to keep; the newest version of each secret is kept, too.
-        """
+        """Delete a stack's secrets and configs; see base.Orchestrator.tidy."""
         configs = self.names("config", *of(stack))
         older = [name for versions in self.secrets(stack).values() for name in versions[1:]]
         for kind, names in (("config", configs), ("secret", older)):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from ...errors import explain
@@ -16,46 +17,32 @@ from .client import Swarm
 
 # How many lines of its log are shown.
 LAST = 15
-UNKNOWN = "an unknown node"
 
 
 def collect(swarm: Swarm, hosts: Sequence[Host], failure: Failure) -> Evidence:
     """Return what is left of a failed replica."""
     task = failure.handle
-    host = _locate(swarm, hosts, task)
     try:
         lines = swarm.logs(task["ID"], LAST)
     except Exception as error:
         lines = [f"they cannot be read: {explain(error)}"]
-    if not host:
-        return Evidence(UNKNOWN, "", lines)
-    return Evidence(host.name, _health(swarm, host, task), lines)
-
-
-def _locate(swarm: Swarm, hosts: Sequence[Host], task: Mapping[str, Any]) -> Host | None:
-    """Return the server of a task."""
-    try:
+    with suppress(Exception):
         for host in hosts:
             with host.docker() as env:
-                if Swarm(swarm.ctx, env).info()["Swarm"]["NodeID"] == task["NodeID"]:
-                    return host
-    except Exception:
-        return None
-    return None
+                docker = Swarm(swarm.ctx, env)
+                if docker.info()["Swarm"]["NodeID"] == task["NodeID"]:
+                    return Evidence(host.name, _health(docker, task), lines)
+    return Evidence("an unknown node", "", lines)
 
 
-def _health(swarm: Swarm, host: Host, task: Mapping[str, Any]) -> str:
+def _health(docker: Swarm, task: Mapping[str, Any]) -> str:
     """Return what a replica's health check printed, if its container still exists."""
     container = (task["Status"].get("ContainerStatus") or {}).get("ContainerID")
-    if not container:
-        return ""
-    words = ("inspect", "--format", "{{json .State.Health}}", container)
-    try:
-        with host.docker() as env:
-            found = json.loads(Swarm(swarm.ctx, env).run(*words)) or {}
-    except Exception:
-        return ""
-    return complaint(found.get("Log") or [])
+    with suppress(Exception):
+        if container:
+            found = docker.run("inspect", "--format", "{{json .State.Health}}", container)
+            return complaint((json.loads(found) or {}).get("Log") or [])
+    return ""
 
 
 def complaint(log: Sequence[Mapping[str, Any]]) -> str:

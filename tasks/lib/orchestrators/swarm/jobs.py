@@ -5,18 +5,19 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from ... import console
 from ...docker.retry import again
 from ...errors import TaskError
+from ...process import wait_until
 from ...project import contract
 from ..base import Guard, Job
 from ..stack import Stack
 from .client import STACK, Swarm
 from .progress import ENDED_BADLY, describe
-from .rendering import JOBS, render_job, together
+from .rendering import JOBS, render_jobs
 from .tasks import TaskWatcher
 
 POLL = 0.3
@@ -32,55 +33,44 @@ class Run:
     """A job that runs, or has ended.
 
     Args:
-        name: its name in the stack.
-        service: its service's full name.
         quiet: show only what it waits for, and all of its lines if it fails.
         answer: how the line begins that it ends with; empty if it has none.
         shown: how many of its lines were shown.
-        failed: how it failed, if it did.
+        done: when it was first known to have succeeded.
     """
 
     name: str
-    service: str
+    service: Mapping[str, Any]
     quiet: bool
     answer: str = ""
     shown: int = 0
-    lines: tuple[str, ...] = ()
+    lines: Sequence[str] = ()
     ended: bool = False
     failed: str = ""
-    began: float = field(default_factory=time.monotonic)
     done: float = 0
 
     @property
     def output(self) -> str:
         """Its answer; empty as long as there is none."""
-        lines = (line for line in reversed(self.lines) if line.startswith(self.answer))
-        return next(lines, "")
-
-    def shows(self, line: str) -> bool:
-        """Return whether a line is to be shown."""
-        return not self.quiet or bool(self.failed) or line.startswith(contract.WAITS)
+        return next((line for line in reversed(self.lines) if line.startswith(self.answer)), "")
 
 
 def run(
     swarm: Swarm, stack: Stack, jobs: Sequence[Job], timeout: float, guard: Guard, answer: str
 ) -> str:
     """Run jobs at the same time; see base.Orchestrator.run_jobs."""
-    stacks = [render_job(stack, job) for job in jobs]
-    name, lost = stacks[0].name, False
-    runs = [
-        Run(job.name, f"{name}_{job.name}", bool(answer), "" if number else answer)
-        for number, job in enumerate(jobs)
-    ]
+    made, lost = render_jobs(stack, jobs), False
+    mine: list[str] = []
     # Who lost the lock must not end the jobs of its new holder.
     guard.confirm()
-    mine = [_of(name)]
-    _clear(swarm, *mine)
+    clear(swarm, stack.name)
     try:
-        swarm.apply(together(stacks))
-        services = swarm.services(name, [job.name for job in jobs])
+        swarm.apply(made)
+        services = swarm.services(made.name, made.services)
         mine = [f"id={service['ID']}" for service in services.values()]
-        _wait(swarm, services, runs, timeout, guard)
+        runs = [Run(job.name, services[job.name], bool(answer)) for job in jobs]
+        runs[0].answer = answer
+        _wait(swarm, runs, timeout, guard)
         return runs[0].output
     except Exception:
         # If another deploy took the lock over, it has ended these jobs: that is the reason, then.
@@ -88,58 +78,51 @@ def run(
         guard.check()
         raise
     finally:
-        if not (lost and mine == [_of(name)]):
+        if mine:
             _clear(swarm, *mine)
+        elif not lost:
+            clear(swarm, stack.name)
 
 
 def clear(swarm: Swarm, stack: str) -> None:
     """Remove the jobs of a stack, whether they run or have ended."""
-    _clear(swarm, _of(f"{stack}{JOBS}"))
-
-
-def _of(name: str) -> str:
-    return f"label={STACK}={name}"
+    _clear(swarm, f"label={STACK}={stack}{JOBS}")
 
 
 def _clear(swarm: Swarm, *filters: str) -> None:
     words = [word for each in filters for word in ("--filter", each)]
-    again(lambda: swarm.remove_services(swarm.query("service", "ls", "--quiet", *words).split()))
+    again(lambda: swarm.remove_services(swarm.ids("service", *words)))
 
 
-def _wait(
-    swarm: Swarm,
-    services: Mapping[str, Mapping[str, Any]],
-    runs: Sequence[Run],
-    timeout: float,
-    guard: Guard,
-) -> None:
+def _wait(swarm: Swarm, runs: Sequence[Run], timeout: float, guard: Guard) -> None:
     """Wait until all jobs have ended well. Raises TaskError otherwise."""
-    deadline = time.monotonic() + timeout
-    watcher = TaskWatcher(swarm, services.values())
-    while True:
+    began, watcher = time.monotonic(), TaskWatcher(swarm, [job.service for job in runs])
+
+    def ended() -> bool:
         guard.check()
         watcher.changed()
-        for job in runs:
-            mine = services[job.name]["ID"]
-            if not job.ended:
-                _look(swarm, job, [task for task in watcher.tasks if task["ServiceID"] == mine])
-        _fail(runs)
-        late = [job.name for job in runs if not job.ended]
-        if not late:
-            return
-        if time.monotonic() > deadline:
-            what = f"{', '.join(late)} did not end within {timeout:.0f} s"
-            raise TaskError(f"{what} (deploy.timeout)")
-        time.sleep(POLL)
+        for job in [job for job in runs if not job.ended]:
+            mine = [task for task in watcher.tasks if task["ServiceID"] == job.service["ID"]]
+            _look(swarm, job, mine, time.monotonic() - began > PATIENCE)
+        if bad := next((job for job in runs if job.failed), None):
+            parts = (f"{bad.name} {bad.failed}", reason(bad.lines))
+            raise TaskError(": ".join(filter(None, parts)))
+        return all(job.ended for job in runs)
+
+    try:
+        wait_until(ended, timeout, POLL)
+    except TimeoutError:
+        late = ", ".join(job.name for job in runs if not job.ended)
+        raise TaskError(f"{late} did not end within {timeout:.0f} s (deploy.timeout)") from None
 
 
-def _look(swarm: Swarm, job: Run, tasks: Sequence[Mapping[str, Any]]) -> None:
+def _look(swarm: Swarm, job: Run, tasks: Sequence[Mapping[str, Any]], late: bool) -> None:
     """Look at a job, and show what it has printed since the last time."""
     job.ended, job.failed = verdict(tasks)
-    ended = job.failed or (job.ended and job.answer)
-    if ended or not job.quiet or time.monotonic() - job.began > PATIENCE:
-        job.lines = tuple(swarm.logs(job.service))
-        lines = [line for line in job.lines if job.shows(line)]
+    loud = not job.quiet or job.failed
+    if loud or late or (job.ended and job.answer):
+        job.lines = swarm.logs(job.service["Spec"]["Name"])
+        lines = [line for line in job.lines if loud or line.startswith(contract.WAITS)]
         for line in lines[job.shown :]:
             console.say(f"  {line}")
         job.shown = len(lines)
@@ -160,13 +143,6 @@ def verdict(tasks: Sequence[Mapping[str, Any]]) -> tuple[bool, str]:
     if any(task["DesiredState"] == "shutdown" for task in going):
         return True, "failed: its server went away"
     return bool(tasks) and not going, ""
-
-
-def _fail(runs: Sequence[Run]) -> None:
-    for job in runs:
-        if job.failed:
-            why = reason(job.lines)
-            raise TaskError(f"{job.name} {job.failed}" + (f": {why}" if why else ""))
 
 
 def reason(lines: Sequence[str]) -> str:

@@ -15,9 +15,9 @@ from .client import Swarm
 
 def show(swarm: Swarm, stack: str, names: Sequence[str], options: LogOptions) -> None:
     """Print what services logged, interleaved. Raises TaskError when the logs cannot be read."""
-    words = ["--follow"] if options.follow else []
-    words += ["--tail", str(options.tail)] + (["--since", options.since] if options.since else [])
-    words = ["service", "logs", *words]
+    words = ["service", "logs", "--tail", str(options.tail)]
+    words += ["--follow"] if options.follow else []
+    words += ["--since", options.since] if options.since else []
     children = [cli.popen(swarm.ctx, *words, f"{stack}_{name}", env=swarm.env) for name in names]
     try:
         status = max(process.wait(child) for child in children)

@@ -6,9 +6,8 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
-
-from invoke import Context
 
 from ...docker.cli import DockerError
 from ...project import contract
@@ -26,35 +25,29 @@ BACK = 20
 FREE = 'df -Pk "$1" 2>/dev/null || df -Pk /'
 
 
+@dataclass
 class Preflight:
-    """Checks the servers of a stack.
+    """Checks the servers of a stack, whose name is also the label of the node with its data."""
 
-    Args:
-        swarm: asked through the first of the hosts.
-        stack: the stack's name, which is the label of the node with its data.
-        setup: the command that sets servers up.
-    """
-
-    def __init__(
-        self, ctx: Context, swarm: Swarm, hosts: Sequence[Host], stack: str, setup: str
-    ) -> None:
-        self._ctx, self._swarm, self._hosts = ctx, swarm, hosts
-        self._stack, self._setup = stack, setup
+    swarm: Swarm
+    hosts: Sequence[Host]
+    stack: str
+    setup: str
 
     def problems(self) -> list[str]:
         """Return every problem, a line each; all servers are asked at the same time."""
-        with ThreadPoolExecutor(len(self._hosts)) as pool:
-            return [line for lines in pool.map(self._host, self._hosts) for line in lines]
+        with ThreadPoolExecutor(len(self.hosts)) as pool:
+            return [line for lines in pool.map(self._host, self.hosts) for line in lines]
 
     def _host(self, host: Host) -> list[str]:
         with host.docker() as env:
             try:
-                info = Swarm(self._ctx, env).info()
+                info = Swarm(self.swarm.ctx, env).info()
             except DockerError as error:
                 what = f"{host.name}: its Docker engine does not answer ({error.reason})"
                 return [f"{what} - start it there"]
         found = outdated(host.name, info["ServerVersion"])
-        if host is self._hosts[0]:
+        if host is self.hosts[0]:
             found += outdated("this machine", info["ClientInfo"].get("Version", "0.0"))
             found += self._manager(host.name, info)
         shown = host.run(FREE, info["DockerRootDir"], changes=False)
@@ -65,27 +58,22 @@ class Preflight:
         return found
 
     def _manager(self, name: str, info: Mapping[str, Any]) -> list[str]:
-        if not info.get("Swarm", {}).get("ControlAvailable"):
-            state = info.get("Swarm", {}).get("LocalNodeState", "inactive")
-            return [f"{name}: not a Swarm manager ({state}) - {self._setup}"]
-        homes = self._homes()
+        part, label = info.get("Swarm", {}), f"{self.stack}={contract.HOME}"
+        if not part.get("ControlAvailable"):
+            state = part.get("LocalNodeState", "inactive")
+            return [f"{name}: not a Swarm manager ({state}) - {self.setup}"]
+        words = ("node", "ls", "--filter", f"node.label={label}", "--format", "{{json .}}")
         deadline = time.monotonic() + BACK
-        while homes and not any(map(_up, homes)) and time.monotonic() < deadline:
+        while homes := [json.loads(line) for line in self.swarm.query(*words).splitlines()]:
+            if _up(homes) or time.monotonic() >= deadline:
+                return home_problems(homes)
             time.sleep(0.5)
-            homes = self._homes()
-        if not homes:
-            return [f"no node is labelled {self._stack}={contract.HOME} - {self._setup}"]
-        return home_problems(homes)
-
-    def _homes(self) -> list[dict[str, str]]:
-        """Return the nodes with the label of the stack's data, as docker lists them."""
-        words = ("--filter", f"node.label={self._stack}={contract.HOME}", "--format", "{{json .}}")
-        return [json.loads(line) for line in self._swarm.query("node", "ls", *words).splitlines()]
+        return [f"no node is labelled {label} - {self.setup}"]
 
 
 def home_problems(homes: Sequence[Mapping[str, str]]) -> list[str]:
     """Return the problem of the nodes of the proxy and the database, if there is one."""
-    up = [node for node in homes if _up(node)]
+    up = _up(homes)
     first = (up or homes)[0]
     where = f"{first['Hostname']}, the node of the proxy and the database,"
     if not up:
@@ -104,5 +92,5 @@ def outdated(name: str, version: str) -> list[str]:
     return [f"{name}: Docker {version} is too old - install {wanted} or later"]
 
 
-def _up(node: Mapping[str, str]) -> bool:
-    return node["Status"] == "Ready"
+def _up(nodes: Sequence[Mapping[str, str]]) -> list[Mapping[str, str]]:
+    return [node for node in nodes if node["Status"] == "Ready"]

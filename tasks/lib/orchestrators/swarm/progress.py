@@ -25,13 +25,11 @@ class Snapshot:
     Args:
         going_back: it is an undo: a replica of the version that goes may fail, and Swarm may be
             rolling back by itself; neither is a failure.
-        ended: the tasks among them that were shut down already.
     """
 
     tasks: frozenset[str]
     updates: Mapping[str, Any]
     going_back: bool = False
-    ended: frozenset[str] = frozenset()
 
 
 def observed(name: str, service: Mapping[str, Any], tasks: Sequence[Mapping[str, Any]]) -> Service:
@@ -39,26 +37,18 @@ def observed(name: str, service: Mapping[str, Any], tasks: Sequence[Mapping[str,
     mine = [task for task in tasks if task["ServiceID"] == service["ID"]]
     nothing_new = Snapshot(frozenset(task["ID"] for task in mine), {})
     running = (task for task in mine if task["Status"]["State"] == "running")
-    return Service(
-        name,
-        service["Spec"]["TaskTemplate"]["ContainerSpec"]["Image"],
-        service["Spec"]["Labels"].get(RELEASE, ""),
-        judge(name, service, mine, nothing_new),
-        sorted({task["NodeID"] for task in running}),
-    )
+    progress = judge(name, service, mine, nothing_new)
+    image = service["Spec"]["TaskTemplate"]["ContainerSpec"]["Image"]
+    release = service["Spec"]["Labels"].get(RELEASE, "")
+    return Service(name, image, release, progress, sorted({task["NodeID"] for task in running}))
 
 
 def node(found: Mapping[str, Any]) -> Node:
     """Return a node, from what docker says of it."""
-    state, availability = found["Status"]["State"], found["Spec"]["Availability"]
-    leader = found.get("ManagerStatus", {}).get("Leader")
-    return Node(
-        found["ID"],
-        found["Description"]["Hostname"],
-        state if availability == "active" else f"{state}, {availability}",
-        "leader" if leader else found["Spec"]["Role"],
-        found["Description"]["Engine"]["EngineVersion"],
-    )
+    spec, about, state = found["Spec"], found["Description"], found["Status"]["State"]
+    state += "" if spec["Availability"] == "active" else f", {spec['Availability']}"
+    role = "leader" if found.get("ManagerStatus", {}).get("Leader") else spec["Role"]
+    return Node(found["ID"], about["Hostname"], state, role, about["Engine"]["EngineVersion"])
 
 
 def judge(
@@ -74,6 +64,7 @@ def judge(
     meant = [each for each in mine if each["DesiredState"] in {"running", "ready"}]
     new = [each for each in meant if same(each["Spec"], template)]
     healthy = [each for each in new if each["Status"]["State"] == "running"]
+    waiting = (each["Status"] for each in new if each["Status"]["State"] == "pending")
     failed = (
         each
         for each in mine
@@ -92,12 +83,8 @@ def judge(
         old=len(meant) - len(new),
         failed=next((Failure(describe(each), each) for each in failed), None),
         given_up=update.get("Message") or state if state in GIVEN_UP else "",
-        waits=next((each["Status"]["Err"] for each in new if _waits(each)), ""),
+        waits=next(filter(None, (each.get("Err") for each in waiting)), ""),
     )
-
-
-def _waits(task: Mapping[str, Any]) -> bool:
-    return task["Status"]["State"] == "pending" and bool(task["Status"].get("Err"))
 
 
 def same(task: Mapping[str, Any], template: Mapping[str, Any]) -> bool:

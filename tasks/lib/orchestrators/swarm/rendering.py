@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +15,8 @@ from ..stack import Stack
 # What `docker stack deploy` does not take or would only warn of. Its reference:
 # https://docs.docker.com/reference/cli/docker/stack/deploy/
 DROPPED = {
-    "build",
-    "container_name",
-    "depends_on",
-    "develop",
-    "links",
-    "platform",
-    "privileged",
-} | {
-    "profiles",
-    "pull_policy",
-    "restart",
-    "scale",
-    "security_opt",
-    "tmpfs",
+    *("build", "container_name", "depends_on", "develop", "links", "platform", "privileged"),
+    *("profiles", "pull_policy", "restart", "scale", "security_opt", "tmpfs"),
 }
 # How the name of the stack ends that a stack's jobs are in.
 JOBS = "_jobs"
@@ -53,49 +41,41 @@ def render(config: Mapping[str, Any], name: str, image: str, secrets: Mapping[st
         text = Path(each["file"]).read_text("utf-8")
         version = f"{name}_{key}_{hashlib.sha256(text.encode()).hexdigest()[:12]}"
         configs[version], known[key] = text, {"external": True, "name": version}
+    networks = config.get("networks", {}).items()
+    used = config.get("secrets", {})
     content = {
         "version": "3.12",
         "services": {key: _service(each) for key, each in config["services"].items()},
-        "networks": {
-            key: {k: v for k, v in (each or {}).items() if v}
-            for key, each in config.get("networks", {}).items()
-        },
+        "networks": {key: {k: v for k, v in (each or {}).items() if v} for key, each in networks},
         "volumes": config.get("volumes", {}),
         "configs": known,
-        "secrets": {
-            key: {"external": True, "name": secrets[key]} for key in config.get("secrets", {})
-        },
+        "secrets": {key: {"external": True, "name": secrets[key]} for key in used},
     }
     return Stack(name, image, content, configs)
 
 
-def _problems(config: Mapping[str, Any], secrets: Mapping[str, str]) -> list[str]:
-    """Return what Swarm cannot do as it is written."""
-    found = []
+def _problems(config: Mapping[str, Any], secrets: Mapping[str, str]) -> Iterator[str]:
+    """Give what Swarm cannot do as it is written."""
     for name, service in config["services"].items():
-        where = f"services.{name}"
-        found += [
-            f"{where}.{key}: say it under deploy.resources" for key in REFUSED_KEYS & {*service}
-        ]
-        found += [
-            f"{where}.ports: {each['target']} needs mode: host"
-            for each in service.get("ports", [])
-            if each.get("mode") != "host"
-        ]
-        if service.get("deploy", {}).get("endpoint_mode") != "dnsrr":
-            found.append(f"{where}.deploy.endpoint_mode: must be dnsrr")
-        found += [
-            f"{where}.volumes: {each.get('source')} is a folder of the server; use a named volume"
-            for each in service.get("volumes", [])
-            if each["type"] == "bind"
-        ]
-    found += [
-        f"configs.{key}: needs a file"
-        for key, each in config.get("configs", {}).items()
-        if not each.get("file")
-    ]
-    missing = sorted(set(config.get("secrets", {})) - set(secrets))
-    return found + [f"secrets.{key}: not in deploy.secrets of invoke.yaml" for key in missing]
+        yield from (f"services.{name}.{problem}" for problem in _service_problems(service))
+    for key, each in config.get("configs", {}).items():
+        if not each.get("file"):
+            yield f"configs.{key}: needs a file"
+    for key in sorted(set(config.get("secrets", {})) - set(secrets)):
+        yield f"secrets.{key}: not in deploy.secrets of invoke.yaml"
+
+
+def _service_problems(service: Mapping[str, Any]) -> Iterator[str]:
+    for key in REFUSED_KEYS & {*service}:
+        yield f"{key}: say it under deploy.resources"
+    for each in service.get("ports", []):
+        if each.get("mode") != "host":
+            yield f"ports: {each['target']} needs mode: host"
+    if service.get("deploy", {}).get("endpoint_mode") != "dnsrr":
+        yield "deploy.endpoint_mode: must be dnsrr"
+    for each in service.get("volumes", []):
+        if each["type"] == "bind":
+            yield f"volumes: {each.get('source')} is a folder of the server; use a named volume"
 
 
 def _service(service: Mapping[str, Any]) -> dict[str, Any]:
@@ -120,12 +100,26 @@ def _text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def render_job(stack: Stack, job: Job) -> Stack:
-    """Return a stack of one job.
+def render_jobs(stack: Stack, jobs: Sequence[Job]) -> Stack:
+    """Return the stack of jobs.
 
-    It is an ordinary service with a restart policy of none: Swarm's own jobs run again whenever a
+    They are ordinary services with a restart policy of none: Swarm's own jobs run again whenever a
     manager that led before leads again (https://github.com/moby/moby/issues/53632).
     """
+    services = {job.name: _job(stack, job) for job in jobs}
+    network = {"external": True, "name": stack.content["networks"]["default"]["name"]}
+    content = {"version": "3.12", "services": services, "networks": {"default": network}}
+    for kind in ("secrets", "configs", "volumes"):
+        uses = [use.get("source") for made in services.values() for use in made.get(kind, [])]
+        content[kind] = {
+            name: {"external": True, "name": entry["name"]}
+            for name, entry in stack.content.get(kind, {}).items()
+            if name in uses
+        }
+    return Stack(f"{stack.name}{JOBS}", stack.image, content)
+
+
+def _job(stack: Stack, job: Job) -> dict[str, Any]:
     made = copy.deepcopy(stack.services[stack.ours[0]]) | dict(job.overrides)
     made["command"] = [word.replace("$", "$$") for word in job.command]
     made["healthcheck"] = {"disable": True}
@@ -136,25 +130,4 @@ def render_job(stack: Stack, job: Job) -> Stack:
         "restart_policy": {"condition": "none"},
         "endpoint_mode": "dnsrr",
     }
-    used = {key: _used(made, key, stack.content) for key in ("secrets", "configs", "volumes")}
-    network = {"external": True, "name": stack.content["networks"]["default"]["name"]}
-    content = {"version": "3.12", "services": {job.name: made}, "networks": {"default": network}}
-    return Stack(f"{stack.name}{JOBS}", stack.image, content | used)
-
-
-def _used(made: Mapping[str, Any], key: str, content: Mapping[str, Any]) -> dict[str, Any]:
-    names = {use["source"] for use in made.get(key, []) if use.get("source")}
-    found = {name: entry for name, entry in content.get(key, {}).items() if name in names}
-    if key == "volumes":
-        return {name: {"external": True, "name": entry["name"]} for name, entry in found.items()}
-    return found
-
-
-def together(stacks: Sequence[Stack]) -> Stack:
-    """Return several jobs as one stack."""
-    first, *rest = stacks
-    content = copy.deepcopy(first.content)
-    for stack in rest:
-        for key, part in stack.content.items():
-            content[key] = {**content[key], **part} if isinstance(part, dict) else part
-    return Stack(first.name, first.image, content)
+    return made

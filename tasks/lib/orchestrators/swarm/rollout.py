@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..base import Rollout
 from ..stack import Stack
 from ..status import Failure, Progress
 from . import tasks
@@ -12,29 +13,32 @@ from .client import Swarm
 from .progress import Snapshot, describe, judge
 
 
-class SwarmRollout:
-    """One rollout; see base.Rollout."""
+class SwarmRollout(Rollout):
+    """One rollout on a Swarm."""
 
     def __init__(self, swarm: Swarm, stack: Stack, back: bool, prune: bool) -> None:
         self._swarm, self._stack, self._prune = swarm, stack, prune
-        self._before = snapshot(swarm, stack.name, back)
+        services = swarm.services(stack.name)
+        known = tasks.listed(swarm, services.values())
+        updates = {name: service.get("UpdateStatus") for name, service in services.items()}
+        self._ended = {task for task, listed in known.items() if listed.meant == "Shutdown"}
+        self._before = Snapshot(frozenset(known), updates, back)
         self._services: Mapping[str, Any] = {}
         self._watcher: tasks.TaskWatcher | None = None
 
     def apply(self) -> None:
-        """Deploy the stack."""
         self._swarm.apply(self._stack, self._prune)
 
     def progress(self) -> list[Progress] | None:
-        """Return the state of every service; None if nothing changed since the last call."""
         if not (watcher := self._watcher):
             self._look()
-            watcher = tasks.TaskWatcher(self._swarm, self._services.values(), self._before.ended)
-        if not watcher.changed():
-            return None
-        if self._watcher:
+            services = self._services.values()
+            watcher = self._watcher = tasks.TaskWatcher(self._swarm, services, self._ended)
+            watcher.changed()
+        elif watcher.changed():
             self._look()
-        self._watcher = watcher
+        else:
+            return None
         pairs = sorted(self._services.items())
         return [judge(name, service, watcher.tasks, self._before) for name, service in pairs]
 
@@ -42,20 +46,6 @@ class SwarmRollout:
         self._services = self._swarm.services(self._stack.name, self._stack.services)
 
     def stuck(self) -> Failure | None:
-        """Return a new replica that does not start."""
-        found = tasks.inspect(self._swarm, self._services.values(), self._before.ended)
-        waiting = (
-            task
-            for task in found
-            if task["ID"] not in self._before.tasks and task["Status"]["State"] != "running"
-        )
+        found = tasks.inspect(self._swarm, self._services.values(), self._before.tasks)
+        waiting = (task for task in found if task["Status"]["State"] != "running")
         return next((Failure(describe(task), task) for task in waiting), None)
-
-
-def snapshot(swarm: Swarm, stack: str, back: bool) -> Snapshot:
-    """Return what runs now."""
-    services = swarm.services(stack)
-    known = tasks.listed(swarm, services.values())
-    updates = {name: service.get("UpdateStatus") for name, service in services.items()}
-    ended = frozenset(task for task, listed in known.items() if listed.meant == "Shutdown")
-    return Snapshot(frozenset(known), updates, back, ended)

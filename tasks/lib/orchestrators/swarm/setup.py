@@ -21,6 +21,8 @@ ADDRESS = "echo \"$SSH_CONNECTION\" | cut -d' ' -f3"
 
 # Seconds that servers may take until they are ready in the Swarm, as after a start.
 READY = 60
+# What docker says of a node.
+Node = dict[str, Any]
 
 
 @dataclass
@@ -35,11 +37,6 @@ class Server:
     def swarm(self) -> Mapping[str, Any]:
         """Its part in a Swarm."""
         return dict(self.info["Swarm"])
-
-    @property
-    def inactive(self) -> bool:
-        """Whether it is in no Swarm."""
-        return bool(self.swarm["LocalNodeState"] == "inactive")
 
     def address(self) -> str:
         """Return its address for the other servers."""
@@ -64,7 +61,8 @@ def set_up(ctx: Context, hosts: Sequence[Host], stack: str) -> Iterator[str]:
         nodes = manager.docker.nodes()
         for number, server in enumerate(servers):
             if server is not manager:
-                yield from _join(server, manager, nodes, number < wanted_managers(len(hosts)))
+                role = "manager" if number < wanted_managers(len(hosts)) else "worker"
+                yield from _join(server, manager, nodes, role)
         nodes = _wait_ready(manager.docker, servers)
         yield from _label(servers[0], manager, nodes, stack)
 
@@ -77,26 +75,21 @@ def wanted_managers(hosts: int) -> int:
     return min(5, hosts - 1 + hosts % 2)
 
 
-def address_pool(address: str) -> list[str]:
-    """Return the option for the overlay networks' addresses; Docker's own choice is 10.0.0.0/8."""
-    return ["--default-addr-pool", "172.31.0.0/16"] if address.startswith("10.") else []
-
-
 def _init(first: Server) -> Iterator[str]:
-    if not first.inactive:
+    if first.swarm["LocalNodeState"] != "inactive":
         what = f"{first.host.name} is in a Swarm, but not as a manager"
         raise TaskError(what, "docker node promote it, or docker swarm leave there")
     address = first.address()
-    first.docker.run("swarm", "init", "--advertise-addr", address, *address_pool(address))
+    # The overlay networks' addresses; Docker's own choice is 10.0.0.0/8.
+    pool = ["--default-addr-pool", "172.31.0.0/16"] if address.startswith("10.") else []
+    first.docker.run("swarm", "init", "--advertise-addr", address, *pool)
     first.info = first.docker.info()
     yield f"{first.host.name}: a new Swarm, at {address}"
 
 
-def _join(
-    server: Server, manager: Server, nodes: Sequence[Mapping[str, Any]], manages: bool
-) -> Iterator[str]:
+def _join(server: Server, manager: Server, nodes: Sequence[Node], role: str) -> Iterator[str]:
     name = server.host.name
-    if not server.inactive:
+    if server.swarm["LocalNodeState"] != "inactive":
         if server.swarm["NodeID"] in {node["ID"] for node in nodes}:
             return
         hint = "docker swarm leave there, or remove it from `hosts`"
@@ -104,7 +97,6 @@ def _join(
     address = server.address()
     if _forget(manager.docker, nodes, server.info["Name"], address):
         yield f"{name}: had left the Swarm; removed its former node"
-    role = "manager" if manages else "worker"
     token = manager.docker.run("swarm", "join-token", "--quiet", role).strip()
     where = ["--advertise-addr", address, f"{manager.swarm['NodeAddr']}:2377"]
     try:
@@ -126,11 +118,11 @@ def _info(docker: Swarm) -> Mapping[str, Any]:
     return wait_until(settled, READY)
 
 
-def _wait_ready(manager: Swarm, servers: Sequence[Server]) -> list[dict[str, Any]]:
+def _wait_ready(manager: Swarm, servers: Sequence[Server]) -> list[Node]:
     """Wait until the servers' nodes are ready; return all nodes. Raises TaskError otherwise."""
     mine = {server.swarm["NodeID"] for server in servers}
 
-    def ready() -> list[dict[str, Any]]:
+    def ready() -> list[Node]:
         nodes = manager.nodes()
         states = [node["Status"]["State"] for node in nodes if node["ID"] in mine]
         return nodes if states == ["ready"] * len(mine) else []
@@ -142,24 +134,19 @@ def _wait_ready(manager: Swarm, servers: Sequence[Server]) -> list[dict[str, Any
         raise TaskError(what, "docker node ls on a manager shows which") from None
 
 
-def _label(
-    first: Server, manager: Server, nodes: Sequence[Mapping[str, Any]], stack: str
-) -> Iterator[str]:
+def _label(first: Server, manager: Server, nodes: Sequence[Node], stack: str) -> Iterator[str]:
     """Label the first server as the home of the stack's data, unless a node is already."""
-    labels = [node["Spec"].get("Labels", {}) for node in nodes]
-    if not any(label.get(stack) == contract.HOME for label in labels):
+    if contract.HOME not in (node["Spec"].get("Labels", {}).get(stack) for node in nodes):
         node = first.swarm["NodeID"]
         manager.docker.run("node", "update", "--label-add", f"{stack}={contract.HOME}", node)
         yield f"{first.host.name}: home of {stack}: its proxy and its database"
 
 
-def _forget(swarm: Swarm, nodes: Iterable[Mapping[str, Any]], name: str, address: str) -> bool:
+def _forget(swarm: Swarm, nodes: Iterable[Node], name: str, address: str) -> bool:
     """Remove the former nodes of a server that left the Swarm; return whether there were any."""
+    mine = [node for node in nodes if node["Description"]["Hostname"] == name]
     left = [
-        node
-        for node in nodes
-        if node["Description"]["Hostname"] == name
-        and (node["Status"]["State"] == "down" or address in _addresses(node))
+        each for each in mine if each["Status"]["State"] == "down" or address in _addresses(each)
     ]
     for node in left:
         if node.get("ManagerStatus"):
@@ -168,7 +155,7 @@ def _forget(swarm: Swarm, nodes: Iterable[Mapping[str, Any]], name: str, address
     return bool(left)
 
 
-def _addresses(node: Mapping[str, Any]) -> set[str]:
+def _addresses(node: Node) -> set[str]:
     """Return a node's addresses; a leader's is only in its manager status."""
     manager = node.get("ManagerStatus", {}).get("Addr", "")
     return {node["Status"].get("Addr", ""), manager.rpartition(":")[0]}

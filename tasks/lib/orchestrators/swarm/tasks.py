@@ -19,13 +19,7 @@ LISTING = "{{.ID}}\t{{.DesiredState}}\t{{.CurrentState}}\t{{json .Error}}"
 
 
 class Listed(NamedTuple):
-    """A task as docker lists it.
-
-    Args:
-        meant: its desired state.
-        state: its current state; empty while it is about to run.
-        error: what is wrong with it.
-    """
+    """A task as docker lists it; its state is empty while it is about to run."""
 
     meant: str
     state: str
@@ -45,46 +39,23 @@ def listing(shown: str) -> dict[str, Listed]:
 
 def listed(swarm: Swarm, services: Iterable[Mapping[str, Any]]) -> dict[str, Listed]:
     """Return the tasks of services by ID, with those that have ended not long ago."""
-    names = [service["ID"] for service in services]
-    if not names:
-        return {}
     # With names docker would ask for each one by itself.
+    ids = [service["ID"] for service in services]
     words = ("service", "ps", "--no-resolve", "--no-trunc", "--format", LISTING)
-    return listing(swarm.query(*words, *names))
+    return listing(swarm.query(*words, *ids)) if ids else {}
 
 
 def inspect(
-    swarm: Swarm,
-    services: Iterable[Mapping[str, Any]],
-    but: Iterable[str] = (),
-    wanted: Iterable[str] | None = None,
+    swarm: Swarm, services: Iterable[Mapping[str, Any]], but: Collection[str] = ()
 ) -> list[dict[str, Any]]:
-    """Return what docker knows of the tasks of services.
-
-    Args:
-        but: the IDs of tasks to leave out.
-        wanted: the IDs of tasks that were listed just now; without it, all are listed.
-    """
-    owners, left_out, pauses = list(services), set(but), iter((0.2, 0.5, 2))
-    while True:
-        known = listed(swarm, owners) if wanted is None else wanted
-        try:
-            return swarm.inspect("task", [task for task in known if task not in left_out])
-        except DockerError as error:
-            output, pause = error.stderr.lower(), next(pauses, None)
-            if pause is None or not any(sign in output for sign in FORGOTTEN):
-                raise
-            # One was removed since it was listed.
-            wanted = None
-            time.sleep(pause)
+    """Return what docker knows of the tasks of services now; see TaskWatcher."""
+    watcher = TaskWatcher(swarm, services, but)
+    watcher.changed()
+    return watcher.tasks
 
 
 class TaskWatcher:
-    """Watches services' tasks; re-inspects only those whose listing changed.
-
-    Args:
-        but: the IDs of tasks to leave out.
-    """
+    """Watches services' tasks, `but` some; re-inspects only those whose listing changed."""
 
     def __init__(
         self, swarm: Swarm, services: Iterable[Mapping[str, Any]], but: Collection[str] = ()
@@ -100,12 +71,20 @@ class TaskWatcher:
 
     def changed(self) -> bool:
         """Look again; return whether anything changed since the last call (the first: True)."""
-        now = listed(self._swarm, self._services)
-        if now == self._seen:
-            return False
-        before, self._seen = self._seen or {}, now
-        self._known = {key: task for key, task in self._known.items() if key in now}
-        fresh = [key for key, task in now.items() if before.get(key) != task]
-        for task in inspect(self._swarm, self._services, self._but, fresh):
-            self._known[task["ID"]] = task
-        return True
+        pauses = iter((0.2, 0.5, 2))
+        while (now := listed(self._swarm, self._services)) != self._seen:
+            before = self._seen or {}
+            fresh = [key for key in now if before.get(key) != now[key] and key not in self._but]
+            try:
+                found = {task["ID"]: task for task in self._swarm.inspect("task", fresh)}
+            except DockerError as error:
+                # One was removed since it was listed.
+                output, pause = error.stderr.lower(), next(pauses, None)
+                if pause is None or not any(sign in output for sign in FORGOTTEN):
+                    raise
+                time.sleep(pause)
+                continue
+            kept = {key: task for key, task in self._known.items() if key in now}
+            self._seen, self._known = now, kept | found
+            return True
+        return False

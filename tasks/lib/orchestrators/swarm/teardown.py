@@ -20,10 +20,10 @@ def remove(swarm: Swarm, hosts: Sequence[Host], stack: str, volumes: bool) -> No
 
     Raises TaskError for what is still in use after TIMEOUT seconds.
     """
-    swarm.remove_services(swarm.query("service", "ls", "--quiet", *of(stack)).split())
+    swarm.remove_services(swarm.ids("service", *of(stack)))
     _wait_stopped(swarm, hosts, stack)
     for kind in ("network", "config", *(["secret"] if volumes else [])):
-        for name in swarm.query(kind, "ls", "--quiet", *of(stack)).split():
+        for name in swarm.ids(kind, *of(stack)):
             _remove(swarm, kind, name)
     if volumes:
         _remove_volumes(swarm, hosts, stack)
@@ -38,7 +38,7 @@ def _wait_stopped(swarm: Swarm, hosts: Sequence[Host], stack: str) -> None:
     for host in hosts:
         with host.docker() as env:
             docker = Swarm(swarm.ctx, env)
-            while docker.query("ps", "--quiet", *of(stack)) and not swarm.ctx.config.run.dry:
+            while docker.ids("container", *of(stack)) and not swarm.ctx.config.run.dry:
                 if time.monotonic() > deadline:
                     raise TaskError(f"containers of {stack} still run on {host.name}", "retry")
                 time.sleep(POLL)
@@ -49,8 +49,7 @@ def _remove_volumes(swarm: Swarm, hosts: Sequence[Host], stack: str) -> None:
     for host in hosts:
         with host.docker() as env:
             docker = Swarm(swarm.ctx, env)
-            listed = docker.query("volume", "ls", "--quiet", "--filter", f"name={stack}_")
-            for name in listed.split():
+            for name in docker.ids("volume", "--filter", f"name={stack}_"):
                 if name.startswith(f"{stack}_"):
                     _remove(docker, "volume", name)
 

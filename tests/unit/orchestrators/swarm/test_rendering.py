@@ -100,7 +100,7 @@ def test_everything_that_cannot_be_deployed_is_told_at_once(config):
 
 
 def test_a_job_has_what_the_app_has_and_runs_once(config):
-    job = rendering.render_job(render(config), Job("check", ["sh", "-c", "echo $HOME"]))
+    job = rendering.render_jobs(render(config), [Job("check", ["sh", "-c", "echo $HOME"])])
     service = job.content["services"]["check"]
     assert service["image"] == IMAGE
     assert service["command"] == ["sh", "-c", "echo $$HOME"]

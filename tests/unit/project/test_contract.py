@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
 from tasks.lib.project import contract
+from tests.testbed.commands import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 ROLES = (contract.MANAGE, contract.STATIC, contract.WAIT)
 JOBS = (contract.CHECK, contract.PENDING, contract.MIGRATE)
 

@@ -34,7 +34,7 @@ def test_coverage_counts_lines_and_branches(lines, branches, expected):
     [
         ([], (["myapp"], ["tests"])),
         (["myapp/tests"], (["myapp/tests"], [])),
-        (["./tests/test_suite.py"], ([], ["./tests/test_suite.py"])),
+        (["./tests/test_help.py"], ([], ["./tests/test_help.py"])),
         (["myapp", "tests"], (["myapp"], ["tests"])),
     ],
 )
