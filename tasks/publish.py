@@ -98,8 +98,7 @@ def images(ctx: Context) -> None:
     from .lib.registry.client import connect
 
     settings = read_settings(ctx)
-    found = listing.read(connect(ctx, settings))
-    console.result(listing.table(found, settings.environments))
+    console.result(listing.table(listing.read(connect(ctx, settings)), settings.environments))
 
 
 @task(help={"keep": "keep this many of the newest images", "yes": "do not ask for confirmation"})

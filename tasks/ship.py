@@ -115,8 +115,7 @@ def destroy(
 
     with connection.reach(ctx, dynamic.named(env, name)) as target:
         what = f"{target.stack}, its data and secrets too" if volumes else target.stack
-        question = f"Remove {what} from {target.first.name}?"
-        console.confirm(question, yes, "nothing was removed")
+        console.confirm(f"Remove {what} from {target.first.name}?", yes, "nothing was removed")
         with target.locked("removes it"):
             teardown.remove(target, volumes)
     console.say(f"removed {what}")

@@ -10,9 +10,6 @@ from typing import TextIO
 
 from .errors import ExitCode, TaskError
 
-# The errors of a pipe without a reader, and of a closed terminal.
-CLOSED = {errno.EPIPE, errno.EIO}
-
 
 def colour(text: str, code: int, stream: object = None) -> str:
     """Return text in an ANSI colour (31 red, 32 green, 33 yellow, 1 bold) for a terminal."""
@@ -28,7 +25,8 @@ def write(text: str, stream: TextIO | None) -> None:
         stream.write(text)
         stream.flush()
     except OSError as error:
-        if error.errno in CLOSED:
+        # A pipe without a reader, or a closed terminal.
+        if error.errno in {errno.EPIPE, errno.EIO}:
             drop(stream)
         # A full disk makes a result incomplete; but a deploy must not fail because of its log.
         elif stream is sys.stdout:
@@ -69,9 +67,9 @@ def outcome(text: str, ok: bool) -> None:
 
 def confirm(question: str, yes: bool, refused: str = "nothing was deleted") -> None:
     """Ask a question unless `yes`. Raises TaskError if the answer, or no terminal, means no."""
-    if yes or (sys.stdin.isatty() and input(f"{question} [y/N] ").strip().lower() in {"y", "yes"}):
-        return
-    raise TaskError(refused, "answer y, or add --yes", ExitCode.REFUSED)
+    ask = f"{question} [y/N] "
+    if not yes and not (sys.stdin.isatty() and input(ask).strip().lower() in {"y", "yes"}):
+        raise TaskError(refused, "answer y, or add --yes", ExitCode.REFUSED)
 
 
 def table(rows: Sequence[Sequence[str]], heads: Sequence[str] = ()) -> str:

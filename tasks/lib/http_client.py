@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import os
 import re
 from collections.abc import Mapping
 from contextlib import suppress
@@ -11,6 +10,7 @@ from functools import partial
 from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urljoin, urlsplit
+from urllib.request import getproxies_environment, proxy_bypass
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse, PoolManager, Retry
@@ -34,11 +34,7 @@ def cause(error: Exception) -> str:
 
 def proxy(url: str) -> str:
     """Return the proxy for a URL, by HTTP(S)_PROXY and NO_PROXY; empty for none."""
-    if not any(name.lower().endswith("_proxy") for name in os.environ):
-        return ""
-    from urllib.request import getproxies, proxy_bypass
-
-    parts, proxies = urlsplit(url), getproxies()
+    parts, proxies = urlsplit(url), getproxies_environment()
     if proxy_bypass(parts.netloc) or _is_within(parts.hostname or "", proxies.get("no", "")):
         return ""
     address = proxies.get(parts.scheme) or proxies.get("all", "")

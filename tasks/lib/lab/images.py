@@ -60,8 +60,7 @@ def pushing(ctx: Context, port: int) -> Iterator[None]:
             copy = Reference(f"localhost:{port}", source.path, source.tag)
             if not Registry(copy, Session(copy.host)).digest(copy.tag):
                 cli.run(ctx, "tag", image, str(copy))
-                words = ("push", "--quiet", str(copy))
-                pushes[str(copy)] = cli.popen(ctx, *words, stdout=DEVNULL)
+                pushes[str(copy)] = cli.popen(ctx, "push", "--quiet", str(copy), stdout=DEVNULL)
         yield
         for name, push in pushes.items():
             if process.wait(push):

@@ -21,6 +21,7 @@ from .state import State
 
 # The label that Compose gives all resources of a project.
 PROJECT = "com.docker.compose.project"
+# The number of a new lab's servers where 0 is given, and the largest one.
 NODES, MOST = 3, 20
 # Seconds within which every server must be healthy.
 TIMEOUT = 90
@@ -63,14 +64,8 @@ class Lab:
             what = f"lab {self.name} is locked by another task"
             raise TaskError(what, "wait until it ends, then retry", ExitCode.REFUSED) from None
 
-    # Up.
-
     def up(self, nodes: int) -> Mapping[str, str]:
-        """Start what is missing, wait until it is ready; return the variables that use the lab.
-
-        Args:
-            nodes: number of servers; 0 for as many as it has, or NODES.
-        """
+        """Start what is missing, wait until it is ready; return the variables that use the lab."""
         started = time.monotonic()
         wanted = self._ensure_state(nodes)
         images.ensure(self.ctx)
@@ -149,8 +144,6 @@ class Lab:
         with suppress(cli.DockerError):
             return self._execute(node, "timeout", "5", "docker", *words)
         return ""
-
-    # Down.
 
     def down(self) -> bool:
         """Remove everything; returns whether anything existed."""

@@ -9,7 +9,12 @@ import socket
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from ipaddress import ip_network
+from itertools import islice
 from pathlib import Path
+
+import bcrypt
+from cryptography.hazmat.primitives import serialization as form
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ..files import write_private
 
@@ -63,8 +68,6 @@ class State:
 
 def new_state(subnet: str, nodes: int, environments: int, names: Iterable[str]) -> State:
     """Create a lab's state: free ports, new keys and passwords, a value for each secret's name."""
-    import bcrypt
-
     private, public = _key_pair()
     password = secrets.token_hex(16)
     ports = free_ports(2 + nodes + max(PORTS, environments))
@@ -84,9 +87,6 @@ def new_state(subnet: str, nodes: int, environments: int, names: Iterable[str]) 
 
 def _key_pair() -> tuple[str, str]:
     """Generate a private and a public SSH key."""
-    from cryptography.hazmat.primitives import serialization as form
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
     key = Ed25519PrivateKey.generate()
     private = key.private_bytes(form.Encoding.PEM, form.PrivateFormat.OpenSSH, form.NoEncryption())
     public = key.public_key().public_bytes(form.Encoding.OpenSSH, form.PublicFormat.OpenSSH)
@@ -95,14 +95,12 @@ def _key_pair() -> tuple[str, str]:
 
 def free_ports(count: int) -> list[int]:
     """Return free ports of 127.0.0.1."""
-    found: list[int] = []
-    for port in random.sample(RANGE, len(RANGE)):
+
+    def is_free(port: int) -> bool:
         with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)):
-                found.append(port)
-        if len(found) == count:
-            break
-    return found
+            return probe.connect_ex(("127.0.0.1", port)) != 0
+
+    return list(islice(filter(is_free, random.sample(RANGE, len(RANGE))), count))
 
 
 def load(folder: Path) -> State | None:

@@ -143,8 +143,7 @@ def _selection(event: Event, jobs: Mapping[str, Job]) -> list[str]:
 def _record(line: str, jobs: Mapping[str, Job], started: dict[str, float]) -> None:
     """Record what a line of output says about a job."""
     match = LINE.fullmatch(line)
-    job = jobs.get(match[1]) if match else None
-    if match is None or job is None:
+    if not match or not (job := jobs.get(match[1])):
         return
     if match[2].startswith("starting"):
         started[job.name] = time.monotonic()

@@ -36,7 +36,6 @@ class Workspace:
     Args:
         main: the default branch's name.
         variables: what the lab exports, secrets included.
-        settings: the lab's settings.
         started: the time of time.monotonic() at the start.
     """
 
@@ -120,8 +119,7 @@ def workspace(ctx: Context, lab: Lab, keep: bool) -> Iterator[Workspace]:
 def _prepare(ctx: Context, lab: Lab, clone: Path, started: float) -> Workspace:
     """Start the lab, make the clone, and set the project's CI/CD variables."""
     variables = lab.up(0)
-    file = variables.get("INVOKE_RUNTIME_CONFIG")
-    settings = yaml.safe_load(Path(file).read_text("utf-8")) if file else {}
+    settings = yaml.safe_load((lab.folder / "invoke.yaml").read_text()) if variables else {}
     runner, main = Runner(ctx, clone), lab.settings.registry.main
     made = Workspace(ctx, clone, runner, main, variables, settings, started)
     _clone(made, lab.settings.project.source)
