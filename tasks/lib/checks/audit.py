@@ -1,7 +1,5 @@
 """The audit: known vulnerabilities, licences that are not allowed, secrets in the source."""
 
-from __future__ import annotations
-
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass

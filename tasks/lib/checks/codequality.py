@@ -1,7 +1,5 @@
 """Findings of code quality, and the report of them that GitLab reads."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections import Counter

@@ -1,7 +1,5 @@
 """Duplicated code, found by jscpd."""
 
-from __future__ import annotations
-
 import json
 import tempfile
 from collections.abc import Iterable

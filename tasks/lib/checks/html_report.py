@@ -1,7 +1,5 @@
 """The findings as an HTML page, in one file."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from html import escape
 from itertools import groupby

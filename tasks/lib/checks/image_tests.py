@@ -1,7 +1,5 @@
 """Test an image in the registry on its very layers, and mark it as tested if it passes."""
 
-from __future__ import annotations
-
 import uuid
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The licences of packages, as their metadata states them, and whether they are allowed."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable
 from importlib import metadata
 from typing import Any

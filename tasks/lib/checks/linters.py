@@ -1,7 +1,5 @@
 """The tools that check or rewrite code, as commands; `report` runs them."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from invoke import Context

@@ -1,7 +1,5 @@
 """Code quality: style, complexity and security by ruff, and duplicates by jscpd."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Secrets in files, found by detect-secrets."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import groupby

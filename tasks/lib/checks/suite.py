@@ -1,7 +1,5 @@
 """The test suite: the app's part and the pipeline's, run by pytest, and the result."""
 
-from __future__ import annotations
-
 import re
 import sys
 from collections.abc import Sequence

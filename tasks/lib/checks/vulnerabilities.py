@@ -1,7 +1,5 @@
 """Known vulnerabilities of locked packages, found by pip-audit in a database with OSV's API."""
 
-from __future__ import annotations
-
 import json
 import re
 import tempfile

@@ -1,7 +1,5 @@
 """Build the image of a commit: into the local engine, or into the registry with tags and cache."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property

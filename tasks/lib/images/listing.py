@@ -1,7 +1,5 @@
 """List the images in the registry with their tags, and find those to prune."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass

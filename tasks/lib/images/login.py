@@ -1,7 +1,5 @@
 """Log docker in for as long as a block runs, and leave no credentials behind."""
 
-from __future__ import annotations
-
 import base64
 import json
 from collections.abc import Iterator, Mapping

@@ -1,7 +1,5 @@
 """Promote a tested image to an environment, by moving the environment's tag in the registry."""
 
-from __future__ import annotations
-
 import getpass
 import json
 import os

@@ -1,7 +1,5 @@
 """Write an image's software bill of materials: its Python and Debian packages, as CycloneDX."""
 
-from __future__ import annotations
-
 from invoke import Context
 
 from ..docker import client

@@ -5,8 +5,6 @@ marks an image that passed the tests, forced-REVISION records why an untested on
 cache-STAGE is a kept stage of the Dockerfile. Commit, branch slug and git tag name the image built.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Collection
 from typing import Protocol

@@ -1,7 +1,5 @@
 """Find the login to a registry: in CI's variables, or where docker login stored it."""
 
-from __future__ import annotations
-
 import base64
 import json
 import os
