@@ -139,7 +139,7 @@ def test_ctrl_c_twice_says_that_a_person_is_needed_and_the_next_deploy_repairs_i
     run = site.begin("deploy", f"--ref={new}")
     run.until(" old")
     interrupt(run)
-    run.until("undoing it")
+    run.until("rolling back")
     interrupt(run)
     run.wait()
     (serves,) = settled(site)

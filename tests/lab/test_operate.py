@@ -140,7 +140,7 @@ def test_logs_are_those_of_the_service_and_of_the_time_that_are_asked_for(site):
     assert site.must("logs", "--service=db", "--since=1s").text == ""
     unknown = site.inv("logs", "--service=web")
     assert unknown.status == 2
-    assert "has no service 'web' - there are: app, beat, db, proxy" in unknown.verdict
+    assert "has no service 'web' - known: app, beat, db, proxy" in unknown.verdict
 
 
 @pytest.mark.fault("inv logs, while a server is away")

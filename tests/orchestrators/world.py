@@ -137,6 +137,12 @@ class World:
             deployment.plan()
             deployment.run()
 
+    def wait_for(self, **seconds: float) -> None:
+        """Change the deploy's timeout or soak, also to less than a second."""
+        settings = self.target.settings
+        changed = msgspec.structs.replace(settings.deploy, **seconds)
+        self.target.settings = msgspec.structs.replace(settings, deploy=changed)
+
     # What meets them.
 
     def kill(self) -> None:

@@ -7,7 +7,6 @@ import pytest
 from tasks.lib.deploys import rollout
 from tasks.lib.errors import TaskError
 from tasks.lib.orchestrators.status import Failure, Progress
-from tests.orchestrators.world import memory_world
 
 
 class Looks:
@@ -44,7 +43,7 @@ def test_it_ends_when_all_is_healthy():
 
 def test_it_ends_only_when_all_stayed_healthy_for_the_soak():
     with pytest.raises(rollout.RolloutError, match="app: died"):
-        watch(DONE, Progress("app", 2, 1, failed=Failure("died")), soak=5)
+        watch(DONE, Progress("app", 2, 1, failed=Failure("died")), soak=0.05)
 
 
 def test_what_the_orchestrator_gives_up_has_failed():
@@ -58,18 +57,19 @@ def test_it_takes_no_longer_than_the_timeout():
     assert caught.value.failure == Failure("starting")
 
 
-def test_an_image_that_dies_while_it_is_watched_is_rolled_back(tmp_path):
-    with memory_world(tmp_path, soak=1) as world:
-        good = world.image()
-        world.deploy(good)
-        with pytest.raises(TaskError, match="rolled back: release 1"):
-            world.deploy(world.image(dies=True))
-        assert world.serves() == good.revision
+def test_an_image_that_dies_while_it_is_watched_is_rolled_back(world):
+    good = world.image()
+    world.deploy(good)
+    world.wait_for(soak=0.02)
+    with pytest.raises(TaskError, match="rolled back: release 1"):
+        world.deploy(world.image(dies=True))
+    assert world.serves() == good.revision
 
 
 def test_an_image_that_never_gets_healthy_is_rolled_back_with_its_probe(world):
     good = world.image()
     world.deploy(good)
-    with pytest.raises(TaskError, match=r"not healthy within 1 s.*HTTP 503; rolled back"):
+    world.wait_for(timeout=0.1)
+    with pytest.raises(TaskError, match=r"not healthy within 0.1 s.*HTTP 503; rolled back"):
         world.deploy(world.image(hangs=True))
     assert world.serves() == good.revision
