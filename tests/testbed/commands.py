@@ -92,7 +92,7 @@ def works(action: Callable[[], Any]) -> Callable[[], bool]:
 
 
 def page(url: str) -> str:
-    """Return what a URL answers; empty while it does not, or not well."""
+    """Return what a URL answers; empty without a good answer."""
     with suppress(OSError), urllib.request.urlopen(url, timeout=5) as answer:
         return answer.read().decode()
     return ""

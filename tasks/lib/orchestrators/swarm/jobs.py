@@ -71,7 +71,7 @@ def run(
         runs = [Run(job.name, services[job.name], bool(answer)) for job in jobs]
         runs[0].answer = answer
         _wait(swarm, runs, timeout, guard)
-        return runs[0].output
+        return runs[0].output if answer else ""
     except Exception:
         # If another deploy took the lock over, it has ended these jobs: that is the reason, then.
         lost = guard.lost
