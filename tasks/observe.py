@@ -8,6 +8,10 @@ from invoke.exceptions import Exit
 from .lib import console
 from .lib.errors import TaskError
 
+ENV = "the environment, as invoke.yaml names it"
+# How many deploys the history shows.
+NEWEST = 30
+
 
 @task
 def doctor(ctx: Context) -> None:
@@ -23,7 +27,7 @@ def doctor(ctx: Context) -> None:
     raise Exit(code=int(any(finding.state == "wrong" for finding in findings)))
 
 
-@task(help={"env": "the environment, as invoke.yaml names it"})
+@task(help={"env": ENV})
 def status(ctx: Context, env: str = "") -> None:
     """Show an environment's status (exits 1 if unhealthy).
 
@@ -38,8 +42,12 @@ def status(ctx: Context, env: str = "") -> None:
             raise TaskError("; ".join(problems), f"see inv logs --env={env}")
 
 
-@task(help={"env": "the environment, as invoke.yaml names it"})
-def history(ctx: Context, env: str = "") -> None:
+@task(
+    name="list",
+    default=True,
+    help={"env": ENV, "all": f"show every deploy, not only the newest {NEWEST}"},
+)
+def history(ctx: Context, env: str = "", all: bool = False) -> None:
     """List an environment's deploys, newest first.
 
     Example: inv history --env=prod
@@ -47,4 +55,24 @@ def history(ctx: Context, env: str = "") -> None:
     from .lib.environments import connection, status
 
     with connection.reach(ctx, env) as target:
-        console.result(status.history_table(target.history.read(), bool(target.holder())))
+        records = target.history.read()
+        shown = records if all else records[:NEWEST]
+        console.result(status.history_table(shown, bool(target.holder())))
+        if len(shown) < len(records):
+            console.say(f"{len(records) - len(shown)} older ones: --all shows them")
+
+
+@task(help={"env": ENV})
+def adopt(ctx: Context, env: str = "") -> None:
+    """Record what runs, when the history on the server lacks it.
+
+    Nothing that runs is changed but labels. Use it after the history was lost or moved, or for a
+    stack that another tool deployed.
+
+    Example: inv history.adopt --env=prod
+    """
+    from .lib.environments import adoption, connection
+
+    with connection.reach(ctx, env) as target, target.locked("adopts what runs"):
+        made = adoption.adopt(target)
+        console.say(f"release {made.number} is recorded: {made.image}")

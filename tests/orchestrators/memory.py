@@ -14,7 +14,7 @@ from typing import Any
 from tasks.lib import console
 from tasks.lib.errors import TaskError
 from tasks.lib.orchestrators.base import Guard, Job, LogOptions
-from tasks.lib.orchestrators.stack import RELEASE, Stack
+from tasks.lib.orchestrators.stack import HISTORY, RELEASE, Stack
 from tasks.lib.orchestrators.status import Evidence, Failure, Node, Progress, Service
 
 GONE = "No such image"
@@ -70,11 +70,12 @@ class MemoryRollout:
         self._orchestrator, self._stack, self._prune = orchestrator, stack, prune
         self._looks = 0
 
-    def apply(self) -> None:
-        """Give the stack to the cluster."""
+    def apply(self) -> dict[str, Any]:
+        """Give the stack to the cluster; return the specs of its services."""
         for name in set(self._stack.versions("secrets")) - set(self._orchestrator.cluster.secrets):
             raise TaskError(f"secret not found: {name}")
         self._orchestrator.put(self._stack, self._prune)
+        return {name: spec(service) for name, service in self._orchestrator.running_now.items()}
 
     def progress(self) -> list[Progress] | None:
         """Return the state of every service; None if nothing changed since the last call."""
@@ -103,24 +104,24 @@ class MemoryOrchestrator:
     # The cluster's own work.
 
     @property
-    def running(self) -> dict[str, Any]:
+    def running_now(self) -> dict[str, Any]:
         """The stack's services as they were given, by name."""
         return self.cluster.running.setdefault(self.stack, {})
 
     def image(self, name: str) -> Image:
         """What a service's image does; an image that is not the app's works."""
-        return self.cluster.images.get(self.running[name]["image"], Image(""))
+        return self.cluster.images.get(self.running_now[name]["image"], Image(""))
 
     def replicas(self, name: str) -> int:
         """How many replicas a service is to have."""
-        return int(self.running[name]["deploy"].get("replicas", 1))
+        return int(self.running_now[name]["deploy"].get("replicas", 1))
 
     def put(self, stack: Stack, prune: bool) -> None:
         """Take a stack over."""
         self.cluster.configs |= stack.configs
-        self.running.update(copy.deepcopy(stack.services))
-        for name in {*self.running} - {*stack.services} if prune else ():
-            self.running.pop(name)
+        self.running_now.update({key: copy.deepcopy(each) for key, each in stack.services.items()})
+        for name in {*self.running_now} - {*stack.services} if prune else ():
+            self.running_now.pop(name)
             self.cluster.ready.pop(f"{self.stack}_{name}", None)
 
     def settle(self, name: str, later: bool) -> Progress:
@@ -133,27 +134,43 @@ class MemoryOrchestrator:
             return Progress(name, wanted, 0, 1, failed=Failure("replica 1 failed: exit (7)", name))
         if image.hangs:
             return Progress(name, wanted, 0, 1)
-        self.cluster.ready[key] = self.running[name]["image"]
+        self.cluster.ready[key] = self.running_now[name]["image"]
         return Progress(name, wanted, wanted)
 
     def serving(self) -> Image | None:
         """What answers at the stack's address: the replicas that were ready last."""
         ready = self.cluster.ready.get(f"{self.stack}_app", "")
-        scaled_down = "app" in self.running and not self.replicas("app")
+        scaled_down = "app" in self.running_now and not self.replicas("app")
         return None if scaled_down else self.cluster.images.get(ready)
 
     # What really is there.
 
     def services(self) -> dict[str, Service]:
         """Return the stack's services, as they run."""
-        return {name: self._service(name) for name in sorted(self.running)}
+        return {name: self._service(name) for name in sorted(self.running_now)}
 
     def _service(self, name: str) -> Service:
-        spec, wanted = self.running[name], self.replicas(name)
-        ready = self.cluster.ready.get(f"{self.stack}_{name}") == spec["image"]
+        given, wanted = self.running_now[name], self.replicas(name)
+        ready = self.cluster.ready.get(f"{self.stack}_{name}") == given["image"]
         progress = Progress(name, wanted, wanted if ready else 0, 0 if ready else 1)
-        label = spec["deploy"].get("labels", {}).get(RELEASE, "")
-        return Service(name, spec["image"], label, progress, ["n1"])
+        labels = given["deploy"].get("labels", {})
+        release, history = (labels.get(label, "") for label in (RELEASE, HISTORY))
+        return Service(name, given["image"], release, progress, history, ["n1"], spec(given))
+
+    def running(self) -> Stack:
+        """Return what runs as a stack."""
+        services = copy.deepcopy(self.running_now)
+        names = {name for service in services.values() for name in service.get("secrets", [])}
+        content = {
+            "services": services,
+            "secrets": {n: {"name": self.secrets()[n][0]} for n in names},
+        }
+        return Stack(self.stack, services["app"]["image"], content)
+
+    def label(self, labels: Mapping[str, str]) -> None:
+        """Set labels of all services."""
+        for service in self.running_now.values():
+            service["deploy"]["labels"] = service["deploy"].get("labels", {}) | labels
 
     def nodes(self) -> list[Node]:
         """Return the only node."""
@@ -278,7 +295,7 @@ class MemoryOrchestrator:
     def remove_services(self, names: Sequence[str]) -> None:
         """Remove services."""
         for name in names:
-            self.running.pop(name, None)
+            self.running_now.pop(name, None)
             self.cluster.ready.pop(f"{self.stack}_{name}", None)
 
     def tidy(self, used: Collection[str]) -> None:
@@ -294,7 +311,7 @@ class MemoryOrchestrator:
     def remove(self, volumes: bool) -> None:
         """Remove everything of the stack; with volumes its data and secrets, too."""
         self.clear_jobs()
-        self.remove_services(list(self.running))
+        self.remove_services(list(self.running_now))
         self.cluster.running.pop(self.stack, None)
         if volumes:
             self.cluster.applied.clear()
@@ -305,3 +322,11 @@ class MemoryOrchestrator:
 def number(version: str) -> int:
     """The number of a secret's version."""
     return int(version.rpartition("_v")[2])
+
+
+def spec(service: Mapping[str, Any]) -> dict[str, Any]:
+    """What a service was given, but for the labels of its release."""
+    made = copy.deepcopy(dict(service))
+    labels = made["deploy"].get("labels", {}).items()
+    made["deploy"]["labels"] = {key: each for key, each in labels if key not in {RELEASE, HISTORY}}
+    return made

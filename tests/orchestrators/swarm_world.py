@@ -15,10 +15,10 @@ from invoke import Config, Context
 
 from tasks.lib.deploys import rendering
 from tasks.lib.environments import bootstrap, teardown
-from tasks.lib.environments.connection import reach
+from tasks.lib.environments.connection import Target, reach
 from tasks.lib.images import promotion
 from tasks.lib.images.promotion import Candidate
-from tasks.lib.orchestrators.stack import Stack
+from tasks.lib.orchestrators.stack import HISTORY, RELEASE, Stack
 from tasks.lib.project.settings import ROOT, Settings
 from tests.testbed.sites import Site
 
@@ -92,6 +92,39 @@ class Factory:
         return found
 
 
+class SwarmByHand:
+    """By hand on a Swarm, with docker's own commands."""
+
+    def __init__(self, target: Target) -> None:
+        self._target, self._docker = target, target.orchestrator._swarm  # type: ignore[attr-defined]
+
+    def _update(self, service: str, *words: str) -> None:
+        name = f"{self._target.stack}_{service}"
+        self._docker.run("service", "update", "--detach=false", "--quiet", *words, name)
+
+    def scale(self, service: str, replicas: int) -> None:
+        """Set the number of replicas."""
+        self._update(service, f"--replicas={replicas}")
+
+    def set_variable(self, service: str, name: str, value: str) -> None:
+        """Set an environment variable."""
+        self._update(service, f"--env-add={name}={value}")
+
+    def set_image(self, service: str, image: Candidate) -> None:
+        """Set an image."""
+        name = str(self._target.registry.image.at(image.digest))
+        self._update(service, f"--image={name}", "--with-registry-auth", "--no-resolve-image")
+
+    def remove(self, service: str) -> None:
+        """Remove a service."""
+        self._docker.run("service", "rm", f"{self._target.stack}_{service}")
+
+    def unlabel(self) -> None:
+        """Remove the labels of the release, as a tool does that deploys without them."""
+        for service in self._target.orchestrator.services():
+            self._update(service, f"--label-rm={RELEASE}", f"--label-rm={HISTORY}")
+
+
 @contextmanager
 def swarm_world(factory: Factory, home: Path) -> Iterator[World]:
     """An environment of a lab that nothing was deployed to yet; it is removed at the end."""
@@ -105,7 +138,7 @@ def swarm_world(factory: Factory, home: Path) -> Iterator[World]:
         for secret in target.settings.deploy.secrets:
             if secret not in target.orchestrator.secrets():
                 target.orchestrator.set_secret(secret, lab[secret])
-        world = World(target, factory.make, whole_stack)
+        world = World(target, factory.make, whole_stack, SwarmByHand(target))
         try:
             yield world
         finally:

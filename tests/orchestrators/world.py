@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 import yaml
@@ -19,7 +19,7 @@ from invoke import Config, Context
 from tasks.lib.deploys import preflight
 from tasks.lib.deploys.deployment import Deployment
 from tasks.lib.environments.connection import Target
-from tasks.lib.environments.history import Record
+from tasks.lib.environments.records import Record
 from tasks.lib.images import promotion
 from tasks.lib.images.promotion import Candidate
 from tasks.lib.orchestrators.base import Orchestrator
@@ -84,12 +84,51 @@ class Faulty:
         return made
 
 
+class ByHand(Protocol):
+    """What a person does to services with the orchestrator's own commands."""
+
+    def scale(self, service: str, replicas: int) -> None: ...
+    def set_variable(self, service: str, name: str, value: str) -> None: ...
+    def set_image(self, service: str, image: Candidate) -> None: ...
+    def remove(self, service: str) -> None: ...
+    def unlabel(self) -> None: ...
+
+
+class MemoryByHand:
+    """By hand in memory."""
+
+    def __init__(self, orchestrator: MemoryOrchestrator, registry: Registry) -> None:
+        self._services, self._at = orchestrator.running_now, registry.image.at
+
+    def scale(self, service: str, replicas: int) -> None:
+        """Set the number of replicas."""
+        self._services[service]["deploy"]["replicas"] = replicas
+
+    def set_variable(self, service: str, name: str, value: str) -> None:
+        """Set an environment variable."""
+        self._services[service]["environment"][name] = value
+
+    def set_image(self, service: str, image: Candidate) -> None:
+        """Set an image."""
+        self._services[service]["image"] = str(self._at(image.digest))
+
+    def remove(self, service: str) -> None:
+        """Remove a service."""
+        del self._services[service]
+
+    def unlabel(self) -> None:
+        """Remove the labels of the release, as a tool does that deploys without them."""
+        for service in self._services.values():
+            service["deploy"]["labels"] = {}
+
+
 class World:
     """An environment, with images of every behaviour, and what serves in it.
 
     Args:
         make: makes an image with a behaviour, such as exits=True; see memory.Image.
         render: makes the stack of an image.
+        by_hand: changes what runs, past every record.
     """
 
     def __init__(
@@ -97,8 +136,10 @@ class World:
         target: Target,
         make: Callable[..., Candidate],
         render: Callable[[World, Candidate], Stack],
+        by_hand: ByHand,
     ) -> None:
         self.target, self._make, self._render = target, make, render
+        self.by_hand = by_hand
         self.orchestrator = Faulty(target.orchestrator)
         self.host = Faulty(target.first)
         target.orchestrator = self.orchestrator  # type: ignore[assignment]
@@ -163,6 +204,18 @@ class World:
         note = json.dumps({"by": "ann", "doing": "deploys", "since": "now", "token": "x"})
         self.host.inner.run('mkdir -p "$1"; cat >"$1/lock"', self.target.path, text=note)
 
+    def move(self, path: str) -> None:
+        """Look for the history in another folder, as with another deploy.path or user."""
+        settings = self.target.settings
+        deploy = msgspec.structs.replace(settings.deploy, path=path)
+        self.target.settings = msgspec.structs.replace(settings, deploy=deploy)
+        self.target.__dict__.pop("history", None)
+
+    def damage(self, number: int, file: str = "release.json") -> None:
+        """Cut a file of the history short."""
+        path = f"{self.target.path}/releases/{number}/{file}"
+        self.host.inner.run('head -c 20 "$1" >"$1.cut"; mv "$1.cut" "$1"', path)
+
     # What is there afterwards.
 
     def serves(self) -> str:
@@ -217,7 +270,7 @@ def memory_world(folder: Path, **environment: Any) -> Iterator[World]:
 
         for name in settings.deploy.secrets:
             orchestrator.set_secret(name, "a value")
-        yield World(target, make, small_stack)
+        yield World(target, make, small_stack, MemoryByHand(orchestrator, there))
 
 
 def configured(place: str, url: str, environment: Mapping[str, Any]) -> Settings:

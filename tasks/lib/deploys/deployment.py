@@ -8,19 +8,20 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .. import console
-from ..environments import healthcheck, history
+from ..environments import healthcheck, records
 from ..environments.connection import Target
 from ..environments.dynamic import is_dynamic
-from ..environments.history import FAILED, GOOD, RUNNING, Record
 from ..environments.lock import Lock, LockLost
+from ..environments.records import FAILED, GOOD, RUNNING, Record
+from ..environments.running import Running
 from ..errors import ExitCode, TaskError, explain
 from ..images import promotion
 from ..images.promotion import Candidate
 from ..orchestrators.base import Job
 from ..orchestrators.stack import Stack, difference
 from . import hooks, predeploy, preflight, undo
-from .plan import forget, previous_stack, settled_history, show_changes
-from .rollout import roll
+from .plan import forget, settled, show_changes
+from .rollout import watch
 
 UNTOUCHED = "; no replica of the app was touched"
 
@@ -30,14 +31,14 @@ class Deployment:
     """One deploy or rollback of an environment.
 
     Args:
-        previous: what runs now; None for nothing.
+        now: what runs when it begins.
         image: the image of a deploy; a rollback has only its stack.
         lost: another deploy holds the lock now.
     """
 
     target: Target
     stack: Stack
-    previous: Stack | None
+    now: Running
     record: Record
     lock: Lock
     image: Candidate | None = None
@@ -49,48 +50,41 @@ class Deployment:
         cls, target: Target, stack: Stack, image: Candidate, lock: Lock, force: str = ""
     ) -> Deployment:
         """Return the deploy of an image and its stack; `force`: why, if it is untested."""
-        records = settled_history(target)
-        record = history.new_deploy(records, stack.image, image.revision, force)
-        return cls(target, stack, previous_stack(target, records), record, lock, image)
+        now = settled(target)
+        number = records.next_number(now.records, now.services)
+        made = records.new_deploy(number, stack.image, image.revision, force)
+        return cls(target, stack, now, made, lock, image)
 
     @classmethod
     def back_to(cls, target: Target, number: str, lock: Lock, force: str = "") -> Deployment:
-        """Return the rollback to a release; without a number, to the one before the current.
+        """Return the rollback to a release; without a number, to the one before what runs.
 
         Raises TaskError with exit status 2 if it crosses an irreversible migration without `force`.
         """
-        records = settled_history(target)
-        goal = history.rollback_target(records, number)
-        crossed = history.irreversible_since(records, goal)
+        now = settled(target)
+        goal = records.rollback_target(now.records, now.record, number)
+        crossed = records.irreversible_since(now.records, goal)
         if crossed and not force:
             what = f"{', '.join(crossed)} cannot be reversed since release {goal.number}"
             raise TaskError(what, 'restore a backup, or --force "reason"', ExitCode.REFUSED)
         stack = preflight.load_stack(target, goal)
-        record = history.new_rollback(records, goal, force)
-        return cls(target, stack, previous_stack(target, records), record, lock)
+        made = records.new_rollback(records.next_number(now.records, now.services), goal, force)
+        return cls(target, stack, now, made, lock)
 
     def plan(self) -> None:
-        """Show what it would change."""
-        show_changes(self.previous, self.stack)
+        """Show what it would change, and the drift that it would repair."""
+        show_changes(self.now, self.stack)
 
     def run_if_needed(self) -> None:
-        """Deploy, unless the stack is what runs already, and is healthy."""
-        now = history.current(self.target.history.read())
-        if now and self._runs_as(now):
-            console.say(f"release {now.number} runs already: nothing to do")
+        """Deploy, unless what runs is the stack, without drift, and is healthy."""
+        now = self.now
+        same = now.stack is not None and not difference(now.stack, self.stack)
+        if now.record and same and now.drift == [] and now.healthy():
+            console.say(f"release {now.record.number} runs already: nothing to do")
             return
         if self.image and self.record.why:
             promotion.admit(self.target.registry, self.image, self.record.why)
         self.run()
-
-    def _runs_as(self, now: Record) -> bool:
-        if self.previous is None or difference(self.previous, self.stack):
-            return False
-        services = self.target.orchestrator.services()
-        same = services.keys() == self.stack.services.keys()
-        return same and all(
-            each.release == str(now.number) and each.progress.done for each in services.values()
-        )
 
     def run(self) -> None:
         """Deploy, from the hook before to the last check.
@@ -98,7 +92,7 @@ class Deployment:
         Raises TaskError: exit status 1 when it was rolled back, 3 when a person is needed.
         """
         hooks.run(self.target, hooks.PRE, self.record)
-        self.stack = self.stack.labelled(self.record.number)
+        self.stack = self.stack.labelled(self.record.number, self.now.place)
         self.record = self.target.history.begin(self.record, self.stack)
         try:
             if self.record.kind == "deploy":
@@ -122,12 +116,22 @@ class Deployment:
         """Note what is known of it now."""
         self.record = replace(self.record, **values)
 
+    def record_ahead(self, **values: Any) -> None:
+        """Record what is about to be done: who is killed then loses nothing that is needed later."""
+        self.note(**values)
+        self.target.history.write(self.record)
+
     def rollout(self) -> None:
         """Replace the app's replicas, and check that it answers; undo it when that fails."""
         console.step(f"rolling out release {self.record.number}")
-        soak = self.target.settings.deploy.soak if self.record.kind == "deploy" else 0
+        deploy = self.target.settings.deploy
+        soak = deploy.soak if self.record.kind == "deploy" else 0
+        orchestrator = self.target.orchestrator
         try:
-            roll(self.target, self.stack, soak, self.lock)
+            rollout = orchestrator.rollout(self.stack)
+            self.lock.confirm()
+            self.target.history.write_applied(self.record, rollout.apply())
+            watch(rollout, deploy.timeout, soak, self.lock, orchestrator.poll)
             replicas = self.target.environment.replicas
             healthcheck.verify(self.target.url, self.record.revision, replicas)
         except (Exception, KeyboardInterrupt) as error:
@@ -157,7 +161,7 @@ class Deployment:
     def finish(self) -> None:
         """Forget what no remembered release needs, run the hook after, and say what runs."""
         try:
-            forget(self.target, self.stack)
+            forget(self.target, self.stack, self.record)
         except Exception as error:
             console.warn(f"old releases could not be removed: {explain(error)}")
         hooks.attempt(self.target, hooks.POST, self.record)

@@ -8,7 +8,7 @@ import sys
 
 from .. import console, process
 from ..environments.connection import Target
-from ..environments.history import Record
+from ..environments.records import Record
 from ..errors import ExitCode, TaskError
 
 PRE, POST, FAILURE = "pre-deploy", "post-deploy", "on-failure"

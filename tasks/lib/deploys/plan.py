@@ -1,4 +1,4 @@
-"""What runs now according to the history, and what a deploy would change in it."""
+"""What a deploy would change in what runs, and what it forgets afterwards."""
 
 from __future__ import annotations
 
@@ -6,50 +6,66 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from .. import console
-from ..environments import history
+from ..environments import records, running
 from ..environments.connection import Target
-from ..environments.history import FAILED, RUNNING, Record
+from ..environments.records import DAMAGED, FAILED, GOOD, RUNNING, Record
+from ..environments.running import Running
 from ..orchestrators.stack import Stack, difference
 
 COLOURS = {"+": 32, "-": 31, "~": 33}
 
 
-def settled_history(target: Target) -> list[Record]:
-    """Return the history, after a deploy that was killed is cleaned up and marked as failed."""
-    records = target.history.read()
-    killed = [record for record in records if record.state == RUNNING]
-    if killed:
-        target.orchestrator.clear_jobs()
-    for record in killed:
-        console.warn(f"release {record.number}, by {record.by}, was cut off")
-        target.history.write(replace(record, state=FAILED, why="cut off"))
-    return target.history.read() if killed else records
+def settled(target: Target) -> Running:
+    """Return what runs, after a deploy that was killed is cleaned up and its end is recorded.
+
+    Raises TaskError as running.known does.
+    """
+    now = running.known(target)
+    killed = [each for each in now.records if each.state == RUNNING]
+    for each in now.records:
+        if each.state == DAMAGED:
+            console.warn(f"{each.why}: delete the folder, or inv history.adopt if it is what runs")
+    if not killed:
+        return now
+    target.orchestrator.clear_jobs()
+    for each in killed:
+        target.history.write(_ended(each, now.record))
+    return running.known(target)
 
 
-def previous_stack(target: Target, records: Sequence[Record]) -> Stack | None:
-    """Return the stack that runs now; None when there is none."""
-    now = history.current(records)
-    return target.history.stack(now, target.stack) if now else None
+def _ended(killed: Record, now: Record | None) -> Record:
+    """Return the record of a deploy that was killed, as it ended: it may run all the same."""
+    runs = killed == now
+    what = "and runs" if runs else "before it ran everywhere"
+    console.warn(f"release {killed.number}, by {killed.by}, was cut off {what}")
+    return replace(killed, state=GOOD if runs else FAILED, why=f"cut off {what}")
 
 
 def show_plan(target: Target, stack: Stack) -> None:
     """Show what a deploy of a stack would change."""
-    show_changes(previous_stack(target, target.history.read()), stack)
+    show_changes(running.known(target), stack)
 
 
-def show_changes(old: Stack | None, new: Stack) -> None:
-    """Show what changes from one stack to another."""
-    lines = difference(old, new)
-    state = "changes" if lines and old else "new" if lines else "same"
+def show_changes(now: Running, new: Stack) -> None:
+    """Show what was changed by hand since the last deploy, and what a stack changes."""
+    if now.drift and now.record:
+        console.step(
+            f"drift: changed by hand since release {now.record.number}; a deploy repairs it"
+        )
+        _show(now.drift)
+    lines = difference(now.stack, new)
+    state = "changes" if lines and now.stack else "new" if lines else "same"
     console.step(f"the stack {new.name}: {state}")
-    for line in lines if old else [f"+ {name}" for name in new.services]:
+    _show(lines if now.stack else [f"+ {name}" for name in new.services])
+
+
+def _show(lines: Sequence[str]) -> None:
+    for line in lines:
         console.say(console.colour(f"  {line}", COLOURS[line[0]]))
 
 
-def forget(target: Target, wanted: Stack) -> None:
+def forget(target: Target, wanted: Stack, now: Record) -> None:
     """Forget old releases, and the secrets and configs that only they used."""
-    old = history.forgettable(target.history.read(), target.settings.deploy.keep)
+    old = records.forgettable(target.history.read(), target.settings.deploy.keep, now)
     target.history.forget(old)
-    stacks = target.history.stacks(target.stack)
-    used = (stack.versions("secrets") | stack.versions("configs") for stack in stacks)
-    target.orchestrator.tidy(set(wanted.configs).union(*used))
+    target.orchestrator.tidy(target.history.versions().union(wanted.configs))

@@ -35,7 +35,7 @@ DUMP = (
 def run(deployment: Deployment) -> None:
     """Do all that comes before the first of the app's replicas is touched."""
     target, stack = deployment.target, deployment.stack
-    if set(stack.backing) - set(target.orchestrator.services()):
+    if set(stack.backing) - set(deployment.now.services):
         console.step(f"starting {', '.join(stack.backing)}")
         roll(target, stack.only(stack.backing), 0, deployment.lock, prune=False)
     console.step("checking the image on the servers")
@@ -59,13 +59,13 @@ def _migrate(deployment: Deployment, found: dict[str, Any]) -> None:
         console.step("backing up the database")
         name = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         deployment.jobs([backup(deployment.stack, name)])
-        deployment.note(backup=name)
+        deployment.record_ahead(backup=name)
     else:
         console.warn("no backup before migrating: the database is not part of this stack")
     console.step(f"migrating: {', '.join(pending)}")
     for name in final:
         console.warn(f"{name} is irreversible")
-    deployment.note(migrations=pending, final=final)
+    deployment.record_ahead(migrations=pending, final=final)
     try:
         deployment.jobs([migration(deployment.stack)])
     except Exception:

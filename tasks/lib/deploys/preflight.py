@@ -8,7 +8,7 @@ from ..console import table
 from ..environments import bootstrap
 from ..environments.connection import Target
 from ..environments.dynamic import is_dynamic
-from ..environments.history import Record
+from ..environments.records import Record
 from ..errors import ExitCode, TaskError, refusing
 from ..images import promotion
 from ..images.promotion import Candidate

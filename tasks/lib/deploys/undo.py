@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .. import console
-from ..environments import healthcheck, history
-from ..environments.history import FAILED, UNDONE
+from ..environments import healthcheck
 from ..environments.lock import LockLost
+from ..environments.records import FAILED, UNDONE
 from ..errors import ExitCode, TaskError, explain
 from ..orchestrators.base import Orchestrator
 from ..registry.reference import short
@@ -55,15 +55,12 @@ def report(orchestrator: Orchestrator, error: BaseException, why: str) -> str:
 
 def bring_back(deployment: Deployment) -> str:
     """Bring back what ran before, on all services; return what runs then."""
-    target, lock, old = deployment.target, deployment.lock, deployment.previous
-    if old is None:
+    target, lock, now = deployment.target, deployment.lock, deployment.now
+    if now.record is None or now.stack is None:
         lock.confirm()
         target.orchestrator.remove_services(deployment.stack.ours)
         return "nothing of the app runs, as before"
-    now = history.current(target.history.read())
     # The soak goes on until no replica of the failed version answers any more.
-    roll(target, old, target.settings.deploy.soak, lock, back=True)
-    if now is None:
-        raise TaskError("no successful release is recorded on the server")
-    healthcheck.verify(target.url, now.revision, target.environment.replicas)
-    return f"rolled back: release {now.number} ({short(now.digest)}) is running again"
+    roll(target, now.stack, target.settings.deploy.soak, lock, back=True)
+    healthcheck.verify(target.url, now.record.revision, target.environment.replicas)
+    return f"rolled back: release {now.record.number} ({short(now.record.digest)}) is running again"

@@ -1,24 +1,33 @@
-"""The history of an environment: its deploys and rollbacks, each a folder on the first server."""
+"""The history of an environment: its records, each a folder on the first server."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, fields, replace
 from datetime import UTC, datetime
+from typing import Any
 
-from ..errors import ExitCode, RemoteCommandError, TaskError
+from ..errors import ExitCode, RemoteCommandError, TaskError, last_line
 from ..orchestrators.stack import Stack, load
 from ..ssh.host import Host
-from . import lock
+from .records import DAMAGED, Record
 
-READ = (
-    'cd "$1/releases" 2>/dev/null || exit 0; for each in */release.json; do cat "$each"; echo; done'
-)
-STACK = 'cat "$1/releases/$2/stack.json"'
-# One after another, separated by what no JSON has.
-STACKS = 'set -e; cd "$1/releases"; for each in */stack.json; do cat "$each"; printf "\\f"; done'
+# First the place, then the folders, then the records; a folder that cannot be read is no empty one.
+READ = r"""
+set -eu; case "$1" in /*) ;; *) set -- "$PWD/$1" ;; esac
+echo "$(id -un)@$(hostname):$1/releases"
+if [ -e "$1/releases" ]; then
+    cd "$1/releases"; ls; printf '\f'; tail -v -n +1 -- */release.json 2>/dev/null || true
+fi
+"""
+# How tail begins each file.
+HEADER = re.compile(r"^==> (\d+)/release\.json <==$", re.MULTILINE)
+SHOW = 'cat "$1/releases/$2/$3"'
+# The names of all versions of secrets and configs that recorded stacks use.
+NAMES = 'cat "$1"/releases/*/stack.json 2>/dev/null | grep -o \'"name": "[^"]*"\' | sort -u || true'
 # Atomic: a file is written beside the old one, then renamed.
 WRITE = """
 set -eu; umask 077; mkdir -p "$1/releases/$2"; cd "$1/releases/$2"
@@ -26,59 +35,51 @@ cat >"$3.part"; mv "$3.part" "$3"
 """
 DELETE = 'cd "$1/releases" && shift && rm -rf -- "$@"'
 
-RUNNING, GOOD, UNDONE, FAILED = "running", "succeeded", "undone", "failed"
-
-
-@dataclass(frozen=True)
-class Record:
-    """The record of a deploy or rollback.
-
-    Args:
-        state: running, succeeded, undone or failed. A deploy that is "running" while the lock is
-            free was killed.
-        began: when (ISO 8601).
-        final: those of its migrations that are irreversible.
-        backup: the name of the backup that was made before.
-        why: why it failed, or why it was forced.
-    """
-
-    number: int
-    image: str
-    revision: str
-    by: str
-    kind: str = "deploy"
-    state: str = RUNNING
-    began: str = ""
-    seconds: int = 0
-    migrations: list[str] = field(default_factory=list)
-    final: list[str] = field(default_factory=list)
-    backup: str = ""
-    why: str = ""
-
-    @property
-    def digest(self) -> str:
-        """The image's digest."""
-        return self.image.rpartition("@")[2]
+# A record's files beside release.json: the stack, and the specs that the orchestrator made of it.
+STACK, APPLIED = "stack.json", "applied.json"
 
 
 class History:
-    """Reads and writes the history of one environment, in its folder on a server."""
+    """Reads and writes the history of one environment, in its folder on a server.
+
+    Args:
+        place: the server and the folder that the history was read from; empty before that.
+    """
 
     def __init__(self, host: Host, path: str) -> None:
         self._host, self._path = host, path
+        self.place = ""
 
     def read(self) -> list[Record]:
-        """Return all records, the newest first. A truncated record is left out."""
-        found = []
-        for line in self._host.run(READ, self._path, changes=False).splitlines():
-            with suppress(ValueError, TypeError):
-                found.append(Record(**json.loads(line)))
-        return sorted(found, key=lambda record: record.number, reverse=True)
+        """Return all records, the newest first; one that cannot be read is marked as damaged.
+
+        Raises TaskError when the folder is there and cannot be read.
+        """
+        try:
+            shown = self._host.run(READ, self._path, changes=False)
+        except RemoteCommandError as error:
+            hint = "log in as the user who deployed before, or make it readable for this one"
+            what = f"cannot read the history of {self._host.name}: {last_line(error.output)}"
+            raise TaskError(what, hint, ExitCode.REFUSED) from None
+        folders, _, texts = shown.partition("\f")
+        self.place, _, folders = folders.partition("\n")
+        parts = HEADER.split(texts)
+        found = dict(zip(parts[1::2], parts[2::2], strict=True))
+        numbers = sorted((int(name) for name in folders.split() if name.isdigit()), reverse=True)
+        return [self._record(number, found.get(str(number), "")) for number in numbers]
+
+    def _record(self, number: int, text: str) -> Record:
+        known = {each.name for each in fields(Record)}
+        with suppress(ValueError, TypeError, AttributeError):
+            given = json.loads(text).items()
+            return Record(**{key: value for key, value in given if key in known})
+        why = f"{self.place}/{number}/release.json is damaged"
+        return Record(number, "", "", "?", state=DAMAGED, why=why)
 
     def begin(self, record: Record, wanted: Stack) -> Record:
         """Record that a deploy begins, with its stack."""
         begun = replace(record, began=datetime.now(UTC).isoformat(timespec="seconds"))
-        self._write(record, "stack.json", wanted.text())
+        self._write(record, STACK, wanted.text())
         self.write(begun)
         return begun
 
@@ -86,81 +87,36 @@ class History:
         """Write a record."""
         self._write(record, "release.json", json.dumps(asdict(record)))
 
+    def write_applied(self, record: Record, specs: Mapping[str, Any]) -> None:
+        """Record the specs that the orchestrator made of a record's stack."""
+        self._write(record, APPLIED, json.dumps(specs, indent=1))
+
     def _write(self, record: Record, file: str, text: str) -> None:
         self._host.run(WRITE, self._path, str(record.number), file, text=text)
 
     def stack(self, record: Record, name: str) -> Stack:
-        """Return the stack of a record. Raises TaskError when it is missing."""
-        try:
-            text = self._host.run(STACK, self._path, str(record.number), changes=False)
-        except RemoteCommandError:
-            what = f"release {record.number} has no stack on the server"
-            raise TaskError(what, "inv history shows others", ExitCode.REFUSED) from None
-        return load(name, record.image, text)
+        """Return the stack of a record. Raises TaskError when it is missing or damaged."""
+        return load(name, record.image, json.dumps(self._load(record, STACK)))
 
-    def stacks(self, name: str) -> list[Stack]:
-        """Return the stacks of all records."""
-        texts = self._host.run(STACKS, self._path, changes=False).split("\f")
-        return [load(name, "", text) for text in texts if text.strip()]
+    def applied(self, record: Record) -> dict[str, Any]:
+        """Return the specs of a record's services. Raises TaskError like stack."""
+        return self._load(record, APPLIED)
+
+    def _load(self, record: Record, file: str) -> dict[str, Any]:
+        try:
+            text = self._host.run(SHOW, self._path, str(record.number), file, changes=False)
+            return dict(json.loads(text))
+        except (RemoteCommandError, ValueError, TypeError) as error:
+            state = "missing" if isinstance(error, RemoteCommandError) else "damaged"
+            what = f"{self.place or self._host.name}/{record.number}/{file} is {state}"
+            raise TaskError(what, "inv history shows other releases", ExitCode.REFUSED) from None
+
+    def versions(self) -> set[str]:
+        """Return the names of secrets and configs that recorded stacks use, and some more."""
+        lines = self._host.run(NAMES, self._path, changes=False).splitlines()
+        return {line.split('"')[3] for line in lines}
 
     def forget(self, old: Sequence[Record]) -> None:
         """Delete records."""
         if old:
             self._host.run(DELETE, self._path, *(str(record.number) for record in old))
-
-
-def current(history: Sequence[Record]) -> Record | None:
-    """Return the record of what runs: the newest that succeeded."""
-    return next((record for record in history if record.state == GOOD), None)
-
-
-def number(history: Sequence[Record]) -> int:
-    """Return the next number."""
-    return max((record.number for record in history), default=0) + 1
-
-
-def new_deploy(history: Sequence[Record], image: str, revision: str, force: str) -> Record:
-    """Return the record of the next deploy of an image."""
-    return Record(number(history), image, revision, lock.owner(), why=force)
-
-
-def new_rollback(history: Sequence[Record], goal: Record, force: str) -> Record:
-    """Return the record of the next rollback, to another record."""
-    made = new_deploy(history, goal.image, goal.revision, force or f"to release {goal.number}")
-    return replace(made, kind="rollback")
-
-
-def rollback_target(history: Sequence[Record], wanted: str = "") -> Record:
-    """Return the record to go back to, a good one. Raises TaskError when there is none."""
-    good = [record for record in history if record.state == GOOD]
-    if wanted:
-        goals = [record for record in good if str(record.number) == wanted]
-        known = ", ".join(str(record.number) for record in good) or "none"
-        what, hint = f"no release {wanted} to go back to", f"known: {known}"
-    else:
-        goals = _before(good)
-        what, hint = "no release before this one", "inv history shows all of them"
-    if not goals:
-        raise TaskError(what, hint, ExitCode.REFUSED)
-    return goals[0]
-
-
-def _before(good: Sequence[Record]) -> list[Record]:
-    """Return those before the current, or before that which it went back to; same images last."""
-    rest = good[1:]
-    if good and good[0].kind == "rollback":
-        same = [each.kind == "deploy" and each.digest == good[0].digest for each in rest]
-        rest = rest[same.index(True) + 1 :] if True in same else rest
-    return sorted(rest, key=lambda record: record.digest == good[0].digest)
-
-
-def irreversible_since(history: Sequence[Record], goal: Record) -> list[str]:
-    """Return the irreversible migrations since a record."""
-    since = [record for record in history if record.number > goal.number]
-    return list(dict.fromkeys(name for record in since for name in record.final))
-
-
-def forgettable(history: Sequence[Record], keep: int) -> list[Record]:
-    """Return the records to forget: all but the newest ones and the two newest good ones."""
-    good = [record for record in history if record.state == GOOD][:2]
-    return [record for record in history[keep:] if record not in good]

@@ -8,7 +8,7 @@ from ..errors import ExitCode, TaskError
 from ..orchestrators.base import Job
 from ..orchestrators.stack import Stack
 from ..project import contract
-from . import history
+from . import running
 from .connection import Target
 
 # Options of the role `wait`: who repairs what cannot be reached gets the command all the same.
@@ -22,10 +22,9 @@ def once_reached(stack: Stack, command: Sequence[str], options: Sequence[str] = 
 
 def manage(target: Target, command: list[str]) -> None:
     """Run a manage.py command in a one-off job of what runs. Raises TaskError when it fails."""
-    record = history.current(target.history.read())
-    if record is None:
+    stack = running.known(target).stack
+    if stack is None:
         raise TaskError("nothing runs yet", f"inv deploy --env={target.name}", ExitCode.REFUSED)
-    stack = target.history.stack(record, target.stack)
     with target.locked(f"runs manage.py {command[0]}") as lock:
         words = once_reached(stack, [contract.ENTRYPOINT, contract.MANAGE, *command], PATIENT)
         jobs = [Job(contract.MANAGE, words)]

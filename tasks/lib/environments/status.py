@@ -9,9 +9,10 @@ from ..orchestrators.status import Service
 from ..project import contract
 from ..registry.reference import short
 from ..ssh.host import Host
-from . import healthcheck
+from . import healthcheck, running
 from .connection import Target
-from .history import RUNNING, Record
+from .records import DAMAGED, RUNNING, Record
+from .running import Running
 
 
 def history_table(records: Sequence[Record], locked: bool) -> str:
@@ -36,15 +37,14 @@ def history_table(records: Sequence[Record], locked: bool) -> str:
 
 def status(target: Target) -> tuple[str, list[str]]:
     """Return an environment's status as text, and what is wrong with it, a line each."""
-    services = target.orchestrator.services().values()
-    nodes = target.orchestrator.nodes()
-    names = {node.id: node.name for node in nodes}
-    wrong = [f"{each.name}: {each.progress}" for each in services if not each.progress.done]
-    wrong += [f"node {node.name}: {node.state}" for node in nodes if node.state != "ready"]
+    now, nodes = running.look(target), target.orchestrator.nodes()
+    services, names = now.services.values(), {node.id: node.name for node in nodes}
     failure = healthcheck.probe(f"{target.url}{contract.LIVEZ}")
-    wrong += [failure] if failure else []
     answer = failure or f"answers, version {healthcheck.version(target.url)[:12]}"
     holder = target.holder()
+    wrong = [f"{each.name}: {each.progress}" for each in services if not each.progress.done]
+    wrong += [f"node {node.name}: {node.state}" for node in nodes if node.state != "ready"]
+    wrong += [*([failure] if failure else []), *differences(target, now, holder)]
     heads = ("service", "replicas", "release", "image", "nodes")
     rows = [_service(service, names) for service in services]
     machines = [(node.name, node.state, node.role, node.engine) for node in nodes]
@@ -54,9 +54,30 @@ def status(target: Target) -> tuple[str, list[str]]:
         table([(host.name, disk(host)) for host in target.hosts], ("server", "disk free")),
         f"url: {target.url} {answer}",
         f"lock: {holder or 'free'}",
-        history_table(target.history.read()[:3], bool(holder)),
+        drift(now),
+        history_table(now.records[:3], bool(holder)),
     ]
     return "\n\n".join(parts), wrong
+
+
+def drift(now: Running) -> str:
+    """Return what was changed by hand, as text."""
+    if now.drift is None:
+        return "drift: not known before the next deploy"
+    return "\n  ".join([f"drift: {'none' if not now.drift else ''}".rstrip(), *now.drift])
+
+
+def differences(target: Target, now: Running, holder: str) -> list[str]:
+    """Return where servers and records differ, each with the command that ends it."""
+    found = [f"{now.stranger} - inv history.adopt --env={target.name}"] if now.stranger else []
+    for each in now.records:
+        if each.state == RUNNING and not holder:
+            found.append(f"release {each.number} was cut off - inv deploy --env={target.name}")
+        found += [each.why] if each.state == DAMAGED else []
+    if now.drift and now.record and not holder:
+        what = f"{len(now.drift)} values differ from release {now.record.number}"
+        found.append(f"drift: {what} - inv deploy --env={target.name}")
+    return found
 
 
 def _service(service: Service, names: Mapping[str, str]) -> tuple[str, str, str, str, str]:

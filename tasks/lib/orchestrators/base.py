@@ -51,8 +51,11 @@ class Guard(Protocol):
 class Rollout(Protocol):
     """One rollout of a stack; it remembers what ran when it was made."""
 
-    def apply(self) -> None:
-        """Give the stack to the orchestrator, which starts to replace replicas."""
+    def apply(self) -> dict[str, Any]:
+        """Give the stack to the orchestrator, which starts to replace replicas.
+
+        Returns the spec that it made of each service; see Service.spec.
+        """
 
     def progress(self) -> list[Progress] | None:
         """Return the state of every service; None if nothing changed since the last call."""
@@ -71,6 +74,12 @@ class Orchestrator(Protocol):
 
     def services(self) -> dict[str, Service]:
         """Return the environment's services by name, as they run."""
+
+    def running(self) -> Stack:
+        """Return what runs as a stack, which a rollout can bring back.
+
+        Raises TaskError for what no stack can say.
+        """
 
     def nodes(self) -> list[Node]:
         """Return the cluster's nodes."""
@@ -135,6 +144,9 @@ class Orchestrator(Protocol):
 
     def clear_jobs(self) -> None:
         """Remove the jobs that a killed deploy has left."""
+
+    def label(self, labels: Mapping[str, str]) -> None:
+        """Set labels of all services; no replica is replaced."""
 
     def remove_services(self, names: Sequence[str]) -> None:
         """Remove services; their data stays."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-# The label of a service that holds the number of its release.
-RELEASE = "deploy.release"
+# Labels of a service: the number of its release, and where the history is that has it.
+RELEASE, HISTORY = "deploy.release", "deploy.history"
 
 
 @dataclass(frozen=True)
@@ -44,11 +45,12 @@ class Stack:
         others = self.services.items()
         return [name for name, each in others if name not in self.ours and not each.get("ports")]
 
-    def labelled(self, release: int) -> Stack:
-        """Return the stack with a release's number on every service."""
+    def labelled(self, release: int, history: str) -> Stack:
+        """Return the stack with a release's number, and its history's place, on every service."""
         content = copy.deepcopy(self.content)
         for service in content["services"].values():
-            service["deploy"].setdefault("labels", {})[RELEASE] = str(release)
+            labels = {RELEASE: str(release), HISTORY: history}
+            service["deploy"]["labels"] = service["deploy"].get("labels", {}) | labels
         return replace(self, content=content)
 
     def only(self, services: Sequence[str]) -> Stack:
@@ -72,7 +74,12 @@ def load(name: str, image: str, text: str) -> Stack:
 
 def difference(old: Stack | None, new: Stack) -> list[str]:
     """Return what changes from one stack to another, a line for each value."""
-    before, after = (dict(_walk(stack.content, "")) if stack else {} for stack in (old, new))
+    return changes(old.content if old else {}, new.content)
+
+
+def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Return what changes, a line for each value, by its path; the release's labels are left out."""
+    before, after = dict(_walk(old, "")), dict(_walk(new, ""))
     return [f"- {key}: {value}" for key, value in before.items() if key not in after] + [
         f"~ {key}: {before[key]} -> {value}" if key in before else f"+ {key}: {value}"
         for key, value in after.items()
@@ -80,13 +87,26 @@ def difference(old: Stack | None, new: Stack) -> list[str]:
     ]
 
 
+def drift(applied: Mapping[str, Any], services: Mapping[str, Any]) -> list[str]:
+    """Return what was changed by hand: in what runs, against the specs that were applied.
+
+    A variable that was added may be a secret: its value is left out.
+    """
+    lines = [f"- {name}" for name in applied if name not in services]
+    lines += [f"+ {name}" for name in services if name not in applied]
+    same = {*applied} & {*services}
+    pairs = ({name: each[name] for name in sorted(same)} for each in (applied, services))
+    added = re.compile(r"(\+ \S+\.(?:Env|environment)\.\S+): .*", re.DOTALL)
+    return lines + [added.sub(r"\1", line) for line in changes(*pairs)]
+
+
 def _walk(part: Any, path: str) -> Iterator[tuple[str, str]]:
-    """Give every value of a stack by its path, without the release's number."""
-    if isinstance(part, dict) and part:
+    """Give every value of a stack by its path, without the release's labels."""
+    if isinstance(part, Mapping) and part:
         for key, value in part.items():
             yield from _walk(value, f"{path}.{key}" if path else key)
     elif isinstance(part, list) and part and any(isinstance(item, dict) for item in part):
         for number, item in enumerate(part):
             yield from _walk(item, f"{path}[{number}]")
-    elif not path.endswith(RELEASE):
-        yield path, json.dumps(part) if isinstance(part, list | dict) else str(part)
+    elif path and not path.endswith((RELEASE, HISTORY)):
+        yield path, json.dumps(part) if isinstance(part, Mapping | list) else str(part)

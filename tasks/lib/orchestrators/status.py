@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -61,14 +61,18 @@ class Service:
 
     Args:
         release: the number of the release that it is labelled with; empty without a label.
+        history: where that release's history is, by another label.
         nodes: the IDs of the nodes that its running replicas are on.
+        spec: every value that it has, in the orchestrator's own words, but those labels.
     """
 
     name: str
     image: str
     release: str
     progress: Progress
+    history: str = ""
     nodes: Sequence[str] = ()
+    spec: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -90,12 +90,12 @@ def test_logs_of_nothing_are_refused(world):
         logs.show(world.target, "", LAST)
 
 
-def test_logs_without_a_good_release_are_those_of_all_services(world, capfd):
+def test_logs_need_no_history(world, capfd):
     world.deploy(world.image())
     world.host.run('rm -r "$1/releases"', world.target.path)
     capfd.readouterr()
     logs.show(world.target, "", LAST)
-    assert "proxy | the last" in capfd.readouterr().out
+    assert "worker | the last" in capfd.readouterr().out
 
 
 def test_a_command_runs_on_the_image_that_runs_and_holds_the_lock(world):
@@ -158,8 +158,10 @@ def test_a_secrets_value_is_its_variable_or_what_is_piped_in(monkeypatch):
     assert secret_values.random() != secret_values.random()
 
 
-def test_a_truncated_record_is_left_out(world):
+def test_a_truncated_record_is_marked(world):
     world.deploy(world.image())
     world.deploy(world.image())
-    world.host.run('echo "{" >"$1/releases/2/release.json"', world.target.path)
-    assert [record.number for record in world.records()] == [1]
+    world.damage(2)
+    damaged, good = world.records()
+    assert (damaged.number, damaged.state, good.state) == (2, "damaged", "succeeded")
+    assert damaged.why.endswith("deploy/prod/releases/2/release.json is damaged")

@@ -16,7 +16,8 @@ from ...docker.cli import DockerError
 from ...docker.retry import again
 from ..stack import Stack
 
-STACK = "com.docker.stack.namespace"
+# Labels that `docker stack deploy` sets: the stack, and the image of its file.
+STACK, IMAGE = "com.docker.stack.namespace", "com.docker.stack.image"
 
 
 class Swarm:
@@ -108,6 +109,16 @@ class Swarm:
             options = ["--resolve-image", "never", "--with-registry-auth", "--detach"]
             options += ["--prune"] if prune else []
             self.run("stack", "deploy", *options, "--compose-file", str(file), stack.name)
+
+    def forget_images(self, services: Iterable[Mapping[str, Any]]) -> None:
+        """Let `stack deploy` set the images of services anew, also one that was changed by hand.
+
+        It keeps a service's image as long as its label has the image of the stack's file.
+        """
+        for service in services:
+            image = service["Spec"]["TaskTemplate"]["ContainerSpec"]["Image"]
+            if service["Spec"]["Labels"].get(IMAGE, image) != image:
+                self.run("service", "update", "--detach", "--label-rm", IMAGE, service["ID"])
 
     def remove_services(self, names: Sequence[str]) -> None:
         """Remove services, by their full names or IDs."""

@@ -12,8 +12,8 @@ from ...ssh.host import Host
 from ..base import Guard, Job, LogOptions, Orchestrator
 from ..stack import Stack
 from ..status import Evidence, Failure, Node, Service
-from . import evidence, jobs, logs, rendering, setup, tasks, teardown
-from .client import STACK, Swarm
+from . import evidence, jobs, logs, rendering, running, setup, tasks, teardown
+from .client import STACK, Swarm, of
 from .preflight import Preflight
 from .progress import node, observed
 from .rollout import SwarmRollout
@@ -40,6 +40,9 @@ class SwarmOrchestrator(Orchestrator):
         found = self._swarm.services(self._stack)
         known = tasks.inspect(self._swarm, found.values())
         return {name: observed(name, service, known) for name, service in sorted(found.items())}
+
+    def running(self) -> Stack:
+        return running.read(self._swarm, self._stack)
 
     def nodes(self) -> list[Node]:
         return [node(each) for each in self._swarm.nodes()]
@@ -97,6 +100,11 @@ class SwarmOrchestrator(Orchestrator):
 
     def clear_jobs(self) -> None:
         jobs.clear(self._swarm, self._stack)
+
+    def label(self, labels: Mapping[str, str]) -> None:
+        options = [word for pair in labels.items() for word in ("--label-add", "=".join(pair))]
+        for name in self._swarm.ids("service", *of(self._stack)):
+            self._swarm.run("service", "update", "--detach", *options, name)
 
     def remove_services(self, names: Sequence[str]) -> None:
         self._swarm.remove_services([f"{self._stack}_{name}" for name in names])

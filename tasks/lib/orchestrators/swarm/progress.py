@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..stack import RELEASE
+from ..stack import HISTORY, RELEASE
 from ..status import Failure, Node, Progress, Service
+from .running import spec
 
 ENDED_BADLY = {"failed", "rejected"}
 # A replica must never end. One that is stopped for being unhealthy may exit with 0.
@@ -39,8 +40,9 @@ def observed(name: str, service: Mapping[str, Any], tasks: Sequence[Mapping[str,
     running = (task for task in mine if task["Status"]["State"] == "running")
     progress = judge(name, service, mine, nothing_new)
     image = service["Spec"]["TaskTemplate"]["ContainerSpec"]["Image"]
-    release = service["Spec"]["Labels"].get(RELEASE, "")
-    return Service(name, image, release, progress, sorted({task["NodeID"] for task in running}))
+    release, history = (service["Spec"]["Labels"].get(label, "") for label in (RELEASE, HISTORY))
+    nodes = sorted({task["NodeID"] for task in running})
+    return Service(name, image, release, progress, history, nodes, spec(service))
 
 
 def node(found: Mapping[str, Any]) -> Node:

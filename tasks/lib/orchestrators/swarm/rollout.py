@@ -8,7 +8,7 @@ from typing import Any
 from ..base import Rollout
 from ..stack import Stack
 from ..status import Failure, Progress
-from . import tasks
+from . import running, tasks
 from .client import Swarm
 from .progress import Snapshot, describe, judge
 
@@ -23,11 +23,14 @@ class SwarmRollout(Rollout):
         updates = {name: service.get("UpdateStatus") for name, service in services.items()}
         self._ended = {task for task, listed in known.items() if listed.meant == "Shutdown"}
         self._before = Snapshot(frozenset(known), updates, back)
-        self._services: Mapping[str, Any] = {}
+        self._services: Mapping[str, Any] = services
         self._watcher: tasks.TaskWatcher | None = None
 
-    def apply(self) -> None:
+    def apply(self) -> dict[str, Any]:
+        self._swarm.forget_images(self._services.values())
         self._swarm.apply(self._stack, self._prune)
+        services = self._swarm.services(self._stack.name)
+        return {name: running.spec(service) for name, service in services.items()}
 
     def progress(self) -> list[Progress] | None:
         if not (watcher := self._watcher):

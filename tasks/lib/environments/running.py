@@ -1,0 +1,88 @@
+"""What runs in an environment, beside what is recorded of it: every decision starts from this."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+
+from .. import console
+from ..errors import ExitCode, TaskError
+from ..orchestrators.stack import Stack, drift
+from ..orchestrators.status import Service
+from ..project import contract
+from .connection import Target
+from .records import DAMAGED, Record, current
+
+
+@dataclass(frozen=True)
+class Running:
+    """What runs, and what is recorded.
+
+    Args:
+        record: the record of what runs; None when nothing does, or no record is of it.
+        stack: what a deploy that fails brings back; None for nothing.
+        drift: what was changed by hand since it was applied, a line each; None if that is not known.
+        place: where the history is.
+    """
+
+    records: Sequence[Record]
+    services: Mapping[str, Service]
+    record: Record | None
+    stack: Stack | None
+    drift: Sequence[str] | None
+    place: str
+
+    @property
+    def stranger(self) -> str:
+        """What runs of which no record is here; empty when there is no such thing."""
+        app, numbers = self.services.get(contract.APP), {str(each.number) for each in self.records}
+        if app is None or app.release in numbers or (self.record and not app.release):
+            return ""
+        runs = f"release {app.release}" if app.release else "an app without a release"
+        elsewhere = f"; its history is in {app.history}" if app.history else ""
+        return f"{runs} runs, and is not in the history in {self.place}{elsewhere}"
+
+    def healthy(self) -> bool:
+        """Return whether every service has all its replicas, new and healthy."""
+        return all(each.progress.done for each in self.services.values())
+
+
+def look(target: Target) -> Running:
+    """Return what runs in an environment now, and what is recorded of it."""
+    with ThreadPoolExecutor() as pool:
+        asked = pool.submit(target.orchestrator.services)
+        records, services = target.history.read(), asked.result()
+    now = current(records, services)
+    stack = _stack(target, now) if now else None
+    return Running(
+        records, services, now, stack, _drift(target, now, services), target.history.place
+    )
+
+
+def known(target: Target) -> Running:
+    """Return what runs. Raises TaskError with exit status 2 if the history knows nothing of it."""
+    found = look(target)
+    if found.stranger:
+        hint = f"correct hosts or deploy.path of {target.name}, or inv history.adopt --env={target.name}"
+        raise TaskError(found.stranger, hint, ExitCode.REFUSED)
+    return found
+
+
+def _stack(target: Target, now: Record) -> Stack:
+    try:
+        return target.history.stack(now, target.stack)
+    except TaskError as error:
+        console.warn(f"{error}: what runs is read from the servers")
+        return target.orchestrator.running()
+
+
+def _drift(
+    target: Target, now: Record | None, services: Mapping[str, Service]
+) -> Sequence[str] | None:
+    with suppress(TaskError):
+        if now and now.state != DAMAGED:
+            specs = {name: service.spec for name, service in services.items()}
+            return drift(target.history.applied(now), specs)
+    return None
