@@ -56,6 +56,7 @@ class Cluster:
     ready: dict[str, str] = field(default_factory=dict)
     secrets: dict[str, str] = field(default_factory=dict)
     configs: dict[str, str] = field(default_factory=dict)
+    files: dict[str, dict[str, Any]] = field(default_factory=dict)
     jobs: set[str] = field(default_factory=set)
     applied: list[str] = field(default_factory=list)
     backups: list[str] = field(default_factory=list)
@@ -119,6 +120,8 @@ class MemoryOrchestrator:
     def put(self, stack: Stack, prune: bool) -> None:
         """Take a stack over."""
         self.cluster.configs |= stack.configs
+        files = {kind: stack.content.get(kind, {}) for kind in ("secrets", "configs")}
+        self.cluster.files[self.stack] = files
         self.running_now.update({key: copy.deepcopy(each) for key, each in stack.services.items()})
         for name in {*self.running_now} - {*stack.services} if prune else ():
             self.running_now.pop(name)
@@ -160,11 +163,7 @@ class MemoryOrchestrator:
     def running(self) -> Stack:
         """Return what runs as a stack."""
         services = copy.deepcopy(self.running_now)
-        names = {name for service in services.values() for name in service.get("secrets", [])}
-        content = {
-            "services": services,
-            "secrets": {n: {"name": self.secrets()[n][0]} for n in names},
-        }
+        content = {"services": services, **self.cluster.files[self.stack]}
         return Stack(self.stack, services["app"]["image"], content)
 
     def label(self, labels: Mapping[str, str]) -> None:

@@ -117,7 +117,7 @@ class Deployment:
         self.record = replace(self.record, **values)
 
     def record_ahead(self, **values: Any) -> None:
-        """Record what is about to be done: who is killed then loses nothing that is needed later."""
+        """Record what is about to be done, so that a killed deploy loses no fact."""
         self.note(**values)
         self.target.history.write(self.record)
 

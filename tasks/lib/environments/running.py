@@ -23,7 +23,7 @@ class Running:
     Args:
         record: the record of what runs; None when nothing does, or no record is of it.
         stack: what a deploy that fails brings back; None for nothing.
-        drift: what was changed by hand since it was applied, a line each; None if that is not known.
+        drift: what was changed by hand since it was applied, a line each; None if unknown.
         place: where the history is.
     """
 
@@ -65,7 +65,7 @@ def known(target: Target) -> Running:
     """Return what runs. Raises TaskError with exit status 2 if the history knows nothing of it."""
     found = look(target)
     if found.stranger:
-        hint = f"correct hosts or deploy.path of {target.name}, or inv history.adopt --env={target.name}"
+        hint = f"correct hosts or deploy.path, or inv history.adopt --env={target.name}"
         raise TaskError(found.stranger, hint, ExitCode.REFUSED)
     return found
 

@@ -78,7 +78,7 @@ def difference(old: Stack | None, new: Stack) -> list[str]:
 
 
 def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """Return what changes, a line for each value, by its path; the release's labels are left out."""
+    """Return what changes, a line for each value; the release's labels are left out."""
     before, after = dict(_walk(old, "")), dict(_walk(new, ""))
     return [f"- {key}: {value}" for key, value in before.items() if key not in after] + [
         f"~ {key}: {before[key]} -> {value}" if key in before else f"+ {key}: {value}"

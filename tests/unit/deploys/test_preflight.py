@@ -73,6 +73,6 @@ def test_servers_that_are_down_hide_what_is_gone_from_them(world):
 def test_a_record_without_its_stack_is_refused(world):
     world.deploy(world.image())
     record = replace(world.records()[0], number=7)
-    with pytest.raises(TaskError, match="releases/7/stack.json is missing") as caught:
+    with pytest.raises(TaskError, match=r"releases/7/stack\.json is missing") as caught:
         preflight.load_stack(world.target, record)
     assert caught.value.code == ExitCode.REFUSED
