@@ -100,7 +100,8 @@ class SwarmByHand:
 
     def _update(self, service: str, *words: str) -> None:
         name = f"{self._target.stack}_{service}"
-        self._docker.run("service", "update", "--detach=false", "--quiet", *words, name)
+        words = ("--detach=false", "--quiet", "--no-resolve-image", *words)
+        self._docker.run("service", "update", *words, name)
 
     def scale(self, service: str, replicas: int) -> None:
         """Set the number of replicas."""
@@ -113,7 +114,7 @@ class SwarmByHand:
     def set_image(self, service: str, image: Candidate) -> None:
         """Set an image."""
         name = str(self._target.registry.image.at(image.digest))
-        self._update(service, f"--image={name}", "--with-registry-auth", "--no-resolve-image")
+        self._update(service, f"--image={name}", "--with-registry-auth")
 
     def remove(self, service: str) -> None:
         """Remove a service."""

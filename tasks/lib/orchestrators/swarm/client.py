@@ -118,7 +118,11 @@ class Swarm:
         for service in services:
             image = service["Spec"]["TaskTemplate"]["ContainerSpec"]["Image"]
             if service["Spec"]["Labels"].get(IMAGE, image) != image:
-                self.run("service", "update", "--detach", "--label-rm", IMAGE, service["ID"])
+                self.update(service["ID"], "--label-rm", IMAGE)
+
+    def update(self, service: str, *options: str) -> None:
+        """Change a service, and nothing else of it: docker would pin its image's tag by the way."""
+        self.run("service", "update", "--detach", "--no-resolve-image", *options, service)
 
     def remove_services(self, names: Sequence[str]) -> None:
         """Remove services, by their full names or IDs."""

@@ -104,7 +104,7 @@ class SwarmOrchestrator(Orchestrator):
     def label(self, labels: Mapping[str, str]) -> None:
         options = [word for pair in labels.items() for word in ("--label-add", "=".join(pair))]
         for name in self._swarm.ids("service", *of(self._stack)):
-            self._swarm.run("service", "update", "--detach", *options, name)
+            self._swarm.update(name, *options)
 
     def remove_services(self, names: Sequence[str]) -> None:
         self._swarm.remove_services([f"{self._stack}_{name}" for name in names])
