@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -60,6 +60,8 @@ class Cluster:
     jobs: set[str] = field(default_factory=set)
     applied: list[str] = field(default_factory=list)
     backups: list[str] = field(default_factory=list)
+    # What is done after each service that is replaced: a deployer may be killed there.
+    between: Callable[[], object] = lambda: None
     formed: bool = False
     down: str = ""
 
@@ -122,7 +124,9 @@ class MemoryOrchestrator:
         self.cluster.configs |= stack.configs
         files = {kind: stack.content.get(kind, {}) for kind in ("secrets", "configs")}
         self.cluster.files[self.stack] = files
-        self.running_now.update({key: copy.deepcopy(each) for key, each in stack.services.items()})
+        for key, each in stack.services.items():
+            self.running_now[key] = copy.deepcopy(each)
+            self.cluster.between()
         for name in {*self.running_now} - {*stack.services} if prune else ():
             self.running_now.pop(name)
             self.cluster.ready.pop(f"{self.stack}_{name}", None)

@@ -47,6 +47,7 @@ class Faulty:
         inner: what it stands before.
         before: by the name of a method, what is done once before its next call.
         after: the same, after the call.
+        every: what is done before each call.
     """
 
     def __init__(self, inner: Any) -> None:
@@ -54,6 +55,7 @@ class Faulty:
         self.before: dict[str, Action] = {}
         self.after: dict[str, Action] = {}
         self.dead = False
+        self.every: Action = lambda: None
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self.inner, name)
@@ -72,6 +74,7 @@ class Faulty:
         """Do what is to be done at this call."""
         if self.dead:
             raise Killed
+        self.every()
         if action := faults.pop(name, None):
             action()
 
@@ -196,6 +199,7 @@ class World:
         self.orchestrator.dead = self.host.dead = False
         self.orchestrator.before.clear()
         self.host.before.clear()
+        self.orchestrator.every = self.host.every = lambda: None
         path = f"{self.target.path}/lock"
         self.host.run('[ ! -e "$1" ] || touch -d "1 minute ago" "$1"', path)
 
