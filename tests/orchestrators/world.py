@@ -20,6 +20,7 @@ from tasks.lib.deploys import preflight
 from tasks.lib.deploys.deployment import Deployment
 from tasks.lib.environments.connection import Target
 from tasks.lib.environments.history import Record
+from tasks.lib.environments.lock import Terms
 from tasks.lib.images import promotion
 from tasks.lib.images.promotion import Candidate
 from tasks.lib.orchestrators.base import Orchestrator
@@ -47,6 +48,7 @@ class Faulty:
         inner: what it stands before.
         before: by the name of a method, what is done once before its next call.
         after: the same, after the call.
+        late: seconds by which the servers' clock was set forward since a lease was made.
     """
 
     def __init__(self, inner: Any) -> None:
@@ -54,6 +56,7 @@ class Faulty:
         self.before: dict[str, Action] = {}
         self.after: dict[str, Action] = {}
         self.dead = False
+        self.late = 0.0
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self.inner, name)
@@ -64,6 +67,8 @@ class Faulty:
             self.meet(self.before, name)
             result = found(*arguments, **options)
             self.meet(self.after, name)
+            if name == "lease" and result:
+                return replace(result, age=result.age + self.late)
             return Faulty.of(result, self) if name == "rollout" else result
 
         return call
@@ -90,6 +95,7 @@ class World:
     Args:
         make: makes an image with a behaviour, such as exits=True; see memory.Image.
         render: makes the stack of an image.
+        pace: seconds between two renewals of the lock, where a scenario waits for them.
     """
 
     def __init__(
@@ -97,8 +103,10 @@ class World:
         target: Target,
         make: Callable[..., Candidate],
         render: Callable[[World, Candidate], Stack],
+        pace: float = 0.02,
     ) -> None:
         self.target, self._make, self._render = target, make, render
+        self.pace = pace
         self.orchestrator = Faulty(target.orchestrator)
         self.host = Faulty(target.first)
         target.orchestrator = self.orchestrator  # type: ignore[assignment]
@@ -155,13 +163,28 @@ class World:
         self.orchestrator.dead = self.host.dead = False
         self.orchestrator.before.clear()
         self.host.before.clear()
-        path = f"{self.target.path}/lock"
-        self.host.run('[ ! -e "$1" ] || touch -d "1 minute ago" "$1"', path)
+        self.pass_by(60)
+
+    def pass_by(self, seconds: float, watch: float = 0) -> None:
+        """Set the servers' clock; who wants the lock watches an old one for `watch` renewals."""
+        self.orchestrator.late = seconds
+        self.target.terms = Terms(renewal=self.pace, watch=watch * self.pace)
 
     def take_lock(self) -> None:
         """Another deploy takes the lock over."""
         note = json.dumps({"by": "ann", "doing": "deploys", "since": "now", "token": "x"})
-        self.host.inner.run('mkdir -p "$1"; cat >"$1/lock"', self.target.path, text=note)
+        inner = self.orchestrator.inner
+        assert inner.take_lease(inner.lease(), note)
+
+    def other(self, path: str) -> Target:
+        """The same environment for somebody else, whose folder on the servers is another one."""
+        settings = self.target.settings
+        deploy = msgspec.structs.replace(settings.deploy, path=path)
+        return replace(
+            self.target,
+            settings=msgspec.structs.replace(settings, deploy=deploy),
+            hosts=self.target.hosts[::-1],
+        )
 
     # What is there afterwards.
 
