@@ -11,12 +11,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-import yaml
 
 from tests.testbed.commands import until
 from tests.testbed.sites import Site
 
-from .trouble import another, clock, forget_slow, interrupt, settled, slow, take_lock
+from .trouble import another, clock, elsewhere, forget_slow, interrupt, settled, slow, take_lock
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 OWNER = f"{getpass.getuser()}@{socket.gethostname()}"
@@ -294,11 +293,7 @@ def test_a_lock_of_the_future_ends_by_itself_too(site, fault, tmp_path):
 
 
 def test_a_lock_excludes_from_another_folder_and_first_server_whatever_the_clock(site, tmp_path):
-    settings = yaml.safe_load(Path(site.lab["INVOKE_RUNTIME_CONFIG"]).read_text())
-    settings["environments"][site.env]["hosts"].reverse()
-    settings.setdefault("deploy", {})["path"] = "elsewhere"
-    (tmp_path / "invoke.yaml").write_text(yaml.safe_dump(settings))
-    other = {"INVOKE_RUNTIME_CONFIG": str(tmp_path / "invoke.yaml")}
+    other = elsewhere(site, tmp_path)
     first = site.begin("manage", 'shell -c "import time; time.sleep(60)"')
     until(lambda: site.lock)
     for shift in ("now", "+1 minute", "-1 hour"):

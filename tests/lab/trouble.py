@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import yaml
+
 from tests.testbed.commands import docker, until
 from tests.testbed.runs import Run
 from tests.testbed.sites import Site
@@ -30,8 +32,7 @@ class Migration(migrations.Migration):
     operations = [migrations.RunPython(wait, migrations.RunPython.noop)]
 """
 # Stands before docker, and answers what time it is on a server.
-SET_CLOCK = """\
-#!/bin/sh
+SET_CLOCK = r"""#!/bin/sh
 case "$*" in
 info\ *) {docker} "$@" | sed "s/\(\"SystemTime\":\"\)[^\"]*/\1$(date -ud "{shift}" +%FT%TZ)/" ;;
 *) exec {docker} "$@" ;;
@@ -149,6 +150,16 @@ def clock(folder: Path, shift: str) -> dict[str, str]:
     file.write_text(SET_CLOCK.format(shift=shift, docker=shutil.which("docker")))
     file.chmod(0o755)
     return {"PATH": f"{folder}:{os.environ['PATH']}"}
+
+
+def elsewhere(site: Site, folder: Path) -> dict[str, str]:
+    """The variables of a task with another folder on the servers, and another first server."""
+    settings = yaml.safe_load(Path(site.lab["INVOKE_RUNTIME_CONFIG"]).read_text())
+    settings["environments"][site.env]["hosts"].reverse()
+    settings.setdefault("deploy", {})["path"] = "elsewhere"
+    file = folder / "invoke.yaml"
+    file.write_text(yaml.safe_dump(settings))
+    return {"INVOKE_RUNTIME_CONFIG": str(file)}
 
 
 def take_lock(site: Site, note: str) -> None:

@@ -198,9 +198,12 @@ def test_a_lock_excludes_who_deploys_with_another_folder_and_first_server(world)
     with other.locked("rolls back"):
         assert "rolls back since" in world.target.holder()
         fails(world, "locked by", "rolls back since", code=ExitCode.LOCKED, image=world.image())
-    with world.target.locked("deploys"), pytest.raises(TaskError, match="deploys since"):
-        with other.locked("rolls back"):
-            pass
+    with (
+        world.target.locked("deploys"),
+        pytest.raises(TaskError, match="deploys since"),
+        other.locked("rolls back"),
+    ):
+        pass
     assert not other.holder()
 
 

@@ -35,7 +35,7 @@ class Target:
     orchestrator: Orchestrator
     registry: Registry
     hooks: Path = ROOT / "hooks"
-    terms: lock.Terms = lock.Terms()
+    terms: lock.Terms = lock.TERMS
 
     @property
     def stack(self) -> str:

@@ -43,6 +43,9 @@ class Terms:
         return 0 <= lease.age < self.lease
 
 
+TERMS = Terms()
+
+
 class Lock:
     """A lock that is held; a thread renews it until it is released."""
 

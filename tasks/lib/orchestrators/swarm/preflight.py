@@ -74,7 +74,9 @@ def not_manager(name: str, info: Mapping[str, Any], setup: str) -> str:
     """Return the problem of a server that does not manage a Swarm; empty if it does."""
     part = info.get("Swarm", {})
     state = part.get("LocalNodeState", "inactive")
-    return "" if part.get("ControlAvailable") else f"{name}: not a Swarm manager ({state}) - {setup}"
+    return (
+        "" if part.get("ControlAvailable") else f"{name}: not a Swarm manager ({state}) - {setup}"
+    )
 
 
 def home_problems(homes: Sequence[Mapping[str, str]]) -> list[str]:
