@@ -106,7 +106,7 @@ class Leases:
 def _follows(made: Listed, former: Lease | None, found: Iterable[Listed]) -> bool:
     """Return whether nobody else made a lease after the former one.
 
-    Who did has its number, or has removed the former lease first.
+    The lease of another deploy would have this number, or would have replaced the former one.
     """
     if former is None:
         return list(found) == [made]
