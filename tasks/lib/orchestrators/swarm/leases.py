@@ -104,7 +104,7 @@ class Leases:
 
 
 def _follows(made: Listed, former: Lease | None, found: Iterable[Listed]) -> bool:
-    """Return whether nobody else made a lease after the former one.
+    """Return whether no other lease was made after the former one.
 
     The lease of another deploy would have this number, or would have replaced the former one.
     """
