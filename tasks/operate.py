@@ -101,7 +101,7 @@ def unlock(ctx: Context, env: str = "", yes: bool = False) -> None:
     from .lib.environments import connection
 
     with connection.reach(ctx, env) as target:
-        holder = target.holder()
+        holder = target.holder(expired=True)
         if not holder:
             return console.say(f"{env} is not locked")
         question = f"{env} is locked by {holder}. Remove the lock?"

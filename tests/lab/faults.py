@@ -17,7 +17,7 @@ HEAD = """\
 
 Written by the tests in `tests/lab`, which do all of this to a real Swarm:
 `FAULTS=docs/faults.md ./inv test --path tests/lab --slow`. After each of them nobody has the
-lock, or it ends by itself within 45 s where it could not be left; and the next deploy works.
+lock, or it ends by itself within a minute where it could not be left; and the next deploy works.
 
 | Fault | Exit status, and what is said | Serves then | Seconds |
 | --- | --- | --- | --- |

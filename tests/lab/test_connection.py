@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from tests.testbed.commands import docker, git, until
 from tests.testbed.sites import Site
 
-from .trouble import age, another, blocked, cut, settled
+from .trouble import another, blocked, clock, cut, settled
 
 pytestmark = pytest.mark.engine
 
@@ -160,7 +160,7 @@ def test_a_connection_that_is_cut_is_opened_again(site, fault):
 
 @pytest.mark.slow
 @pytest.mark.fault("the connection is cut while the image is checked, and stays so")
-def test_a_connection_that_stays_cut_before_the_roll_leaves_all_as_it_was(site, fault):
+def test_a_connection_that_stays_cut_before_the_roll_leaves_all_as_it_was(site, fault, tmp_path):
     new = another(site)
     run = site.begin("deploy", f"--ref={new}")
     run.until("checking the image")
@@ -169,15 +169,14 @@ def test_a_connection_that_stays_cut_before_the_roll_leaves_all_as_it_was(site, 
     fault(done, status=1, serves=site.good, locked=True)
     assert "SSH timed out" in done.verdict
     assert "no replica of the app was touched" in done.verdict
-    age(site)
-    again = site.must("deploy", f"--ref={new}")
+    again = site.must("deploy", f"--ref={new}", **clock(tmp_path, "+1 minute"))
     assert "was cut off" in again.text
     site.serves(new)
 
 
 @pytest.mark.slow
 @pytest.mark.fault("the connection is cut while it rolls, and stays so")
-def test_a_connection_that_stays_cut_in_the_roll_needs_a_person(site, fault):
+def test_a_connection_that_stays_cut_in_the_roll_needs_a_person(site, fault, tmp_path):
     new = another(site)
     run = site.begin("deploy", f"--ref={new}")
     run.until(" old")
@@ -187,8 +186,7 @@ def test_a_connection_that_stays_cut_in_the_roll_needs_a_person(site, fault):
     fault(done, status=3, serves=serves, locked=True)
     assert "automatic rollback also failed" in done.verdict
     assert "SSH timed out" in done.verdict
-    age(site)
-    again = site.must("deploy", f"--ref={new}")
+    again = site.must("deploy", f"--ref={new}", **clock(tmp_path, "+1 minute"))
     assert "was cut off" in again.text
     site.serves(new)
 

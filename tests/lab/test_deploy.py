@@ -14,6 +14,8 @@ from tests.testbed.k6 import Referee
 from tests.testbed.load import FOR_EVER, static
 from tests.testbed.sites import Site
 
+from .trouble import take_lock
+
 pytestmark = pytest.mark.engine
 OTHER = "0" * 40
 
@@ -156,12 +158,11 @@ def test_what_somebody_has_locked_ends_with_4_and_says_who(site, fault):
         "since": "now",
         "token": "t",
     }
-    path = f"deploy/myapp/{site.env}/lock"
-    site.on("node1", f"cat >{path}; chmod 666 {path}", json.dumps(note))
+    take_lock(site, json.dumps(note))
     history = site.history()
     done = site.inv("deploy", f"--ref={site.good}")
     assert site.lock
-    site.on("node1", f"rm {path}")
+    site.must("unlock", "--yes")
     fault(done, status=4, serves=site.good)
     assert "locked by ann (https://ci.example.com/1), deploys since now" in done.verdict
     assert site.history() == history

@@ -15,7 +15,7 @@ import pytest
 from tests.testbed.commands import until
 from tests.testbed.sites import Site
 
-from .trouble import age, another, forget_slow, interrupt, settled, slow
+from .trouble import another, clock, elsewhere, forget_slow, interrupt, settled, slow, take_lock
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 OWNER = f"{getpass.getuser()}@{socket.gethostname()}"
@@ -172,7 +172,7 @@ def test_a_terminal_that_is_closed_undoes_the_roll(site):
 
 
 @pytest.mark.fault("the deployer is killed while it rolls")
-def test_a_deployer_killed_in_the_roll_blocks_nobody_for_long(site, fault):
+def test_a_deployer_killed_in_the_roll_blocks_nobody_for_long(site, fault, tmp_path):
     new = another(site)
     run = site.begin("deploy", f"--ref={new}")
     run.until(" old")
@@ -180,8 +180,7 @@ def test_a_deployer_killed_in_the_roll_blocks_nobody_for_long(site, fault):
     run.wait()
     early = site.inv("deploy", f"--ref={new}")
     assert early.status == 4, early.text
-    age(site)
-    done = site.inv("deploy", f"--ref={new}")
+    done = site.inv("deploy", f"--ref={new}", **clock(tmp_path, "+1 minute"))
     fault(done, status=0, serves=new)
     assert f"took over the lock of {OWNER}, deploys since " in done.text
     assert "was cut off" in done.text
@@ -189,15 +188,14 @@ def test_a_deployer_killed_in_the_roll_blocks_nobody_for_long(site, fault):
 
 
 @pytest.mark.fault("the machine that deploys sleeps while it rolls, and another deploys meanwhile")
-def test_a_deployer_that_wakes_up_leaves_what_another_has_deployed(site, fault):
+def test_a_deployer_that_wakes_up_leaves_what_another_has_deployed(site, fault, tmp_path):
     first = site.begin("deploy", f"--ref={another(site)}")
     first.until(" old")
     interrupt(first, signal.SIGSTOP)
     # What it asked for just now has been done.
     time.sleep(1)
-    age(site)
     theirs = site.build("of somebody else")
-    site.must("deploy", f"--ref={theirs}")
+    site.must("deploy", f"--ref={theirs}", **clock(tmp_path, "+1 minute"))
     interrupt(first, signal.SIGCONT)
     fault(first.wait(), status=3, serves=theirs)
     assert (
@@ -229,8 +227,8 @@ def test_a_command_that_lost_the_lock_leaves_the_jobs_of_who_has_it(site):
     first.until("begun")
     assert jobs(site) == f"{site.stack}_jobs_manage"
     # Somebody takes the lock over, and ends what the former owner had begun.
-    path = f"deploy/myapp/{site.env}/lock"
-    site.on("node1", f"echo '{{}}' >{path}; docker service rm {site.stack}_jobs_manage")
+    take_lock(site, "{}")
+    site.on("node1", f"docker service rm {site.stack}_jobs_manage")
     label = f"--label com.docker.stack.namespace={site.stack}_jobs"
     site.on("node1", f"docker service create -d {label} --name theirs redis:8-trixie sleep 600")
     try:
@@ -238,7 +236,8 @@ def test_a_command_that_lost_the_lock_leaves_the_jobs_of_who_has_it(site):
         assert "deploy lock lost (held by an unknown owner)" in first.verdict
         assert jobs(site) == "theirs"
     finally:
-        site.on("node1", f"docker service rm theirs; rm -f {path}")
+        site.on("node1", "docker service rm theirs")
+        site.must("unlock", "--yes")
 
 
 def test_what_a_killed_deployer_leaves_here_goes_with_the_next(site, tmp_path):
@@ -260,8 +259,7 @@ def test_what_a_killed_deployer_leaves_here_goes_with_the_next(site, tmp_path):
 
 def test_unlock_asks_and_tells_when_there_is_nothing_to_do(site):
     assert f"{site.env} is not locked" in site.must("unlock").text
-    path = f"deploy/myapp/{site.env}/lock"
-    site.on("node1", f"echo '{{}}' >{path}; chmod 666 {path}")
+    take_lock(site, "{}")
     refused = site.inv("unlock")
     assert refused.status == 2
     assert "locked by an unknown owner" in refused.verdict
@@ -286,15 +284,33 @@ def test_another_clock_here_changes_nothing_but_what_is_told(site, fault, tmp_pa
 
 
 @pytest.mark.fault("a server's clock was set back while it was locked")
-def test_a_lock_of_the_future_ends_by_itself_too(site, fault):
-    path = f"deploy/myapp/{site.env}/lock"
-    note = '{"by": "ann", "doing": "deploys", "since": "tomorrow", "token": "t"}'
-    site.on("node1", f"cat >{path}; chown deploy {path}; touch -d '+1 hour' {path}", note)
-    done = site.inv("deploy", f"--ref={site.good}")
-    age_now = site.on("node1", f"echo $(($(date +%s) - $(stat -c %Y {path})))")
-    assert 0 <= int(age_now) < 45
-    age(site)
-    again = site.must("deploy", f"--ref={site.good}")
-    assert "took over the lock of ann, deploys since tomorrow" in again.text
-    fault(done, status=4, serves=site.good)
-    assert "the lock ends after 45 s by itself" in done.verdict
+def test_a_lock_of_the_future_ends_by_itself_too(site, fault, tmp_path):
+    take_lock(site, '{"by": "ann", "doing": "deploys", "since": "tomorrow", "token": "t"}')
+    assert "lock: free" in site.must("status", **clock(tmp_path, "-1 hour")).text
+    done = site.inv("deploy", f"--ref={site.good}", **clock(tmp_path, "-1 hour"))
+    fault(done, status=0, serves=site.good)
+    assert "took over the lock of ann, deploys since tomorrow" in done.text
+
+
+def test_a_lock_excludes_from_another_folder_and_first_server_whatever_the_clock(site, tmp_path):
+    other = elsewhere(site, tmp_path)
+    first = site.begin("manage", 'shell -c "import time; time.sleep(60)"')
+    until(lambda: site.lock)
+    for shift in ("now", "+1 minute", "-1 hour"):
+        second = site.inv("rollback", **other, **clock(tmp_path, shift))
+        assert second.status == 4, second.text
+        assert f"locked by {OWNER}, runs manage.py shell since 2" in second.verdict
+    interrupt(first)
+    assert first.wait().status == 130, first.text
+    assert site.lock == ""
+
+
+def test_a_dry_run_takes_no_lock(site):
+    done = site.must("--dry", "secrets.set", "--name=SECRET_KEY")
+    assert f"docker config create --label deploy.lock={site.stack}" in done.text
+    assert site.lock == ""
+    take_lock(site, "{}")
+    assert site.inv("--dry", "secrets.set", "--name=SECRET_KEY").status == 4
+    site.must("--dry", "unlock", "--yes")
+    assert site.lock
+    site.must("unlock", "--yes")

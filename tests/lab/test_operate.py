@@ -10,7 +10,7 @@ import pytest
 from tests.testbed.commands import until
 from tests.testbed.sites import Site
 
-from .trouble import another, state, stopped
+from .trouble import another, elsewhere, state, stopped
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 FACTS = '#!/bin/sh\nenv | grep ^DEPLOY_ >"{file}"\n{more}\n'
@@ -77,9 +77,12 @@ def test_a_hook_is_told_of_a_failure_and_hides_nothing_of_it(site, fault, hook):
     assert facts(failed)["DEPLOY_ERROR"].startswith("interrupted; ")
 
 
-def test_servers_are_set_up_once_and_one_that_left_the_swarm_joins_it_again(site):
+def test_servers_are_set_up_once_and_one_that_left_the_swarm_joins_it_again(site, tmp_path):
     assert f"{site.env}: ready, nothing to do" in site.must("server.setup").text
     site.on("node3", "docker swarm leave --force")
+    refused = site.inv("secrets.set", "--name=SECRET_KEY", **elsewhere(site, tmp_path))
+    assert refused.status == 2, refused.text
+    assert ": not a Swarm manager (inactive) - " in refused.verdict
     done = site.must("server.setup")
     assert "had left; its former place is taken away" in done.text
     assert "joined as manager" in done.text

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import shlex
+import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import yaml
 
 from tests.testbed.commands import docker, until
 from tests.testbed.runs import Run
@@ -26,6 +30,13 @@ def wait(apps, schema_editor):
 class Migration(migrations.Migration):
     dependencies = [("myapp", "{newest}")]
     operations = [migrations.RunPython(wait, migrations.RunPython.noop)]
+"""
+# Stands before docker, and answers what time it is on a server.
+SET_CLOCK = r"""#!/bin/sh
+case "$*" in
+info\ *) {docker} "$@" | sed "s/\(\"SystemTime\":\"\)[^\"]*/\1$(date -ud "{shift}" +%FT%TZ)/" ;;
+*) exec {docker} "$@" ;;
+esac
 """
 _built: dict[tuple[Path, str], str] = {}
 
@@ -133,9 +144,32 @@ def settled(site: Site) -> set[str]:
     return site.versions()
 
 
-def age(site: Site) -> None:
-    """Let the lock be one that was not renewed for a minute."""
-    site.on("node1", f"touch -d '1 minute ago' deploy/myapp/{site.env}/lock")
+def clock(folder: Path, shift: str) -> dict[str, str]:
+    """The variables of a task that finds the servers' clock set to "+1 minute" or the like."""
+    file = folder / "docker"
+    file.write_text(SET_CLOCK.format(shift=shift, docker=shutil.which("docker")))
+    file.chmod(0o755)
+    return {"PATH": f"{folder}:{os.environ['PATH']}"}
+
+
+def elsewhere(site: Site, folder: Path) -> dict[str, str]:
+    """The variables of a task with another folder on the servers, and another first server."""
+    settings = yaml.safe_load(Path(site.lab["INVOKE_RUNTIME_CONFIG"]).read_text())
+    settings["environments"][site.env]["hosts"].reverse()
+    settings.setdefault("deploy", {})["path"] = "elsewhere"
+    file = folder / "invoke.yaml"
+    file.write_text(yaml.safe_dump(settings))
+    return {"INVOKE_RUNTIME_CONFIG": str(file)}
+
+
+def take_lock(site: Site, note: str) -> None:
+    """Take the lock, also from its owner, who notices when he renews it."""
+    name = f"{site.stack}_lock_9000"
+    labels = shlex.join([f"--{site.lease}", f"--label=deploy.lock.text={note}"])
+    site.on("node1", f"echo taken | docker config create {labels} {name} -")
+    others = f"docker config ls -f {site.lease} --format '{{{{.Name}}}}' | grep -vx {name}"
+    # Twice: the owner may renew it meanwhile.
+    site.on("node1", f"for each in 1 2; do {others} | xargs -r docker config rm; done")
 
 
 def forget_slow(site: Site) -> None:

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import copy
 import json
+import threading
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tasks.lib import console
 from tasks.lib.errors import TaskError
-from tasks.lib.orchestrators.base import Guard, Job, LogOptions
+from tasks.lib.orchestrators.base import Guard, Job, Lease, LogOptions
 from tasks.lib.orchestrators.stack import HISTORY, RELEASE, Stack
 from tasks.lib.orchestrators.status import Evidence, Failure, Node, Progress, Service
 
@@ -64,6 +66,9 @@ class Cluster:
     between: Callable[[], object] = lambda: None
     formed: bool = False
     down: str = ""
+    # Of each stack's lock the newest lease, and when it was made.
+    leases: dict[str, tuple[Lease, float]] = field(default_factory=dict)
+    swap: Any = field(default_factory=threading.Lock)
 
 
 class MemoryRollout:
@@ -208,6 +213,28 @@ class MemoryOrchestrator:
         """Print a line for each service."""
         for name in services:
             console.result(f"{name} | the last {options.tail} lines")
+
+    # The stack's lock.
+
+    def lease(self) -> Lease | None:
+        """Return the newest lease."""
+        found, made = self.cluster.leases.get(self.stack, (None, 0))
+        return replace(found, age=time.monotonic() - made) if found else None
+
+    def take_lease(self, former: Lease | None, text: str) -> Lease | None:
+        """Make the lease after the newest one; None if `former` is another one."""
+        made = Lease(former.number + 1 if former else 1, text)
+        with self.cluster.swap:
+            if self.lease() not in (former, made):
+                return None
+            self.cluster.leases[self.stack] = made, time.monotonic()
+        return made
+
+    def drop_lease(self, text: str) -> None:
+        """Remove the lease, if it has this text."""
+        with self.cluster.swap:
+            if (found := self.lease()) and found.text == text:
+                del self.cluster.leases[self.stack]
 
     # Servers and secrets.
 

@@ -139,11 +139,12 @@ def swarm_world(factory: Factory, home: Path) -> Iterator[World]:
         for secret in target.settings.deploy.secrets:
             if secret not in target.orchestrator.secrets():
                 target.orchestrator.set_secret(secret, lab[secret])
-        world = World(target, factory.make, whole_stack, SwarmByHand(target))
+        world = World(target, factory.make, whole_stack, SwarmByHand(target), pace=2)
         try:
             yield world
         finally:
             world.restart()
+            target.unlock()
             teardown.remove(target, volumes=True)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from tasks.lib.environments.lock import LockLost
@@ -188,6 +190,64 @@ def test_a_held_lock_is_refused(world):
     world.deploy(world.image())
     world.take_lock()
     fails(world, "locked by ann", code=ExitCode.LOCKED, image=world.image())
+
+
+def test_a_lock_excludes_who_deploys_with_another_folder_and_first_server(world):
+    other = world.other("elsewhere")
+    assert other.path != world.target.path
+    with other.locked("rolls back"):
+        assert "rolls back since" in world.target.holder()
+        fails(world, "locked by", "rolls back since", code=ExitCode.LOCKED, image=world.image())
+    with (
+        world.target.locked("deploys"),
+        pytest.raises(TaskError, match="deploys since"),
+        other.locked("rolls back"),
+    ):
+        pass
+    assert not other.holder()
+
+
+@pytest.mark.parametrize("clock", [60, -3600])
+def test_a_dead_owners_lock_is_taken_over_whatever_the_clock_shows(world, clock, capfd):
+    world.take_lock()
+    world.pass_by(clock, watch=1)
+    assert not world.target.holder()
+    with world.target.locked("deploys"):
+        assert "took over the lock of ann, deploys since now" in capfd.readouterr().err
+    assert not world.target.holder(expired=True)
+
+
+@pytest.mark.parametrize("clock", [60, -3600])
+def test_a_live_owners_lock_is_not_taken_over_whatever_the_clock_shows(world, clock):
+    world.pass_by(clock, watch=4)
+    with world.target.locked("deploys") as held:
+        with pytest.raises(TaskError, match="locked by") as caught, world.target.locked("removes"):
+            pass
+        assert caught.value.code == ExitCode.LOCKED
+        held.confirm()
+
+
+def test_of_several_that_take_the_lock_at_once_one_succeeds(world):
+    take = world.target.orchestrator.inner.take_lease
+    with ThreadPoolExecutor(4) as pool:
+        taken = list(pool.map(lambda text: take(None, text), "abcd"))
+    (mine,) = filter(None, taken)
+    assert world.target.orchestrator.lease() == mine
+
+
+def test_a_lease_is_renewed_by_its_owner_only(world):
+    orchestrator = world.target.orchestrator
+    first = orchestrator.take_lease(None, "ann")
+    second = orchestrator.take_lease(first, "ann")
+    # The answer was lost: it is asked again.
+    assert orchestrator.take_lease(first, "ann") == second
+    third = orchestrator.take_lease(second, "bo")
+    assert orchestrator.take_lease(second, "ann") is None
+    orchestrator.drop_lease("ann")
+    assert orchestrator.lease() == third
+    orchestrator.drop_lease("bo")
+    assert orchestrator.take_lease(second, "ann") is None
+    assert orchestrator.lease() is None
 
 
 def test_an_undo_that_fails_wants_a_person(world):

@@ -19,6 +19,7 @@ from invoke import Config, Context
 from tasks.lib.deploys import preflight
 from tasks.lib.deploys.deployment import Deployment
 from tasks.lib.environments.connection import Target
+from tasks.lib.environments.lock import Terms
 from tasks.lib.environments.records import Record
 from tasks.lib.images import promotion
 from tasks.lib.images.promotion import Candidate
@@ -48,6 +49,7 @@ class Faulty:
         before: by the name of a method, what is done once before its next call.
         after: the same, after the call.
         every: what is done before each call.
+        late: seconds by which the servers' clock was set forward since a lease was made.
     """
 
     def __init__(self, inner: Any) -> None:
@@ -56,6 +58,7 @@ class Faulty:
         self.after: dict[str, Action] = {}
         self.dead = False
         self.every: Action = lambda: None
+        self.late = 0.0
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self.inner, name)
@@ -66,6 +69,8 @@ class Faulty:
             self.meet(self.before, name)
             result = found(*arguments, **options)
             self.meet(self.after, name)
+            if name == "lease" and result:
+                return replace(result, age=result.age + self.late)
             return Faulty.of(result, self) if name == "rollout" else result
 
         return call
@@ -132,6 +137,7 @@ class World:
         make: makes an image with a behaviour, such as exits=True; see memory.Image.
         render: makes the stack of an image.
         by_hand: changes what runs, past every record.
+        pace: seconds between two renewals of the lock, where a scenario waits for them.
     """
 
     def __init__(
@@ -140,9 +146,10 @@ class World:
         make: Callable[..., Candidate],
         render: Callable[[World, Candidate], Stack],
         by_hand: ByHand,
+        pace: float = 0.02,
     ) -> None:
         self.target, self._make, self._render = target, make, render
-        self.by_hand = by_hand
+        self.by_hand, self.pace = by_hand, pace
         self.orchestrator = Faulty(target.orchestrator)
         self.host = Faulty(target.first)
         target.orchestrator = self.orchestrator  # type: ignore[assignment]
@@ -200,13 +207,28 @@ class World:
         self.orchestrator.before.clear()
         self.host.before.clear()
         self.orchestrator.every = self.host.every = lambda: None
-        path = f"{self.target.path}/lock"
-        self.host.run('[ ! -e "$1" ] || touch -d "1 minute ago" "$1"', path)
+        self.pass_by(60)
+
+    def pass_by(self, seconds: float, watch: float = 0) -> None:
+        """Set the servers' clock; who wants the lock watches an old one for `watch` renewals."""
+        self.orchestrator.late = seconds
+        self.target.terms = Terms(renewal=self.pace, watch=watch * self.pace)
 
     def take_lock(self) -> None:
         """Another deploy takes the lock over."""
         note = json.dumps({"by": "ann", "doing": "deploys", "since": "now", "token": "x"})
-        self.host.inner.run('mkdir -p "$1"; cat >"$1/lock"', self.target.path, text=note)
+        inner = self.orchestrator.inner
+        assert inner.take_lease(inner.lease(), note)
+
+    def other(self, path: str) -> Target:
+        """The same environment for somebody else, whose folder on the servers is another one."""
+        settings = self.target.settings
+        deploy = msgspec.structs.replace(settings.deploy, path=path)
+        return replace(
+            self.target,
+            settings=msgspec.structs.replace(settings, deploy=deploy),
+            hosts=self.target.hosts[::-1],
+        )
 
     def move(self, path: str) -> None:
         """Look for the history in another folder, as with another deploy.path or user."""

@@ -193,7 +193,13 @@ class Site:
     @property
     def lock(self) -> str:
         """The lock's text; empty when nobody has it."""
-        return self.on("node1", f"cat deploy/myapp/{self.env}/lock 2>/dev/null || true")
+        form = '{{.Label "deploy.lock.text"}}'
+        return self.on("node1", f"docker config ls -f {self.lease} --format '{form}' || true")
+
+    @property
+    def lease(self) -> str:
+        """Docker's filter for the leases of its lock."""
+        return f"label=deploy.lock={self.stack}"
 
     def history(self) -> list[dict[str, Any]]:
         """The records of the releases, the newest first."""
@@ -232,8 +238,8 @@ class Site:
         """Leave nothing of the environment on the servers."""
         own = f"label=com.docker.stack.namespace={self.stack}"
         self.on("node1", f"docker stack rm {self.stack}; rm -rf deploy/myapp/{self.env}")
-        for kind in ("secret", "config"):
-            self.on("node1", f"docker {kind} ls -q -f {own} | xargs -r docker {kind} rm")
+        for kind, mine in (("secret", own), ("config", own), ("config", self.lease)):
+            self.on("node1", f"docker {kind} ls -q -f {mine} | xargs -r docker {kind} rm")
         network = f"docker network ls -q -f {own}"
         until(lambda: not any(self.on(node, network) for node in self.nodes), 60)
         for node in self.nodes:

@@ -24,12 +24,15 @@ GROUPS = {
 
 def only_reads(words: Sequence[str]) -> bool:
     """Return whether a docker command, given without the word docker, changes nothing."""
-    skip = False
+    skip, first = False, True
     for word in words:
         if skip or word.startswith("-"):
             skip = not skip and word in VALUED
-        elif word not in GROUPS:
+            continue
+        # `docker config` is a group; `docker compose config` reads.
+        if word not in GROUPS and not (first and word == "config"):
             return word in READING
+        first = False
     return False
 
 

@@ -35,6 +35,7 @@ class Target:
     orchestrator: Orchestrator
     registry: Registry
     hooks: Path = ROOT / "hooks"
+    terms: lock.Terms = lock.TERMS
 
     @property
     def stack(self) -> str:
@@ -53,20 +54,20 @@ class Target:
 
     @property
     def first(self) -> host.Host:
-        """The server that keeps the lock and the history."""
+        """The server that keeps the history."""
         return self.hosts[0]
 
     def locked(self, doing: str) -> AbstractContextManager[lock.Lock]:
-        """Hold the environment's lock; see lock.locked."""
-        return lock.locked(self.first, self.path, doing)
+        """Hold the stack's lock; see lock.locked."""
+        return lock.locked(self.orchestrator, doing, self.terms)
 
-    def holder(self) -> str:
-        """Return who holds the lock and what for; empty when it is free."""
-        return lock.holder(self.first, self.path)
+    def holder(self, expired: bool = False) -> str:
+        """Return who holds the lock and what for; see lock.holder."""
+        return lock.holder(self.orchestrator, self.terms, expired)
 
     def unlock(self) -> None:
         """Remove the lock by force."""
-        self.first.run(lock.BREAK, self.path)
+        lock.unlock(self.orchestrator)
 
     @cached_property
     def history(self) -> History:

@@ -53,7 +53,7 @@ class History:
     def read(self) -> list[Record]:
         """Return all records, the newest first; one that cannot be read is marked as damaged.
 
-        Raises TaskError when the folder is there and cannot be read.
+        Raises TaskError when the folder exists and cannot be read.
         """
         try:
             shown = self._host.run(READ, self._path, changes=False)

@@ -1,4 +1,4 @@
-"""The lock of an environment, on its first server: one deploy at a time, none blocked for ever."""
+"""The lock of a stack: one deploy at a time, wherever it is started, and none blocked for ever."""
 
 from __future__ import annotations
 
@@ -7,69 +7,86 @@ import json
 import os
 import socket
 import threading
+import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from .. import console
-from ..errors import ExitCode, RemoteCommandError, TaskError
-from ..ssh.host import Host
-
-# The exit status of the scripts when another deploy holds the lock.
-GONE = 9
-# Seconds until a lock that is not renewed ends, and between two renewals.
-LEASE, RENEWAL = 45, 10
-
-# Only the server's clock counts. flock makes look and take one step.
-TAKE = """
-set -eu; mkdir -p "$1"; cd "$1"; exec 9>guard; flock -w 10 9
-if [ -e lock ]; then
-    age=$(($(date +%s) - $(stat -c %Y lock)))
-    # The clock was set back: a live holder renews the lock, any other lock ends as always.
-    if [ "$age" -lt 0 ]; then touch lock; fi
-    if [ "$age" -lt "$2" ]; then cat lock; exit 9; fi
-    echo "stale: $(cat lock)"
-fi
-cat >lock
-"""
-RENEW = """
-set -eu; cd "$1" 2>/dev/null || exit 9; exec 9>guard; flock -w 10 9
-if grep -qs "$2" lock; then touch lock; else cat lock 2>/dev/null || true; exit 9; fi
-"""
-LEAVE = 'cd "$1"; exec 9>guard; flock -w 10 9; if grep -q "$2" lock; then rm lock; fi'
-LOOK = 'cat "$1/lock" 2>/dev/null || true'
-BREAK = 'rm -f "$1/lock"'
+from ..errors import ExitCode, TaskError
+from ..orchestrators.base import Lease, Orchestrator
 
 
 class LockLost(TaskError):
     """Another deploy holds the lock now: what is to be done is decided there."""
 
 
+@dataclass(frozen=True)
+class Terms:
+    """How long a lock is held without a renewal, in seconds.
+
+    Args:
+        lease: after which a lease that was not renewed may be that of a dead owner.
+        renewal: between two renewals.
+        watch: for which such a lease is watched, longer than a renewal takes to come. Clocks may
+            be wrong; a lease that is renewed meanwhile has a live owner.
+    """
+
+    lease: float = 45
+    renewal: float = 10
+    watch: float = 12
+
+    def live(self, lease: Lease) -> bool:
+        """Return whether its owner is alive, as far as the servers' clocks show."""
+        return 0 <= lease.age < self.lease
+
+
+TERMS = Terms()
+
+
 class Lock:
     """A lock that is held; a thread renews it until it is released."""
 
-    def __init__(self, host: Host, path: str) -> None:
-        self._host, self._path, self._token = host, path, uuid.uuid4().hex
-        self._end, self._lost = threading.Event(), ""
+    def __init__(self, orchestrator: Orchestrator, terms: Terms) -> None:
+        self._orchestrator, self._terms = orchestrator, terms
+        self._note, self._lost = "", ""
+        self._lease: Lease | None = None
+        self._renewing, self._end = threading.Lock(), threading.Event()
         self._thread = threading.Thread(target=self._keep, daemon=True)
 
     def take(self, doing: str) -> None:
         """Take it, and renew it from now on; see locked."""
+        former = self._former()
         since = datetime.now(UTC).isoformat(timespec="seconds")
-        note = json.dumps({"by": owner(), "doing": doing, "since": since, "token": self._token})
-        try:
-            output = self._host.run(TAKE, self._path, str(LEASE), text=note, changes=False)
-        except RemoteCommandError as error:
-            if error.status != GONE:
-                raise
-            hint = f"wait for it; if its owner is dead, the lock ends after {LEASE} s by itself"
-            what = f"locked by {_describe(error.output)}"
-            raise TaskError(what, hint, ExitCode.LOCKED) from None
-        if output.startswith("stale: "):
-            former = _describe(output.removeprefix("stale: "))
-            console.warn(f"took over the lock of {former}, which was not renewed")
+        note = {"by": owner(), "doing": doing, "since": since, "token": uuid.uuid4().hex}
+        self._note = json.dumps(note)
+        self._lease = self._orchestrator.take_lease(former, self._note)
+        if self._lease is None:
+            raise self._held(self._orchestrator.lease())
+        if former:
+            console.warn(f"took over the lock of {_describe(former)}, which was not renewed")
         self._thread.start()
+
+    def _former(self) -> Lease | None:
+        """Return the lease of a dead owner, if there is one. Raises TaskError for a live one's."""
+        found = self._orchestrator.lease()
+        if found and not self._terms.live(found):
+            watch = f"watching it for {self._terms.watch:g} s"
+            console.say(f"the lock of {_describe(found)} was not renewed in time: {watch}")
+            time.sleep(self._terms.watch)
+            seen, found = found, self._orchestrator.lease()
+            if found == seen:
+                return found
+        if found:
+            raise self._held(found)
+        return None
+
+    def _held(self, lease: Lease | None) -> TaskError:
+        dead = self._terms.lease + self._terms.watch
+        hint = f"wait for it; if its owner is dead, the lock ends after {dead:g} s by itself"
+        return TaskError(f"locked by {_describe(lease)}", hint, ExitCode.LOCKED)
 
     def check(self) -> None:
         """Raise LockLost if another deploy is known to hold the lock."""
@@ -97,15 +114,17 @@ class Lock:
         return bool(self._lost)
 
     def _renew(self) -> None:
-        try:
-            self._host.run(RENEW, self._path, self._token, changes=False)
-        except RemoteCommandError as error:
-            if error.status != GONE:
-                raise
-            self._lost = f"held by {_describe(error.output)}" if error.output else "it was removed"
+        with self._renewing:
+            if self._lost:
+                return
+            if renewed := self._orchestrator.take_lease(self._lease, self._note):
+                self._lease = renewed
+                return
+            found = self._orchestrator.lease()
+            self._lost = f"held by {_describe(found)}" if found else "it was removed"
 
     def _keep(self) -> None:
-        while not self._end.wait(RENEWAL):
+        while not self._end.wait(self._terms.renewal):
             try:
                 self._renew()
             except TaskError as error:
@@ -116,8 +135,9 @@ class Lock:
         self._end.set()
         if self._thread.is_alive():
             self._thread.join(2)
-        with suppress(TaskError):
-            self._host.run(LEAVE, self._path, self._token, changes=False)
+        if self._note:
+            with suppress(TaskError):
+                self._orchestrator.drop_lease(self._note)
 
 
 def owner(env: Mapping[str, str] = os.environ) -> str:
@@ -131,12 +151,12 @@ def owner(env: Mapping[str, str] = os.environ) -> str:
 
 
 @contextmanager
-def locked(host: Host, path: str, doing: str) -> Iterator[Lock]:
-    """Hold the lock of an environment; `doing` is shown to others who want it.
+def locked(orchestrator: Orchestrator, doing: str, terms: Terms) -> Iterator[Lock]:
+    """Hold the lock of a stack; `doing` is shown to others who want it.
 
     Raises TaskError with exit status 4 when it is held; a dead holder's lock is taken over.
     """
-    lock = Lock(host, path)
+    lock = Lock(orchestrator, terms)
     # It is released also when we are interrupted while the server gives it to us.
     try:
         lock.take(doing)
@@ -145,15 +165,25 @@ def locked(host: Host, path: str, doing: str) -> Iterator[Lock]:
         lock.release()
 
 
-def _describe(note: str) -> str:
+def _describe(lease: Lease | None) -> str:
     try:
-        known = json.loads(note)
+        known = json.loads(lease.text if lease else "")
         return f"{known['by']}, {known['doing']} since {known['since']}"
-    except (ValueError, KeyError):
+    except (ValueError, KeyError, TypeError):
         return "an unknown owner"
 
 
-def holder(host: Host, path: str) -> str:
-    """Return who holds the lock and what for; empty when it is free."""
-    note = host.run(LOOK, path, changes=False).strip()
-    return _describe(note) if note else ""
+def holder(orchestrator: Orchestrator, terms: Terms, expired: bool = False) -> str:
+    """Return who holds the lock and what for; empty when it is free.
+
+    Args:
+        expired: a lock that its owner has not renewed in time counts, too.
+    """
+    lease = orchestrator.lease()
+    return _describe(lease) if lease and (expired or terms.live(lease)) else ""
+
+
+def unlock(orchestrator: Orchestrator) -> None:
+    """Remove the lock by force: its owner notices when it renews it."""
+    if lease := orchestrator.lease():
+        orchestrator.drop_lease(lease.text)

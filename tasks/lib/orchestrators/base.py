@@ -34,6 +34,21 @@ class LogOptions:
     since: str
 
 
+@dataclass(frozen=True)
+class Lease:
+    """A lease of a stack's lock: it is held until the next one is made, or this one removed.
+
+    Args:
+        number: the next lease has the next number.
+        text: what its holder says of itself.
+        age: seconds since it was made, by the servers' clocks; negative if one was set back.
+    """
+
+    number: int
+    text: str
+    age: float = field(default=0, compare=False)
+
+
 class Guard(Protocol):
     """What long work asks whether it may go on: the deploy lock."""
 
@@ -98,6 +113,21 @@ class Orchestrator(Protocol):
 
     def logs(self, services: Sequence[str], options: LogOptions) -> None:
         """Print what services logged. Raises TaskError when the logs cannot be read."""
+
+    # The stack's lock.
+
+    def lease(self) -> Lease | None:
+        """Return the newest lease; None if there is none."""
+
+    def take_lease(self, former: Lease | None, text: str) -> Lease | None:
+        """Make the lease after `former`, the newest one, or the first one; return it.
+
+        Return None if `former` is not the newest any more: of several that try, one succeeds.
+        Done again after an error, it knows a lease of the same text that was made nevertheless.
+        """
+
+    def drop_lease(self, text: str) -> None:
+        """Remove the leases with a text; do nothing if there is none."""
 
     # Servers and secrets.
 

@@ -8,13 +8,16 @@ from typing import Any
 
 from invoke import Context
 
+from ...docker.cli import DockerError
+from ...errors import ExitCode, TaskError
 from ...ssh.host import Host
-from ..base import Guard, Job, LogOptions, Orchestrator
+from ..base import Guard, Job, Lease, LogOptions, Orchestrator
 from ..stack import Stack
 from ..status import Evidence, Failure, Node, Service
 from . import evidence, jobs, logs, rendering, running, setup, tasks, teardown
 from .client import STACK, Swarm, of
-from .preflight import Preflight
+from .leases import Leases
+from .preflight import Preflight, not_manager
 from .progress import node, observed
 from .rollout import SwarmRollout
 
@@ -35,6 +38,7 @@ class SwarmOrchestrator(Orchestrator):
     ) -> None:
         self._hosts, self._stack, self._setup = hosts, stack, setup
         self._swarm = Swarm(ctx, env)
+        self._leases = Leases(self._swarm, stack)
 
     def services(self) -> dict[str, Service]:
         found = self._swarm.services(self._stack)
@@ -72,6 +76,21 @@ class SwarmOrchestrator(Orchestrator):
 
     def logs(self, services: Sequence[str], options: LogOptions) -> None:
         logs.show(self._swarm, self._stack, services, options)
+
+    def lease(self) -> Lease | None:
+        try:
+            return self._leases.newest()
+        except DockerError:
+            name = self._hosts[0].name
+            if problem := not_manager(name, self._swarm.info(), self._setup):
+                raise TaskError(problem, code=ExitCode.REFUSED) from None
+            raise
+
+    def take_lease(self, former: Lease | None, text: str) -> Lease | None:
+        return self._leases.take(former, text)
+
+    def drop_lease(self, text: str) -> None:
+        self._leases.drop(text)
 
     def set_up(self) -> Iterator[str]:
         return setup.set_up(self._swarm.ctx, self._hosts, self._stack)

@@ -58,10 +58,9 @@ class Preflight:
         return found
 
     def _manager(self, name: str, info: Mapping[str, Any]) -> list[str]:
-        part, label = info.get("Swarm", {}), f"{self.stack}={contract.HOME}"
-        if not part.get("ControlAvailable"):
-            state = part.get("LocalNodeState", "inactive")
-            return [f"{name}: not a Swarm manager ({state}) - {self.setup}"]
+        label = f"{self.stack}={contract.HOME}"
+        if problem := not_manager(name, info, self.setup):
+            return [problem]
         words = ("node", "ls", "--filter", f"node.label={label}", "--format", "{{json .}}")
         deadline = time.monotonic() + BACK
         while homes := [json.loads(line) for line in self.swarm.query(*words).splitlines()]:
@@ -69,6 +68,15 @@ class Preflight:
                 return home_problems(homes)
             time.sleep(0.5)
         return [f"no node is labelled {label} - {self.setup}"]
+
+
+def not_manager(name: str, info: Mapping[str, Any], setup: str) -> str:
+    """Return the problem of a server that does not manage a Swarm; empty if it does."""
+    part = info.get("Swarm", {})
+    state = part.get("LocalNodeState", "inactive")
+    return (
+        "" if part.get("ControlAvailable") else f"{name}: not a Swarm manager ({state}) - {setup}"
+    )
 
 
 def home_problems(homes: Sequence[Mapping[str, str]]) -> list[str]:

@@ -16,3 +16,15 @@ def test_docker_of_today_is_taken(version):
 def test_docker_that_is_too_old_is_told(version):
     (problem,) = preflight.outdated("web1", version)
     assert problem == f"web1: Docker {version} is too old - install 26.0 or later"
+
+
+@pytest.mark.parametrize(
+    ("part", "expected"),
+    [
+        ({"ControlAvailable": True}, ""),
+        ({"LocalNodeState": "active"}, "web1: not a Swarm manager (active) - inv server.setup"),
+        ({}, "web1: not a Swarm manager (inactive) - inv server.setup"),
+    ],
+)
+def test_a_server_that_manages_no_swarm_is_told(part, expected):
+    assert preflight.not_manager("web1", {"Swarm": part}, "inv server.setup") == expected

@@ -113,7 +113,7 @@ def test_a_job_has_what_the_app_has_and_runs_once(config):
 
 def test_the_number_of_a_release_is_no_difference(config):
     made = render(config)
-    assert stack.difference(made.labelled(1), made.labelled(2)) == []
+    assert stack.difference(made.labelled(1, "place"), made.labelled(2, "here")) == []
     assert made.content == render(config).content
 
 
@@ -131,7 +131,7 @@ def test_a_difference_names_each_value_by_its_path(config):
 
 
 def test_a_recorded_stack_is_the_same_again(config):
-    made = render(config).labelled(7)
+    made = render(config).labelled(7, "place")
     assert stack.load("site", IMAGE, made.text()).content == made.content
 
 

@@ -1,0 +1,113 @@
+"""The leases of a stack's lock on a Swarm: configs, since Swarm gives each name only once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from contextlib import suppress
+from datetime import datetime
+from functools import partial
+from typing import NamedTuple
+
+from ...docker.cli import DockerError
+from ...docker.retry import again
+from ..base import Lease
+from .client import Swarm
+
+# Labels of our own: whatever removes the stack leaves them alone. Its text is a label too, which
+# docker lists; the content would have to be inspected.
+LABEL, TEXT = "deploy.lock", "deploy.lock.text"
+LISTING = f'{{{{.ID}}}}\t{{{{.Name}}}}\t{{{{.Label "{TEXT}"}}}}'
+
+
+class Listed(NamedTuple):
+    """A lease as docker lists it."""
+
+    number: int
+    id: str
+    text: str
+
+
+class Leases:
+    """The leases of a stack, from the one that was made first."""
+
+    def __init__(self, swarm: Swarm, stack: str) -> None:
+        self._swarm, self._stack = swarm, stack
+
+    def newest(self) -> Lease | None:
+        """Return the newest lease; see base.Orchestrator.lease."""
+        return again(self._newest)
+
+    def _newest(self) -> Lease | None:
+        while found := self._listed():
+            last = found[-1]
+            try:
+                return Lease(last.number, last.text, self._age(last))
+            except DockerError:
+                # It may have been renewed, and so removed, since it was listed.
+                if last in self._listed():
+                    raise
+        return None
+
+    def _age(self, lease: Listed) -> float:
+        """Return the seconds since a lease was made, by the servers' clocks."""
+        created = self._swarm.run("config", "inspect", "--format", "{{json .CreatedAt}}", lease.id)
+        now = datetime.fromisoformat(self._swarm.info()["SystemTime"])
+        return (now - datetime.fromisoformat(json.loads(created))).total_seconds()
+
+    def take(self, former: Lease | None, text: str) -> Lease | None:
+        """Make the lease after another one, or the first; see base.Orchestrator.take_lease."""
+        number = former.number + 1 if former else 1
+        found = again(partial(self._make, number, text))
+        if self._swarm.ctx.config.run.dry:
+            return Lease(number, text)
+        made = next((each for each in found if (each.number, each.text) == (number, text)), None)
+        if made and _follows(made, former, found):
+            # The one before stays: with it, a renewal whose answer was lost is known again.
+            old = [each for each in found if each.number < number]
+            self._remove(each for each in old if each.text != text or each.number < number - 1)
+            return Lease(number, text)
+        self._remove([made] if made else [])
+        return None
+
+    def _make(self, number: int, text: str) -> list[Listed]:
+        """Make a lease, unless there is one with its number; return all leases."""
+        labels = ("--label", f"{LABEL}={self._stack}", "--label", f"{TEXT}={text}")
+        try:
+            name = f"{self._stack}_lock_{number}"
+            self._swarm.run("config", "create", *labels, name, "-", text="see its labels")
+        except DockerError:
+            found = self._listed()
+            if number not in {each.number for each in found}:
+                raise
+            return found
+        return self._listed()
+
+    def drop(self, text: str) -> None:
+        """Remove the leases with a text, and those before them; see base.Orchestrator."""
+        found = self._listed()
+        last = max((each.number for each in found if each.text == text), default=0)
+        if old := [each.id for each in found if each.number <= last]:
+            self._swarm.run("config", "rm", *old)
+
+    def _remove(self, leases: Iterable[Listed]) -> None:
+        """Remove leases; one that stays for now is removed later."""
+        if old := [each.id for each in leases]:
+            with suppress(DockerError):
+                self._swarm.run("config", "rm", *old)
+
+    def _listed(self) -> list[Listed]:
+        """Return the leases, the oldest first: they are also removed in this order."""
+        words = ("config", "ls", "--filter", f"label={LABEL}={self._stack}", "--format", LISTING)
+        lines = (line.split("\t") for line in self._swarm.run(*words).splitlines())
+        return sorted(Listed(int(name.rpartition("_")[2]), id_, text) for id_, name, text in lines)
+
+
+def _follows(made: Listed, former: Lease | None, found: Iterable[Listed]) -> bool:
+    """Return whether no other lease was made after the former one.
+
+    The lease of another deploy would have this number, or would have replaced the former one.
+    """
+    if former is None:
+        return list(found) == [made]
+    return (former.number, former.text) in {(each.number, each.text) for each in found}
