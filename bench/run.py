@@ -11,7 +11,7 @@ import signal
 import sys
 from collections.abc import Callable
 
-from bench import deploy, host, image, pipeline, publish, reloading, table
+from bench import deploy, host, image, pipeline, publish, records, reloading, table
 from tests.testbed.scratch import Scratch, scratch
 
 MEASURES: dict[str, Callable[[Scratch], list[table.Row]]] = {
@@ -23,6 +23,7 @@ MEASURES: dict[str, Callable[[Scratch], list[table.Row]]] = {
     "deploy": deploy.measure,
     "pipeline": pipeline.measure,
     "growth": deploy.grow,
+    "records": records.measure,
 }
 
 

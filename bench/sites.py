@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import yaml
 
@@ -41,7 +42,11 @@ class Lab:
         """Ours with another number of replicas than the lab's settings say."""
         settings = self.site.settings
         settings["environments"][ENVIRONMENT]["values"]["REPLICAS"] = replicas
-        file = self.scratch.folder / "replicas.yaml"
+        return self.changed(settings)
+
+    def changed(self, settings: dict[str, Any]) -> Site:
+        """Ours with other settings than the lab's."""
+        file = self.scratch.folder / "changed.yaml"
         file.write_text(yaml.safe_dump(settings))
         return self.site.at(ENVIRONMENT, INVOKE_RUNTIME_CONFIG=str(file))
 
