@@ -8,7 +8,9 @@ from dataclasses import replace
 from .. import console
 from ..environments import history
 from ..environments.connection import Target
+from ..environments.dynamic import short
 from ..environments.history import FAILED, RUNNING, Record
+from ..images import deployed
 from ..orchestrators.stack import Stack, difference
 
 COLOURS = {"+": 32, "-": 31, "~": 33}
@@ -46,9 +48,18 @@ def show_changes(old: Stack | None, new: Stack) -> None:
         console.say(console.colour(f"  {line}", COLOURS[line[0]]))
 
 
+def remember(target: Target, record: Record) -> None:
+    """Tag the image of a deploy that begins, and that of what runs: older deploys made no tag."""
+    now = history.current(target.history.read())
+    for each in (now, record) if now else (record,):
+        deployed.remember(target.registry, short(target.name), each.number, each.digest)
+
+
 def forget(target: Target, wanted: Stack) -> None:
-    """Forget old releases, and the secrets and configs that only they used."""
+    """Forget old releases with their tags, and the secrets and configs that only they used."""
     old = history.forgettable(target.history.read(), target.settings.deploy.keep)
+    # Tags first: a record whose tag could not be removed is forgotten the next time.
+    deployed.forget(target.registry, short(target.name), [record.number for record in old])
     target.history.forget(old)
     stacks = target.history.stacks(target.stack)
     used = (stack.versions("secrets") | stack.versions("configs") for stack in stacks)
