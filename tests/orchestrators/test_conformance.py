@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 
 import pytest
 
+from tasks.lib.environments import teardown
 from tasks.lib.environments.lock import LockLost
 from tasks.lib.errors import ExitCode, TaskError
+from tasks.lib.images import deployed, tags
+from tasks.lib.registry.client import Manifest
 
 from .world import Killed, World
 
@@ -139,6 +143,94 @@ def test_a_rollback_to_a_deleted_image_is_refused(world):
         world.rollback()
     assert caught.value.code == ExitCode.REFUSED
     assert world.serves() == second.revision
+
+
+def denying(name: str, put: Callable[[str, Manifest], None]) -> Callable[[str, Manifest], None]:
+    """A registry's put that is denied for one tag."""
+
+    def deny(tag: str, manifest: Manifest) -> None:
+        if tag == name:
+            raise TaskError("denied")
+        put(tag, manifest)
+
+    return deny
+
+
+def test_a_prune_keeps_what_runs_what_is_released_and_every_remembered_deploy(world):
+    registry, deployed = world.target.registry, [world.image() for _ in range(3)]
+    for image in deployed:
+        world.deploy(image)
+    world.rollback("1")
+    other = world.image()
+    world.prune()
+    assert all(registry.digest(image.digest) for image in deployed)
+    assert not registry.digest(other.digest)
+    world.rollback("2")
+    assert world.serves() == deployed[1].revision
+
+
+def test_a_forgotten_deploy_and_a_removed_environment_leave_no_tag(world):
+    registry, images = world.target.registry, [world.image() for _ in range(5)]
+    for image in images:
+        world.deploy(image)
+    remembered = {tags.deployed("prod", record.number) for record in world.records()}
+    found = {tag for tag in registry.tags() if tags.deployed_to(tag)}
+    assert remembered <= found
+    assert found == remembered
+    world.prune()
+    kept = [bool(registry.digest(image.digest)) for image in images]
+    assert kept == [tags.deployed("prod", number) in remembered for number in range(1, 6)]
+    teardown.remove(world.target, volumes=False)
+    assert not any(map(tags.deployed_to, registry.tags()))
+    assert registry.digest("prod") == images[-1].digest
+
+
+def test_a_version_of_before_the_tags_gets_one_by_the_next_deploy(world):
+    first = world.image()
+    world.deploy(first)
+    deployed.forget(world.target.registry, "prod", [1])
+    world.deploy(world.image())
+    assert world.target.registry.digest("deployed-prod-1") == first.digest
+
+
+def test_a_failed_deploy_leaves_the_tags_of_both(world):
+    good, bad = world.image(), world.image(exits=True)
+    world.deploy(good)
+    fails(world, "rolled back", image=bad)
+    world.prune()
+    assert world.target.registry.digest(good.digest)
+    assert world.target.registry.digest("deployed-prod-2") == bad.digest
+
+
+def test_a_registry_that_takes_no_tag_of_a_deploy_is_a_warning(world, monkeypatch, capfd):
+    image, put = world.image(), world.target.registry.put
+    monkeypatch.setattr(world.target.registry, "put", denying("deployed-prod-1", put))
+    world.deploy(image)
+    assert world.serves() == image.revision
+    assert "warning: no tag deployed-prod-1" in capfd.readouterr().err
+
+
+def test_after_a_rollback_a_deploy_changes_nothing(world, capfd):
+    first, second = world.image(), world.image()
+    world.deploy(first)
+    world.deploy(second)
+    world.rollback()
+    assert f"released for prod: {first}, instead of {second}" in capfd.readouterr().err
+    world.deploy()
+    assert "release 3 runs already: nothing to do" in capfd.readouterr().err
+    assert world.serves() == first.revision
+
+
+def test_a_rollback_that_cannot_be_released_wants_a_person(world, monkeypatch):
+    first = world.image()
+    world.deploy(first)
+    world.deploy(world.image())
+    put = world.target.registry.put
+    monkeypatch.setattr(world.target.registry, "put", denying("prod", put))
+    with pytest.raises(TaskError, match="then inv release --env=prod --ref=sha256:") as caught:
+        world.rollback()
+    assert caught.value.code == ExitCode.PERSON
+    assert world.serves() == first.revision
 
 
 @pytest.mark.parametrize("step", ["services", "rollout", "apply", "progress"])

@@ -157,6 +157,11 @@ class Site(RuleBasedStateMachine):
             self.world.by_hand.scale(service, 0)
 
     @rule()
+    def prune(self) -> None:
+        """Delete every image that nothing keeps."""
+        self.world.prune()
+
+    @rule()
     def set_secret(self) -> None:
         """Set a secret's next version."""
         self.world.target.orchestrator.set_secret("SECRET_KEY", "a value")
@@ -194,7 +199,7 @@ class Site(RuleBasedStateMachine):
         """What runs and what is remembered is in the registry."""
         target = self.world.target
         images = {service.image for service in target.orchestrator.services().values()}
-        images |= {record.image for record in self.world.records()}
+        images |= {record.image for record in self.world.records() if record.state != "failed"}
         for digest in {image.partition("@")[2] for image in images} - {""}:
             assert target.registry.digest(digest)
 

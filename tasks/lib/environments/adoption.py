@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..errors import ExitCode, TaskError
-from ..images import promotion
+from ..images import deployed, promotion
 from ..orchestrators.stack import HISTORY, RELEASE
 from ..project import contract
 from . import lock, running
 from .connection import Target
+from .dynamic import short
 from .records import DAMAGED, GOOD, Record, next_number
 from .running import Running
 
@@ -32,6 +33,7 @@ def adopt(target: Target) -> Record:
     # What a damaged record may have migrated cannot be known any more.
     final = [f"what release {number} migrated"] if damaged else []
     made = replace(made, final=final, why=damaged.why if damaged else now.stranger)
+    deployed.remember(target.registry, short(target.name), number, made.digest)
     made = target.history.begin(made, stack)
     target.orchestrator.label({RELEASE: str(number), HISTORY: now.place})
     services = target.orchestrator.services()

@@ -31,7 +31,7 @@ MANIFESTS = (
 TIMEOUT = (5, 60)
 # When to retry a request, as arguments of urllib3's Retry: 5 times, after 0, 1, 2, 4 and 8 seconds,
 # for any method, after connection errors (not others, such as an untrusted certificate) and these
-# statuses. Every rule belongs here.
+# statuses; a 500 twice only. Every rule belongs here.
 RETRY: Mapping[str, Any] = {
     "total": 5,
     "backoff_factor": 0.5,
@@ -43,6 +43,10 @@ RETRY: Mapping[str, Any] = {
 HINTS = {404: "check registry.image in invoke.yaml", 405: "enable deletion in the registry"}
 # A parameter of WWW-Authenticate: KEY="VALUE" or KEY=VALUE.
 PARAMETER = re.compile(r'(\w+)=(?:"([^"]*)"|([^\s,]+))')
+
+
+class Unreadable(TaskError):
+    """A tag or digest that is no image, or that the registry cannot read."""
 
 
 def is_plain_http(host: str, insecure: bool, ca: str) -> bool:
@@ -90,6 +94,11 @@ class Session:
         host = self.host
 
         class ShownRetry(Retry):
+            def is_retry(self, method: str, status_code: int, *more: bool) -> bool:
+                # A 500 mostly means that the registry cannot read what it stored.
+                damaged = status_code == 500 and len(self.history) >= 2
+                return not damaged and super().is_retry(method, status_code, *more)
+
             def sleep(self, response: Any = None) -> None:
                 count = f"{len(self.history)} of {RETRY['total']}"
                 console.say(f"{host} is unavailable or busy: retry {count}")
@@ -185,4 +194,5 @@ class Session:
         except (ValueError, LookupError, TypeError):
             why = ""
         what = f"{host} returned {status} to {request.partition('?')[0]}{why}"
-        return TaskError(what, HINTS.get(status, "retry, or check the registry's log"))
+        kind = Unreadable if status in {404, 500} else TaskError
+        return kind(what, HINTS.get(status, "retry, or check the registry's log"))
