@@ -10,7 +10,6 @@ from typing import Any
 from .. import console
 from ..environments import healthcheck, history
 from ..environments.connection import Target
-from ..environments.dynamic import is_dynamic
 from ..environments.history import FAILED, GOOD, RUNNING, Record
 from ..environments.lock import Lock, LockLost
 from ..errors import ExitCode, TaskError, explain
@@ -18,9 +17,11 @@ from ..images import promotion
 from ..images.promotion import Candidate
 from ..orchestrators.base import Job
 from ..orchestrators.stack import Stack, difference
+from ..project.names import is_dynamic
 from . import hooks, predeploy, preflight, undo
 from .plan import forget, previous_stack, settled_history, show_changes
 from .rollout import roll
+from .tidying import tidy_images
 
 UNTOUCHED = "; no replica of the app was touched"
 
@@ -158,6 +159,7 @@ class Deployment:
         """Forget what no remembered release needs, run the hook after, and say what runs."""
         try:
             forget(self.target, self.stack)
+            tidy_images(self.target)
         except Exception as error:
             console.warn(f"old releases could not be removed: {explain(error)}")
         hooks.attempt(self.target, hooks.POST, self.record)

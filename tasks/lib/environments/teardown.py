@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from .. import console
+from ..errors import ExitCode, TaskError
 from .connection import Target
 
 
 def remove(target: Target, volumes: bool) -> None:
-    """Remove an environment's stack and folder; with volumes its data and secrets, too."""
+    """Remove an environment's stack and folder; with volumes its data and secrets, too.
+
+    Raises TaskError with exit status 3, a line for each server on which data is left.
+    """
     console.step(f"stopping {target.stack}")
-    target.orchestrator.remove(volumes)
+    left = target.orchestrator.remove(volumes)
     target.first.run('rm -rf -- "$1"', target.path)
+    if left:
+        what = f"{target.stack} is removed, but not all its data:\ninv: "
+        raise TaskError(what + "\ninv: ".join(left), code=ExitCode.PERSON)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,6 +69,23 @@ class Service:
     release: str
     progress: Progress
     nodes: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Ports:
+    """The ports that are taken on a node, such as "80/tcp", by who has them: stacks and others."""
+
+    node: str
+    taken: Mapping[str, set[str]]
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Images on a server: how many, and their bytes; layers that they share count for each."""
+
+    server: str
+    images: int
+    size: int
 
 
 @dataclass(frozen=True)
