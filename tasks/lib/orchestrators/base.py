@@ -73,7 +73,7 @@ class Orchestrator(Protocol):
         """Return the environment's services by name, as they run."""
 
     def nodes(self) -> list[Node]:
-        """Return the cluster's nodes."""
+        """Return the nodes of the environment's servers; all of the cluster's before set_up."""
 
     def ports(self) -> Ports:
         """Return the ports that are taken where the stack publishes its own."""

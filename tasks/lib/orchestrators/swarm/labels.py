@@ -133,6 +133,12 @@ def problems(
     return found
 
 
+def own(nodes: Sequence[Node], stack: str) -> Sequence[Node]:
+    """Return the nodes that are a stack's servers; all of them if none has a label."""
+    wanted = {(stack, contract.HOME), (server(stack), MEMBER)}
+    return [node for node in nodes if wanted & of(node).items()] or nodes
+
+
 def outside(nodes: Iterable[Node], stack: str, reached: Collection[str]) -> list[Node]:
     """Return the nodes with a stack's labels whose server was not reached."""
     ours = {stack, server(stack)}

@@ -11,7 +11,7 @@ from ...ssh.host import Host
 from ..base import Guard, Job, LogOptions, Orchestrator
 from ..stack import Stack
 from ..status import Evidence, Failure, Node, Ports, Service, Stored
-from . import evidence, jobs, logs, ports, rendering, servers, setup, tasks, teardown
+from . import evidence, jobs, labels, logs, ports, rendering, servers, setup, tasks, teardown
 from .client import Swarm
 from .preflight import Preflight
 from .progress import node, observed
@@ -48,7 +48,7 @@ class SwarmOrchestrator(Orchestrator):
         return {name: observed(name, service, known) for name, service in sorted(found.items())}
 
     def nodes(self) -> list[Node]:
-        return [node(each) for each in self._swarm.nodes()]
+        return [node(each) for each in labels.own(self._swarm.nodes(), self._stack)]
 
     def ports(self) -> Ports:
         return ports.taken(self._swarm, self._hosts, self._stack)

@@ -107,3 +107,9 @@ def test_data_on_a_node_that_is_no_server_is_a_problem_unless_a_server_is_down()
 def test_nodes_with_data_that_are_not_reached_are_found():
     nodes = [node("n1", home="home"), node("n2", server="former"), node("n3"), node("n4", zone="x")]
     assert labels.outside(nodes, "app", {"id-n1"}) == [nodes[1]]
+
+
+def test_the_nodes_of_others_do_not_count_once_there_are_labels():
+    nodes = [node("n1", home="home"), node("n2", server="yes"), node("n3", server="former")]
+    assert labels.own([*nodes, node("n4")], "app") == nodes[:2]
+    assert labels.own([node("n4")], "app") == [node("n4")]
