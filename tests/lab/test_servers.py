@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import copy
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -18,13 +18,15 @@ from .trouble import another, forget_slow, slow, state, stopped
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
 
-def changed(site: Site, file: Path, env: str, **entry: Any) -> Site:
-    """The same app for an environment with other settings."""
-    content = {**site.settings}
-    content["environments"] = {**content["environments"]}
-    content["environments"][env] = {**content["environments"][env], **entry}
+def changed(site: Site, folder: Path, hosts: Sequence[str] = (), **values: int) -> Site:
+    """The same environment with some other values, and perhaps other servers."""
+    content = copy.deepcopy(site.settings)
+    entry = content["environments"][site.env]
+    entry["values"] |= values
+    entry["hosts"] = [*hosts] or entry["hosts"]
+    file = folder / "changed.yaml"
     file.write_text(yaml.safe_dump(content))
-    return site.at(env, INVOKE_RUNTIME_CONFIG=str(file))
+    return site.at(site.env, INVOKE_RUNTIME_CONFIG=str(file))
 
 
 @pytest.fixture
@@ -54,8 +56,7 @@ def test_an_environment_stays_on_its_own_servers_and_leaves_nothing_unsaid(
     site, staging, fault, tmp_path
 ):
     hosts = site.settings["environments"]["staging"]["hosts"]
-    values = {**site.settings["environments"]["staging"]["values"], "REPLICAS": 4}
-    few = changed(site, tmp_path / "few.yaml", "staging", hosts=hosts[:2], values=values)
+    few = changed(staging, tmp_path, hosts=hosts[:2], REPLICAS=4)
     assert "node3: no longer a server of myapp-staging" in few.must("server.setup").text
     assert "ready, nothing to do" in few.must("server.setup").text
 
@@ -110,16 +111,16 @@ def listening(site: Site, port: int) -> Iterator[None]:
 
 
 @pytest.mark.fault("another environment has the port")
-def test_a_port_of_another_environment_is_refused_at_once(site, staging, fault):
+def test_a_port_of_another_environment_is_refused_at_once(site, staging, fault, tmp_path):
     port = site.settings["environments"][site.env]["values"]["HTTP_PORT"]
     before = staging.services()
-    taken = {"INVOKE_ENVIRONMENTS_STAGING_VALUES_HTTP_PORT": str(port)}
-    done = staging.inv("deploy", f"--ref={site.good}", **taken)
+    same = changed(staging, tmp_path, HTTP_PORT=port)
+    done = same.inv("deploy", f"--ref={site.good}")
     fault(done, status=2, serves="nothing", where=staging)
     assert f"port {port}/tcp of node1 is taken by {site.stack} - choose another" in done.verdict
     assert done.seconds < 20
     assert staging.services() == before
-    assert staging.inv("preflight", f"--ref={site.good}", **taken).status == 2
+    assert same.inv("preflight", f"--ref={site.good}").status == 2
 
 
 @pytest.mark.fault("another process has the port")
@@ -140,10 +141,10 @@ def test_a_port_of_another_process_is_refused_at_once(site, staging, fault):
     assert staging.inv("preflight", f"--ref={site.good}").status == 0
 
 
-def test_one_port_for_two_purposes_is_refused(site, staging):
+def test_one_port_for_two_purposes_is_refused(site, staging, tmp_path):
     port = staging.settings["environments"]["staging"]["values"]["HTTP_PORT"]
-    same = {"INVOKE_ENVIRONMENTS_STAGING_VALUES_HTTPS_PORT": str(port)}
-    done = staging.inv("preflight", f"--ref={site.good}", **same)
+    same = changed(staging, tmp_path, HTTPS_PORT=port)
+    done = same.inv("preflight", f"--ref={site.good}")
     assert done.status == 2
     assert f"port {port}/tcp is published twice" in done.verdict
 

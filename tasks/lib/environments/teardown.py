@@ -16,5 +16,4 @@ def remove(target: Target, volumes: bool) -> None:
     left = target.orchestrator.remove(volumes)
     target.first.run('rm -rf -- "$1"', target.path)
     if left:
-        what = f"{target.stack} is removed, but not all its data:\ninv: "
-        raise TaskError(what + "\ninv: ".join(left), code=ExitCode.PERSON)
+        raise TaskError("\ninv: ".join(left), code=ExitCode.PERSON)

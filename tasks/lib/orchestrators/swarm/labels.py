@@ -134,9 +134,10 @@ def problems(
 
 
 def own(nodes: Sequence[Node], stack: str) -> Sequence[Node]:
-    """Return the nodes that are a stack's servers; all of them if none has a label."""
+    """Return the nodes that are a stack's servers; all of them before the servers are labelled."""
     wanted = {(stack, contract.HOME), (server(stack), MEMBER)}
-    return [node for node in nodes if wanted & of(node).items()] or nodes
+    labelled = any(of(node).get(server(stack)) == MEMBER for node in nodes)
+    return [node for node in nodes if wanted & of(node).items() or not labelled]
 
 
 def outside(nodes: Iterable[Node], stack: str, reached: Collection[str]) -> list[Node]:

@@ -15,7 +15,7 @@ from .client import Swarm, of
 TIMEOUT = 120
 POLL = 0.3
 LEFT = (
-    "volumes of {stack} stay on {node}, which is down or not in `hosts` - run this again when it "
+    "volumes of {stack} stay on {node}, which is down or not in `hosts` - run this again once it "
     "is reached, or there: docker volume ls -q -f name=^{stack}_ | xargs docker volume rm"
 )
 
