@@ -162,7 +162,7 @@ def image(site: Site, node: str, digest: str) -> str:
 def test_a_deploy_deletes_old_images_of_ours_alone(site):
     unneeded = site.registry.digest(site.build("never deployed"))
     remembered = site.registry.digest(site.good)
-    used, others = "postgres", "docker images --format '{{.Repository}}' | grep -vc /myapp"
+    others = "docker images --format '{{.Repository}}' | grep -vc /myapp || true"
     before = site.on("node2", others)
     for node in site.nodes:
         site.on(node, pull(site, unneeded))
@@ -177,7 +177,7 @@ def test_a_deploy_deletes_old_images_of_ours_alone(site):
     assert found == {"node1": False, "node2": False, "node3": True}
     assert image(site, "node1", remembered)
     assert site.on("node2", others) == before
-    assert used in site.on("node1", "docker images")
+    assert "postgres" in site.on("node1", "docker images")
     site.on("node3", "docker rmi kept-by-hand")
     site.must("rollback")
     site.serves(site.good)
