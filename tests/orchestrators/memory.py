@@ -15,9 +15,18 @@ from typing import Any
 
 from tasks.lib import console
 from tasks.lib.errors import TaskError
-from tasks.lib.orchestrators.base import Guard, Job, Lease, LogOptions
+from tasks.lib.orchestrators.base import Guard, Job, LogOptions
 from tasks.lib.orchestrators.stack import HISTORY, RELEASE, Stack
-from tasks.lib.orchestrators.status import Evidence, Failure, Node, Progress, Service
+from tasks.lib.orchestrators.status import (
+    Evidence,
+    Failure,
+    Lease,
+    Node,
+    Ports,
+    Progress,
+    Service,
+    Stored,
+)
 
 GONE = "No such image"
 
@@ -51,7 +60,13 @@ class Image:
 
 @dataclass
 class Cluster:
-    """The servers of several stacks, and what is kept on them."""
+    """The servers of several stacks, and what is kept on them.
+
+    Args:
+        pulled: the images that the servers have.
+        others: the ports that are taken by what is no stack.
+        left: a line for each server that is not reached and has data.
+    """
 
     images: dict[str, Image] = field(default_factory=dict)
     running: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -64,6 +79,9 @@ class Cluster:
     backups: list[str] = field(default_factory=list)
     # What is done after each service that is replaced: a deployer may be killed there.
     between: Callable[[], object] = lambda: None
+    pulled: set[str] = field(default_factory=set)
+    others: dict[str, set[str]] = field(default_factory=dict)
+    left: list[str] = field(default_factory=list)
     formed: bool = False
     down: str = ""
     # Of each stack's lock the newest lease, and when it was made.
@@ -127,6 +145,7 @@ class MemoryOrchestrator:
     def put(self, stack: Stack, prune: bool) -> None:
         """Take a stack over."""
         self.cluster.configs |= stack.configs
+        self.cluster.pulled |= {service["image"] for service in stack.services.values()}
         files = {kind: stack.content.get(kind, {}) for kind in ("secrets", "configs")}
         self.cluster.files[self.stack] = files
         for key, each in stack.services.items():
@@ -184,13 +203,23 @@ class MemoryOrchestrator:
         """Return the only node."""
         return [Node("n1", "memory", "ready", "leader", "1.0")]
 
-    def ports(self) -> dict[str, set[int]]:
-        """Return the ports that each stack publishes."""
-        found: dict[str, set[int]] = {}
+    def ports(self) -> Ports:
+        """Return the ports that each stack publishes, and those of others."""
+        found = dict(self.cluster.others)
         for stack, services in self.cluster.running.items():
             ports = (port for service in services.values() for port in service.get("ports", []))
-            found[stack] = {port["published"] for port in ports}
-        return found
+            found[stack] = {f"{port['published']}/tcp" for port in ports}
+        return Ports("memory", found)
+
+    def stored_images(self, repository: str) -> list[Stored]:
+        """Return the images of a repository."""
+        ours = [name for name in self.cluster.pulled if name.startswith(f"{repository}@")]
+        return [Stored("memory", len(ours), len(ours) * 10**6)]
+
+    def inside(self, service: str, script: str) -> str | None:
+        """Return what the database's replica prints of its dumps."""
+        dumps = "".join("\n40 1000" for _ in self.cluster.backups)
+        return f"100{dumps}" if service in self.running else None
 
     def problems(self) -> list[str]:
         """Return what is wrong with the servers."""
@@ -303,7 +332,10 @@ class MemoryOrchestrator:
 
     def _job(self, job: Job, image: Image) -> str:
         if job.name == "backup":
-            self.cluster.backups.append(job.command[-1])
+            name, count, *named = job.command[3:]
+            older = self.cluster.backups[::-1][int(count) - 1 :]
+            kept = [each for each in self.cluster.backups if each not in older or each in named]
+            self.cluster.backups[:] = [*kept, name]
         elif job.name in {"check", "pending"}:
             if image.check and job.name == "check":
                 raise TaskError(f"check failed: exit (1): {image.check}")
@@ -338,7 +370,15 @@ class MemoryOrchestrator:
         }:
             del self.cluster.configs[name]
 
-    def remove(self, volumes: bool) -> None:
+    def tidy_images(self, repository: str, keep: Collection[str]) -> list[str]:
+        """Delete a repository's images but for those to keep, and those that run."""
+        stacks = self.cluster.running.values()
+        runs = {service["image"] for services in stacks for service in services.values()}
+        ours = {name for name in self.cluster.pulled if name.startswith(f"{repository}@")}
+        self.cluster.pulled -= {name for name in ours - runs if name.partition("@")[2] not in keep}
+        return []
+
+    def remove(self, volumes: bool) -> list[str]:
         """Remove everything of the stack; with volumes its data and secrets, too."""
         self.clear_jobs()
         self.remove_services(list(self.running_now))
@@ -347,6 +387,7 @@ class MemoryOrchestrator:
             self.cluster.applied.clear()
             for name in self.secrets():
                 self.remove_secret(name)
+        return self.cluster.left if volumes else []
 
 
 def number(version: str) -> int:

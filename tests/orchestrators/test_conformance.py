@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tasks.lib.environments import teardown
+from tasks.lib.environments import storage, teardown
 from tasks.lib.environments.lock import LockLost
 from tasks.lib.errors import ExitCode, TaskError
 from tasks.lib.images import deployed, tags
@@ -110,6 +110,20 @@ def test_a_migration_that_fails_touches_no_replica_and_is_not_recorded(world):
     fails(world, "myapp.9002_two", "no replica of the app was touched", image=bad)
     assert world.serves() == good.revision
     assert world.records()[0].migrations == ["myapp.9001_one"]
+
+
+def test_images_and_dumps_of_deploys_are_counted(world):
+    world.deploy(world.image())
+    world.deploy(world.image(migrations=("myapp.9001_one",)))
+    (server,) = world.target.orchestrator.stored_images(world.target.registry.image.name)
+    assert server.images >= 2 and server.size
+    assert storage.backups(world.target).startswith("1, ")
+
+
+def test_everything_that_is_removed_leaves_nothing(world):
+    world.deploy(world.image())
+    assert world.target.orchestrator.remove(volumes=True) == []
+    assert world.target.orchestrator.services() == {}
 
 
 def test_a_rollback_serves_what_was_before(world):

@@ -170,6 +170,7 @@ class World:
         found = preflight.resolve_image(self.target, ref)
         preflight.check(self.target, found, force)
         stack = self.render(found)
+        preflight.check_ports(stack, self.target.orchestrator.ports())
         with self.target.locked("deploys") as lock:
             deployment = Deployment.of_image(self.target, stack, found, lock, force)
             deployment.plan()

@@ -10,7 +10,6 @@ from typing import Any
 from .. import console
 from ..environments import healthcheck, records
 from ..environments.connection import Target
-from ..environments.dynamic import is_dynamic
 from ..environments.lock import Lock, LockLost
 from ..environments.records import FAILED, GOOD, RUNNING, Record
 from ..environments.running import Running
@@ -19,10 +18,12 @@ from ..images import promotion
 from ..images.promotion import Candidate
 from ..orchestrators.base import Job
 from ..orchestrators.stack import Stack, difference
+from ..project.names import is_dynamic
 from ..registry.reference import short
 from . import hooks, predeploy, preflight, undo
 from .plan import forget, remember, settled, show_changes
 from .rollout import watch
+from .tidying import tidy_images
 
 UNTOUCHED = "; no replica of the app was touched"
 
@@ -165,6 +166,7 @@ class Deployment:
         """Forget what no remembered release needs, run the hook after, and say what runs."""
         try:
             forget(self.target, self.stack, self.record)
+            tidy_images(self.target)
         except Exception as error:
             console.warn(f"old releases could not be removed: {explain(error)}")
         hooks.attempt(self.target, hooks.POST, self.record)

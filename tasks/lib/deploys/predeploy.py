@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from .. import console
@@ -22,13 +23,20 @@ BACKUP = "backup"
 # A migration that waits for a lock on a table blocks all queries after it: not for long. And one
 # whose job was ended does not go on.
 SESSION = "-c lock_timeout=5s -c client_connection_check_interval=1s"
+# Deletes older dumps after a good one: the newest $1 stay, and those that other arguments name. A
+# person's own files have other names.
+TIDY = (
+    "count=$1; shift; ls -t | grep -xE '[0-9]{8}T[0-9]{6}Z[.]dump' | tail -n \"+$((count + 1))\" | "
+    'while read -r old; do case " $* " in *" ${old%.dump} "*) ;; *) rm -f "$old";; esac; done'
+)
 # Atomic; $0 is its name. A shell that is process 1 ends only by a signal that it handles.
 DUMP = (
     f"cd {contract.BACKUPS_FOLDER}; rm -f ./*.part; trap 'kill \"$!\"' INT TERM; "
     'export PGPASSWORD="$(cat /run/secrets/POSTGRES_PASSWORD)"; '
     f"pg_dump --host={contract.DATABASE} "
     '--format=custom --username="$POSTGRES_USER" --file="$0.part" "$POSTGRES_DB" & '
-    'wait "$!" && exec mv "$0.part" "$0.dump"; status=$?; rm -f "$0.part"; exit "$status"'
+    'wait "$!" && mv "$0.part" "$0.dump"; status=$?; rm -f "$0.part"; '
+    f'if [ "$status" = 0 ]; then {TIDY}; fi; exit "$status"'
 )
 
 
@@ -58,7 +66,9 @@ def _migrate(deployment: Deployment, found: dict[str, Any]) -> None:
     if contract.DATABASE in deployment.stack.services:
         console.step("backing up the database")
         name = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-        deployment.jobs([backup(deployment.stack, name)])
+        named = [each.backup for each in deployment.now.records if each.backup]
+        count = deployment.target.settings.deploy.backups
+        deployment.jobs([backup(deployment.stack, name, count, named)])
         deployment.record_ahead(backup=name)
     else:
         console.warn("no backup before migrating: the database is not part of this stack")
@@ -92,15 +102,20 @@ def migration(stack: Stack) -> Job:
     return Job(contract.MIGRATE, command, overrides={"environment": environment})
 
 
-def backup(stack: Stack, name: str) -> Job:
-    """Return the job that writes the database to the volume of backups, beside the database."""
+def backup(stack: Stack, name: str, count: int, named: Sequence[str]) -> Job:
+    """Return the job that writes the database to the volume of backups, beside the database.
+
+    Args:
+        count: how many dumps stay.
+        named: those that stay in any case, as a recorded deploy names them.
+    """
     db = stack.services[contract.DATABASE]
     deploy = {"placement": db["deploy"].get("placement", {})}
     same = {key: db[key] for key in ("image", "environment", "secrets")}
     rights = {key: db.get(key, []) for key in ("cap_drop", "cap_add")}
     volumes = [_volume(contract.BACKUPS, contract.BACKUPS_FOLDER)]
     more = {"user": "0:0", "volumes": volumes, "deploy": deploy, "read_only": False}
-    return Job(BACKUP, ["sh", "-c", DUMP, name], overrides=same | rights | more)
+    return Job(BACKUP, ["sh", "-c", DUMP, name, str(count), *named], overrides=same | rights | more)
 
 
 def _volume(name: str, folder: str) -> dict[str, str]:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 from ..console import table
 from ..environments import bootstrap
 from ..environments.connection import Target
-from ..environments.dynamic import is_dynamic
 from ..environments.records import Record
 from ..errors import ExitCode, TaskError, refusing
 from ..images import promotion, refs
 from ..images.promotion import Candidate
 from ..orchestrators.stack import Stack
+from ..orchestrators.status import Ports
+from ..project.names import is_dynamic
 from . import rendering
 
 
@@ -28,8 +30,7 @@ def prepare(target: Target, ref: str, force: str, changes: bool) -> tuple[Candid
         image = resolve_image(target, ref)
         if changes and is_dynamic(target.name):
             bootstrap.make_ready(target)
-        check(target, image, force)
-        return image, rendering.render(target, image)
+        return image, _checked(target, image, force)
 
 
 def dry_run(target: Target, ref: str) -> str:
@@ -37,9 +38,10 @@ def dry_run(target: Target, ref: str) -> str:
     with refusing():
         released = ref or target.registry.digest(target.name)
         image = resolve_image(target, ref) if released else None
-        check(target, image)
         if image:
-            rendering.render(target, image)
+            _checked(target, image)
+        else:
+            check(target, image)
     servers, secrets = [host.name for host in target.hosts], target.settings.deploy.secrets
     found = str(image or "none is released yet")
     return table(
@@ -58,6 +60,38 @@ def resolve_image(target: Target, ref: str) -> Candidate:
     return promotion.candidate(target.registry, found)
 
 
+def _checked(target: Target, image: Candidate, force: str = "") -> Stack:
+    """Return an image's stack, when a deploy of it can succeed. Raises as prepare does."""
+    with ThreadPoolExecutor() as pool:
+        ports = pool.submit(target.orchestrator.ports)
+        check(target, image, force)
+        stack = rendering.render(target, image)
+        check_ports(stack, ports.result())
+        return stack
+
+
+def check_ports(stack: Stack, ports: Ports) -> None:
+    """Raise TaskError, one line a problem, when a port of a stack is not free for it."""
+    _refuse(_conflicts(stack, ports))
+
+
+def _conflicts(stack: Stack, ports: Ports) -> list[str]:
+    """Return a line for each port that others have, or that the stack publishes twice."""
+    wanted = Counter(
+        f"{port['published']}/{port.get('protocol', 'tcp')}"
+        for service in stack.services.values()
+        for port in service.get("ports", [])
+    )
+    hint = "choose another in `values` of the environment"
+    found = [f"port {port} is published twice - {hint}" for port, n in wanted.items() if n > 1]
+    return found + [
+        f"port {port} of {ports.node} is taken by {name} - {hint}, or stop that"
+        for port in wanted
+        for name, taken in ports.taken.items()
+        if name != stack.name and port in taken
+    ]
+
+
 def check(target: Target, image: Candidate | None, force: str = "") -> None:
     """Raise TaskError, one line a problem, when a deploy cannot succeed."""
     _refuse(_problems(target, image, force))
@@ -69,10 +103,12 @@ def load_stack(target: Target, goal: Record) -> Stack:
         wanted = target.history.stack(goal, target.stack)
         with ThreadPoolExecutor() as pool:
             gone = pool.submit(_gone, target, goal, wanted)
+            taken = pool.submit(lambda: _conflicts(wanted, target.orchestrator.ports()))
             problems = _problems(target, None)
-        # Servers without a cluster do not know what is gone from it.
-        if not (problems and gone.exception()):
-            problems += gone.result()
+        for each in (gone, taken):
+            # Servers without a cluster do not know what is gone from it.
+            if not (problems and each.exception()):
+                problems += each.result()
         _refuse(problems)
         return wanted
 

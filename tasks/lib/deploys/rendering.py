@@ -22,14 +22,12 @@ def render(target: Target, image: Candidate) -> Stack:
     return target.orchestrator.render(config, name, secrets)
 
 
-def variables(target: Target, image: str) -> dict[str, str | None]:
-    """Return what the Compose files are filled in with; None unsets a variable of this shell."""
-    replicas = target.environment.replicas
-    # What base.yml takes from the shell must not come from this one.
-    hidden: dict[str, str | None] = dict.fromkeys(target.settings.deploy.secrets)
-    pace = {"PARALLELISM": str(at_a_time(replicas, len(target.hosts)))}
+def variables(target: Target, image: str) -> dict[str, str]:
+    """Return what the Compose files are filled in with: all of it, none comes from this shell."""
+    replicas, servers = target.environment.replicas, len(target.environment.hosts)
+    pace = {"PARALLELISM": str(at_a_time(replicas, servers))}
     values = {key: str(value) for key, value in target.environment.values.items()}
-    return hidden | pace | values | {
+    return pace | values | {
         "IMAGE": image,
         "STACK": target.stack,
         "SITE_URL": target.url,

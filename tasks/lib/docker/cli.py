@@ -1,10 +1,11 @@
 """The one way to start docker; honours --echo and --dry."""
 
+import os
 import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from invoke import Context
 
@@ -12,8 +13,8 @@ from .. import console, process
 from ..errors import TaskError, explain_docker, last_line
 from . import dry_run
 
-# Variables for docker, such as DOCKER_HOST; one that is None is unset.
-Env = Mapping[str, str | None]
+# Variables for docker, such as DOCKER_HOST.
+Env = Mapping[str, str]
 
 STAND_IN = [sys.executable, dry_run.__file__]
 # The exit status of a command that timed out, as timeout(1) has it.
@@ -37,6 +38,7 @@ def run(
     reads: bool = False,
     merged: bool = False,
     timeout: float | None = None,
+    inherits: Collection[str] | None = None,
 ) -> str:
     """Return what a docker command writes to stdout. Raises DockerError when it fails.
 
@@ -45,13 +47,16 @@ def run(
         reads: the command changes nothing, and so also runs under --dry.
         merged: return stderr too, in the order of writing.
         timeout: seconds after which the command is killed.
+        inherits: the only variables of this process that the command gets; None for all of them.
     """
     command = printed([*call(ctx, env, reads), *words])
     stderr = subprocess.STDOUT if merged else subprocess.PIPE
+    own = {key: v for key, v in os.environ.items() if inherits is None or key in inherits}
     try:
         done = subprocess.run(
-            command, input=text.encode(), stdout=subprocess.PIPE, stderr=stderr, timeout=timeout
-        )
+            command, input=text.encode(), stdout=subprocess.PIPE, stderr=stderr, timeout=timeout,
+            env=own,
+        )  # fmt: skip
     except subprocess.TimeoutExpired:
         raise DockerError(command, TIMED_OUT, f"timed out after {timeout:g} s") from None
     output, errors = (part.decode(errors="replace") for part in (done.stdout, done.stderr or b""))
@@ -79,8 +84,7 @@ def call(ctx: Context, env: Env | None = None, reads: bool = False) -> list[str]
     """
     words, options = ["docker"], ctx.config.run
     if env:
-        unset = [word for key, value in env.items() if value is None for word in ("-u", key)]
-        words = ["env", *unset, *(f"{k}={v}" for k, v in env.items() if v is not None), *words]
+        words = ["env", *(f"{key}={value}" for key, value in env.items()), *words]
     if options.dry and not reads:
         return [*STAND_IN, "dry", *words]
     if not shutil.which("docker"):

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import re
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,9 @@ from typing import Any
 from invoke import Context
 
 from . import cli
+
+# What docker needs of this shell to find its plugin; a Compose file could name any other variable.
+NEEDED = ("PATH", "HOME", "DOCKER_CONFIG", "TMPDIR")
 
 
 def project_name(name: str, folder: Path, overlay: str) -> str:
@@ -47,7 +51,7 @@ class Project:
     ctx: Context
     files: Sequence[Path]
     name: str
-    env: Mapping[str, str | None] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict)
 
     def run(self, *words: str) -> str:
         """Return what a Compose command writes to stdout. Raises DockerError when it fails."""
@@ -63,8 +67,12 @@ class Project:
         return cli.popen(self.ctx, *words, env=self.env, stdout=subprocess.DEVNULL)
 
     def config(self) -> Any:
-        """Return the project's files as Compose merges and resolves them."""
-        return json.loads(self.run("config", "--format", "json"))
+        """Return the project's files as Compose merges and resolves them, with `env` alone.
+
+        Neither this shell's variables nor a file .env count.
+        """
+        words = (*self._words, "--env-file", os.devnull, "config", "--format", "json")
+        return json.loads(cli.run(self.ctx, *words, env=self.env, inherits=NEEDED))
 
     def containers(self, *services: str) -> list[Container]:
         """Return the containers, also stopped ones, of some services or of all."""

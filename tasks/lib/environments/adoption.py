@@ -8,9 +8,9 @@ from ..errors import ExitCode, TaskError
 from ..images import deployed, promotion
 from ..orchestrators.stack import HISTORY, RELEASE
 from ..project import contract
+from ..project.names import short
 from . import lock, running
 from .connection import Target
-from .dynamic import short
 from .records import DAMAGED, GOOD, Record, next_number
 from .running import Running
 

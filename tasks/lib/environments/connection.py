@@ -15,6 +15,7 @@ from ..errors import refusing
 from ..images import login
 from ..orchestrators.base import Orchestrator
 from ..orchestrators.kinds import KINDS
+from ..project import names
 from ..project.settings import ROOT, Environment, Settings, read_settings
 from ..registry.client import Registry
 from ..registry.client import connect as connect_registry
@@ -40,12 +41,12 @@ class Target:
     @property
     def stack(self) -> str:
         """The stack's name."""
-        return dynamic.stack_name(self.settings, self.name)
+        return names.stack_name(self.settings.project.name, self.name)
 
     @property
     def path(self) -> str:
         """The environment's folder on its first server."""
-        return f"{self.settings.deploy.path}/{dynamic.short(self.name)}"
+        return f"{self.settings.deploy.path}/{names.short(self.name)}"
 
     @property
     def url(self) -> str:
@@ -86,7 +87,7 @@ def reach(
     """
     settings = given or read_settings(ctx)
     environment = settings.environment(name)
-    stack = dynamic.stack_name(settings, name)
+    stack = names.stack_name(settings.project.name, name)
     with ExitStack() as connections:
         with refusing():
             registry = connect_registry(ctx, settings)
@@ -94,6 +95,7 @@ def reach(
             config = connections.enter_context(login.docker_config(registry.login))
             docker = {**connections.enter_context(hosts[0].docker()), **config}
             setup = f"inv server.setup --env={name}"
-            orchestrator = KINDS[environment.orchestrator](ctx, hosts, stack, docker, setup)
+            absent = len(environment.hosts) - len(hosts)
+            orchestrator = KINDS[environment.orchestrator](ctx, hosts, stack, docker, setup, absent)
             environment = dynamic.assign_ports(environment, orchestrator, stack)
         yield Target(ctx, settings, name, environment, hosts, orchestrator, registry)

@@ -11,15 +11,7 @@ import msgspec
 
 from ..errors import ExitCode, TaskError
 from ..orchestrators.base import Orchestrator
-from ..project.settings import Environment, Settings
-
-# Docker allows 64 characters in the name of a secret, and more of it follows these.
-LONGEST = 24
-
-
-def is_dynamic(name: str) -> bool:
-    """Return whether an environment is one of many of its kind."""
-    return "/" in name
+from ..project.settings import Environment
 
 
 def named(kind: str, name: str) -> str:
@@ -27,27 +19,19 @@ def named(kind: str, name: str) -> str:
     return f"{kind}/{name}" if name else kind
 
 
-def short(name: str) -> str:
-    """Return an environment's name as stacks and folders have it; a long dynamic one is cut."""
-    label = name.replace("/", "-")
-    if not is_dynamic(name) or len(label) <= LONGEST:
-        return label
-    mark = hashlib.sha256(label.encode()).hexdigest()[:6]
-    return f"{label[: LONGEST - 7].rstrip('-')}-{mark}"
-
-
-def stack_name(settings: Settings, name: str) -> str:
-    """Return the name of an environment's stack."""
-    return f"{settings.project.name}-{short(name)}"
-
-
 def assign_ports(environment: Environment, orchestrator: Orchestrator, stack: str) -> Environment:
     """Return a stack's environment with one port of each list; see choose."""
     lists = {key: value for key, value in environment.values.items() if isinstance(value, list)}
     if not lists:
         return environment
-    ports = orchestrator.ports()
-    chosen = {key: choose(key, choice, ports, stack) for key, choice in lists.items()}
+    ports = {
+        name: {int(port.partition("/")[0]) for port in used}
+        for name, used in orchestrator.ports().taken.items()
+    }
+    chosen: dict[str, int] = {}
+    for key, choice in lists.items():
+        rest = [port for port in choice if port not in chosen.values()]
+        chosen[key] = choose(key, rest, ports, stack)
     values: dict[str, Any] = {**environment.values, **chosen}
     url = re.sub(r"\{(\w+)\}", lambda found: str(values[found[1]]), environment.url)
     return msgspec.structs.replace(environment, values=values, url=url)
@@ -60,7 +44,7 @@ def choose(key: str, choice: list[int], ports: Mapping[str, set[int]], stack: st
     """
     mine = ports.get(stack, set())
     taken = set().union(*(used for name, used in ports.items() if name != stack))
-    start = int(hashlib.sha256(stack.encode()).hexdigest(), 16) % len(choice)
+    start = int(hashlib.sha256(stack.encode()).hexdigest(), 16) % max(len(choice), 1)
     free = [port for port in choice[start:] + choice[:start] if port not in taken]
     if not free:
         hint = f"remove an unused environment: inv destroy --env={stack.partition('-')[2]}"

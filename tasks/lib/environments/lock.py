@@ -16,7 +16,8 @@ from datetime import UTC, datetime
 
 from .. import console
 from ..errors import ExitCode, TaskError
-from ..orchestrators.base import Lease, Orchestrator
+from ..orchestrators.base import Orchestrator
+from ..orchestrators.status import Lease
 
 
 class LockLost(TaskError):

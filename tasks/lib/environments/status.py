@@ -8,8 +8,7 @@ from ..console import table
 from ..orchestrators.status import Service
 from ..project import contract
 from ..registry.reference import short
-from ..ssh.host import Host
-from . import healthcheck, running
+from . import healthcheck, running, storage
 from .connection import Target
 from .records import DAMAGED, RUNNING, Record
 from .running import Running
@@ -51,9 +50,10 @@ def status(target: Target) -> tuple[str, list[str]]:
     parts = [
         table(rows, heads) if rows else "no services",
         table(machines, ("node", "state", "role", "engine")),
-        table([(host.name, disk(host)) for host in target.hosts], ("server", "disk free")),
+        storage.servers(target),
         f"url: {target.url} {answer}",
         f"lock: {holder or 'free'}",
+        f"backups: {storage.backups(target)}",
         drift(now),
         history_table(now.records[:3], bool(holder)),
     ]
@@ -85,10 +85,3 @@ def _service(service: Service, names: Mapping[str, str]) -> tuple[str, str, str,
     nodes = sorted(names[node] for node in service.nodes if node in names)
     image = short(digest) if digest else name
     return service.name, str(service.progress), service.release or "-", image, ", ".join(nodes)
-
-
-def disk(host: Host) -> str:
-    """Return the free space of the disk with the engine's data."""
-    shown = host.run("df -Ph /var/lib/docker 2>/dev/null || df -Ph /", changes=False)
-    fields = shown.splitlines()[-1].split()
-    return f"{fields[3]} of {fields[1]}"

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from .. import console
-from ..errors import TaskError
+from ..errors import ExitCode, TaskError
 from ..images import deployed
+from ..project.names import short
 from .connection import Target
-from .dynamic import short
 
 
 def remove(target: Target, volumes: bool) -> None:
-    """Remove an environment's stack, folder and deploy tags; with volumes its data and secrets."""
+    """Remove an environment's stack, folder and deploy tags; with volumes its data and secrets.
+
+    Raises TaskError with exit status 3, a line for each server on which data is left.
+    """
     console.step(f"stopping {target.stack}")
-    target.orchestrator.remove(volumes)
+    left = target.orchestrator.remove(volumes)
     target.first.run('rm -rf -- "$1"', target.path)
     try:
         deployed.forget_all(target.registry, short(target.name))
     except TaskError as error:
         console.warn(f"its tags of deploys stay in the registry: {error}")
+    if left:
+        raise TaskError("\ninv: ".join(left), code=ExitCode.PERSON)

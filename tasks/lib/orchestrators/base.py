@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from .stack import Stack
-from .status import Evidence, Failure, Node, Progress, Service
+from .status import Evidence, Failure, Lease, Node, Ports, Progress, Service, Stored
 
 
 @dataclass(frozen=True)
@@ -32,21 +32,6 @@ class LogOptions:
     follow: bool
     tail: int
     since: str
-
-
-@dataclass(frozen=True)
-class Lease:
-    """A lease of a stack's lock: it is held until the next one is made, or this one removed.
-
-    Args:
-        number: the next lease has the next number.
-        text: what its holder says of itself.
-        age: seconds since it was made, by the servers' clocks; negative if one was set back.
-    """
-
-    number: int
-    text: str
-    age: float = field(default=0, compare=False)
 
 
 class Guard(Protocol):
@@ -97,10 +82,10 @@ class Orchestrator(Protocol):
         """
 
     def nodes(self) -> list[Node]:
-        """Return the cluster's nodes."""
+        """Return the nodes of the environment's servers; all of the cluster's before set_up."""
 
-    def ports(self) -> dict[str, set[int]]:
-        """Return the ports published on the servers, by stack; none where there is no cluster."""
+    def ports(self) -> Ports:
+        """Return the ports that are taken where the stack publishes its own."""
 
     def problems(self) -> list[str]:
         """Return every problem of the servers that would make a deploy fail, a line each."""
@@ -128,6 +113,15 @@ class Orchestrator(Protocol):
 
     def drop_lease(self, text: str) -> None:
         """Remove the leases with a text; do nothing if there is none."""
+
+    def stored_images(self, repository: str) -> list[Stored]:
+        """Return the images of a repository on each server."""
+
+    def inside(self, service: str, script: str) -> str | None:
+        """Return what a shell script that changes nothing prints in a service's replica.
+
+        None where no replica is reached.
+        """
 
     # Servers and secrets.
 
@@ -184,5 +178,17 @@ class Orchestrator(Protocol):
     def tidy(self, used: Collection[str]) -> None:
         """Delete secrets and configs but for the used ones and each secret's newest version."""
 
-    def remove(self, volumes: bool) -> None:
-        """Remove everything of the environment; with volumes its data and secrets, too."""
+    def tidy_images(self, repository: str, keep: Collection[str]) -> list[str]:
+        """Delete a repository's images on the servers that nothing needs; return each problem.
+
+        Those that have a tag, a container or a service stay.
+
+        Args:
+            keep: digests of images that stay.
+        """
+
+    def remove(self, volumes: bool) -> list[str]:
+        """Remove everything of the environment; with volumes its data and secrets, too.
+
+        Returns a line for each server on which something is left.
+        """

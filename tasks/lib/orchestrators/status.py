@@ -76,6 +76,23 @@ class Service:
 
 
 @dataclass(frozen=True)
+class Ports:
+    """The ports that are taken on a node, such as "80/tcp", by who has them: stacks and others."""
+
+    node: str
+    taken: Mapping[str, set[str]]
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Images on a server: how many, and their bytes; layers that they share count for each."""
+
+    server: str
+    images: int
+    size: int
+
+
+@dataclass(frozen=True)
 class Node:
     """A node of the cluster; `state` is "ready" when nothing is wrong with it."""
 
@@ -84,3 +101,18 @@ class Node:
     state: str
     role: str
     engine: str
+
+
+@dataclass(frozen=True)
+class Lease:
+    """A lease of a stack's lock: it is held until the next one is made, or this one removed.
+
+    Args:
+        number: the next lease has the next number.
+        text: what its holder says of itself.
+        age: seconds since it was made, by the servers' clocks; negative if one was set back.
+    """
+
+    number: int
+    text: str
+    age: float = field(default=0, compare=False)

@@ -2,6 +2,7 @@
 
 import difflib
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -10,6 +11,7 @@ from invoke import Context
 from msgspec import Meta, Struct
 
 from ..errors import ExitCode, TaskError
+from . import names
 
 ROOT = Path(__file__).resolve().parents[3]
 FILE = "invoke.yaml"
@@ -89,6 +91,7 @@ class Deploy(Section, frozen=True):
     soak: Annotated[int, Meta(ge=0, le=3600)]
     keep: Annotated[int, Meta(ge=2, le=1000)]
     secrets: list[Variable]
+    backups: Annotated[int, Meta(ge=1, le=1000)] = 10
 
 
 class Environment(Section, frozen=True):
@@ -146,10 +149,27 @@ def read_settings(ctx: Context, missing_ok: bool = False) -> Settings:
     tops = dict.fromkeys([*Settings.__struct_fields__, *ctx.config._project, *ctx.config._runtime])
     merged = ctx.config._config
     values = {key: merged[key] for key in tops if key in merged and key not in INVOKE}
+    too_long: Sequence[tuple[tuple[str, ...], str]] = ()
     try:
-        return msgspec.convert(values, Settings)
+        settings = msgspec.convert(values, Settings)
+        if not (too_long := _too_long(settings)):
+            return settings
     except msgspec.ValidationError:
-        from . import settings_errors
+        pass
+    from . import settings_errors
 
-        lines = settings_errors.lines(values, Settings, [path for path in files if path.is_file()])
-        raise TaskError("\ninv: ".join(lines), code=ExitCode.REFUSED) from None
+    there = [path for path in files if path.is_file()]
+    problems = too_long or settings_errors.problems(values, Settings)
+    lines = settings_errors.located(problems, there)
+    raise TaskError("\ninv: ".join(lines), code=ExitCode.REFUSED)
+
+
+def _too_long(settings: Settings) -> list[tuple[tuple[str, ...], str]]:
+    """Return each environment in which a name is too long for Docker, by its keys."""
+    project, secrets = settings.project.name, settings.deploy.secrets
+    hint = "shorten project.name, the environment's name or the secret's"
+    found = {
+        name: names.too_long(*names.longest(project, name, secrets))
+        for name in settings.environments
+    }
+    return [(("environments", name), f"{what} - {hint}") for name, what in found.items() if what]

@@ -2,30 +2,28 @@
 
 import difflib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 import msgspec
 import yaml
 
-# The keys on the way to a value.
+# The keys on the way to a value; and what is wrong with it.
 Keys = tuple[str, ...]
+Problem = tuple[Keys, str]
 
 
-def lines(values: Mapping[str, Any], kind: type, files: Sequence[Path]) -> list[str]:
-    """Return each problem of settings of a kind as "file:line: key: what is wrong - what to do".
+def located(found: Iterable[Problem], files: Sequence[Path]) -> list[str]:
+    """Return each problem as "file:line: key: what is wrong - what to do".
 
     An earlier file overrides a later one.
     """
     nodes = {file: yaml.compose(file.read_text("utf-8")) for file in files}
-    return [
-        f"{_location(path, nodes)}: {'.'.join(path)}: {problem}"
-        for path, problem in _problems(values, kind, ())
-    ]
+    return [f"{_location(path, nodes)}: {'.'.join(path)}: {problem}" for path, problem in found]
 
 
-def _problems(value: Any, kind: Any, path: Keys) -> Iterator[tuple[Keys, str]]:
+def problems(value: Any, kind: Any, path: Keys = ()) -> Iterator[Problem]:
     """Yield the path of keys to each wrong value, and what is wrong with it."""
     if isinstance(value, Mapping) and hasattr(kind, "__struct_fields__"):
         fields = {field.name: field for field in msgspec.structs.fields(kind)}
@@ -34,13 +32,13 @@ def _problems(value: Any, kind: Any, path: Keys) -> Iterator[tuple[Keys, str]]:
             yield (*path, name), "missing - add it; invoke.yaml's comments say what it is"
         for key in value:
             if key in fields:
-                yield from _problems(value[key], fields[key].type, (*path, key))
+                yield from problems(value[key], fields[key].type, (*path, key))
             else:
                 yield (*path, str(key)), f"unknown key - {_suggestion(str(key), list(fields))}"
     elif isinstance(value, Mapping) and get_origin(kind) is dict:
         for key, item in value.items():
-            yield from _problems(key, get_args(kind)[0], (*path, str(key)))
-            yield from _problems(item, get_args(kind)[1], (*path, str(key)))
+            yield from problems(key, get_args(kind)[0], (*path, str(key)))
+            yield from problems(item, get_args(kind)[1], (*path, str(key)))
     elif problem := _problem(value, kind):
         yield path, problem
 

@@ -76,3 +76,39 @@ def test_a_record_without_its_stack_is_refused(world):
     with pytest.raises(TaskError, match=r"releases/7/stack\.json is missing") as caught:
         preflight.load_stack(world.target, record)
     assert caught.value.code == ExitCode.REFUSED
+
+
+@pytest.mark.parametrize(
+    ("owner", "port", "taken"),
+    [
+        ("myapp-staging", "80/tcp", True),
+        ("another process", "80/tcp", True),
+        ("myapp-staging", "80/udp", False),
+        ("myapp-prod", "80/tcp", False),
+    ],
+)
+def test_a_port_that_others_have_is_refused_before_anything_changes(world, owner, port, taken):
+    world.target.orchestrator.inner.cluster.others = {owner: {port}}
+    image = world.image()
+    if not taken:
+        return world.deploy(image)
+    with pytest.raises(TaskError, match=f"port 80/tcp of memory is taken by {owner}") as caught:
+        world.deploy(image)
+    assert caught.value.code == ExitCode.REFUSED
+    assert world.records() == []
+
+
+def test_a_rollback_to_a_port_that_others_have_now_is_refused(world):
+    world.deploy(world.image())
+    record = world.records()[0]
+    world.target.orchestrator.inner.cluster.others = {"container web": {"80/tcp"}}
+    with pytest.raises(TaskError, match="port 80/tcp of memory is taken by container web"):
+        preflight.load_stack(world.target, record)
+
+
+def test_a_port_that_is_published_twice_is_refused(world):
+    stack = world.render(world.image())
+    services = {**stack.services, "other": stack.services["proxy"]}
+    twice = replace(stack, content={**stack.content, "services": services})
+    with pytest.raises(TaskError, match="port 80/tcp is published twice - choose another"):
+        preflight.check_ports(twice, world.target.orchestrator.ports())

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
+import msgspec
 import pytest
 
 from tasks.lib.deploys import rendering
+from tasks.lib.docker.compose import NEEDED
+
+# What a Compose file takes from outside: ${NAME...}, or NAME: without a value.
+VARIABLE = re.compile(r"\$\{?([A-Z][A-Z_]+)|^\s+([A-Z][A-Z_]+):\s*$", re.MULTILINE)
 
 
 def test_https_is_for_a_name_and_http_for_any():
@@ -18,3 +26,47 @@ def test_https_is_for_a_name_and_http_for_any():
 )
 def test_few_replicas_on_several_servers_are_replaced_one_by_one(replicas, servers, at_a_time):
     assert rendering.at_a_time(replicas, servers) == at_a_time
+
+
+def variables(root: Path) -> set[str]:
+    """The variables that the Compose files name."""
+    texts = [file.read_text() for file in (root / "compose").glob("*.yml")]
+    return {name for text in texts for found in VARIABLE.findall(text) for name in found if name}
+
+
+def test_the_compose_files_name_nothing_that_docker_gets_from_this_shell(clone):
+    assert {"LOG_LEVEL", "SECRET_KEY", "WORKERS"} <= variables(clone)
+    assert not variables(clone) & {*NEEDED}
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("secrets", [["SECRET_KEY", "POSTGRES_PASSWORD"], ["DATABASE_URL"]])
+def test_a_stack_is_the_same_whoever_deploys(world, clone, monkeypatch, secrets):
+    monkeypatch.setattr(rendering, "ROOT", clone)
+    monkeypatch.chdir(clone)
+    deploy = msgspec.structs.replace(world.target.settings.deploy, secrets=secrets)
+    world.target.settings = msgspec.structs.replace(world.target.settings, deploy=deploy)
+    image = world.image()
+    before = rendering.render(world.target, image)
+    hostile = {name: "7" for name in variables(clone)} | {
+        "COMPOSE_FILE": "/nowhere.yml",
+        "COMPOSE_PROFILES": "never",
+        "DOCKER_DEFAULT_PLATFORM": "linux/s390x",
+        "COMPOSE_ENV_FILES": str(clone / "hostile.env"),
+    }
+    lines = "".join(f"{name}=8\n" for name in variables(clone))
+    for file in ("hostile.env", ".env", "compose/.env"):
+        (clone / file).write_text(lines)
+    for name, value in hostile.items():
+        monkeypatch.setenv(name, value)
+    assert rendering.render(world.target, image) == before
+
+
+@pytest.mark.engine
+def test_a_value_for_one_run_is_in_the_stack(world):
+    image = world.image()
+    values = {**world.target.environment.values, "WORKERS": 3}
+    environment = msgspec.structs.replace(world.target.environment, values=values)
+    world.target.environment = environment
+    worker = rendering.render(world.target, image).services["worker"]
+    assert worker["deploy"]["replicas"] == 3

@@ -2,30 +2,13 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from tasks.lib.environments import dynamic
 from tasks.lib.errors import TaskError
 
 PORTS = [8001, 8002, 8003]
-
-
-@pytest.mark.parametrize(
-    ("name", "short"),
-    [
-        ("prod", "prod"),
-        ("a-plain-name-that-is-quite-long", "a-plain-name-that-is-quite-long"),
-        ("review/fix", "review-fix"),
-        ("review/42-a-name-that-is-too-long", "review-42-a-name-a558c8"),
-    ],
-)
-def test_a_name_is_short_enough_for_what_docker_makes_of_it(name, short):
-    assert dynamic.short(name) == short
-
-
-def test_two_long_names_that_begin_alike_stay_apart():
-    long = "review/42-the-same-beginning-of-two-branches"
-    assert dynamic.short(f"{long}-one") != dynamic.short(f"{long}-two")
 
 
 def test_a_site_keeps_its_port_and_a_new_one_takes_one_that_is_free():
@@ -43,3 +26,20 @@ def test_without_a_port_left_it_is_refused():
 def test_sites_begin_at_different_ports():
     chosen = {dynamic.choose("HTTP_PORT", PORTS, {}, f"app-review-{n}") for n in range(20)}
     assert chosen == set(PORTS)
+
+
+def test_two_values_never_take_the_same_port(world):
+    prod = world.target.environment
+    values = {"HTTP_PORT": PORTS, "HTTPS_PORT": PORTS}
+    both = msgspec.structs.replace(prod, values=values, url="http://example.com:{HTTP_PORT}")
+    for n in range(10):
+        made = dynamic.assign_ports(both, world.target.orchestrator, f"app-review-{n}").values
+        assert made["HTTP_PORT"] != made["HTTPS_PORT"]
+
+
+def test_a_port_that_another_process_has_is_not_taken(world):
+    others = {"another process": {"8001/tcp", "8003/udp"}}
+    world.target.orchestrator.inner.cluster.others = others
+    review = msgspec.structs.replace(world.target.environment, values={"HTTP_PORT": PORTS})
+    made = dynamic.assign_ports(review, world.target.orchestrator, "app-review-x")
+    assert made.values["HTTP_PORT"] == 8002

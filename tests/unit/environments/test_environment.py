@@ -121,6 +121,15 @@ def test_what_is_removed_is_gone_but_for_its_secrets(world):
     assert world.target.orchestrator.secrets() == {}
 
 
+def test_data_that_is_left_on_a_server_wants_a_person(world):
+    world.deploy(world.image())
+    world.target.orchestrator.inner.cluster.left = ["volumes stay on n3"]
+    with pytest.raises(TaskError, match="volumes stay on n3") as caught:
+        teardown.remove(world.target, volumes=True)
+    assert caught.value.code == ExitCode.PERSON
+    assert world.records() == []
+
+
 def test_ports_are_chosen_among_those_that_no_other_stack_has(world):
     world.deploy(world.image())
     review = world.target.settings.environment("review/x")

@@ -104,3 +104,17 @@ def test_a_missing_file_that_is_named_is_an_error(inv):
     done = inv("doctor", INVOKE_RUNTIME_CONFIG=".lab/gone/invoke.yaml")
     assert done.returncode == 2
     assert "inv: .lab/gone/invoke.yaml not found - ./inv lab.up" in done.stderr
+
+
+def test_a_name_that_docker_would_refuse_is_named_with_its_length_and_limit(inv, write):
+    name = "a-region-with-a-long-name"
+    root = write("  staging:\n", f"  {name}:\n")
+    write("name: myapp", "name: the-links-of-a-project")
+    line = (root / "invoke.yaml").read_text().splitlines().index(f"  {name}:") + 1
+    done = inv("doctor", root=root)
+    made = f"the-links-of-a-project-{name}_POSTGRES_PASSWORD_v9999"
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[0] == (
+        f"inv: invoke.yaml:{line}: environments.{name}: secret {made}: {len(made)} characters, "
+        "at most 64 - shorten project.name, the environment's name or the secret's"
+    )

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from ...docker.cli import DockerError
 from ...docker.retry import again
-from ..base import Lease
+from ..status import Lease
 from .client import Swarm
 
 # Labels of our own: whatever removes the stack leaves them alone. Its text is a label too, which

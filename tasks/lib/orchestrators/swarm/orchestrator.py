@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,11 +10,23 @@ from invoke import Context
 from ...docker.cli import DockerError
 from ...errors import ExitCode, TaskError
 from ...ssh.host import Host
-from ..base import Guard, Job, Lease, LogOptions, Orchestrator
+from ..base import Guard, Job, LogOptions, Orchestrator
 from ..stack import Stack
-from ..status import Evidence, Failure, Node, Service
-from . import evidence, jobs, logs, rendering, running, setup, tasks, teardown
-from .client import STACK, Swarm, of
+from ..status import Evidence, Failure, Lease, Node, Ports, Service, Stored
+from . import (
+    evidence,
+    jobs,
+    labels,
+    logs,
+    ports,
+    rendering,
+    running,
+    servers,
+    setup,
+    tasks,
+    teardown,
+)
+from .client import Swarm, of
 from .leases import Leases
 from .preflight import Preflight, not_manager
 from .progress import node, observed
@@ -29,14 +40,21 @@ class SwarmOrchestrator(Orchestrator):
         hosts: the servers that answer; the first is a manager, through which the Swarm is asked.
         env: the variables that let docker reach the first host, and log in to the registry.
         setup: the command that sets the servers up, for messages.
+        absent: how many of the environment's servers do not answer.
     """
 
     poll = 0.3
 
     def __init__(
-        self, ctx: Context, hosts: Sequence[Host], stack: str, env: Mapping[str, str], setup: str
+        self,
+        ctx: Context,
+        hosts: Sequence[Host],
+        stack: str,
+        env: Mapping[str, str],
+        setup: str,
+        absent: int = 0,
     ) -> None:
-        self._hosts, self._stack, self._setup = hosts, stack, setup
+        self._hosts, self._stack, self._setup, self._absent = hosts, stack, setup, absent
         self._swarm = Swarm(ctx, env)
         self._leases = Leases(self._swarm, stack)
 
@@ -49,20 +67,14 @@ class SwarmOrchestrator(Orchestrator):
         return running.read(self._swarm, self._stack)
 
     def nodes(self) -> list[Node]:
-        return [node(each) for each in self._swarm.nodes()]
+        return [node(each) for each in labels.own(self._swarm.nodes(), self._stack)]
 
-    def ports(self) -> dict[str, set[int]]:
-        found: dict[str, set[int]] = defaultdict(set)
-        if not self._swarm.info()["Swarm"].get("ControlAvailable"):
-            return found
-        for service in self._swarm.inspect("service", self._swarm.ids("service")):
-            stack = service["Spec"]["Labels"].get(STACK, "")
-            for port in service["Spec"].get("EndpointSpec", {}).get("Ports", []):
-                found[stack].add(port.get("PublishedPort", 0))
-        return found
+    def ports(self) -> Ports:
+        return ports.taken(self._swarm, self._hosts, self._stack)
 
     def problems(self) -> list[str]:
-        return Preflight(self._swarm, self._hosts, self._stack, self._setup).problems()
+        asked = self._swarm, self._hosts, self._stack, self._setup, self._absent
+        return Preflight(*asked).problems()
 
     def missing(self, stack: Stack) -> list[str]:
         return [
@@ -92,8 +104,14 @@ class SwarmOrchestrator(Orchestrator):
     def drop_lease(self, text: str) -> None:
         self._leases.drop(text)
 
+    def stored_images(self, repository: str) -> list[Stored]:
+        return servers.stored_images(self._swarm, self._hosts, repository)
+
+    def inside(self, service: str, script: str) -> str | None:
+        return servers.inside(self._swarm, self._hosts, f"{self._stack}_{service}", script)
+
     def set_up(self) -> Iterator[str]:
-        return setup.set_up(self._swarm.ctx, self._hosts, self._stack)
+        return setup.set_up(self._swarm.ctx, self._hosts, self._stack, not self._absent)
 
     def secrets(self) -> dict[str, list[str]]:
         return self._swarm.secrets(self._stack)
@@ -131,6 +149,9 @@ class SwarmOrchestrator(Orchestrator):
     def tidy(self, used: Collection[str]) -> None:
         self._swarm.tidy(self._stack, used)
 
-    def remove(self, volumes: bool) -> None:
+    def tidy_images(self, repository: str, keep: Collection[str]) -> list[str]:
+        return servers.tidy_images(self._swarm, self._hosts, repository, keep)
+
+    def remove(self, volumes: bool) -> list[str]:
         jobs.clear(self._swarm, self._stack)
-        teardown.remove(self._swarm, self._hosts, self._stack, volumes)
+        return teardown.remove(self._swarm, self._hosts, self._stack, volumes)

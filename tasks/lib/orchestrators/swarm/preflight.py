@@ -6,12 +6,13 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ...docker.cli import DockerError
 from ...project import contract
 from ...ssh.host import Host
+from . import labels
 from .client import Swarm
 
 # The first Docker whose client leaves a stack to Swarm: `stack deploy --detach` (docker/cli#373).
@@ -27,17 +28,31 @@ FREE = 'df -Pk "$1" 2>/dev/null || df -Pk /'
 
 @dataclass
 class Preflight:
-    """Checks the servers of a stack, whose name is also the label of the node with its data."""
+    """Checks the servers of a stack, whose name is also the label of the node with its data.
+
+    Args:
+        absent: how many of its servers do not answer.
+        ids: the IDs of the servers' nodes.
+    """
 
     swarm: Swarm
     hosts: Sequence[Host]
     stack: str
     setup: str
+    absent: int = 0
+    ids: dict[str, str] = field(default_factory=dict)
 
     def problems(self) -> list[str]:
         """Return every problem, a line each; all servers are asked at the same time."""
-        with ThreadPoolExecutor(len(self.hosts)) as pool:
-            return [line for lines in pool.map(self._host, self.hosts) for line in lines]
+        with ThreadPoolExecutor(len(self.hosts) + 1) as pool:
+            nodes = pool.submit(self.swarm.nodes)
+            found = [line for lines in pool.map(self._host, self.hosts) for line in lines]
+        # Whether it manages a Swarm at all is among what was found.
+        return found if nodes.exception() else found + self._members(nodes.result())
+
+    def _members(self, nodes: Sequence[labels.Node]) -> list[str]:
+        whole = not self.absent and len(self.ids) == len(self.hosts)
+        return labels.problems(nodes, self.ids, self.stack, self.setup, whole)
 
     def _host(self, host: Host) -> list[str]:
         with host.docker() as env:
@@ -46,6 +61,7 @@ class Preflight:
             except DockerError as error:
                 what = f"{host.name}: its Docker engine does not answer ({error.reason})"
                 return [f"{what} - start it there"]
+        self.ids[host.name] = info["Swarm"].get("NodeID", "")
         found = outdated(host.name, info["ServerVersion"])
         if host is self.hosts[0]:
             found += outdated("this machine", info["ClientInfo"].get("Version", "0.0"))

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import ExitCode, TaskError
+from ...project import names
 from ..base import Job
 from ..stack import Stack
+from . import labels
 
 # What `docker stack deploy` does not take or would only warn of. Its reference:
 # https://docs.docker.com/reference/cli/docker/stack/deploy/
@@ -20,6 +22,8 @@ DROPPED = {
 }
 # How the name of the stack ends that a stack's jobs are in.
 JOBS = "_jobs"
+# How many digits stand for a config's content in its name.
+MARK = 12
 REFUSED_KEYS = {"cpus", "mem_limit", "mem_reservation", "pids_limit"}
 
 
@@ -32,6 +36,7 @@ def render(config: Mapping[str, Any], name: str, image: str, secrets: Mapping[st
     Raises TaskError, one line a problem, for what cannot be deployed.
     """
     problems = [*_problems(config, secrets)]
+    problems += _too_long(config, name)
     if "@sha256:" not in image:
         problems.append(f"image {image}: a tag may move; give a digest")
     if problems:
@@ -39,13 +44,13 @@ def render(config: Mapping[str, Any], name: str, image: str, secrets: Mapping[st
     configs, known = {}, {}
     for key, each in config.get("configs", {}).items():
         text = Path(each["file"]).read_text("utf-8")
-        version = f"{name}_{key}_{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+        version = f"{name}_{key}_{hashlib.sha256(text.encode()).hexdigest()[:MARK]}"
         configs[version], known[key] = text, {"external": True, "name": version}
     networks = config.get("networks", {}).items()
     used = config.get("secrets", {})
     content = {
         "version": "3.12",
-        "services": {key: _service(each) for key, each in config["services"].items()},
+        "services": {key: _service(each, name) for key, each in config["services"].items()},
         "networks": {key: {k: v for k, v in (each or {}).items() if v} for key, each in networks},
         "volumes": config.get("volumes", {}),
         "configs": known,
@@ -65,6 +70,14 @@ def _problems(config: Mapping[str, Any], secrets: Mapping[str, str]) -> Iterator
         yield f"secrets.{key}: not in deploy.secrets of invoke.yaml"
 
 
+def _too_long(config: Mapping[str, Any], stack: str) -> Iterator[str]:
+    """Give the names that are too long; those of secrets are checked when settings are read."""
+    made = [("service", f"{stack}_{key}") for key in config["services"]]
+    made += [("config", f"{stack}_{key}_{'0' * MARK}") for key in config.get("configs", {})]
+    made += [("network", f"{stack}_{key}") for key in config.get("networks", {})]
+    yield from filter(None, (names.too_long(kind, name) for kind, name in made))
+
+
 def _service_problems(service: Mapping[str, Any]) -> Iterator[str]:
     for key in REFUSED_KEYS & {*service}:
         yield f"{key}: say it under deploy.resources"
@@ -78,7 +91,7 @@ def _service_problems(service: Mapping[str, Any]) -> Iterator[str]:
             yield f"volumes: {each.get('source')} is a folder of the server; use a named volume"
 
 
-def _service(service: Mapping[str, Any]) -> dict[str, Any]:
+def _service(service: Mapping[str, Any], stack: str) -> dict[str, Any]:
     made = {k: v for k, v in service.items() if k not in DROPPED and v is not None}
     # Unset and empty mean the same to everything here, and Swarm knows no null.
     environment = {k: _text(v) for k, v in service.get("environment", {}).items()}
@@ -88,6 +101,8 @@ def _service(service: Mapping[str, Any]) -> dict[str, Any]:
     if made.get("ports"):
         made["ports"] = [{**each, "published": int(each["published"])} for each in made["ports"]]
     made["deploy"] = copy.deepcopy(dict(service.get("deploy") or {}))
+    placement = made["deploy"].setdefault("placement", {})
+    placement["constraints"] = labels.placed(stack, labels.of_service(made))
     for part in made["deploy"].get("resources", {}).values():
         if "cpus" in part:
             part["cpus"] = str(part["cpus"])
@@ -125,6 +140,9 @@ def _job(stack: Stack, job: Job) -> dict[str, Any]:
     made["healthcheck"] = {"disable": True}
     made["networks"] = {"default": None}
     deploy = {key: made["deploy"][key] for key in ("resources",) if key in made["deploy"]}
+    # What was recorded before the servers had labels runs anywhere.
+    if (own := labels.constraint(stack.name)) in labels.of_service(made):
+        deploy["placement"] = {"constraints": [own]}
     made["deploy"] = job.overrides.get("deploy", deploy) | {
         "mode": "global" if job.everywhere else "replicated",
         "restart_policy": {"condition": "none"},

@@ -12,8 +12,8 @@ from invoke import Context
 
 from ...errors import TaskError
 from ...process import wait_until
-from ...project import contract
 from ...ssh.host import Host
+from . import labels
 from .client import Swarm
 
 # The address by which we reached the server: the other servers reach it there, too.
@@ -43,10 +43,13 @@ class Server:
         return self.host.run(ADDRESS, changes=False).strip()
 
 
-def set_up(ctx: Context, hosts: Sequence[Host], stack: str) -> Iterator[str]:
+def set_up(ctx: Context, hosts: Sequence[Host], stack: str, whole: bool) -> Iterator[str]:
     """Make one Swarm of the servers; yield a line for each change.
 
     A server that was reinstalled joins the Swarm of the others again, also the first.
+
+    Args:
+        whole: these are all servers of the stack.
     Raises TaskError for a server that is in another Swarm.
     """
     with ExitStack() as open_tunnels:
@@ -64,7 +67,8 @@ def set_up(ctx: Context, hosts: Sequence[Host], stack: str) -> Iterator[str]:
                 role = "manager" if number < wanted_managers(len(hosts)) else "worker"
                 yield from _join(server, manager, nodes, role)
         nodes = _wait_ready(manager.docker, servers)
-        yield from _label(servers[0], manager, nodes, stack)
+        names = {server.swarm["NodeID"]: server.host.name for server in servers}
+        yield from labels.mark(manager.docker, nodes, names, stack, whole)
 
 
 def wanted_managers(hosts: int) -> int:
@@ -132,14 +136,6 @@ def _wait_ready(manager: Swarm, servers: Sequence[Server]) -> list[Node]:
     except TimeoutError:
         what = f"not every server is ready in the Swarm after {READY} s"
         raise TaskError(what, "docker node ls on a manager shows which") from None
-
-
-def _label(first: Server, manager: Server, nodes: Sequence[Node], stack: str) -> Iterator[str]:
-    """Label the first server as the home of the stack's data, unless a node is already."""
-    if contract.HOME not in (node["Spec"].get("Labels", {}).get(stack) for node in nodes):
-        node = first.swarm["NodeID"]
-        manager.docker.run("node", "update", "--label-add", f"{stack}={contract.HOME}", node)
-        yield f"{first.host.name}: home of {stack}: its proxy and its database"
 
 
 def _forget(swarm: Swarm, nodes: Iterable[Node], name: str, address: str) -> bool:

@@ -8,16 +8,22 @@ from collections.abc import Sequence
 from ...docker.cli import DockerError
 from ...errors import TaskError
 from ...ssh.host import Host
+from . import labels
 from .client import Swarm, of
 
 # Seconds until all of a stack's containers must have stopped and its network is gone.
 TIMEOUT = 120
 POLL = 0.3
+LEFT = (
+    "volumes of {stack} stay on {node}, which is down or not in `hosts` - run this again once it "
+    "is reached, or there: docker volume ls -q -f name=^{stack}_ | xargs docker volume rm"
+)
 
 
-def remove(swarm: Swarm, hosts: Sequence[Host], stack: str, volumes: bool) -> None:
-    """Remove a stack; with volumes its data and its secrets, too.
+def remove(swarm: Swarm, hosts: Sequence[Host], stack: str, volumes: bool) -> list[str]:
+    """Remove a stack; with volumes its data, its secrets and its labels, too.
 
+    Returns a line for each node that may still have volumes of it. Those keep their labels.
     Raises TaskError for what is still in use after TIMEOUT seconds.
     """
     swarm.remove_services(swarm.ids("service", *of(stack)))
@@ -25,11 +31,15 @@ def remove(swarm: Swarm, hosts: Sequence[Host], stack: str, volumes: bool) -> No
     for kind in ("network", "config", *(["secret"] if volumes else [])):
         for name in swarm.ids(kind, *of(stack)):
             _remove(swarm, kind, name)
-    if volumes:
-        _remove_volumes(swarm, hosts, stack)
-    for node in swarm.nodes():
-        if stack in node["Spec"].get("Labels", {}):
-            swarm.run("node", "update", "--label-rm", stack, node["ID"])
+    if not volumes:
+        return []
+    reached = _remove_volumes(swarm, hosts, stack)
+    nodes = swarm.nodes()
+    left = labels.outside(nodes, stack, reached)
+    for node in nodes:
+        if node not in left:
+            labels.forget(swarm, node, stack)
+    return [LEFT.format(node=node["Description"]["Hostname"], stack=stack) for node in left]
 
 
 def _wait_stopped(swarm: Swarm, hosts: Sequence[Host], stack: str) -> None:
@@ -44,14 +54,17 @@ def _wait_stopped(swarm: Swarm, hosts: Sequence[Host], stack: str) -> None:
                 time.sleep(POLL)
 
 
-def _remove_volumes(swarm: Swarm, hosts: Sequence[Host], stack: str) -> None:
-    """Delete the stack's volumes on every server."""
+def _remove_volumes(swarm: Swarm, hosts: Sequence[Host], stack: str) -> set[str]:
+    """Delete the stack's volumes on every server; return the IDs of the servers' nodes."""
+    reached = set()
     for host in hosts:
         with host.docker() as env:
             docker = Swarm(swarm.ctx, env)
             for name in docker.ids("volume", "--filter", f"name={stack}_"):
                 if name.startswith(f"{stack}_"):
                     _remove(docker, "volume", name)
+            reached.add(docker.info()["Swarm"].get("NodeID", ""))
+    return reached
 
 
 def _remove(swarm: Swarm, kind: str, name: str) -> None:

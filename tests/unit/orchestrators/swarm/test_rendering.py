@@ -140,3 +140,29 @@ def test_only_some_services_leave_the_rest_as_it_is(config):
     assert list(made.only(["proxy"]).content["services"]) == ["proxy"]
     assert list(made.content["services"]) == ["app", "proxy"]
     assert made.ours == ["app"]
+
+
+def test_services_and_jobs_stay_on_the_servers_of_the_stack(config):
+    home = ["node.labels.site == home"]
+    config["services"]["proxy"]["deploy"]["placement"] = {"constraints": home}
+    made = render(config)
+    placed = {name: each["deploy"]["placement"] for name, each in made.services.items()}
+    own = {"constraints": ["node.labels.site.server == yes"]}
+    assert placed == {"app": own, "proxy": {"constraints": home}}
+    jobs = [Job("check", ["check"]), Job("static", ["static"], everywhere=True)]
+    for job in rendering.render_jobs(made, jobs).services.values():
+        assert job["deploy"]["placement"] == own
+
+
+def test_jobs_of_a_stack_from_before_the_labels_run_anywhere(config):
+    made = render(config)
+    del made.content["services"]["app"]["deploy"]["placement"]
+    (job,) = rendering.render_jobs(made, [Job("check", ["check"])]).services.values()
+    assert "placement" not in job["deploy"]
+
+
+@pytest.mark.parametrize("kind", ["services", "networks", "configs"])
+def test_a_name_that_is_too_long_is_refused(config, kind):
+    config[kind]["x" * 64] = next(iter(config[kind].values()))
+    with pytest.raises(TaskError, match=f"{kind[:-1]} site_xxx.* at most 6"):
+        render(config)

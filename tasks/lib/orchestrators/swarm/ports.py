@@ -1,0 +1,89 @@
+"""The ports that are taken on a node: by a Swarm's services, by containers, by other processes."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ...ssh.host import Host
+from ..status import Ports
+from . import labels
+from .client import STACK, Swarm
+
+# As docker lists a container's: 0.0.0.0:80->80/tcp, [::]:9000-9001->9000-9001/tcp.
+PUBLISHED = re.compile(r":(\d+)(?:-(\d+))?->[\d-]+/(\w+)")
+CONTAINERS = f'{{{{.Names}}}}\t{{{{.Label "{STACK}"}}}}\t{{{{.Ports}}}}'
+# The kernel's sockets that listen (TCP) or are bound (UDP); their ports are hexadecimal.
+LISTENING = """
+cd /proc/net && awk '$4 ~ /^(0A|07)$/ {print FILENAME, $2}' tcp tcp6 udp udp6 2>/dev/null || true
+"""
+OTHER = "another process"
+
+
+def taken(swarm: Swarm, hosts: Sequence[Host], stack: str) -> Ports:
+    """Return the ports that are taken on the node where a stack publishes its own.
+
+    That is the home of its data, or the first server as long as it has none.
+    """
+    part = swarm.info()["Swarm"]
+    if not part.get("ControlAvailable"):
+        return Ports(hosts[0].name, {})
+    nodes = swarm.nodes()
+    first = next(node for node in nodes if node["ID"] == part["NodeID"])
+    node = labels.home(nodes, stack) or first
+    found: dict[str, set[str]] = defaultdict(set)
+    for service in swarm.inspect("service", swarm.ids("service")):
+        spec = service["Spec"]
+        found[spec["Labels"].get(STACK) or spec["Name"]] |= published(service, node)
+    for host in hosts:
+        with host.docker() as env:
+            docker = Swarm(swarm.ctx, env)
+            if docker.info()["Swarm"].get("NodeID") == node["ID"]:
+                shown = docker.query("ps", "--format", CONTAINERS)
+                _add(found, shown, host.run(LISTENING, changes=False))
+                break
+    return Ports(node["Description"]["Hostname"], found)
+
+
+def published(service: Mapping[str, Any], node: labels.Node) -> set[str]:
+    """Return the ports of a node that a service has, or will have."""
+    spec = service["Spec"]
+    placement = spec["TaskTemplate"].get("Placement") or {}
+    here = labels.admits(placement.get("Constraints") or [], node)
+    parts = (spec.get("EndpointSpec") or {}, service.get("Endpoint") or {})
+    ports = [port for part in parts for port in part.get("Ports") or []]
+    return {
+        f"{port['PublishedPort']}/{port.get('Protocol', 'tcp')}"
+        for port in ports
+        # The routing mesh publishes a port on every node.
+        if port.get("PublishedPort") and (here or port.get("PublishMode") != "host")
+    }
+
+
+def _add(found: dict[str, set[str]], containers: str, sockets: str) -> None:
+    """Add the ports of a server's containers, and those of its other processes."""
+    docker = set()
+    for line in containers.splitlines():
+        name, stack, shown = line.split("\t")
+        docker |= (ports := listed(shown))
+        found[stack or f"container {name}"] |= ports
+    found[OTHER] |= listening(sockets) - docker
+
+
+def listed(shown: str) -> set[str]:
+    """Return the ports of the server in docker's list of a container's ports."""
+    return {
+        f"{port}/{protocol}"
+        for first, last, protocol in PUBLISHED.findall(shown)
+        for port in range(int(first), int(last or first) + 1)
+    }
+
+
+def listening(shown: str) -> set[str]:
+    """Return the ports of the kernel's list of sockets."""
+    pairs = (line.split() for line in shown.splitlines())
+    return {
+        f"{int(address.rpartition(':')[2], 16)}/{file.removesuffix('6')}" for file, address in pairs
+    }

@@ -1,0 +1,124 @@
+"""What is asked of each server's own engine: its images, and what is in a replica."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
+from typing import NamedTuple
+
+from invoke import Context
+
+from ...docker import cli
+from ...errors import explain
+from ...ssh.host import Host
+from ..status import Stored
+from .client import Swarm
+
+# Seconds that a server may take to delete its old images; the next deploy goes on from there.
+BOUND = 30
+LISTING = "{{.ID}}\t{{.Repository}}\t{{.Tag}}\t{{.Digest}}\t{{.Size}}"
+NONE = "<none>"
+DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+UNITS = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+
+
+class Image(NamedTuple):
+    """An image by one of its names, as an engine lists it."""
+
+    id: str
+    repository: str
+    tag: str
+    digest: str
+    size: str
+
+    @property
+    def bytes(self) -> int:
+        """Its size, which docker prints with a unit."""
+        number, unit = re.fullmatch(r"([\d.]+)\s*(\w+)", self.size).groups()  # type: ignore[union-attr]
+        return int(float(number) * UNITS[unit])
+
+
+def familiar(repository: str) -> str:
+    """Return a repository's name as docker shows it."""
+    return repository.removeprefix("docker.io/").removeprefix("library/")
+
+
+def stored_images(swarm: Swarm, hosts: Sequence[Host], repository: str) -> list[Stored]:
+    """Return the images of a repository on each server, at the same time."""
+
+    def stored(host: Host) -> Stored:
+        with host.docker() as env:
+            shown = Swarm(swarm.ctx, env).query(*_listing())
+        sizes = {each.id: each.bytes for each in _images(shown, repository)}
+        return Stored(host.name, len(sizes), sum(sizes.values()))
+
+    with ThreadPoolExecutor(len(hosts)) as pool:
+        return list(pool.map(stored, hosts))
+
+
+def tidy_images(
+    swarm: Swarm, hosts: Sequence[Host], repository: str, keep: Collection[str]
+) -> list[str]:
+    """Delete a repository's images that nothing needs; see base.Orchestrator.tidy_images."""
+    services = swarm.inspect("service", swarm.ids("service"))
+    kept = {*keep, *DIGEST.findall(json.dumps(services))}
+    with ThreadPoolExecutor(len(hosts)) as pool:
+        work = partial(_tidy, swarm.ctx, repository, kept)
+        return [problem for problem in pool.map(work, hosts) if problem]
+
+
+def _tidy(ctx: Context, repository: str, keep: set[str], host: Host) -> str:
+    """Delete the images of one server; return why that fails."""
+    end = time.monotonic() + BOUND
+    try:
+        with host.docker() as env:
+
+            def run(*words: str) -> str:
+                left = max(end - time.monotonic(), 1)
+                return cli.run(ctx, *words, env=env, timeout=left)
+
+            used = DIGEST.findall(run("ps", "--all", "--no-trunc", "--format", "{{.Image}}"))
+            if old := unneeded(run(*_listing()), repository, {*keep, *used}):
+                run("image", "rm", *old)
+    except Exception as error:
+        return f"{host.name}: {explain(error)}"
+    return ""
+
+
+def unneeded(shown: str, repository: str, keep: Collection[str]) -> list[str]:
+    """Return the names of the images to delete, from an engine's list of all its images."""
+    every = _images(shown)
+    tagged = {each.id for each in every if each.tag != NONE}
+    return [
+        f"{each.repository}@{each.digest}"
+        for each in every
+        if each.repository == familiar(repository)
+        and each.digest != NONE
+        and each.id not in tagged
+        and not {each.id, each.digest} & {*keep}
+    ]
+
+
+def _listing() -> tuple[str, ...]:
+    return ("image", "ls", "--no-trunc", "--digests", "--format", LISTING)
+
+
+def _images(shown: str, repository: str = "") -> list[Image]:
+    every = [Image(*line.split("\t")) for line in shown.splitlines()]
+    return [each for each in every if not repository or each.repository == familiar(repository)]
+
+
+def inside(swarm: Swarm, hosts: Sequence[Host], service: str, script: str) -> str | None:
+    """Return what a script prints in a replica; see base.Orchestrator.inside."""
+    label = f"label=com.docker.swarm.service.name={service}"
+    for host in hosts:
+        with host.docker() as env, suppress(cli.DockerError):
+            docker = Swarm(swarm.ctx, env)
+            if replicas := docker.ids("container", "--filter", label):
+                return docker.query("exec", replicas[0], "sh", "-c", script)
+    return None

@@ -1,0 +1,44 @@
+"""What an environment keeps on its servers, in words."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from tasks.lib.environments import status, storage
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(0, "0 B"), (999, "999 B"), (12_345, "12.3 kB"), (312 * 10**6, "312 MB"), (4.2e9, "4.2 GB")],
+)
+def test_a_size_has_a_unit(number, text):
+    assert storage.size(number) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(-5, "0 min"), (600, "10 min"), (7200, "2 h"), (40 * 3600, "40 h"), (3 * 86400, "3 days")],
+)
+def test_an_age_has_its_largest_unit(seconds, text):
+    assert storage.age(seconds) == text
+
+
+def test_dumps_are_counted():
+    assert storage.described("100000\n92800 1000\n99940 500") == "2, 1.5 kB, the newest 1 min old"
+    assert storage.described("100000") == "none"
+
+
+def test_a_status_shows_images_and_dumps(world):
+    assert "backups: unknown, as the database is not reached" in status.status(world.target)[0]
+    world.deploy(world.image(migrations=("myapp.9001_one",)))
+    shown, _ = status.status(world.target)
+    assert "backups: 1, 1 kB, the newest 1 min old" in shown
+    (row,) = [line for line in shown.splitlines() if line.startswith("memory  ") and " of " in line]
+    assert row.split()[-3:] == ["1", "1", "MB"]
+
+
+def test_an_external_database_has_no_dumps_of_ours(world):
+    deploy = msgspec.structs.replace(world.target.settings.deploy, secrets=["DATABASE_URL"])
+    world.target.settings = msgspec.structs.replace(world.target.settings, deploy=deploy)
+    assert storage.backups(world.target) == "its operator's"
