@@ -219,7 +219,7 @@ class MemoryOrchestrator:
     def inside(self, service: str, script: str) -> str | None:
         """Return what the database's replica prints of its dumps."""
         dumps = "".join("\n40 1000" for _ in self.cluster.backups)
-        return f"100{dumps}" if service in self.running else None
+        return f"100{dumps}" if service in self.running_now else None
 
     def problems(self) -> list[str]:
         """Return what is wrong with the servers."""

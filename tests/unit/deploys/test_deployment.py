@@ -133,6 +133,9 @@ def test_old_releases_are_forgotten_with_their_secrets(world):
 
 def test_a_dynamic_environment_is_tagged_and_not_released(world):
     world.target.name = "review/x"
+    world.orchestrator.inner.stack = world.target.stack
+    for name in world.target.settings.deploy.secrets:
+        world.target.orchestrator.set_secret(name, "a value")
     image = world.image()
     world.deploy(image)
     world.deploy(world.image())
