@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from invoke import Context, task
 
 from .lib import console
@@ -74,50 +76,60 @@ def release(ctx: Context, env: str = "", ref: str = "", force: str = "") -> None
 
     Example: inv release --env=staging --ref=main
     """
-    from .lib.images import promotion
+    from .lib.images import promotion, refs
     from .lib.project.settings import ROOT, read_settings
     from .lib.registry.client import connect
 
     settings = read_settings(ctx)
     settings.environment(env)
     registry = connect(ctx, settings)
-    found = promotion.find(registry, ref or git.read(ROOT).commit)
+    found = refs.find(registry, ref or git.read(ROOT).commit, settings.environments)
     for line in promotion.make_current(registry, env, found, force):
         console.say(line)
     console.result(registry.image.at(found.digest))
 
 
-@task(name="list", default=True)
-def images(ctx: Context) -> None:
+@task(name="list", default=True, help={"all": "list all images, also of a large registry"})
+def images(ctx: Context, all: bool = False) -> None:
     """List the images in the registry, newest first.
+
+    Of a registry with many tags: the images of environments and of deploys that can be rolled back
+    to, the default branch's, and those of the newest commits.
 
     Example: inv images
     """
-    from .lib.images import listing
-    from .lib.project.settings import read_settings
+    from .lib.images import contents, listing
+    from .lib.project.settings import ROOT, read_settings
     from .lib.registry.client import connect
 
     settings = read_settings(ctx)
-    console.result(listing.table(listing.read(connect(ctx, settings)), settings.environments))
+    registry, commits = connect(ctx, settings), partial(git.commits, ROOT)
+    found, hidden = contents.select(registry, settings, commits, all)
+    console.result(listing.table(found, settings.environments))
+    if hidden:
+        console.say(f"{hidden} tags are not shown: inv images --all")
 
 
 @task(help={"keep": "keep this many of the newest images", "yes": "do not ask for confirmation"})
 def prune(ctx: Context, keep: int = 20, yes: bool = False) -> None:
-    """Delete old images that no environment or git tag uses.
+    """Delete old images that no environment, deploy or git tag uses.
 
     Example: inv images.prune --keep 20
     """
-    from .lib.images import listing
+    from .lib.images import contents, listing
     from .lib.project.settings import read_settings
     from .lib.registry.client import connect
 
     settings = read_settings(ctx)
     registry = connect(ctx, settings)
-    old = listing.prunable(listing.read(registry), keep, settings.environments)
+    old = listing.prunable(contents.read(registry), keep, settings.environments)
     if not old:
         return console.say("nothing to delete")
     console.result(listing.table(old, settings.environments))
     console.confirm(f"Delete these {len(old)}?", yes)
-    for image in old:
-        registry.delete(image.digest)
-    console.say(f"deleted {len(old)}; the registry's garbage collection frees the space")
+    # A release or a deploy may have begun in the meantime.
+    used = contents.in_use(registry, settings.environments)
+    unused = [image.digest for image in old if image.digest not in used]
+    for digest in unused:
+        registry.delete(digest)
+    console.say(f"deleted {len(unused)}; the registry's garbage collection frees the space")

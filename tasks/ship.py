@@ -79,7 +79,7 @@ def deploy(
 def rollback(ctx: Context, env: str = "", to: str = "", force: str = "", dotenv: str = "") -> None:
     """Roll back to a release: its image, stack, configs and secrets.
 
-    The database stays as it is.
+    The image is released for the environment again. The database stays as it is.
 
     Example: inv rollback --env=prod
     """
@@ -90,6 +90,7 @@ def rollback(ctx: Context, env: str = "", to: str = "", force: str = "", dotenv:
         deployment = Deployment.back_to(target, to, lock, force)
         deployment.plan()
         deployment.run()
+        deployment.release()
         files.write({dotenv: deployment.dotenv()})
         console.result(deployment.stack.image)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.lib.images import promotion
+from tasks.lib.images import promotion, refs
 from tests.testbed.commands import git
 from tests.testbed.engines import BASE, Engine, forward, own_engine
 from tests.testbed.registries import Server
@@ -125,7 +125,7 @@ def test_a_mark_is_of_one_digest_and_not_of_its_commit(repository):
     git(repository.root, "update-index", "--assume-unchanged", "Dockerfile")
     dockerfile.write_text(dockerfile.read_text() + "ENV OTHER=yes\n")
     other = repository.build("--no-cache")
-    assert not promotion.is_tested(registry, promotion.resolve(registry, other))
+    assert not promotion.is_tested(registry, refs.resolve(registry, other))
     assert repository.inv("release", "--env=staging").returncode == 2
 
 
@@ -335,7 +335,7 @@ def test_an_image_without_a_commit_is_marked_listed_as_tested_and_pruned(reposit
     mark = promotion.mark_tested(registry, digest)
 
     assert mark == f"tested-{revision.replace('/', '-') or digest[7:19]}"
-    assert promotion.is_tested(registry, promotion.resolve(registry, digest))
+    assert promotion.is_tested(registry, refs.resolve(registry, digest))
     (listed,) = repository.must("images").splitlines()[1:]
     assert " yes " in listed and mark not in listed
     repository.must("images.prune", "--keep", "0", "--yes")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.lib.images import promotion
+from tasks.lib.images import promotion, refs
 from tasks.lib.registry.client import INDEXES, Manifest
 from tests.testbed.commands import docker, git
 
@@ -32,7 +32,7 @@ def test_the_digest_that_passes_is_marked_and_can_be_released(whole):
     done = whole.inv("test", f"--image={whole.image}@{whole.digest}")
 
     assert done.returncode == 0, done.stdout + done.stderr
-    assert promotion.is_tested(whole.registry, promotion.resolve(whole.registry, whole.digest))
+    assert promotion.is_tested(whole.registry, refs.resolve(whole.registry, whole.digest))
     assert done.stdout.strip().splitlines()[-1].startswith("TOTAL ")
     assert whole.must("release", "--env=staging") == f"{whole.image}@{whole.digest}"
     assert whole.registry.digest("staging") == whole.digest
@@ -58,8 +58,8 @@ def test_of_several_platforms_the_one_that_runs_here_is_tested(whole):
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert "warning: marked as tested without running on: linux/amd64" in done.stderr
-    assert promotion.is_tested(registry, promotion.resolve(registry, index.digest))
-    assert not promotion.is_tested(registry, promotion.resolve(registry, other.digest))
+    assert promotion.is_tested(registry, refs.resolve(registry, index.digest))
+    assert not promotion.is_tested(registry, refs.resolve(registry, other.digest))
 
 
 def test_an_image_that_fails_is_not_marked(whole):
@@ -67,7 +67,7 @@ def test_an_image_that_fails_is_not_marked(whole):
     done = whole.inv("test", f"--image={whole.digest}")
     assert done.returncode == 1
     assert "warning: uncommitted changes: the tests may differ" in done.stderr
-    assert not promotion.is_tested(whole.registry, promotion.resolve(whole.registry, whole.digest))
+    assert not promotion.is_tested(whole.registry, refs.resolve(whole.registry, whole.digest))
 
 
 def test_a_part_of_the_suite_marks_nothing(repository):

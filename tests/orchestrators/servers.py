@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 from tasks.lib.errors import RemoteCommandError
 
@@ -79,17 +80,37 @@ def site(answer: Callable[[str], tuple[int, str]]) -> type[Quiet]:
 
 
 class Store(Quiet):
-    """A registry: manifests by tag and digest, and blobs (OCI distribution spec 1.1, in part)."""
+    """A registry: manifests by tag and digest, and blobs (OCI distribution spec 1.1, in part).
+
+    asked: the requests until now, method and path.
+    """
 
     manifests: dict[str, tuple[str, bytes]]
     blobs: dict[str, bytes]
+    asked: list[str]
+
+    def parse_request(self) -> bool:
+        """Note each request."""
+        done = super().parse_request()
+        if done:
+            self.asked.append(f"{self.command} {self.path}")
+        return done
+
+    def tags(self) -> None:
+        """Send a page of the tags, and where the next one is."""
+        query = {key: each[0] for key, each in parse_qs(urlsplit(self.path).query).items()}
+        tags = sorted(tag for tag in self.manifests if ":" not in tag)
+        tags = [tag for tag in tags if tag > query.get("last", "")]
+        page = tags[: int(query.get("n", len(tags)))]
+        more = f"{urlsplit(self.path).path}?{urlencode({**query, 'last': page[-1:]}, doseq=True)}"
+        links = {"Link": f'<{more}>; rel="next"'} if len(page) < len(tags) else {}
+        self.answer(200, json.dumps({"tags": page}).encode(), **links)
 
     def do_GET(self) -> None:
         """Send a manifest, a blob, or the tags."""
         kind, name = re.findall(r"/(manifests|blobs|tags)/([^?]+)", self.path)[0]
         if kind == "tags":
-            tags = [tag for tag in self.manifests if ":" not in tag]
-            self.answer(200, json.dumps({"tags": tags}).encode())
+            self.tags()
         elif kind == "blobs" and name in self.blobs:
             self.answer(200, self.blobs[name])
         elif kind == "manifests" and name in self.manifests:
@@ -124,7 +145,7 @@ class Store(Quiet):
 
 def registry() -> type[Store]:
     """An empty registry."""
-    return type("Registry", (Store,), {"manifests": {}, "blobs": {}})
+    return type("Registry", (Store,), {"manifests": {}, "blobs": {}, "asked": []})
 
 
 def digest(body: bytes) -> str:

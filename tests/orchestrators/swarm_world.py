@@ -16,7 +16,7 @@ from invoke import Config, Context
 from tasks.lib.deploys import rendering
 from tasks.lib.environments import bootstrap, teardown
 from tasks.lib.environments.connection import Target, reach
-from tasks.lib.images import promotion
+from tasks.lib.images import refs
 from tasks.lib.images.promotion import Candidate
 from tasks.lib.orchestrators.stack import HISTORY, RELEASE, Stack
 from tasks.lib.project.settings import ROOT, Settings
@@ -67,7 +67,7 @@ class Factory:
         if len(commits) < number or not self.site.registry.digest(commits[number - 1]):
             what = f"{key} {number}"
             commits[number - 1 :] = [self.site.build(what, self.files(**behaviour), tested=False)]
-        return promotion.resolve(self.site.registry, commits[number - 1])
+        return refs.resolve(self.site.registry, commits[number - 1])
 
     def files(
         self,

@@ -6,8 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from tasks.lib.environments import teardown
 from tasks.lib.environments.lock import LockLost
 from tasks.lib.errors import ExitCode, TaskError
+from tasks.lib.images import contents, deployed, listing, tags
 
 from .world import Killed, World
 
@@ -139,6 +141,114 @@ def test_a_rollback_to_a_deleted_image_is_refused(world):
         world.rollback()
     assert caught.value.code == ExitCode.REFUSED
     assert world.serves() == second.revision
+
+
+def prune(world: World) -> None:
+    """Delete every image that nothing keeps."""
+    registry, environments = world.target.registry, world.target.settings.environments
+    for image in listing.prunable(contents.read(registry), 0, environments):
+        registry.delete(image.digest)
+
+
+def test_a_prune_keeps_what_runs_what_is_released_and_every_remembered_deploy(world):
+    registry, deployed = world.target.registry, [world.image() for _ in range(3)]
+    for image in deployed:
+        world.deploy(image)
+    world.rollback("1")
+    other = world.image()
+    prune(world)
+    assert all(registry.digest(image.digest) for image in deployed)
+    assert not registry.digest(other.digest)
+    world.rollback("2")
+    assert world.serves() == deployed[1].revision
+
+
+def test_a_forgotten_deploy_and_a_removed_environment_leave_no_tag(world):
+    registry, images = world.target.registry, [world.image() for _ in range(5)]
+    for image in images:
+        world.deploy(image)
+    remembered = {tags.deployed("prod", record.number) for record in world.records()}
+    found = {tag for tag in registry.tags() if tags.deployed_to(tag)}
+    assert remembered <= found
+    assert found == remembered
+    prune(world)
+    kept = [bool(registry.digest(image.digest)) for image in images]
+    assert kept == [tags.deployed("prod", number) in remembered for number in range(1, 6)]
+    teardown.remove(world.target, volumes=False)
+    assert not any(map(tags.deployed_to, registry.tags()))
+    assert registry.digest("prod") == images[-1].digest
+
+
+def test_a_version_of_before_the_tags_gets_one_by_the_next_deploy(world):
+    first = world.image()
+    world.deploy(first)
+    deployed.forget(world.target.registry, "prod", [1])
+    world.deploy(world.image())
+    assert world.target.registry.digest("deployed-prod-1") == first.digest
+
+
+def test_a_failed_deploy_leaves_the_tags_of_both(world):
+    good, bad = world.image(), world.image(exits=True)
+    world.deploy(good)
+    fails(world, "rolled back", image=bad)
+    prune(world)
+    assert world.target.registry.digest(good.digest)
+    assert world.target.registry.digest("deployed-prod-2") == bad.digest
+
+
+def test_a_registry_that_takes_no_tags_is_a_warning(world, monkeypatch, capfd):
+    def put(tag: str, manifest: object) -> None:
+        raise TaskError("read-only")
+
+    image = world.image()
+    monkeypatch.setattr(world.target.registry, "put", put)
+    with pytest.raises(TaskError, match="runs, but is not what is released") as caught:
+        world.deploy(image)
+    assert caught.value.code == ExitCode.PERSON
+    assert world.serves() == image.revision
+    assert "warning: no tag deployed-prod-1" in capfd.readouterr().err
+
+
+def test_after_a_rollback_a_deploy_changes_nothing(world, capfd):
+    first, second = world.image(), world.image()
+    world.deploy(first)
+    world.deploy(second)
+    world.rollback()
+    assert f"released for prod: {first}, instead of {second}" in capfd.readouterr().err
+    world.deploy()
+    assert "release 3 runs already: nothing to do" in capfd.readouterr().err
+    assert world.serves() == first.revision
+
+
+def test_a_rollback_that_cannot_be_released_wants_a_person(world, monkeypatch):
+    first = world.image()
+    world.deploy(first)
+    world.deploy(world.image())
+    put = world.target.registry.put
+
+    def denied(tag: str, manifest: object) -> None:
+        if tag == "prod":
+            raise TaskError("denied")
+        put(tag, manifest)
+
+    monkeypatch.setattr(world.target.registry, "put", denied)
+    with pytest.raises(TaskError, match="then inv release --env=prod --ref=sha256:") as caught:
+        world.rollback()
+    assert caught.value.code == ExitCode.PERSON
+    assert world.serves() == first.revision
+
+
+def test_a_dynamic_environment_is_tagged_and_not_released(world):
+    world.target.name = "review/x"
+    image = world.image()
+    world.deploy(image)
+    world.deploy(world.image())
+    world.rollback()
+    prune(world)
+    known = world.target.registry.tags()
+    assert {"deployed-review-x-1", "deployed-review-x-2", "deployed-review-x-3"} <= set(known)
+    assert "review/x" not in known
+    assert world.serves() == image.revision
 
 
 @pytest.mark.parametrize("step", ["services", "rollout", "apply", "progress"])

@@ -26,7 +26,7 @@ from tasks.lib.images.promotion import Candidate
 from tasks.lib.orchestrators.base import Orchestrator
 from tasks.lib.orchestrators.stack import Stack
 from tasks.lib.project.settings import ROOT, Settings
-from tasks.lib.registry.client import Manifest, Registry
+from tasks.lib.registry.client import CONFIGS, Manifest, Registry
 from tasks.lib.registry.reference import REVISION_LABEL, Reference
 from tasks.lib.registry.session import Session
 
@@ -187,6 +187,7 @@ class World:
             deployment = Deployment.back_to(self.target, to, lock, force)
             deployment.plan()
             deployment.run()
+            deployment.release()
 
     def wait_for(self, **seconds: float) -> None:
         """Change the deploy's timeout or soak, also to less than a second."""
@@ -310,10 +311,13 @@ def configured(place: str, url: str, environment: Mapping[str, Any]) -> Settings
     return msgspec.convert(known, Settings)
 
 
-def push(there: Registry, revision: str) -> Manifest:
-    """Push an image that consists of its labels."""
-    config = json.dumps({"config": {"Labels": {REVISION_LABEL: revision}}, "rootfs": {}}).encode()
-    blob = {"mediaType": "application/json", "digest": there.put_blob(config), "size": len(config)}
+def push(there: Registry, revision: str, **more: str) -> Manifest:
+    """Push an image that consists of its labels; `more` of them without their common prefix."""
+    known = {REVISION_LABEL: revision} | {
+        f"org.opencontainers.image.{k}": v for k, v in more.items()
+    }
+    config = json.dumps({"config": {"Labels": known}, "rootfs": {}}).encode()
+    blob = {"mediaType": CONFIGS[0], "digest": there.put_blob(config), "size": len(config)}
     body = {"schemaVersion": 2, "mediaType": KIND, "config": blob, "layers": []}
     manifest = Manifest(json.dumps(body).encode(), KIND)
     there.put(revision, manifest)

@@ -11,7 +11,7 @@ from ..app.compose import ComposeBackend
 from ..docker import client
 from ..docker.build import Build, build
 from ..errors import ExitCode, TaskError
-from ..images import login, promotion
+from ..images import login, promotion, refs
 from ..project import git
 from ..project.settings import ROOT, Settings
 from ..registry.client import connect
@@ -29,7 +29,7 @@ def run(ctx: Context, settings: Settings, ref: str, testing: Testing) -> None:
         hint = "leave out --path and --pattern"
         raise TaskError("only the whole suite can mark an image as tested", hint, ExitCode.REFUSED)
     registry = connect(ctx, settings)
-    image = promotion.resolve(registry, ref.rpartition("@")[2])
+    image = refs.resolve(registry, ref.rpartition("@")[2], settings.environments)
     digest = image.digest
     console.step(f"the app's tests on {registry.image.at(digest)}")
     _same_source(image.revision)

@@ -19,8 +19,9 @@ from ..images import promotion
 from ..images.promotion import Candidate
 from ..orchestrators.base import Job
 from ..orchestrators.stack import Stack, difference
+from ..registry.reference import short
 from . import hooks, predeploy, preflight, undo
-from .plan import forget, settled, show_changes
+from .plan import forget, remember, settled, show_changes
 from .rollout import watch
 
 UNTOUCHED = "; no replica of the app was touched"
@@ -93,6 +94,8 @@ class Deployment:
         """
         hooks.run(self.target, hooks.PRE, self.record)
         self.stack = self.stack.labelled(self.record.number, self.now.place)
+        # The tag first: a recorded deploy has its image.
+        remember(self.target, self.now.record, self.record)
         self.record = self.target.history.begin(self.record, self.stack)
         try:
             if self.record.kind == "deploy":
@@ -169,15 +172,18 @@ class Deployment:
 
     def release(self) -> None:
         """Release the image that runs for the environment, unless that is a dynamic one."""
-        name, image = self.target.name, self.image
-        if image is None or is_dynamic(name):
+        name, registry, digest = self.target.name, self.target.registry, self.record.digest
+        if is_dynamic(name):
             return
         try:
-            promotion.move(self.target.registry, name, image)
+            image = self.image or Candidate(registry.manifest(digest), self.record.revision)
+            old = promotion.move(registry, name, image)
         except TaskError as error:
-            hint = f"then inv release --env={name} --ref={image.manifest.digest}"
-            what = f"{image} runs, but is not what is released: {error}"
+            hint = f"then inv release --env={name} --ref={digest}"
+            what = f"{short(digest)} runs, but is not what is released: {error}"
             raise TaskError(what, hint, ExitCode.PERSON) from None
+        if old != image:
+            console.say(f"released for {name}: {image}" + (f", instead of {old}" if old else ""))
 
     def dotenv(self) -> str:
         """Return where it answers and which image runs, for GitLab's dotenv report."""

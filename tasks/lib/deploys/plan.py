@@ -8,8 +8,10 @@ from dataclasses import replace
 from .. import console
 from ..environments import records, running
 from ..environments.connection import Target
+from ..environments.dynamic import short
 from ..environments.records import DAMAGED, FAILED, GOOD, RUNNING, Record
 from ..environments.running import Running
+from ..images import deployed
 from ..orchestrators.stack import Stack, difference
 
 COLOURS = {"+": 32, "-": 31, "~": 33}
@@ -64,8 +66,17 @@ def _show(lines: Sequence[str]) -> None:
         console.say(console.colour(f"  {line}", COLOURS[line[0]]))
 
 
+def remember(target: Target, now: Record | None, record: Record) -> None:
+    """Tag the image of a deploy that begins, and that of what runs: older deploys made no tag."""
+    for each in (now, record):
+        if each and each.digest:
+            deployed.remember(target.registry, short(target.name), each.number, each.digest)
+
+
 def forget(target: Target, wanted: Stack, now: Record) -> None:
-    """Forget old releases, and the secrets and configs that only they used."""
+    """Forget old releases with their tags, and the secrets and configs that only they used."""
     old = records.forgettable(target.history.read(), target.settings.deploy.keep, now)
+    # Tags first: a record whose tag could not be removed is forgotten the next time.
+    deployed.forget(target.registry, short(target.name), [record.number for record in old])
     target.history.forget(old)
     target.orchestrator.tidy(target.history.versions().union(wanted.configs))

@@ -10,7 +10,7 @@ from ..environments.connection import Target
 from ..environments.dynamic import is_dynamic
 from ..environments.records import Record
 from ..errors import ExitCode, TaskError, refusing
-from ..images import promotion
+from ..images import promotion, refs
 from ..images.promotion import Candidate
 from ..orchestrators.stack import Stack
 from . import rendering
@@ -50,7 +50,7 @@ def dry_run(target: Target, ref: str) -> str:
 def resolve_image(target: Target, ref: str) -> Candidate:
     """Return the image of a ref, or what is released. Raises TaskError when there is none."""
     if ref:
-        return promotion.resolve(target.registry, ref)
+        return refs.resolve(target.registry, ref, target.settings.environments)
     found = None if is_dynamic(target.name) else target.registry.find(target.name)
     if found is None:
         hint = f"inv release --env={target.name}, or add --ref=COMMIT"

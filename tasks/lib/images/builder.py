@@ -13,6 +13,7 @@ from ..project.git import Source, slug
 from ..project.settings import ROOT, Settings
 from ..registry.client import Manifest, Registry, connect
 from ..registry.reference import BRANCH_LABEL, Reference, is_built_on
+from ..registry.session import Unreadable
 from . import login, sbom, tags
 
 
@@ -78,10 +79,30 @@ class Builder:
             console.warn(f"no tag {name}: that name is reserved")
         manifest = self._pushed(first)
         for tag in moving:
-            self.registry.put(tag, manifest)
+            self._move(tag, manifest)
         if not self.source.dirty:
             self._update_cache(manifest)
         return self.image.at(manifest.digest)
+
+    def _move(self, tag: str, manifest: Manifest) -> None:
+        """Point a tag at the image, unless it is another branch's or git tag's.
+
+        One whose very name is the tag takes it anyway.
+        """
+        names = {self.source.branch, self.source.tag}
+        owner = "" if tag in names else self._owner(tag)
+        if owner and owner not in names:
+            hint = "to deploy this image, add --ref=COMMIT"
+            return console.warn(f"no tag {tag}: it belongs to {owner} - {hint}")
+        self.registry.put(tag, manifest)
+
+    def _owner(self, tag: str) -> str:
+        """Return the branch or git tag that a tag in the registry belongs to; empty if unknown."""
+        try:
+            found = self.registry.find(tag)
+            return tags.owner(self.registry.labels(found), tag) if found else ""
+        except Unreadable:
+            return ""
 
     def _pushed(self, tag: str) -> Manifest:
         """Return the registry's image of this commit; build and push it if missing or asked to."""
@@ -98,10 +119,9 @@ class Builder:
 
     def _caches(self) -> list[str]:
         """Return the images in the registry to import layers from."""
-        existing = set(self.registry.tags())
         stages = map(tags.cache, self.settings.registry.cache)
-        wanted = [*stages, self.source.slug, self.source.revision]
-        return [str(self.image.tagged(tag)) for tag in wanted if tag in existing]
+        wanted = filter(None, [*stages, self.source.slug, self.source.revision])
+        return [str(self.image.tagged(tag)) for tag in wanted if self.registry.digest(tag)]
 
     def _update_cache(self, manifest: Manifest) -> None:
         """Push the kept stages if they are outdated. A failure is only a warning."""
@@ -147,7 +167,7 @@ class Builder:
         args = {"REVISION": source.revision, "VERSION": source.tag or source.revision}
         args |= {"CREATED": source.date, "SOURCE": self.settings.project.source}
         images = [str(self.image.tagged(name)) for name in names]
-        labels = {BRANCH_LABEL: source.slug} if source.slug else {}
+        labels = {BRANCH_LABEL: source.branch} if source.branch else {}
         return Build(
             ROOT, "runtime", images, args=args, labels=labels, caches=caches,
             platforms=options.platforms, push=options.push, cache=options.cache, pull=options.pull,

@@ -1,13 +1,12 @@
-"""List the images in the registry with their tags, and find those to prune."""
+"""Show images of the registry with their tags, and find those to prune."""
 
 from collections.abc import Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from .. import console
-from ..registry.client import Manifest, Registry
-from ..registry.reference import BRANCH_LABEL, REVISION_LABEL, short
+from ..project.git import slug
+from ..registry.reference import short
 from . import tags
 
 
@@ -16,9 +15,10 @@ class Stored:
     """An image in the registry.
 
     Args:
-        branch: the slug of the branch that it was built for.
+        branch: the branch that it was built for.
         created: when its commit was made; empty if unknown.
         size: bytes of its layers, as stored.
+        version: the git tag that it was built for, or its revision.
     """
 
     digest: str
@@ -27,6 +27,7 @@ class Stored:
     branch: str
     created: str
     size: int
+    version: str = ""
 
     @property
     def tested(self) -> bool:
@@ -34,41 +35,14 @@ class Stored:
         return tags.tested(self) in self.tags
 
     def environments(self, names: Collection[str]) -> list[str]:
-        """Return the tags of environments that have it, now or before."""
-        return [tag for tag in self.tags if tags.is_environment(tag, names)]
+        """Return the tags of environments that have it, now or before; those of deploys last."""
+        found = [tag for tag in self.tags if tags.is_environment(tag, names)]
+        return sorted(found, key=lambda tag: (tags.deployed_to(tag), len(tag), tag))
 
     def others(self, environments: Collection[str]) -> list[str]:
         """Return the tags that are not an environment's, a commit's or the mark."""
         known = {*self.environments(environments), tags.tested(self)}
         return [tag for tag in self.tags if tag not in known and not tags.is_commit(tag)]
-
-
-def read(registry: Registry) -> list[Stored]:
-    """Return every image, newest first; reads several at a time."""
-    names = [tag for tag in registry.tags() if tags.is_image(tag)]
-    with ThreadPoolExecutor(8) as pool:
-        groups: dict[str, list[str]] = {}
-        for tag, digest in zip(names, pool.map(registry.digest, names), strict=True):
-            if digest:
-                groups.setdefault(digest, []).append(tag)
-        images = pool.map(lambda digest: _stored(registry, digest, groups[digest]), groups)
-        return sorted(images, key=lambda image: image.created, reverse=True)
-
-
-def _stored(registry: Registry, digest: str, names: list[str]) -> Stored:
-    manifest = registry.manifest(digest)
-    config = registry.config(manifest)
-    labels = config.get("config", {}).get("Labels") or {}
-    revision, branch = labels.get(REVISION_LABEL, ""), labels.get(BRANCH_LABEL, "")
-    created = labels.get("org.opencontainers.image.created") or config.get("created", "")
-    size = _size(registry, manifest)
-    return Stored(digest, tuple(sorted(names)), revision, branch, created, size)
-
-
-def _size(registry: Registry, manifest: Manifest) -> int:
-    if manifest.children:
-        return sum(_size(registry, registry.manifest(child)) for child in manifest.children)
-    return sum(layer["size"] for layer in manifest.content["layers"])
 
 
 def prunable(images: Sequence[Stored], keep: int, environments: Collection[str]) -> list[Stored]:
@@ -81,7 +55,7 @@ def prunable(images: Sequence[Stored], keep: int, environments: Collection[str])
         image
         for image in images[keep:]
         if not image.environments(environments)
-        and set(image.others(environments)) <= {image.branch}
+        and set(image.others(environments)) <= {slug(image.branch)}
     ]
 
 
@@ -94,7 +68,7 @@ def table(images: Sequence[Stored], environments: Collection[str]) -> str:
             age(image.created),
             f"{image.size / 10**6:.1f} MB",
             "yes" if image.tested else "no",
-            " ".join(image.environments(environments)),
+            " ".join(map(tags.shown, image.environments(environments))),
             " ".join(image.others(environments)),
         )
         for image in images

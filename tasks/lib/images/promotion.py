@@ -10,7 +10,7 @@ from .. import console
 from ..errors import ExitCode, TaskError
 from ..project import git
 from ..registry.client import Manifest, Registry
-from ..registry.reference import DIGEST, REVISION_LABEL, short
+from ..registry.reference import REVISION_LABEL, short
 from ..registry.session import MANIFESTS
 from . import tags
 
@@ -36,35 +36,6 @@ class Candidate:
 def candidate(registry: Registry, manifest: Manifest) -> Candidate:
     """Return the image of a manifest, with the revision from its labels."""
     return Candidate(manifest, registry.labels(manifest).get(REVISION_LABEL, ""))
-
-
-def resolve(registry: Registry, ref: str) -> Candidate:
-    """Return the image of a ref, as `find` takes it, with its labels."""
-    return candidate(registry, find(registry, ref))
-
-
-def find(registry: Registry, ref: str) -> Manifest:
-    """Return the manifest of a digest, a tag, a commit (full or abbreviated) or a branch.
-
-    Raises TaskError if the registry has no such image.
-    """
-    for name in _names(registry, ref):
-        if found := registry.find(name):
-            return found
-    hint = "build and push it: inv build --push; inv images lists what exists"
-    raise TaskError(f"no image for {ref!r} in {registry.image.name}", hint, ExitCode.REFUSED)
-
-
-def _names(registry: Registry, ref: str) -> list[str]:
-    """Return the tags or the digest that a ref may mean, best first."""
-    if DIGEST.fullmatch(ref) or tags.is_commit(ref):
-        return [ref]
-    known = set(registry.tags())
-    commits = [tag for tag in known if tags.is_commit(tag) and tag.startswith(ref)]
-    if len(ref) < 7 or len(commits) > 1:
-        commits = []
-    names = [ref, git.slug(ref), *commits, git.full(ref)]
-    return [name for name in dict.fromkeys(names) if name in known]
 
 
 def mark_tested(registry: Registry, digest: str) -> str:
@@ -105,10 +76,10 @@ def admit(registry: Registry, image: Candidate, reason: str) -> None:
         "by": os.environ.get("GITLAB_USER_LOGIN") or getpass.getuser(),
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    registry.put(tags.forced(image), _note(registry, notes))
+    registry.put(tags.forced(image), note(registry, notes))
 
 
-def _note(registry: Registry, notes: dict[str, str]) -> Manifest:
+def note(registry: Registry, notes: dict[str, str]) -> Manifest:
     """Return a manifest that carries notes and no image."""
     kind = MANIFESTS[0]
     empty = {"mediaType": EMPTY, "digest": registry.put_blob(b"{}"), "size": 2}

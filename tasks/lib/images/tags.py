@@ -1,20 +1,22 @@
 """What a tag in the registry means. Builds, promotion and listing take every tag from here.
 
-NAME and NAME-previous belong to an environment: its image, and the one before. tested-REVISION
-marks an image that passed the tests, forced-REVISION records why an untested one was released,
-cache-STAGE is a kept stage of the Dockerfile. Commit, branch slug and git tag name the image built.
+NAME and NAME-previous belong to an environment: its image, and the one before. deployed-NAME-NUMBER
+is the image of a deploy that the environment's history remembers. tested-REVISION marks an image
+that passed the tests, forced-REVISION records why an untested one was released, cache-STAGE is a
+kept stage of the Dockerfile. Commit, branch slug and git tag name the image built.
 """
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Protocol
 
-from ..project.git import Source
-from ..registry.reference import short
+from ..project.git import Source, slug
+from ..registry.reference import BRANCH_LABEL, VERSION_LABEL, short
 
 PREVIOUS = "-previous"
 # What reserved tags begin with: no branch and no git tag may take them.
-TESTED, FORCED, CACHE = RESERVED = ("tested-", "forced-", "cache-")
+TESTED, FORCED, CACHE, DEPLOYED = RESERVED = ("tested-", "forced-", "cache-", "deployed-")
+DEPLOY = re.compile(rf"^{DEPLOYED}(?P<environment>.+)-(?P<number>[0-9]+)$")
 
 
 class Image(Protocol):
@@ -56,9 +58,36 @@ def previous(environment: str) -> str:
     return environment + PREVIOUS
 
 
+def deployed(environment: str, number: int) -> str:
+    """Return the tag of a deploy that an environment remembers, by the name of its folder."""
+    return f"{DEPLOYED}{environment}-{number}"
+
+
+def deployed_to(tag: str) -> str:
+    """Return the environment of a deploy's tag; empty for any other tag."""
+    found = DEPLOY.fullmatch(tag)
+    return found["environment"] if found else ""
+
+
+def shown(tag: str) -> str:
+    """Return a tag as people read it: prod#17 for a deploy's."""
+    return DEPLOY.sub(r"\g<environment>#\g<number>", tag)
+
+
 def is_environment(tag: str, environments: Collection[str]) -> bool:
-    """Whether a tag is an environment's current or previous image."""
-    return tag.removesuffix(PREVIOUS) in environments
+    """Whether a tag is an image that an environment has, had before, or may go back to."""
+    return tag.removesuffix(PREVIOUS) in environments or bool(deployed_to(tag))
+
+
+def owner(labels: Mapping[str, str], tag: str) -> str:
+    """Return the branch or git tag that an image with these labels got a tag for; empty if unknown.
+
+    Several may have the same tag: fix/login and fix-login, or two long names that begin alike.
+    """
+    branch, version = labels.get(BRANCH_LABEL, ""), labels.get(VERSION_LABEL, "")
+    if branch and slug(branch) == tag:
+        return branch
+    return version if version and as_tag(version) == tag else ""
 
 
 def is_commit(tag: str) -> bool:

@@ -83,6 +83,29 @@ def full(ref: str, root: Path = Path()) -> str:
     return ""
 
 
+def has_branch(name: str, commit: str = "", root: Path = Path()) -> bool:
+    """Whether git knows a branch, here or in a remote; with a commit, one that contains it."""
+    contains = [f"--contains={commit}"] if commit else []
+    with suppress(TaskError):
+        refs = (f"refs/heads/{name}", f"refs/remotes/*/{name}")
+        found = git("for-each-ref", "--format=%(refname)", *contains, *refs, root=root)
+        # Git also lists those below a name, such as fix/login for fix.
+        return any(ref.endswith(f"/{name}") for ref in found.splitlines())
+    return False
+
+
+def commits(root: Path = Path()) -> dict[str, list[str]]:
+    """Return all commits, the newest first, with the branches and tags that point at each.
+
+    Empty outside of a clone.
+    """
+    with suppress(TaskError):
+        lines = git("log", "--all", "--format=%H %D", root=root).splitlines()
+        pairs = (line.partition(" ") for line in lines)
+        return {commit: re.findall(r"(?:tag: )?([^ ,]+)", refs) for commit, _, refs in pairs}
+    return {}
+
+
 def between(old: str, new: str, root: Path = Path()) -> list[str]:
     """Return the commits from one to another, one a line; "-" marks those only in the old one.
 

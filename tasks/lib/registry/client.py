@@ -12,17 +12,23 @@ from urllib.parse import urlencode, urljoin, urlsplit
 
 from invoke import Context
 
-from ..errors import TaskError
+from ..errors import ExitCode, TaskError
 from ..project.settings import Settings
 from . import credentials
 from .reference import Reference
-from .session import INDEXES, Session
+from .session import INDEXES, MANIFESTS, Session, Unreadable
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
 
 # The address of a paginated list's next page.
 NEXT = re.compile(r'<([^>]*)>\s*;\s*rel="?next\b')
+# By these an image is told from what else is kept as a manifest: caches, signatures, other files.
+CONFIGS = (
+    "application/vnd.oci.image.config.v1+json",
+    "application/vnd.docker.container.image.v1+json",
+)
+LAYERS = ("application/vnd.oci.image.layer.", "application/vnd.docker.image.rootfs.")
 
 
 @dataclass(frozen=True)
@@ -46,13 +52,26 @@ class Manifest:
     def children(self) -> list[str]:
         """The digests of the platforms' manifests, if this is an index; without attestations."""
         entries = self.content.get("manifests", []) if self.kind in INDEXES else []
-        images = [entry for entry in entries if entry.get("platform", {}).get("os") != "unknown"]
-        return [entry["digest"] for entry in images]
+        images = [entry for entry in entries if entry.get("mediaType") in MANIFESTS]
+        known = [each for each in images if each.get("platform", {}).get("os") != "unknown"]
+        return [entry["digest"] for entry in known]
+
+    @property
+    def is_image(self) -> bool:
+        """Whether this is an image of one platform."""
+        config, layers = self.content.get("config") or {}, self.content.get("layers") or []
+        kinds = [layer.get("mediaType", "") for layer in layers]
+        return config.get("mediaType") in CONFIGS and all(kind.startswith(LAYERS) for kind in kinds)
 
 
 def digest(body: bytes) -> str:
     """Return the digest of some bytes."""
     return f"sha256:{hashlib.sha256(body).hexdigest()}"
+
+
+def labels(config: dict[str, Any]) -> dict[str, str]:
+    """Return the labels of an image's configuration."""
+    return dict((config.get("config") or {}).get("Labels") or {})
 
 
 def connect(ctx: Context, settings: Settings) -> Registry:
@@ -118,7 +137,7 @@ class Registry:
     def _verified(self, name: str, body: bytes) -> bytes:
         if ":" in name and digest(body) != name:
             what = f"digest mismatch: {self.image.host} returned content that is not {name}"
-            raise TaskError(what, "retry")
+            raise Unreadable(what, "retry")
         return body
 
     def platforms(self, manifest: Manifest) -> list[dict[str, Any]]:
@@ -127,13 +146,19 @@ class Registry:
         return [self.config(self.manifest(name)) for name in names]
 
     def config(self, manifest: Manifest) -> dict[str, Any]:
-        """Return an image's configuration; of several platforms the first one's."""
+        """Return an image's configuration; of several platforms the first one's.
+
+        Raises Unreadable if it is no image.
+        """
         image = self.manifest(manifest.children[0]) if manifest.children else manifest
+        if not image.is_image:
+            what = f"{self.image.at(manifest.digest)} is no image"
+            raise Unreadable(what, "inv images lists what exists", ExitCode.REFUSED)
         return dict(json.loads(self.blob(image.content["config"]["digest"])))
 
     def labels(self, manifest: Manifest) -> dict[str, str]:
         """Return an image's labels."""
-        return dict(self.config(manifest).get("config", {}).get("Labels") or {})
+        return labels(self.config(manifest))
 
     def put(self, tag: str, manifest: Manifest) -> None:
         """Point a tag at a manifest; its bytes, and so its digest, stay the same."""

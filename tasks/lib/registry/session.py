@@ -29,6 +29,8 @@ MANIFESTS = (
 )
 # Seconds to connect, and to wait for a response.
 TIMEOUT = (5, 60)
+# Statuses to retry, and how often: a 500 mostly means that the registry cannot read what it stored.
+OFTEN = {429: 5, 500: 2, 502: 5, 503: 5, 504: 5}
 # When to retry a request, as arguments of urllib3's Retry: 5 times, after 0, 1, 2, 4 and 8 seconds,
 # for any method, after connection errors (not others, such as an untrusted certificate) and these
 # statuses. Every rule belongs here.
@@ -36,13 +38,17 @@ RETRY: Mapping[str, Any] = {
     "total": 5,
     "backoff_factor": 0.5,
     "allowed_methods": None,
-    "status_forcelist": (429, 500, 502, 503, 504),
+    "status_forcelist": OFTEN,
     "other": 0,
     "raise_on_status": False,
 }
 HINTS = {404: "check registry.image in invoke.yaml", 405: "enable deletion in the registry"}
 # A parameter of WWW-Authenticate: KEY="VALUE" or KEY=VALUE.
 PARAMETER = re.compile(r'(\w+)=(?:"([^"]*)"|([^\s,]+))')
+
+
+class Unreadable(TaskError):
+    """A tag or digest that is no image, or that the registry cannot read."""
 
 
 def is_plain_http(host: str, insecure: bool, ca: str) -> bool:
@@ -90,6 +96,13 @@ class Session:
         host = self.host
 
         class ShownRetry(Retry):
+            def is_retry(
+                self, method: str, status_code: int, has_retry_after: bool = False
+            ) -> bool:
+                met = sum(entry.status == status_code for entry in self.history)
+                wanted = super().is_retry(method, status_code, has_retry_after)
+                return wanted and met < OFTEN.get(status_code, RETRY["total"])
+
             def sleep(self, response: Any = None) -> None:
                 count = f"{len(self.history)} of {RETRY['total']}"
                 console.say(f"{host} is unavailable or busy: retry {count}")
@@ -185,4 +198,5 @@ class Session:
         except (ValueError, LookupError, TypeError):
             why = ""
         what = f"{host} returned {status} to {request.partition('?')[0]}{why}"
-        return TaskError(what, HINTS.get(status, "retry, or check the registry's log"))
+        kind = Unreadable if status == 500 else TaskError
+        return kind(what, HINTS.get(status, "retry, or check the registry's log"))

@@ -10,7 +10,13 @@ from tasks.lib.errors import TaskError
 from tasks.lib.images import builder, listing, promotion, tags
 from tasks.lib.project.git import Source
 from tasks.lib.registry.client import Manifest
-from tasks.lib.registry.reference import TAG, Reference, is_built_on
+from tasks.lib.registry.reference import (
+    BRANCH_LABEL,
+    TAG,
+    VERSION_LABEL,
+    Reference,
+    is_built_on,
+)
 
 DIGEST = f"sha256:{'a' * 64}"
 COMMIT = "0123456789" * 4
@@ -78,6 +84,7 @@ def test_any_git_tag_gives_a_tag(tag, expected):
         ({"branch": f"tested/{COMMIT}"}, [COMMIT]),
         ({"branch": "cache-deps"}, [COMMIT]),
         ({"branch": "forced-through"}, [COMMIT]),
+        ({"branch": "deployed/prod-1"}, [COMMIT]),
         ({"tag": "prod"}, [COMMIT, "feature-x"]),
         ({"branch": "f" * 40}, [COMMIT]),
     ],
@@ -88,7 +95,7 @@ def test_an_image_bears_its_commit_branch_and_git_tag_unless_they_are_reserved(c
 
 def test_every_tag_with_a_meaning_is_reserved():
     image = promotion.Candidate(Manifest(b"{}", ""), COMMIT)
-    marks = [tags.tested(image), tags.forced(image), tags.cache("deps")]
+    marks = [tags.tested(image), tags.forced(image), tags.cache("deps"), tags.deployed("prod", 1)]
     meant = [*marks, "prod", tags.previous("prod"), COMMIT, f"{COMMIT}-dirty"]
     assert [tag for tag in meant if not tags.is_reserved(tag, ENVIRONMENTS)] == []
     assert [tag for tag in meant if tags.is_image(tag)] == [meant[0], *meant[3:]]
@@ -142,3 +149,17 @@ def test_dirty_files_are_pushed_only_when_allowed(capsys):
 )
 def test_the_layers_of_the_image_below_come_first_and_in_order(layers, below, expected):
     assert is_built_on(layers, below) == expected
+
+
+@pytest.mark.parametrize(
+    ("branch", "version", "tag", "expected"),
+    [
+        ("fix/login", COMMIT, "fix-login", "fix/login"),
+        ("fix/login", COMMIT, "main", ""),
+        ("", "v1.0+rc1", "v1.0-rc1", "v1.0+rc1"),
+        ("main", "v1.0", "v1.0", "v1.0"),
+        ("", "", "main", ""),
+    ],
+)
+def test_a_tag_belongs_to_the_branch_or_git_tag_of_the_labels(branch, version, tag, expected):
+    assert tags.owner({BRANCH_LABEL: branch, VERSION_LABEL: version}, tag) == expected

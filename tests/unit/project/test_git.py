@@ -140,3 +140,25 @@ def test_the_commits_in_between_are_listed_also_those_taken_back(repository):
         TaskError, match="commit 000000000000 is not in this clone - git fetch --unshallow"
     ):
         source.between("0" * 40, second, repository)
+
+
+def test_commits_are_listed_newest_first_with_their_names(repository):
+    first = commit(repository)
+    git(repository, "tag", "v1.0")
+    git(repository, "checkout", "--quiet", "-b", "other")
+    git(repository, "commit", "--quiet", "--allow-empty", "--message", "two",
+        GIT_COMMITTER_DATE="4000000000 +0000")  # fmt: skip
+    found = source.commits(repository)
+    assert list(found) == [commit(repository), first]
+    assert set(found[first]) == {"v1.0", "Feature/X"}
+    assert "other" in found[commit(repository)]
+    assert source.commits(repository.parent / "nowhere") == {}
+
+
+def test_a_branch_is_known_by_its_whole_name_and_its_commits(repository):
+    first = commit(repository)
+    assert source.has_branch("Feature/X", root=repository)
+    assert source.has_branch("Feature/X", first, repository)
+    assert not source.has_branch("feature-x", root=repository)
+    assert not source.has_branch("Feature", root=repository)
+    assert not source.has_branch("Feature/X", "0" * 40, repository)

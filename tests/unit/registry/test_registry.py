@@ -108,6 +108,8 @@ def stored(*tags: str, branch: str = "main") -> Stored:
         (stored(COMMIT, "v1.0.0"), False),
         (stored(COMMIT, "by-hand"), False),
         (stored(COMMIT, "other-branch"), False),
+        (stored(COMMIT, "fix-login", branch="fix/login"), True),
+        (stored(COMMIT, "deployed-prod-3"), False),
     ],
 )
 def test_only_images_whose_every_tag_is_a_commits_a_branchs_or_a_mark_go(image, goes):
