@@ -113,7 +113,7 @@ class Registry:
         if found := self.find(name):
             return found
         what = f"{name} not found in {self.image.name}"
-        raise TaskError(what, "inv images lists what exists")
+        raise Unreadable(what, "inv images lists what exists")
 
     def tags(self) -> list[str]:
         """Return all tags."""

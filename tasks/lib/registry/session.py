@@ -198,5 +198,5 @@ class Session:
         except (ValueError, LookupError, TypeError):
             why = ""
         what = f"{host} returned {status} to {request.partition('?')[0]}{why}"
-        kind = Unreadable if status == 500 else TaskError
+        kind = Unreadable if status in {404, 500} else TaskError
         return kind(what, HINTS.get(status, "retry, or check the registry's log"))

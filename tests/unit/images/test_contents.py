@@ -46,8 +46,7 @@ def leave(images) -> list[str]:
     old = [{"mediaType": kind, **blob} for kind in (LAYER, CACHE)]
     put(images, "oldcache", INDEXES[0], manifests=old)
     put(images, "empty", INDEXES[0], manifests=[])
-    put(images, "odd", OCI)
-    return [*KINDS, "sha256-2", "oldcache", "empty", "odd"]
+    return [*KINDS, "sha256-2", "oldcache", "empty"]
 
 
 def descriptor(manifest: Manifest) -> dict[str, object]:
@@ -73,6 +72,16 @@ def test_an_image_of_several_platforms_with_attestations_is_one(images):
     index = put(images, "main", INDEXES[0], manifests=[here, proof])
     found = {image.digest: image.revision for image in contents.read(images)}
     assert found == {index.digest: "a" * 40, child.digest: "a" * 40}
+
+
+def test_an_image_of_which_a_part_is_missing_is_left_out(images, store, capfd):
+    push(images, "a" * 40)
+    broken = push(images, "b" * 40)
+    gone = {"mediaType": OCI, "digest": f"sha256:{'0' * 64}", "size": 1}
+    put(images, "index", INDEXES[0], manifests=[gone])
+    del store.blobs[broken.content["config"]["digest"]]
+    assert [image.tags for image in contents.read(images)] == [("a" * 40,)]
+    assert f"damaged in the registry: {'b' * 40}, index\n" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("status", [404, 500])
