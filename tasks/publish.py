@@ -93,8 +93,8 @@ def release(ctx: Context, env: str = "", ref: str = "", force: str = "") -> None
 def images(ctx: Context, all: bool = False) -> None:
     """List the images in the registry, newest first.
 
-    Of a registry with many tags: the images of environments and of deploys that can be rolled back
-    to, the default branch's, and those of the newest commits.
+    Of a registry with many tags: the images of environments and of each one's newest deploys, of
+    the default branch and of the newest commits.
 
     Example: inv images
     """

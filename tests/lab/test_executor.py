@@ -14,7 +14,8 @@ import pytest
 import yaml
 from invoke import Context
 
-from tasks.lib.images.promotion import is_tested, resolve
+from tasks.lib.images.promotion import is_tested
+from tasks.lib.images.refs import resolve
 from tasks.lib.rehearsal.gitlab_ci_local import TOOL, install
 from tests.testbed.commands import docker, git
 from tests.testbed.labs import started

@@ -16,7 +16,8 @@ from ..registry.session import Unreadable
 from . import tags
 from .listing import Stored
 
-# A registry with no more tags is shown as a whole; of a larger one, only so many commits.
+# A registry with no more tags is shown as a whole; of a larger one, only so many commits, and so
+# many deploys of each environment.
 FEW, NEWEST = 200, 20
 T = TypeVar("T")
 # Gives all commits that git knows, newest first, with the branches and tags that point at each.
@@ -33,8 +34,8 @@ def select(
 ) -> tuple[list[Stored], int]:
     """Return the images to show, newest first, and the number of tags left out.
 
-    They are those that environments have or may go back to, the default branch's, and those of the
-    newest commits; if the registry has few tags, or on request, all.
+    They are those of environments, of their newest deploys, of the default branch and of the newest
+    commits; if the registry has few tags, or on request, all.
     """
     known = dict.fromkeys(filter(tags.is_image, registry.tags()))
     if whole or len(known) <= FEW:
@@ -45,17 +46,27 @@ def select(
         names = [image.branch, image.version, *history.get(image.revision, ())]
         return {tags.tested(image), image.revision, *map(slug, names), *map(tags.as_tag, names)}
 
-    wanted = [t for t in known if t == main or tags.is_environment(t, settings.environments)]
-    wanted += islice((commit for commit in history if commit in known), NEWEST)
+    environments = settings.environments
+    fixed = {main, *environments, *map(tags.previous, environments)} & known.keys()
+    newest = islice((commit for commit in history if commit in known), NEWEST)
+    wanted = [*fixed, *_newest_deploys(known), *newest]
     images = _images(registry, wanted, lambda image: may_have(image) & known.keys())
     return images, len(known) - sum(len(image.tags) for image in images)
+
+
+def _newest_deploys(names: Iterable[str]) -> list[str]:
+    """Return the tags of the newest deploys of each environment."""
+    groups: dict[str, list[str]] = {}
+    for tag in sorted(filter(tags.deployed_to, names), key=lambda tag: (len(tag), tag)):
+        groups.setdefault(tags.deployed_to(tag), []).append(tag)
+    return [tag for group in groups.values() for tag in group[-NEWEST:]]
 
 
 def in_use(registry: Registry, environments: Collection[str]) -> set[str]:
     """Return the digests that environments have, had before, or may go back to."""
     names = [tag for tag in registry.tags() if tags.is_environment(tag, environments)]
     with ThreadPoolExecutor(8) as pool:
-        return set(pool.map(registry.digest, names))
+        return set(_each(pool, partial(_digest, registry), names).values())
 
 
 def _images(

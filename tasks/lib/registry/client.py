@@ -12,7 +12,7 @@ from urllib.parse import urlencode, urljoin, urlsplit
 
 from invoke import Context
 
-from ..errors import ExitCode, TaskError
+from ..errors import ExitCode
 from ..project.settings import Settings
 from . import credentials
 from .reference import Reference

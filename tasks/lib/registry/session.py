@@ -29,16 +29,14 @@ MANIFESTS = (
 )
 # Seconds to connect, and to wait for a response.
 TIMEOUT = (5, 60)
-# Statuses to retry, and how often: a 500 mostly means that the registry cannot read what it stored.
-OFTEN = {429: 5, 500: 2, 502: 5, 503: 5, 504: 5}
 # When to retry a request, as arguments of urllib3's Retry: 5 times, after 0, 1, 2, 4 and 8 seconds,
 # for any method, after connection errors (not others, such as an untrusted certificate) and these
-# statuses. Every rule belongs here.
+# statuses; a 500 twice only. Every rule belongs here.
 RETRY: Mapping[str, Any] = {
     "total": 5,
     "backoff_factor": 0.5,
     "allowed_methods": None,
-    "status_forcelist": OFTEN,
+    "status_forcelist": (429, 500, 502, 503, 504),
     "other": 0,
     "raise_on_status": False,
 }
@@ -96,12 +94,10 @@ class Session:
         host = self.host
 
         class ShownRetry(Retry):
-            def is_retry(
-                self, method: str, status_code: int, has_retry_after: bool = False
-            ) -> bool:
-                met = sum(entry.status == status_code for entry in self.history)
-                wanted = super().is_retry(method, status_code, has_retry_after)
-                return wanted and met < OFTEN.get(status_code, RETRY["total"])
+            def is_retry(self, method: str, status_code: int, *more: bool) -> bool:
+                # A 500 mostly means that the registry cannot read what it stored.
+                damaged = status_code == 500 and len(self.history) >= 2
+                return not damaged and super().is_retry(method, status_code, *more)
 
             def sleep(self, response: Any = None) -> None:
                 count = f"{len(self.history)} of {RETRY['total']}"
