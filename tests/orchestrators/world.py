@@ -21,7 +21,7 @@ from tasks.lib.deploys.deployment import Deployment
 from tasks.lib.environments.connection import Target
 from tasks.lib.environments.lock import Terms
 from tasks.lib.environments.records import Record
-from tasks.lib.images import promotion
+from tasks.lib.images import contents, listing, promotion
 from tasks.lib.images.promotion import Candidate
 from tasks.lib.orchestrators.base import Orchestrator
 from tasks.lib.orchestrators.stack import Stack
@@ -188,6 +188,12 @@ class World:
             deployment.plan()
             deployment.run()
             deployment.release()
+
+    def prune(self) -> None:
+        """Delete every image that nothing keeps."""
+        registry, environments = self.target.registry, self.target.settings.environments
+        for image in listing.prunable(contents.read(registry), 0, environments):
+            registry.delete(image.digest)
 
     def wait_for(self, **seconds: float) -> None:
         """Change the deploy's timeout or soak, also to less than a second."""

@@ -129,3 +129,16 @@ def test_old_releases_are_forgotten_with_their_secrets(world):
         world.deploy(world.image())
     assert [record.number for record in world.records()] == [5, 4, 3]
     assert len(world.target.orchestrator.secrets()["SECRET_KEY"]) == 3
+
+
+def test_a_dynamic_environment_is_tagged_and_not_released(world):
+    world.target.name = "review/x"
+    image = world.image()
+    world.deploy(image)
+    world.deploy(world.image())
+    world.rollback()
+    world.prune()
+    known = world.target.registry.tags()
+    assert {"deployed-review-x-1", "deployed-review-x-2", "deployed-review-x-3"} <= set(known)
+    assert not {"review", "review/x", "review-x"} & set(known)
+    assert world.target.registry.digest(image.digest)
