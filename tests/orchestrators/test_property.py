@@ -186,6 +186,14 @@ class Site(RuleBasedStateMachine):
         """Adopt what runs."""
         self.attempt(lambda: adoption.adopt(self.world.target))
 
+    @rule()
+    def prune(self) -> None:
+        """Prune the registry, unless an image was set by hand: nothing keeps that."""
+        services = self.world.target.orchestrator.services().values()
+        images = {service.image for service in services if service.name in OURS}
+        if images <= {record.image for record in self.world.records()}:
+            self.world.prune()
+
     @invariant()
     def what_is_current_runs(self) -> None:
         """The current release has the image that all replicas run, where nobody changed it."""

@@ -96,7 +96,7 @@ class Deployment:
         hooks.run(self.target, hooks.PRE, self.record)
         self.stack = self.stack.labelled(self.record.number, self.now.place)
         # The tag first: a recorded deploy has its image.
-        remember(self.target, self.record, self.now.record)
+        remember(self.target, self.now.record, self.record)
         self.record = self.target.history.begin(self.record, self.stack)
         try:
             if self.record.kind == "deploy":

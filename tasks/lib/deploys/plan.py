@@ -8,6 +8,7 @@ from dataclasses import replace
 from .. import console
 from ..environments import records, running
 from ..environments.connection import Target
+from ..environments.dynamic import short
 from ..environments.records import DAMAGED, FAILED, GOOD, RUNNING, Record
 from ..environments.running import Running
 from ..images import deployed
@@ -66,10 +67,11 @@ def _show(lines: Sequence[str]) -> None:
         console.say(console.colour(f"  {line}", COLOURS[line[0]]))
 
 
-def remember(target: Target, record: Record, now: Record | None) -> None:
+def remember(target: Target, now: Record | None, record: Record) -> None:
     """Tag the image of a deploy that begins, and that of what runs: older deploys made no tag."""
-    for each in (now, record) if now and now.digest else (record,):
-        deployed.remember(target.registry, short(target.name), each.number, each.digest)
+    for each in (now, record):
+        if each and each.digest:
+            deployed.remember(target.registry, short(target.name), each.number, each.digest)
 
 
 def forget(target: Target, wanted: Stack, now: Record) -> None:
