@@ -157,11 +157,6 @@ class Site(RuleBasedStateMachine):
             self.world.by_hand.scale(service, 0)
 
     @rule()
-    def prune(self) -> None:
-        """Delete every image that nothing keeps."""
-        self.world.prune()
-
-    @rule()
     def set_secret(self) -> None:
         """Set a secret's next version."""
         self.world.target.orchestrator.set_secret("SECRET_KEY", "a value")

@@ -8,7 +8,6 @@ from dataclasses import replace
 from .. import console
 from ..environments import records, running
 from ..environments.connection import Target
-from ..environments.dynamic import short
 from ..environments.records import DAMAGED, FAILED, GOOD, RUNNING, Record
 from ..environments.running import Running
 from ..images import deployed
