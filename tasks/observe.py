@@ -66,7 +66,7 @@ def history(ctx: Context, env: str = "", all: bool = False) -> None:
 def adopt(ctx: Context, env: str = "") -> None:
     """Record what runs, when the history on the server lacks it.
 
-    Nothing that runs is changed but labels. Use it after the history was lost or moved, or for a
+    Nothing that runs is changed. Use it after the history was lost or moved, or for a
     stack that another tool deployed.
 
     Example: inv history.adopt --env=prod

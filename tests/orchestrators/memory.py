@@ -194,11 +194,6 @@ class MemoryOrchestrator:
         content = {"services": services, **self.cluster.files[self.stack]}
         return Stack(self.stack, services["app"]["image"], content)
 
-    def label(self, labels: Mapping[str, str]) -> None:
-        """Set labels of all services."""
-        for service in self.running_now.values():
-            service["deploy"]["labels"] = service["deploy"].get("labels", {}) | labels
-
     def nodes(self) -> list[Node]:
         """Return the only node."""
         return [Node("n1", "memory", "ready", "leader", "1.0")]

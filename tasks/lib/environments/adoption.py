@@ -6,7 +6,6 @@ from dataclasses import replace
 
 from ..errors import ExitCode, TaskError
 from ..images import deployed, promotion
-from ..orchestrators.stack import HISTORY, RELEASE
 from ..project import contract
 from ..project.names import short
 from . import lock, running
@@ -16,7 +15,7 @@ from .running import Running
 
 
 def adopt(target: Target) -> Record:
-    """Record what runs as a release that succeeded, and label the services as that; replace none.
+    """Record what runs as a release that succeeded; the services stay as they are.
 
     Raises TaskError with exit status 2 if nothing runs, or if the history knows it already.
     """
@@ -35,9 +34,8 @@ def adopt(target: Target) -> Record:
     made = replace(made, final=final, why=damaged.why if damaged else now.stranger)
     deployed.remember(target.registry, short(target.name), number, made.digest)
     made = target.history.begin(made, stack)
-    target.orchestrator.label({RELEASE: str(number), HISTORY: now.place})
-    services = target.orchestrator.services()
-    target.history.write_applied(made, {name: each.spec for name, each in services.items()})
+    specs = {name: each.spec for name, each in now.services.items()}
+    target.history.write_applied(made, specs)
     made = replace(made, state=GOOD)
     target.history.write(made)
     return made

@@ -169,9 +169,6 @@ class Orchestrator(Protocol):
     def clear_jobs(self) -> None:
         """Remove the jobs that a killed deploy has left."""
 
-    def label(self, labels: Mapping[str, str]) -> None:
-        """Set labels of all services; no replica is replaced."""
-
     def remove_services(self, names: Sequence[str]) -> None:
         """Remove services; their data stays."""
 

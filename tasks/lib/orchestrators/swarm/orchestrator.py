@@ -26,7 +26,7 @@ from . import (
     tasks,
     teardown,
 )
-from .client import Swarm, of
+from .client import Swarm
 from .leases import Leases
 from .preflight import Preflight, not_manager
 from .progress import node, observed
@@ -137,11 +137,6 @@ class SwarmOrchestrator(Orchestrator):
 
     def clear_jobs(self) -> None:
         jobs.clear(self._swarm, self._stack)
-
-    def label(self, labels: Mapping[str, str]) -> None:
-        options = [word for pair in labels.items() for word in ("--label-add", "=".join(pair))]
-        for name in self._swarm.ids("service", *of(self._stack)):
-            self._swarm.update(name, *options)
 
     def remove_services(self, names: Sequence[str]) -> None:
         self._swarm.remove_services([f"{self._stack}_{name}" for name in names])
