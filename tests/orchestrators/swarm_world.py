@@ -140,12 +140,14 @@ def swarm_world(factory: Factory, home: Path) -> Iterator[World]:
             if secret not in target.orchestrator.secrets():
                 target.orchestrator.set_secret(secret, lab[secret])
         world = World(target, factory.make, whole_stack, SwarmByHand(target), pace=2)
+        path = target.path
         try:
             yield world
         finally:
             world.restart()
             target.unlock()
             teardown.remove(target, volumes=True)
+            target.first.run('rm -rf -- "$1"', path)
 
 
 def whole_stack(world: World, image: Candidate) -> Stack:
