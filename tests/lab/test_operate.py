@@ -84,7 +84,7 @@ def test_servers_are_set_up_once_and_one_that_left_the_swarm_joins_it_again(site
     assert refused.status == 2, refused.text
     assert ": not a Swarm manager (inactive) - " in refused.verdict
     done = site.must("server.setup")
-    assert "had left; its former place is taken away" in done.text
+    assert "had left the Swarm; removed its former node" in done.text
     assert "joined as manager" in done.text
     # When it was the leader that left, those that stay elect another one first.
     nodes = "docker node ls --format '{{.Hostname}} {{.Status}}'"

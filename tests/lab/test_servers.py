@@ -130,9 +130,9 @@ def test_a_port_of_another_process_is_refused_at_once(site, staging, fault):
         done = staging.inv("deploy", f"--ref={site.good}")
     fault(done, status=2, serves="nothing", where=staging)
     assert f"port {port}/tcp of node1 is taken by another process" in done.verdict
-    web = "docker run --detach --rm --name web --publish"
-    image = site.on("node1", "docker ps --format '{{.Image}}' | grep -m 1 caddy")
-    site.on("node1", f"{web} {port}:80 {image.strip()}")
+    web = "docker run --detach --rm --name web --entrypoint sleep --publish"
+    image = site.on("node1", "docker ps --format '{{.Image}}' | grep -m 1 redis")
+    site.on("node1", f"{web} {port}:80 {image.strip()} 300")
     try:
         done = staging.inv("preflight", f"--ref={site.good}")
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from ..console import table
 from ..orchestrators.status import Service
@@ -36,7 +37,10 @@ def history_table(records: Sequence[Record], locked: bool) -> str:
 
 def status(target: Target) -> tuple[str, list[str]]:
     """Return an environment's status as text, and what is wrong with it, a line each."""
-    now, nodes = running.look(target), target.orchestrator.nodes()
+    with ThreadPoolExecutor() as pool:
+        servers = pool.submit(storage.servers, target)
+        backups = pool.submit(storage.backups, target)
+        now, nodes = running.look(target), target.orchestrator.nodes()
     services, names = now.services.values(), {node.id: node.name for node in nodes}
     failure = healthcheck.probe(f"{target.url}{contract.LIVEZ}")
     answer = failure or f"answers, version {healthcheck.version(target.url)[:12]}"
@@ -50,10 +54,10 @@ def status(target: Target) -> tuple[str, list[str]]:
     parts = [
         table(rows, heads) if rows else "no services",
         table(machines, ("node", "state", "role", "engine")),
-        storage.servers(target),
+        servers.result(),
         f"url: {target.url} {answer}",
         f"lock: {holder or 'free'}",
-        f"backups: {storage.backups(target)}",
+        f"backups: {backups.result()}",
         drift(now),
         history_table(now.records[:3], bool(holder)),
     ]
