@@ -84,12 +84,27 @@ def test_a_client_cannot_say_who_it_is_nor_how_it_came(site):
     assert status(ask(site.address, other)) == 400
 
 
-PATHS = """
-/static/../../etc/passwd /static/%2e%2e/%2e%2e/etc/passwd /static/..%2f..%2fetc/passwd
-/static//etc/passwd /static/..\\..\\etc\\passwd /static/%00 /static/ /static //etc/passwd
-/static/myapp/ /static/staticfiles.json%00.css
-/./readyz //readyz /static/../readyz /%2e/readyz /readyz/ /READYZ /%2freadyz /livez/../readyz
-""".split()
+PATHS = [
+    "/static/../../etc/passwd",
+    "/static/%2e%2e/%2e%2e/etc/passwd",
+    "/static/..%2f..%2fetc/passwd",
+    "/static//etc/passwd",
+    "/static/..\\..\\etc\\passwd",
+    "/static/%00",
+    "/static/",
+    "/static",
+    "//etc/passwd",
+    "/static/myapp/",
+    "/static/staticfiles.json%00.css",
+    "/./readyz",
+    "//readyz",
+    "/static/../readyz",
+    "/%2e/readyz",
+    "/readyz/",
+    "/READYZ",
+    "/%2freadyz",
+    "/livez/../readyz",
+]
 
 
 @pytest.mark.parametrize("path", PATHS)
