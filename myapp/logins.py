@@ -49,6 +49,6 @@ def _failures(request: HttpRequest) -> int:
 
 
 def _key(request: HttpRequest) -> str:
-    """Returns the counter's name: of the address that the proxy has seen, whatever a client says."""
+    """Returns the name of the counter of the address that the proxy has seen."""
     seen = request.META.get("HTTP_X_FORWARDED_FOR", "").rpartition(",")[2].strip()
     return f"logins:{seen or request.META.get('REMOTE_ADDR', '')}"
