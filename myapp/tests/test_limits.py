@@ -6,7 +6,7 @@ from django.test import TestCase, override_settings
 from .support import CleanCache, cache_that_is_down
 
 LOGIN = "/admin/login/"
-RIGHT = "a-right-password"
+RIGHT = "right"
 
 
 class Headers(TestCase):
