@@ -13,7 +13,7 @@ from tests.testbed.sites import Site
 
 pytestmark = pytest.mark.engine
 # Seconds that an attack lasts, and those that the site may be slower by on a busy machine.
-LASTS, NOISE = 12, 0.1
+LASTS, NOISE = 12, 0.3
 SIZE = attacks.MEGABYTE - 1
 MALFORMED = [*attacks.MALFORMED.values()]
 QUICK = {
