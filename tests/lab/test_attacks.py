@@ -24,7 +24,7 @@ QUICK = {
 }
 SLOW = {
     "slowloris": crowd(300, f"GET / HTTP/1.1\r\n{HEAD}x-a: ", b"a"),
-    "slow readers": crowd(100, f"GET / HTTP/1.1\r\n{HEAD}\r\n" * 50),
+    "slow readers": crowd(100, f"GET / HTTP/1.1\r\n{HEAD}\r\n" * 5),
     "bodies that never end": crowd(40, f"{FORM}Content-Length: {SIZE + 1}\r\n\r\n{'a' * SIZE}"),
     "chunks that never end": crowd(40, f"{FORM}Transfer-Encoding: chunked\r\n\r\n", b"1\r\na\r\n"),
     "10,000 idle connections": crowd(10_000, b""),
