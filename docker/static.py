@@ -1,6 +1,7 @@
 """Copy this image's hashed static files, compressed ones too, to the folder that the proxy serves.
 
 Files of earlier versions stay for KEEP days, so that a page loaded before a deploy finds its own.
+The project's static file error.html, if there is one, is the proxy's page for its own errors.
 Usage: static.py FOLDER
 """
 
@@ -10,17 +11,17 @@ import shutil
 import sys
 import time
 import uuid
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 
 SOURCE = "/app/static"
+PAGE = "error.html"
 KEEP = 30
 
 
-def hashed():
-    """Return the files with a hash in their names, as listed in Django's manifest."""
+def manifest():
+    """Return for each static file its name with a hash, as listed in Django's manifest."""
     with open(f"{SOURCE}/staticfiles.json") as file:
-        names = json.load(file)["paths"].values()
-    return [f"{name}{end}" for name in names for end in ("", ".gz", ".br")]
+        return json.load(file)["paths"]
 
 
 def lay(source, target):
@@ -29,16 +30,36 @@ def lay(source, target):
         os.utime(target)
         return
     os.makedirs(os.path.dirname(target), exist_ok=True)
+    with replaced(target) as part:
+        shutil.copyfile(source, part)
+
+
+def lay_page(hashed, target):
+    """Write the error page; it names static files without their hashes."""
+    with open(f"{SOURCE}/{PAGE}") as file:
+        text = file.read()
+    for name, full in hashed.items():
+        text = text.replace(f'"/static/{name}"', f'"/static/{full}"')
+    with replaced(target) as part, open(part, "w") as file:
+        file.write(text)
+
+
+@contextmanager
+def replaced(target):
+    """Yield the name of a file that takes the place of another one at the end."""
     # Swarm may run this job twice at once on the same server.
     part = f"{target}.{uuid.uuid4().hex}.part"
-    shutil.copyfile(source, part)
+    yield part
     os.replace(part, target)
 
 
 def main(folder):
-    for name in hashed():
+    hashed = manifest()
+    for name in [f"{name}{end}" for name in hashed.values() for end in ("", ".gz", ".br")]:
         if os.path.exists(f"{SOURCE}/{name}"):
             lay(f"{SOURCE}/{name}", f"{folder}/{name}")
+    if PAGE in hashed:
+        lay_page(hashed, f"{folder}/{PAGE}")
     old = time.time() - KEEP * 24 * 60 * 60
     for place, _, names in os.walk(folder):
         for name in names:

@@ -1,4 +1,4 @@
-"""What surrounds every request: one line in the log, and headers that protect the page."""
+"""What surrounds every request: one line in the log, headers that protect the page, limits."""
 
 import logging
 from collections.abc import Callable
@@ -6,7 +6,10 @@ from time import perf_counter
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
+from django.template.loader import render_to_string
 from django.utils.encoding import escape_uri_path
+
+from .logins import TooManyLoginsError
 
 logger = logging.getLogger("myapp.request")
 
@@ -48,3 +51,24 @@ class SecurityHeaders:
             "Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()"
         )
         return response
+
+
+class Limits:
+    """Refuses a request with too many headers, and a login after too many wrong passwords."""
+
+    def __init__(self, get_response: Response) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if sum(name.startswith("HTTP_") for name in request.META) > settings.MAX_HEADERS:
+            return _page(431)
+        return self.get_response(request)
+
+    def process_exception(self, _: HttpRequest, error: Exception) -> HttpResponse | None:
+        """Answers a login that the limit refuses."""
+        return _page(429) if isinstance(error, TooManyLoginsError) else None
+
+
+def _page(status: int) -> HttpResponse:
+    """Returns the page of a status."""
+    return HttpResponse(render_to_string(f"{status}.html"), status=status)

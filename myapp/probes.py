@@ -21,7 +21,8 @@ class Probes:
         if request.method in ("GET", "HEAD"):
             if request.path_info == "/livez":
                 return live()
-            if request.path_info == "/readyz":
+            # From inside only: the proxy in front marks what comes from outside.
+            if request.path_info == "/readyz" and "HTTP_X_FORWARDED_FOR" not in request.META:
                 return ready()
         return self.get_response(request)
 

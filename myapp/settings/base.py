@@ -47,6 +47,7 @@ MIDDLEWARE = [
     "myapp.middleware.RequestLog",
     "myapp.middleware.SecurityHeaders",
     "django.middleware.security.SecurityMiddleware",
+    "myapp.middleware.Limits",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -55,6 +56,8 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
+# More headers than any browser sends.
+MAX_HEADERS = 100
 
 TEMPLATES = [
     {
@@ -79,6 +82,14 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
+
+AUTHENTICATION_BACKENDS = [
+    "myapp.logins.LoginLimit",
+    "django.contrib.auth.backends.ModelBackend",
+]
+# After so many wrong passwords an address has to wait so long.
+LOGIN_FAILURES = 10
+LOGIN_PAUSE_SECONDS = 15 * 60
 
 CSRF_COOKIE_HTTPONLY = True
 CONTENT_SECURITY_POLICY = (

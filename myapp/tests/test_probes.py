@@ -43,6 +43,11 @@ class Readyz(CleanCache, TestCase):
             (200, "ok", checks), (answer.status_code, *map(answer.json().get, ("status", "checks")))
         )
 
+    def test_is_not_there_from_outside(self) -> None:
+        for path in ("/readyz", "/%72eadyz", "/readyz?x"):
+            answer = self.client.get(path, secure=True, headers={"x-forwarded-for": "192.0.2.1"})
+            self.assertEqual(404, answer.status_code)
+
     def test_names_a_cache_that_is_down(self) -> None:
         with override_settings(CACHES=cache_that_is_down()):
             answer = self.client.get("/readyz")

@@ -2,77 +2,73 @@
 
 from __future__ import annotations
 
-import http.client
-import socket
 import ssl
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import pytest
 
-from tests.testbed.commands import ROOT, docker, until, works
+from tests.image.proxies import HOST, ROOT_CERTIFICATE, Proxy, before, static_files
+from tests.testbed import attacks
+from tests.testbed.commands import docker, until, works
 
 pytestmark = pytest.mark.engine
-# A name for which Caddy asks no authority on the internet, but its own.
-HOST = "links.localhost"
-ROOT_CERTIFICATE = "/data/caddy/pki/authorities/local/root.crt"
-LOCKED = ["--read-only", "--tmpfs=/config", "--cap-drop=ALL", "--cap-add=NET_BIND_SERVICE"]
-
-
-@dataclass(frozen=True)
-class Proxy:
-    """A proxy that runs."""
-
-    id: str
-
-    def port(self, inside: int) -> int:
-        """Where a port of its is on this machine."""
-        return int(docker("port", self.id, f"{inside}/tcp").splitlines()[0].rpartition(":")[2])
-
-    def ask(self, path: str, **headers: str) -> http.client.HTTPResponse:
-        """An answer over plain HTTP."""
-        server = http.client.HTTPConnection("127.0.0.1", self.port(80), timeout=10)
-        server.request("GET", path, headers={"Host": HOST, **headers})
-        return server.getresponse()
-
-    def ask_safely(self, path: str) -> http.client.HTTPResponse:
-        """An answer over HTTPS, from one whose certificate is that of the host's name."""
-        trusted = ssl.create_default_context(
-            cadata=docker("exec", self.id, "cat", ROOT_CERTIFICATE)
-        )
-        server = http.client.HTTPSConnection(HOST, timeout=10)
-        plain = socket.create_connection(("127.0.0.1", self.port(443)), timeout=10)
-        server.sock = trusted.wrap_socket(plain, server_hostname=HOST)
-        server.request("GET", path)
-        return server.getresponse()
+# What every answer has, whoever gives it.
+HEADERS = {
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Referrer-Policy": "same-origin",
+    "Strict-Transport-Security": "max-age=31536000; includeSubDomains; preload",
+    "X-Content-Type-Options": "nosniff",
+}
 
 
 @pytest.fixture
-def proxy(start, redis, mark) -> Iterator[Proxy]:
+def proxy(start, redis, mark, image) -> Iterator[Proxy]:
     """A proxy before a web server that is behind HTTPS."""
-    network = f"--network={redis}"
-    web = start(options=[network, "--network-alias=app"], SITE_URL=f"https://{HOST}")
-    web.execute("python", "manage.py", "migrate", "--verbosity=0")
-    web.becomes("healthy")
-    id = docker(
-        "run", "--detach", f"--label={mark}", network, *LOCKED, "--volume=/data",
-        "--publish=127.0.0.1::80", "--publish=127.0.0.1::443", f"--env=SITE_ADDRESS={HOST}",
-        f"--volume={ROOT}/docker/Caddyfile:/etc/caddy/Caddyfile:ro", "caddy:2",
-    )  # fmt: skip
-    until(works(lambda: docker("exec", id, "ls", ROOT_CERTIFICATE)))
-    yield Proxy(id)
-    docker("rm", "--force", "--volumes", id)
+    options = [f"--network={redis}", "--network-alias=app"]
+    web = start(options=options, SITE_URL=f"https://{HOST}")
+    with static_files(mark, image) as files:
+        volume = f"--volume={files}:/srv/static:ro"
+        with before(web, mark, redis, HOST, volume) as made:
+            until(works(lambda: docker("exec", made.id, "ls", ROOT_CERTIFICATE)))
+            until(lambda: answered(made))
+            yield made
 
 
 def test_it_has_a_certificate_and_sends_everybody_to_https(proxy):
-    page = until(lambda: answered(proxy))
+    page = proxy.ask_safely("/")
     assert page.status == 200
-    assert page.getheader("Strict-Transport-Security")
     assert "secure" in (page.getheader("Set-Cookie") or "").lower()
 
     plain = proxy.ask("/?a=b")
     assert (plain.status, plain.getheader("Location")) == (308, f"https://{HOST}/?a=b")
     assert proxy.ask_safely("/livez").read().startswith(b'{"status": "ok"')
+
+
+def test_every_answer_protects_its_page(proxy):
+    sheet = proxy.web.execute("sh", "-c", "ls static/myapp/site.????????????.css")
+    icon = proxy.web.execute("sh", "-c", "ls static/myapp/icon.????????????.svg")
+    answers = [proxy.ask_safely(path) for path in ("/", "/admin/", "/livez", "/no/where")]
+    answers += [proxy.ask_safely(f"/{file}") for file in (sheet, icon, "static/no.css")]
+    proxy.web.stop()
+    answers.append(proxy.ask_safely("/"))
+    assert [answer.status for answer in answers] == [200, 302, 200, 404, 200, 200, 404, 503]
+    for answer in answers:
+        assert {name: answer.getheader(name) for name in HEADERS} == HEADERS
+        assert "default-src 'self'" in answer.getheader("Content-Security-Policy", "")
+        assert not answer.getheader("Server") and not answer.getheader("Via")
+    assert "The site cannot answer right now" in answers[-1].read().decode()
+
+
+def test_streams_that_are_reset_at_once_harm_nobody(proxy):
+    for _ in range(5):
+        with proxy.connect("h2") as connection:
+            assert connection.selected_alpn_protocol() == "h2"
+            attacks.rapid_reset(connection, HOST, 5000)
+        start = time.monotonic()
+        assert proxy.ask_safely("/").status == 200
+        assert time.monotonic() - start < 3
+    proxy.web.execute("/app/docker/healthcheck")
 
 
 def answered(proxy):

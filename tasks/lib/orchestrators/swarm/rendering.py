@@ -12,19 +12,12 @@ from ...errors import ExitCode, TaskError
 from ...project import names
 from ..base import Job
 from ..stack import Stack
-from . import labels
+from . import labels, unsupported
 
-# What `docker stack deploy` does not take or would only warn of. Its reference:
-# https://docs.docker.com/reference/cli/docker/stack/deploy/
-DROPPED = {
-    *("build", "container_name", "depends_on", "develop", "links", "platform", "privileged"),
-    *("profiles", "pull_policy", "restart", "scale", "security_opt", "tmpfs"),
-}
 # How the name of the stack ends that a stack's jobs are in.
 JOBS = "_jobs"
 # How many digits stand for a config's content in its name.
 MARK = 12
-REFUSED_KEYS = {"cpus", "mem_limit", "mem_reservation", "pids_limit"}
 
 
 def render(config: Mapping[str, Any], name: str, image: str, secrets: Mapping[str, str]) -> Stack:
@@ -35,8 +28,7 @@ def render(config: Mapping[str, Any], name: str, image: str, secrets: Mapping[st
         secrets: for each secret the name of its newest version.
     Raises TaskError, one line a problem, for what cannot be deployed.
     """
-    problems = [*_problems(config, secrets)]
-    problems += _too_long(config, name)
+    problems = [*unsupported.problems(config, secrets), *_too_long(config, name)]
     if "@sha256:" not in image:
         problems.append(f"image {image}: a tag may move; give a digest")
     if problems:
@@ -59,17 +51,6 @@ def render(config: Mapping[str, Any], name: str, image: str, secrets: Mapping[st
     return Stack(name, image, content, configs)
 
 
-def _problems(config: Mapping[str, Any], secrets: Mapping[str, str]) -> Iterator[str]:
-    """Give what Swarm cannot do as it is written."""
-    for name, service in config["services"].items():
-        yield from (f"services.{name}.{problem}" for problem in _service_problems(service))
-    for key, each in config.get("configs", {}).items():
-        if not each.get("file"):
-            yield f"configs.{key}: needs a file"
-    for key in sorted(set(config.get("secrets", {})) - set(secrets)):
-        yield f"secrets.{key}: not in deploy.secrets of invoke.yaml"
-
-
 def _too_long(config: Mapping[str, Any], stack: str) -> Iterator[str]:
     """Give the names that are too long; those of secrets are checked when settings are read."""
     made = [("service", f"{stack}_{key}") for key in config["services"]]
@@ -78,28 +59,16 @@ def _too_long(config: Mapping[str, Any], stack: str) -> Iterator[str]:
     yield from filter(None, (names.too_long(kind, name) for kind, name in made))
 
 
-def _service_problems(service: Mapping[str, Any]) -> Iterator[str]:
-    for key in REFUSED_KEYS & {*service}:
-        yield f"{key}: say it under deploy.resources"
-    for each in service.get("ports", []):
-        if each.get("mode") != "host":
-            yield f"ports: {each['target']} needs mode: host"
-    if service.get("deploy", {}).get("endpoint_mode") != "dnsrr":
-        yield "deploy.endpoint_mode: must be dnsrr"
-    for each in service.get("volumes", []):
-        if each["type"] == "bind":
-            yield f"volumes: {each.get('source')} is a folder of the server; use a named volume"
-
-
 def _service(service: Mapping[str, Any], stack: str) -> dict[str, Any]:
-    made = {k: v for k, v in service.items() if k not in DROPPED and v is not None}
+    made = {k: v for k, v in service.items() if k in unsupported.DONE and v is not None}
     # Unset and empty mean the same to everything here, and Swarm knows no null.
     environment = {k: _text(v) for k, v in service.get("environment", {}).items()}
     made["environment"] = {k: v for k, v in environment.items() if v != ""}
-    tmpfs = [{"type": "tmpfs", "target": each} for each in service.get("tmpfs") or []]
-    made["volumes"] = [*(service.get("volumes") or []), *tmpfs]
+    made["volumes"] = unsupported.mounts(service)
     if made.get("ports"):
         made["ports"] = [{**each, "published": int(each["published"])} for each in made["ports"]]
+    for kind in {"secrets", "configs"} & {*made}:
+        made[kind] = [_mode(use) for use in made[kind]]
     made["deploy"] = copy.deepcopy(dict(service.get("deploy") or {}))
     placement = made["deploy"].setdefault("placement", {})
     placement["constraints"] = labels.placed(stack, labels.of_service(made))
@@ -107,6 +76,12 @@ def _service(service: Mapping[str, Any], stack: str) -> dict[str, Any]:
         if "cpus" in part:
             part["cpus"] = str(part["cpus"])
     return made
+
+
+def _mode(use: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the use of a secret with its mode as a number: Compose prints "0400"."""
+    mode = use.get("mode")
+    return {**use, "mode": int(mode, 8)} if isinstance(mode, str) else {**use}
 
 
 def _text(value: Any) -> str:

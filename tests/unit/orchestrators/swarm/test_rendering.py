@@ -31,9 +31,8 @@ def config(tmp_path: Path) -> dict[str, Any]:
                 "command": None,
                 "depends_on": {"db": {"condition": "service_healthy"}},
                 "environment": {"A": "x", "DEBUG": True, "EMPTY": "", "UNSET": None},
-                "security_opt": ["no-new-privileges:true"],
-                "tmpfs": ["/tmp"],
-                "secrets": [{"source": "KEY", "target": "KEY"}],
+                "tmpfs": ["/tmp:size=64m"],
+                "secrets": [{"source": "KEY", "target": "KEY", "uid": "1", "mode": "0400"}],
                 "volumes": [{"type": "volume", "source": "files", "target": "/files"}],
                 "deploy": {**dnsrr, "resources": {"limits": {"cpus": 1.5, "memory": "1000"}}},
             },
@@ -55,11 +54,21 @@ def render(config: dict[str, Any]) -> stack.Stack:
     return rendering.render(config, "site", IMAGE, SECRETS)
 
 
+def refused(config: dict[str, Any], **service: Any) -> str:
+    """Why a stack is refused whose app has some more keys."""
+    config["services"]["app"] |= service
+    with pytest.raises(TaskError) as caught:
+        render(config)
+    assert caught.value.code == 2
+    return str(caught.value)
+
+
 def test_what_swarm_does_not_take_is_translated_or_left_out(config):
     app = render(config).content["services"]["app"]
-    assert not {"depends_on", "security_opt", "tmpfs", "command"} & set(app)
+    assert not {"depends_on", "tmpfs", "command"} & set(app)
     assert app["environment"] == {"A": "x", "DEBUG": "true"}
-    assert {"type": "tmpfs", "target": "/tmp"} in app["volumes"]
+    assert {"type": "tmpfs", "target": "/tmp", "tmpfs": {"size": 64 << 20}} in app["volumes"]
+    assert app["secrets"] == [{"source": "KEY", "target": "KEY", "uid": "1", "mode": 0o400}]
     assert app["deploy"]["resources"]["limits"]["cpus"] == "1.5"
 
 
@@ -97,6 +106,42 @@ def test_everything_that_cannot_be_deployed_is_told_at_once(config):
     for part in ("/home/me", "mem_limit", "mode: host", "dnsrr", "secrets.OTHER"):
         assert part in str(caught.value)
     assert caught.value.code == 2
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "says"),
+    [
+        ("security_opt", ["no-new-privileges:true"], "daemon.json"),
+        ("privileged", True, "a stack cannot do it"),
+        ("devices", [{"source": "/dev/kvm"}], "a stack cannot do it"),
+        ("pid", "host", "a stack cannot do it"),
+        ("pids_limit", 100, "deploy.resources"),
+        ("platform", "linux/arm64", "deploy.placement"),
+        ("restart", "no", "deploy.restart_policy"),
+        ("a_key_of_a_later_compose", "x", "a stack cannot do it"),
+    ],
+)
+def test_what_a_stack_cannot_do_is_never_left_out_in_silence(config, key, value, says):
+    line = next(line for line in refused(config, **{key: value}).splitlines() if key in line)
+    assert says in line
+    # What a Compose file takes back with !reset was not said.
+    config["services"]["app"][key] = [] if isinstance(value, list) else None
+    render(config)
+
+
+def test_a_tmpfs_has_a_size_and_no_option_that_would_be_lost(config):
+    assert "tmpfs: /tmp counts as memory" in refused(config, tmpfs=["/tmp"])
+    assert "tmpfs: /tmp counts as memory" in refused(config, tmpfs=["/tmp:size=50%"])
+    assert "tmpfs: /tmp:uid: a stack cannot do it" in refused(config, tmpfs=["/tmp:size=1g,uid=1"])
+    long = {"type": "tmpfs", "target": "/run", "tmpfs": {"size": "1024"}}
+    config["services"]["app"] |= {"tmpfs": [], "volumes": [long]}
+    assert render(config).content["services"]["app"]["volumes"][0]["tmpfs"] == {"size": 1024}
+    assert "/run counts as memory" in refused(config, volumes=[long | {"tmpfs": {}}])
+
+
+def test_an_address_on_the_network_is_not_left_out_either(config):
+    said = refused(config, networks={"default": {"aliases": ["x"], "ipv4_address": "10.0.0.7"}})
+    assert "services.app.networks.default.ipv4_address: a stack cannot do it" in said
 
 
 def test_a_job_has_what_the_app_has_and_runs_once(config):
