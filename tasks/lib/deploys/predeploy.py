@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import console
 from ..environments.one_off import once_reached
+from ..environments.records import DAMAGED, Record
 from ..errors import explain
 from ..orchestrators.base import Job
 from ..orchestrators.stack import Stack
@@ -23,6 +24,8 @@ BACKUP = "backup"
 # A migration that waits for a lock on a table blocks all queries after it: not for long. And one
 # whose job was ended does not go on.
 SESSION = "-c lock_timeout=5s -c client_connection_check_interval=1s"
+# More dumps than there are.
+EVERY = 10**6
 # Deletes older dumps after a good one: the newest $1 stay, and those that other arguments name. A
 # person's own files have other names.
 TIDY = (
@@ -66,8 +69,7 @@ def _migrate(deployment: Deployment, found: dict[str, Any]) -> None:
     if contract.DATABASE in deployment.stack.services:
         console.step("backing up the database")
         name = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-        named = [each.backup for each in deployment.now.records if each.backup]
-        count = deployment.target.settings.deploy.backups
+        count, named = kept(deployment.now.records, deployment.target.settings.deploy.backups)
         deployment.jobs([backup(deployment.stack, name, count, named)])
         deployment.record_ahead(backup=name)
     else:
@@ -100,6 +102,12 @@ def migration(stack: Stack) -> Job:
     environment = stack.services[stack.ours[0]]["environment"] | {"PGOPTIONS": SESSION}
     command = [contract.MIGRATE, *stack.backing]
     return Job(contract.MIGRATE, command, overrides={"environment": environment})
+
+
+def kept(known: Sequence[Record], count: int) -> tuple[int, list[str]]:
+    """Return how many dumps stay, and those that records name; all do if a record is damaged."""
+    damaged = any(record.state == DAMAGED for record in known)
+    return EVERY if damaged else count, [record.backup for record in known if record.backup]
 
 
 def backup(stack: Stack, name: str, count: int, named: Sequence[str]) -> Job:

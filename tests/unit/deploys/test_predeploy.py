@@ -66,3 +66,10 @@ def test_a_deploy_keeps_as_many_as_its_settings_say(world):
     world.deploy(world.image())
     world.deploy(world.image(migrations=("myapp.9001_one",)))
     assert backups == [OLD[-1], world.records()[0].backup]
+
+
+def test_all_dumps_stay_as_long_as_a_record_cannot_be_read(world):
+    world.deploy(world.image(migrations=("myapp.9001_one",)))
+    world.host.run('echo "{" >"$1/releases/1/release.json"', world.target.path)
+    count, named = predeploy.kept(world.records(), 1)
+    assert (count, named) == (predeploy.EVERY, [])
