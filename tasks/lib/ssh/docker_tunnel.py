@@ -119,6 +119,9 @@ class DockerTunnel:
             if not _copy(dialled.socket, client):
                 _refuse(client, dialled.reason())
             dialled.close()
+            with suppress(OSError):
+                # Otherwise the client sees no end as long as the other thread reads from it.
+                client.shutdown(socket.SHUT_RDWR)
 
 
 def _upstream(client: socket.socket, engine: socket.socket) -> None:
