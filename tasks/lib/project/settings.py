@@ -10,6 +10,7 @@ import msgspec
 from invoke import Context
 from msgspec import Meta, Struct
 
+from .. import redaction
 from ..errors import ExitCode, TaskError
 from . import names
 
@@ -172,6 +173,7 @@ def read_settings(ctx: Context, missing_ok: bool = False) -> Settings:
     too_long: Sequence[tuple[tuple[str, ...], str]] = ()
     try:
         settings = msgspec.convert(values, Settings)
+        redaction.OWN.update(settings.deploy.secrets)
         if not (too_long := _too_long(settings)):
             return settings
     except msgspec.ValidationError:
