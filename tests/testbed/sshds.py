@@ -87,18 +87,23 @@ class Sshd:
         config.write_text(self.more + CONFIG.format(port=self.port, folder=self.folder))
         if os.geteuid() == 0:
             Path("/run/sshd").mkdir(exist_ok=True)
-        command = [str(SSHD), "-D", "-f", str(config), "-E", str(self.folder / "log")]
-        self._process = subprocess.Popen(command, start_new_session=True)
+        log = self.folder / "log"
+        # The shell ends with its stdin, and so with the tests, however they end.
+        script = f'{SSHD} -D -f "$1" -E "$2" & echo $!; cat >/dev/null; kill $!'
+        self._process = subprocess.Popen(
+            ["sh", "-c", script, "sh", str(config), str(log)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True,
+        )  # fmt: skip
+        self._pid = int(self._process.stdout.readline())
         until(works(lambda: socket.create_connection(("127.0.0.1", self.port)).close()), 10)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._process.terminate()
-        self._process.wait(10)
+        self._process.communicate(timeout=10)
 
     def cut(self) -> None:
         """End all connections."""
-        listed = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text()
+        listed = Path(f"/proc/{self._pid}/task/{self._pid}/children").read_text()
         for pid in map(int, listed.split()):
             os.kill(pid, signal.SIGKILL)
 
@@ -110,13 +115,16 @@ class Sshd:
 @contextmanager
 def agent(socket: Path, *keys: Path) -> Iterator[Path]:
     """An ssh-agent on a socket, with some keys; gives the socket."""
-    process = subprocess.Popen(["ssh-agent", "-D", "-a", str(socket)], stdout=subprocess.DEVNULL)
+    script = 'echo; cat >/dev/null; kill "$SSH_AGENT_PID"'
+    process = subprocess.Popen(
+        ["ssh-agent", "-a", str(socket), "sh", "-c", script],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    )  # fmt: skip
     try:
-        until(socket.exists, 10)
+        process.stdout.readline()
         for key in keys:
             env = environment(SSH_AUTH_SOCK=str(socket))
             subprocess.run(["ssh-add", "-q", str(key)], env=env, check=True, capture_output=True)
         yield socket
     finally:
-        process.terminate()
-        process.wait(10)
+        process.communicate(timeout=10)

@@ -8,9 +8,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, cast
 
-from .. import files, process
-from ..errors import ExitCode, TaskError
+from .. import files
+from ..errors import ExitCode, TaskError, last_line
 from . import variables
 
 # Seconds to connect, and to receive the banner.
@@ -119,12 +120,13 @@ def _agent(folder: Path, key: str, env: Mapping[str, str]) -> Iterator[str]:
     """Run an agent with a key, which no file has; give the options that make ssh ask it."""
     socket, public = folder / "agent", folder / "key.pub"
     # It ends with its command, which ends with us, however we end.
-    command = ["ssh-agent", "-a", str(socket), "sh", "-c", 'cat; kill "$SSH_AGENT_PID"']
+    script = 'echo begun; cat >/dev/null; kill "$SSH_AGENT_PID"'
     agent = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True
-    )
+        ["ssh-agent", "-a", str(socket), "sh", "-c", script],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True,
+    )  # fmt: skip
     try:
-        process.wait_until(socket.exists, CONNECT, 0.005)
+        cast(IO[bytes], agent.stdout).readline()
         mine = {**env, "SSH_AUTH_SOCK": str(socket), "SSH_ASKPASS_REQUIRE": "never"}
         _add(key, {name: value for name, value in mine.items() if name != "DISPLAY"})
         listed = subprocess.run(["ssh-add", "-L"], env=mine, capture_output=True, text=True)
@@ -145,6 +147,9 @@ def _add(key: str, env: Mapping[str, str]) -> None:
     if done.returncode and "passphrase" in done.stderr:
         hint = "use ssh-agent instead, or a key without one"
         raise TaskError(f"{variables.KEY} has a passphrase", hint, ExitCode.REFUSED)
+    if done.returncode and "loading key" not in done.stderr:
+        what = f"ssh-add: {last_line(done.stderr)}"
+        raise TaskError(what, "check OpenSSH on this machine", ExitCode.REFUSED)
     if done.returncode:
         hint = "set it to a whole key file, first and last line included"
         raise TaskError(f"{variables.KEY} is not a private key", hint, ExitCode.REFUSED)
