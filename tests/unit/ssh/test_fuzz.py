@@ -22,21 +22,19 @@ names = st.sampled_from(["<at>", "*", "!<at>", "127.0.0.1", "web", "[::1]:22", "
 hosts = st.lists(names, min_size=1, max_size=3).map(",".join)
 markers = st.sampled_from(["", "", "", "@revoked ", "@cert-authority ", "@x ", "# "])
 keys = st.sampled_from(
-    ["<hostkey>", "<foreign>", "<ca>", "ssh-ed25519", "ssh-rsa AAAA", "1024 35 1"]
+    ["<hostkey>", "<foreign>", "<ca>", "ssh-ed25519", "ssh-rsa AAAA", "1024 35 1", ""]
 )
 ends = st.sampled_from(["", " a comment", " # 1", "\t", "\r", " \x00", " \xe4"])
 rows = st.builds("{}{} {}{}".format, markers, hosts, keys, ends) | st.text(max_size=40)
-options = st.sampled_from(
-    [
-        *("Host *", "Host web", "Host !127.0.0.1", "Host", "Match all", "Match exec false"),
-        *("Match host 127.*", "Match", "Match final", "Include <dir>/included", "Include <dir>/*.x"),
-        *("HostKeyAlias web", "HostKeyAlias <at>", "User nobody", "Port 1", "Port", "Port x"),
-        *("IdentityFile <dir>/foreign", "IdentitiesOnly maybe", "IdentityAgent none", "Compression=yes"),
-        *("ProxyJump none", "ProxyCommand false", "AddressFamily inet6", "BatchMode no", '"', "= ="),
-        *("StrictHostKeyChecking yes", "UserKnownHostsFile <dir>/nickname", "LogLevel QUIET", "\x00"),
-        *("Hostname 127.0.0.1", "Hostname %h", "Hostname %x", "SetEnv A=b", "SendEnv *", "ä", "# x"),
-    ]
-)  # fmt: skip
+OPTIONS = """
+Host *|Host web|Host !127.0.0.1|Host|Match all|Match exec false|Match host 127.*|Match|Match final
+Include <dir>/included|Include <dir>/*.x|HostKeyAlias web|HostKeyAlias <at>|User nobody|Port 1|Port
+IdentityFile <dir>/foreign|IdentitiesOnly maybe|IdentityAgent none|Compression=yes|Port x|"|= =
+ProxyJump none|ProxyCommand false|AddressFamily inet6|BatchMode no|LogLevel QUIET|\x00|# x|\xe4
+StrictHostKeyChecking yes|UserKnownHostsFile <dir>/nickname|Hostname 127.0.0.1|Hostname %h
+Hostname %x|SetEnv A=b|SendEnv *
+"""
+options = st.sampled_from(OPTIONS.strip().replace("\n", "|").split("|"))
 
 
 def printable(text: str) -> str:
