@@ -29,7 +29,7 @@ def up(ctx: Context, name: str = "lab", nodes: int = 0) -> None:
     if sys.stdout.isatty():
         console.say(f'to use the lab, type: eval "$(./inv lab.up --name {name})"')
     elif variables:
-        console.result(exports(variables))
+        console.result(exports(variables), masked=False)
 
 
 @task(help={"name": NAME})

@@ -15,8 +15,6 @@ HEAVY = {
     "msgspec",
     "pydantic",
     "python_on_whales",
-    "fabric",
-    "paramiko",
     "rich",
     "django",
 }

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TextIO
 
 from .errors import ExitCode, TaskError
+from .redaction import redact
 
 
 def colour(text: str, code: int, stream: object = None) -> str:
@@ -41,13 +42,13 @@ def drop(stream: TextIO) -> None:
 
 
 def say(text: str) -> None:
-    """Print a line of progress."""
-    write(f"{text}\n", sys.stderr)
+    """Print a line of progress; secrets in it are masked."""
+    write(f"{redact(text)}\n", sys.stderr)
 
 
-def result(text: object) -> None:
-    """Print a task's result, on stdout."""
-    write(f"{text}\n", sys.stdout)
+def result(text: object, masked: bool = True) -> None:
+    """Print a task's result, on stdout; secrets in it are masked, unless they are the result."""
+    write(f"{redact(str(text)) if masked else text}\n", sys.stdout)
 
 
 def step(text: str) -> None:

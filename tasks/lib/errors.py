@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
 
+from .redaction import redact
+
 
 class ExitCode(IntEnum):
     """The exit statuses of tasks."""
@@ -50,7 +52,11 @@ def refusing() -> Iterator[None]:
 
 
 def explain(error: BaseException) -> str:
-    """Return one line that explains an exception, and says what to do."""
+    """Return one line that explains an exception, and says what to do; secrets are masked."""
+    return redact(_explain(error))
+
+
+def _explain(error: BaseException) -> str:
     if isinstance(error, TaskError):
         return str(error)
     if isinstance(error, KeyboardInterrupt):

@@ -7,6 +7,8 @@ import re
 import select
 import signal
 import sys
+import threading
+import traceback
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -22,6 +24,7 @@ from .errors import ExitCode, explain
 def install() -> None:
     """Handle failures outside of tasks: before the first one runs, and as the process exits."""
     sys.excepthook = excepthook
+    threading.excepthook = lambda failed: _trace(failed.exc_value)
     atexit.register(drop_closed_stdout)
 
 
@@ -81,6 +84,11 @@ def _interrupt(signum: int, frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt
 
 
+def _trace(error: BaseException | None) -> None:
+    """Print a traceback; secrets in it are masked."""
+    console.say("".join(traceback.format_exception(error)).rstrip())
+
+
 def excepthook(
     kind: type[BaseException], error: BaseException, trace: TracebackType | None
 ) -> None:
@@ -88,7 +96,7 @@ def excepthook(
     if isinstance(error, BrokenPipeError) and drop_closed_stdout():
         return
     if {"--debug", "-d"} & {*sys.argv}:
-        return sys.__excepthook__(kind, error, trace)
+        return _trace(error)
     text = as_typed(explain(error))
     if mark := getattr(error, "problem_mark", None):
         text = f"{mark.name}:{mark.line + 1}: not valid YAML: {error.problem} - correct it"  # type: ignore[attr-defined]

@@ -14,17 +14,22 @@ from tempfile import TemporaryDirectory, gettempdir
 PREFIX = "inv-scratch-"
 # Seconds after which a folder without a lock is a leftover, and not one that is being created.
 YOUNG = 60
+# How long the path of a folder for such folders may be: that of a socket has at most 104 bytes.
+LONG = 50
 
 
 @contextmanager
 def folder() -> Iterator[Path]:
     """Give a folder that only this user can read, and remove it; remove leftover ones, too."""
-    for old in Path(gettempdir()).glob(f"{PREFIX}*"):
+    root = Path(gettempdir())
+    if len(os.fsencode(root)) > LONG:
+        root = Path("/tmp")  # noqa: S108 - other users cannot read what is made in it
+    for old in root.glob(f"{PREFIX}*"):
         # An error means: it is in use, was removed meanwhile, or belongs to another user.
         with suppress(OSError), locked(old, fcntl.LOCK_NB):
             if time.time() - old.stat().st_mtime > YOUNG:
                 shutil.rmtree(old, ignore_errors=True)
-    with TemporaryDirectory(prefix=PREFIX) as name, locked(Path(name)):
+    with TemporaryDirectory(prefix=PREFIX, dir=root) as name, locked(Path(name)):
         yield Path(name)
 
 

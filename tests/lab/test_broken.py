@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.testbed.commands import git
 from tests.testbed.runs import Run
 from tests.testbed.sites import Site
 
@@ -164,4 +165,17 @@ def test_a_first_deploy_that_is_broken_leaves_nothing_of_the_app_and_the_next_wo
         first.serves(site.good)
     finally:
         first.wipe()
+    site.serves(site.good)
+
+
+@pytest.mark.slow
+def test_a_typo_in_the_proxys_configuration_is_found_before_anything_is_touched(site):
+    site.write("docker/Caddyfile", "\nnonsense.example {\n\trespnd hello\n}\n", add=True)
+    try:
+        done = site.inv("deploy", f"--ref={site.good}")
+    finally:
+        git(site.root, "checkout", "docker")
+    assert done.status == 1
+    assert "unrecognized directive: respnd" in done.verdict
+    assert "no replica of the app was touched" in done.verdict
     site.serves(site.good)

@@ -120,15 +120,14 @@ def test_a_bad_compose_file_is_refused(site, fault, text, says):
 @pytest.mark.slow
 def test_a_jump_host_of_the_users_ssh_config_is_gone_through(site, tmp_path):
     hosts = site.settings["environments"]["lab"]["hosts"]
-    config = tmp_path / ".ssh/config"
-    config.parent.mkdir(0o700)
+    config = tmp_path / "ssh_config"
     # The name of a server that only the other servers know.
     config.write_text(f"Host inside\n  HostName node1\n  ProxyJump {hosts[1]}\n")
     key = site.lab["SSH_KNOWN_HOSTS"].splitlines()[0].partition(" ")[2]
     settings = copy.deepcopy(site.settings)
     settings["environments"]["lab"]["hosts"] = ["deploy@inside", *hosts[1:]]
     file = tmp_path / "invoke.yaml"
-    more = {"HOME": str(tmp_path), "INVOKE_RUNTIME_CONFIG": str(file)}
+    more = {"SSH_CONFIG": str(config), "INVOKE_RUNTIME_CONFIG": str(file)}
     file.write_text(yaml.safe_dump(settings))
     known = f"{site.lab['SSH_KNOWN_HOSTS']}node1 {key}\n"
 

@@ -30,6 +30,7 @@ def check(ctx: Context, settings: Settings) -> list[Finding]:
         Finding("ok", "python", f"{platform.python_version()} in {sys.prefix}"),
         Finding("ok", "invoke.yaml", "every key known, every value of its type"),
         _git(),
+        _ssh(),
         _docker(version),
         *(_plugin(ctx, name) for name in ("compose", "buildx") if version),
         _port(settings.dev.port),
@@ -42,6 +43,12 @@ def _git() -> Finding:
         return Finding("ok", "git", git.git("log", "-1", "--format=%h %s", root=ROOT))
     except TaskError as error:
         return Finding("missing", "git", str(error), "git init && git commit, or clone again")
+
+
+def _ssh() -> Finding:
+    if path := shutil.which("ssh"):
+        return Finding("ok", "ssh", path)
+    return Finding("missing", "ssh", "not found", "to reach servers, install OpenSSH's client")
 
 
 def _docker(version: str) -> Finding:

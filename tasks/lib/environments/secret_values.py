@@ -7,6 +7,7 @@ import os
 import secrets
 import sys
 
+from .. import console, redaction
 from ..errors import ExitCode, TaskError
 from ..project.settings import Settings
 
@@ -22,18 +23,22 @@ def known(settings: Settings, name: str) -> None:
 def read(name: str) -> str:
     """Return a secret: the variable of its name, else what is typed unseen, else stdin.
 
-    Raises TaskError for an empty one.
+    Blanks and line breaks at its ends, and those of Windows, are removed, with a warning: a server
+    would keep them. Raises TaskError for an empty one.
     """
     value = os.environ.get(name, "")
     if not value:
         typed = sys.stdin.isatty()
-        value = getpass.getpass(f"{name}: ") if typed else sys.stdin.read().rstrip("\n")
-    if not value:
+        value = getpass.getpass(f"{name}: ") if typed else sys.stdin.read()
+    clean = value.replace("\r", "").strip()
+    if not clean:
         hint = f"set the variable {name}, or pipe the value in, or add --random"
         raise TaskError(f"{name} is empty", hint, ExitCode.REFUSED)
-    return value
+    if clean != value.removesuffix("\n"):
+        console.warn(f"{name}: blanks or line breaks at its end were removed")
+    return redaction.know(name, clean)
 
 
 def random() -> str:
     """Return a random value, long enough for Django's key."""
-    return secrets.token_urlsafe(48)
+    return redaction.know("random", secrets.token_urlsafe(48))

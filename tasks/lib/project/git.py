@@ -119,12 +119,19 @@ def between(old: str, new: str, root: Path = Path()) -> list[str]:
     return [("-" if line[0] == "<" else "+") + line[1:] for line in listed.splitlines()]
 
 
-def git(*arguments: str, root: Path = Path()) -> str:
-    """Run git, and return its stdout. Raises TaskError, with its message, if it fails."""
+def git(*arguments: str, root: Path = Path(), errors: str = "replace") -> str:
+    """Run git, and return its stdout. Raises TaskError, with its message, if it fails.
+
+    Args:
+        errors: what becomes of bytes that are not UTF-8, as for open().
+    """
+    # The user's own configuration must not add lines, such as signatures, or colours.
+    plain = ["-c", "log.showSignature=false", "-c", "color.ui=false", "-c", "core.quotePath=false"]
     try:
         done = subprocess.run(
-            ["git", *arguments], cwd=root, capture_output=True, text=True, check=True
-        )
+            ["git", *plain, *arguments], cwd=root, capture_output=True, encoding="utf-8",
+            errors=errors, check=True,
+        )  # fmt: skip
     except FileNotFoundError:
         raise TaskError("git is not installed", "install git") from None
     except subprocess.CalledProcessError as error:
@@ -135,5 +142,6 @@ def git(*arguments: str, root: Path = Path()) -> str:
 
 def files(root: Path = Path()) -> list[Path]:
     """Return the tracked files that exist, and the untracked ones that are not ignored."""
-    listed = git("ls-files", "-z", "--cached", "--others", "--exclude-standard", root=root)
+    words = ("ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    listed = git(*words, root=root, errors="surrogateescape")
     return sorted({root / name for name in listed.split("\0") if name and (root / name).is_file()})

@@ -10,6 +10,7 @@ import msgspec
 from invoke import Context
 from msgspec import Meta, Struct
 
+from .. import redaction
 from ..errors import ExitCode, TaskError
 from . import names
 
@@ -21,19 +22,32 @@ ELSEWHERE = "DATABASE_URL"
 INVOKE = {"run", "runners", "sudo", "tasks", "timeouts"}
 
 Port = Annotated[int, Meta(ge=1, le=65535)]
-Address = Annotated[str, Meta(pattern=r"^https?://\S+$")]
+Address = Annotated[str, Meta(pattern=r"^https?://\S+$", description="http(s)://HOST")]
 # HOST[:PORT]/PATH. A host has a dot or a port, or is localhost.
 IMAGE = (
     r"^((localhost|[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+)(:[0-9]+)?|[A-Za-z0-9-]+:[0-9]+)"
     r"(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)+$"
 )
-Name = Annotated[str, Meta(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=40)]
+WORDS = "a-z, 0-9 and single hyphens"
+Name = Annotated[str, Meta(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=40, description=WORDS)]
 # A name that ends in /* stands for dynamic environments: review/* for each review/NAME.
 MANY = "/*"
-EnvironmentName = Annotated[str, Meta(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*(/\*)?$", max_length=40)]
+EnvironmentName = Annotated[
+    str,
+    Meta(
+        pattern=r"^[a-z0-9]+(-[a-z0-9]+)*(/\*)?$", max_length=40,
+        description=f"{WORDS}, and /* at the end of a dynamic one's",
+    ),
+]  # fmt: skip
 DYNAMIC_NAME = re.compile(r"[a-z0-9]+(-+[a-z0-9]+)*")
-HOST = r"^([A-Za-z_][A-Za-z0-9_.-]*@)?[A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]+)?$"
-Variable = Annotated[str, Meta(pattern=r"^[A-Z][A-Z0-9_]*$")]
+# [USER@]HOST[:PORT]. A host may be an alias of ~/.ssh/config, or an IPv6 address.
+HOST = r"^([^@\s:-][^\s:]*@)?((\w[\w.-]*|\[[\w:.%]+\])(:[0-9]+)?|[\w.%]*:[\w.%]*:[\w:.%]*)$"
+Host = Annotated[
+    str, Meta(pattern=HOST, description="USER@HOST, USER@HOST:PORT or USER@[IPv6]:PORT")
+]
+Variable = Annotated[
+    str, Meta(pattern=r"^[A-Z][A-Z0-9_]*$", description="A-Z, 0-9 and _, a letter first")
+]
 Seconds = Annotated[int, Meta(ge=1, le=86400)]
 
 
@@ -45,7 +59,9 @@ class Project(Section, frozen=True):
     """The project's names, and where its source is."""
 
     name: Name
-    package: Annotated[str, Meta(pattern=r"^[a-z_][a-z0-9_]*$")]
+    package: Annotated[
+        str, Meta(pattern=r"^[a-z_][a-z0-9_]*$", description="a Python package's name")
+    ]
     source: Address
 
 
@@ -68,11 +84,13 @@ class Test(Section, frozen=True):
 class Registry(Section, frozen=True):
     """The registry that stores the images."""
 
-    image: Annotated[str, Meta(pattern=IMAGE)]
+    image: Annotated[str, Meta(pattern=IMAGE, description="HOST[:PORT]/PATH, without a tag")]
     main: Annotated[str, Meta(min_length=1)]
     insecure: bool
     ca: str
-    cache: list[Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_.-]*$")]]
+    cache: list[
+        Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_.-]*$", description="a stage of Dockerfile")]
+    ]
 
 
 class Audit(Section, frozen=True):
@@ -86,7 +104,10 @@ class Audit(Section, frozen=True):
 class Deploy(Section, frozen=True):
     """How the app is deployed, the same for all environments."""
 
-    path: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_./-]+$")]
+    path: Annotated[
+        str,
+        Meta(pattern=r"^[A-Za-z0-9_./-]+$", description="a path of A-Z, a-z, 0-9, _, ., / and -"),
+    ]
     timeout: Seconds
     soak: Annotated[int, Meta(ge=0, le=3600)]
     keep: Annotated[int, Meta(ge=2, le=1000)]
@@ -98,7 +119,7 @@ class Environment(Section, frozen=True):
     """What the app is deployed to; the orchestrator runs the containers, so far only `swarm`."""
 
     url: Address
-    hosts: Annotated[list[Annotated[str, Meta(pattern=HOST)]], Meta(min_length=1)]
+    hosts: Annotated[list[Host], Meta(min_length=1)]
     values: dict[Variable, str | int | list[int]]
     orchestrator: Literal["swarm"] = "swarm"
 
@@ -152,6 +173,7 @@ def read_settings(ctx: Context, missing_ok: bool = False) -> Settings:
     too_long: Sequence[tuple[tuple[str, ...], str]] = ()
     try:
         settings = msgspec.convert(values, Settings)
+        redaction.OWN.update(settings.deploy.secrets)
         if not (too_long := _too_long(settings)):
             return settings
     except msgspec.ValidationError:

@@ -56,8 +56,20 @@ def _problem(value: Any, kind: Any) -> str:
         if get_origin(kind) is Literal and isinstance(value, str):
             return f"unknown value {value!r} - known: {', '.join(get_args(kind))}"
         what = str(error).partition(" - at `")[0]
+        if form := _form(kind, what):
+            return f"expected {form} - it is {value!r}"
         return f"{what[0].lower()}{what[1:]} - it is {value!r}"
     return ""
+
+
+def _form(kind: Any, what: str) -> str:
+    """Return in words the pattern that a value does not match; empty if that is not the problem."""
+    parts = [part for each in (kind, *get_args(kind)) for part in getattr(each, "__metadata__", ())]
+    inner = [_form(each, what) for each in get_args(kind) if get_args(each)]
+    texts = [
+        part.description for part in parts if getattr(part, "pattern", None) and "regex" in what
+    ]
+    return next(filter(None, [*texts, *inner]), "")
 
 
 def _location(path: Keys, nodes: Mapping[Path, yaml.Node | None]) -> str:

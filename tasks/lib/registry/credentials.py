@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .. import redaction
 from ..errors import TaskError
 from .reference import HUB
 
+CORRECT = "correct it, or run docker login again"
 # GitLab's variables, in order of precedence: the job's own login, a deploy token.
 PAIRS = (("CI_REGISTRY_USER", "CI_REGISTRY_PASSWORD"), ("CI_DEPLOY_USER", "CI_DEPLOY_PASSWORD"))
 
@@ -33,6 +35,9 @@ class Login:
     stored: bool = False
     token: bool = False
 
+    def __post_init__(self) -> None:
+        redaction.know("password", self.password)
+
     def __str__(self) -> str:
         who = f"as {self.user}" if self.user else "with an identity token"
         return f"{who} (from {self.origin})"
@@ -47,7 +52,11 @@ def find(host: str, env: Mapping[str, str] = os.environ) -> Login | None:
         for user, password in PAIRS:
             if env.get(user) and env.get(password):
                 return Login(host, env[user], env[password], password)
-    return _from_docker(host, folder(env))
+    try:
+        return _from_docker(host, folder(env))
+    except (AttributeError, KeyError, TypeError, ValueError):
+        what = f"{folder(env) / 'config.json'}: the login to {host} cannot be read"
+        raise TaskError(what, CORRECT) from None
 
 
 def folder(env: Mapping[str, str] = os.environ) -> Path:
@@ -59,29 +68,35 @@ def config(path: Path) -> dict[str, Any]:
     """Return docker's configuration in a folder. Raises TaskError if it is not valid JSON."""
     file = path / "config.json"
     try:
-        return dict(json.loads(file.read_text("utf-8")))
+        found = json.loads(file.read_text("utf-8"))
     except FileNotFoundError:
         return {}
     except ValueError as error:
-        hint = "correct it, or run docker login again"
-        raise TaskError(f"{file}: not valid JSON: {error}", hint) from None
+        raise TaskError(f"{file}: not valid JSON: {error}", CORRECT) from None
+    if not isinstance(found, dict):
+        raise TaskError(f"{file}: not a docker configuration", CORRECT)
+    return found
 
 
 def _from_docker(host: str, path: Path) -> Login | None:
     known = config(path)
+    # Docker itself has written null for none.
+    helpers, auths = (known.get(key) or {} for key in ("credHelpers", "auths"))
     # Docker stores Docker Hub's login under the address of its first API.
     key = "https://index.docker.io/v1/" if host == HUB else host
-    helper = known.get("credHelpers", {}).get(key) or known.get("credsStore")
+    helper = helpers.get(key) or known.get("credsStore")
     if helper and (found := _query_helper(helper, key)):
         user, password = found["Username"], found["Secret"]
         return Login(host, user, password, f"docker-credential-{helper}", True, user == "<token>")
-    for name, entry in known.get("auths", {}).items():
+    for name, entry in auths.items():
         if name not in {key, f"https://{key}", f"https://{key}/v1/", f"https://{key}/v2/"}:
             continue
-        if entry.get("identitytoken"):
+        if entry and entry.get("identitytoken"):
             return Login(host, "", entry["identitytoken"], str(path), True, True)
-        if entry.get("auth"):
-            user, _, password = base64.b64decode(entry["auth"]).decode().partition(":")
+        if entry and entry.get("auth"):
+            user, _, password = (
+                base64.b64decode(entry["auth"], validate=True).decode().partition(":")
+            )
             return Login(host, user, password.rstrip("\0"), str(path / "config.json"), True)
     return None
 

@@ -6,12 +6,10 @@ import re
 import shutil
 import sys
 import time
-from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from urllib.parse import quote
 
-from .. import console, files
+from .. import console, files, redaction
 from ..project.settings import ROOT
 from ..registry.reference import short
 from .pipeline import BROKEN, PASSED, WARNED, Job, PipelineRun
@@ -62,16 +60,13 @@ def save_logs(workspace: Workspace) -> list[str]:
     ]
 
 
-def secret_forms(variables: Mapping[str, str]) -> dict[str, set[str]]:
+def secret_forms(variables: Mapping[str, str]) -> dict[str, frozenset[str]]:
     """Return, by the name of each secret, what reveals it: its lines, plain and encoded."""
-    forms: dict[str, set[str]] = {}
-    for name, value in variables.items():
-        if name not in PUBLIC:
-            lines = {line for line in value.splitlines() if line and not line.startswith("-----")}
-            user = variables.get(name.replace("PASSWORD", "USER"), "")
-            encoded = {b64encode(text.encode()).decode() for text in (value, f"{user}:{value}")}
-            forms[name] = {form for form in {*lines, *encoded, quote(value, safe="")} if form}
-    return forms
+    return {
+        name: redaction.forms(value, variables.get(name.replace("PASSWORD", "USER"), ""))
+        for name, value in variables.items()
+        if name not in PUBLIC
+    }
 
 
 def leaked(text: str, secrets: Mapping[str, Iterable[str]]) -> list[str]:

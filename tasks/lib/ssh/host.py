@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import subprocess
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,65 +14,58 @@ from invoke import Context
 
 from .. import console
 from ..errors import ExitCode, RemoteCommandError, TaskError
-from . import connection
-from .connection import HostUnreachable
+from .client import Client, prepared
+from .connection import ENDING, Connection, remote
 from .docker_tunnel import DockerTunnel
+from .failures import CHECK_HOST, HostUnreachable, LoginRefused
 
 # Seconds for a command on the server.
 COMMAND = 60
 # Seconds in which a failed connection attempt counts for every thread that needs the connection.
 RECENT = 2
-# The exit status that paramiko returns if the connection was lost before the command ended.
-LOST = -1
+# The exit status of ssh if the connection was lost before the command ended.
+LOST = 255
 
 
 class Host:
     """One server, USER@HOST[:PORT], and one SSH connection to it, opened again if it breaks.
 
-    Known host keys come from SSH_KNOWN_HOSTS (a text, or a file's path), else from the user's own
-    files. The user's key is that of SSH_PRIVATE_KEY, or comes from ssh-agent or a key file, as
-    ~/.ssh/config says; so do jump hosts, names and ports.
+    OpenSSH makes it, as for `ssh USER@HOST`, but accepts only known host keys.
     """
 
-    def __init__(self, ctx: Context, name: str, env: Mapping[str, str] = os.environ) -> None:
-        self.name, self._ctx, self._env = name, ctx, env
-        self._connection: Any = None
+    def __init__(self, ctx: Context, name: str, client: Client, number: int = 0) -> None:
+        self.name, self._ctx = name, ctx
+        self._connection, self._ask = Connection(client, name, number), False
         # If several threads find the connection broken, one of them opens it again.
         self._opening = threading.Lock()
         self._failed: tuple[float, TaskError] | None = None
 
-    def open(self) -> None:
-        """Connect. Raises TaskError if that fails."""
-        self.close()
-        self._connection = connection.connection(self.name, self._env)
-        with connection.explained(self.name):
-            self._connection.open()
-        transport = self._connection.transport
-        connection.tune(transport.sock)
-        threading.Thread(target=connection.keep_alive, args=(transport,), daemon=True).start()
+    @property
+    def warnings(self) -> list[str]:
+        """What is wrong with the files that say how to connect, though it worked."""
+        return self._connection.warnings
+
+    def open(self, ask: bool = False) -> None:
+        """Connect; if `ask`, passphrases are asked for. Raises TaskError if that fails."""
+        self._ask = ask
+        self._connection.open(ask)
 
     def close(self) -> None:
-        """Close the connection, and those to its jump hosts."""
-        hop, self._connection = self._connection, None
-        while hasattr(hop, "close"):
-            hop.close()
-            hop = hop.gateway
+        """Close the connection."""
+        self._connection.close()
 
-    def session(self) -> Any:
-        """Open a channel for one command; connect again if the connection is broken."""
+    def start(self, command: str, **streams: Any) -> subprocess.Popen[bytes]:
+        """Start a command there; connect again if the connection is broken."""
         with self._opening:
-            transport = self._connection.transport if self._connection else None
-            if transport is None or not transport.is_active():
+            if not self._connection.alive():
                 self._open_again()
-                transport = self._connection.transport
-        with connection.explained(self.name):
-            return connection.channel(transport)
+        return self._connection.start(command, **streams)
 
     def _open_again(self) -> None:
         if self._failed and time.monotonic() - self._failed[0] < RECENT:
             raise self._failed[1]
         try:
-            self.open()
+            self.open(self._ask)
         except TaskError as error:
             self._failed = time.monotonic(), error
             raise
@@ -91,68 +85,69 @@ class Host:
             console.say(console.colour(f"ssh {self.name} {script.strip()} {words}", 1))
         if changes and flags.dry:
             return ""
-        channel = self.session()
-        with connection.explained(self.name):
-            channel.settimeout(COMMAND)
-            channel.exec_command(shlex.join(["sh", "-c", script, "inv", *arguments]))
-            status, output, errors = _finish(channel, text)
-        if status:
-            raise RemoteCommandError(self.name, status, errors.strip() or output.strip())
+        pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+        command = self.start(remote(script, arguments), **pipes)
+        try:
+            parts = command.communicate(text.encode(), COMMAND)
+        except subprocess.TimeoutExpired:
+            what = f"{self.name}: SSH timed out (no end of a command within {COMMAND} s)"
+            raise HostUnreachable(what, CHECK_HOST, ExitCode.REFUSED) from None
+        finally:
+            command.kill()
+            command.wait()
+        output, errors = (part.decode(errors="replace") for part in parts)
+        if command.returncode == LOST and not self._connection.alive(ENDING):
+            raise self._connection.lost()
+        if command.returncode:
+            reason = errors.strip() or output.strip()
+            raise RemoteCommandError(self.name, command.returncode, reason)
         return output
 
     @contextmanager
     def docker(self) -> Iterator[dict[str, str]]:
         """Give the variables that lead a docker client of this machine to the server's engine."""
-        with DockerTunnel(self.session) as address:
+        with DockerTunnel(self.start) as address:
             # The TLS variables are for this machine's engine; docker 26 applies them to sockets.
             yield {"DOCKER_HOST": address, "DOCKER_TLS": "", "DOCKER_TLS_VERIFY": ""}
-
-
-def _finish(channel: Any, text: str) -> tuple[int, str, str]:
-    """Send a command its stdin; return its exit status, stdout and stderr."""
-    try:
-        channel.sendall(text.encode())
-        channel.shutdown_write()
-    except OSError:
-        # A command may end without reading its stdin.
-        if not channel.closed:
-            raise
-    output = channel.makefile("rb").read().decode(errors="replace")
-    errors = channel.makefile_stderr("rb").read().decode(errors="replace")
-    status = channel.recv_exit_status()
-    if status == LOST:
-        raise EOFError("connection lost before the command ended")
-    return status, output, errors
 
 
 @contextmanager
 def connected(
     ctx: Context, names: Sequence[str], env: Mapping[str, str] = os.environ
 ) -> Iterator[list[Host]]:
-    """Connect to all servers at once; leave an unreachable one out, with a warning.
+    """Connect to all servers at once; leave one that does not answer out, with a warning.
 
-    Raises TaskError, one line a problem, if the first is unreachable, or if any has another host
-    key or rejects the login.
+    Raises TaskError, one line a problem, if the first does not answer, or if any refuses.
     """
-    hosts = [Host(ctx, name, env) for name in names]
     with ExitStack() as stack:
+        client = stack.enter_context(prepared(env))
+        hosts = [Host(ctx, name, client, number) for number, name in enumerate(names)]
         for host in hosts:
             stack.callback(host.close)
         with ThreadPoolExecutor(len(hosts)) as pool:
             problems = list(pool.map(_problem, hosts))
+        if client.can_ask():
+            # One after another: there is only one terminal.
+            problems = list(map(_asked, hosts, problems))
         passing = [problem for problem in problems[1:] if isinstance(problem, HostUnreachable)]
         fatal = [str(problem) for problem in problems if problem and problem not in passing]
         if fatal:
             raise TaskError("\ninv: ".join(fatal), code=ExitCode.REFUSED)
-        for problem in passing:
-            console.warn(str(problem))
+        warnings = [line for host in hosts for line in host.warnings] + list(map(str, passing))
+        for line in dict.fromkeys(warnings):
+            console.warn(line)
         yield [host for host, problem in zip(hosts, problems, strict=True) if not problem]
 
 
-def _problem(host: Host) -> TaskError | None:
+def _problem(host: Host, ask: bool = False) -> TaskError | None:
     """Connect to a server; return why this fails."""
     try:
-        host.open()
+        host.open(ask)
     except TaskError as error:
         return error
     return None
+
+
+def _asked(host: Host, problem: TaskError | None) -> TaskError | None:
+    """Connect once more to a server that refused, asking for passphrases; return why this fails."""
+    return _problem(host, ask=True) if isinstance(problem, LoginRefused) else problem

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from tasks.lib.errors import TaskError
 from tasks.lib.project import git as source
-from tests.testbed.commands import git
+from tests.testbed.commands import GIT, git
+from tests.testbed.sshds import make_key
 
 
 @pytest.fixture
@@ -162,3 +165,30 @@ def test_a_branch_is_known_by_its_whole_name_and_its_commits(repository):
     assert not source.has_branch("feature-x", root=repository)
     assert not source.has_branch("Feature", root=repository)
     assert not source.has_branch("Feature/X", "0" * 40, repository)
+
+
+def test_a_signature_that_log_shows_does_not_matter(repository):
+    git(repository, "config", "log.showSignature", "true")
+    key = repository.parent / "key"
+    make_key(key)
+    git(repository, "config", "gpg.format", "ssh")
+    git(repository, "config", "user.signingKey", str(key))
+    git(repository, "commit", "--quiet", "--allow-empty", "-S", "--message", "signed")
+    assert source.read(repository, {}).commit == commit(repository)
+    git(repository, "config", "color.ui", "always")
+    (line,) = source.between("HEAD~1", "HEAD", repository)
+    assert line == f"+ {commit(repository)[:7]} signed"
+
+
+def test_texts_that_are_not_utf_8_are_read(repository):
+    name = b"\xe4.txt"
+    (Path(os.fsdecode(bytes(repository) + b"/" + name))).write_text("x")
+    raw = ["-c", "i18n.commitEncoding=latin-1", "commit", "--quiet", "--allow-empty"]
+    words = [*(each.encode() for each in GIT), *(each.encode() for each in raw), b"-m", b"\xe4"]
+    subprocess.run(words, cwd=repository, check=True)
+    subprocess.run(
+        ["git", "config", "i18n.logOutputEncoding", "latin-1"], cwd=repository, check=True
+    )
+    (line,) = source.between("HEAD~1", "HEAD", repository)
+    assert line.endswith(" \ufffd")
+    assert os.fsdecode(name) in [file.name for file in source.files(repository)]

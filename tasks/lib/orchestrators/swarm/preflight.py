@@ -59,8 +59,7 @@ class Preflight:
             try:
                 info = Swarm(self.swarm.ctx, env).info()
             except DockerError as error:
-                what = f"{host.name}: its Docker engine does not answer ({error.reason})"
-                return [f"{what} - start it there"]
+                return [engine_problem(host, error.reason)]
         self.ids[host.name] = info["Swarm"].get("NodeID", "")
         found = outdated(host.name, info["ServerVersion"])
         if host is self.hosts[0]:
@@ -93,6 +92,18 @@ def not_manager(name: str, info: Mapping[str, Any], setup: str) -> str:
     return (
         "" if part.get("ControlAvailable") else f"{name}: not a Swarm manager ({state}) - {setup}"
     )
+
+
+def engine_problem(host: Host, reason: str) -> str:
+    """Return why a server's engine cannot be used, and what to do."""
+    if "permission denied" in reason.lower():
+        user = host.run("id -un", changes=False).strip()
+        hint = f"add {user} to the group docker there: sudo usermod -aG docker {user}"
+        return f"{host.name}: {user} may not use Docker - {hint}, then log in again"
+    if "not found" in reason:
+        hint = "install Docker there, or link it: sudo ln -s /PATH/TO/docker /usr/local/bin/docker"
+        return f"{host.name}: no docker on the PATH of a command over SSH ({reason}) - {hint}"
+    return f"{host.name}: its Docker engine does not answer ({reason}) - start it there"
 
 
 def home_problems(homes: Sequence[Mapping[str, str]]) -> list[str]:
