@@ -63,7 +63,7 @@ class Site:
     def begin(self, *words: str, **env: str) -> Run:
         """Start a task; for one of this environment --env is added."""
         command = ["./inv", *words]
-        if words[0] not in ("build", "login", "images"):
+        if words[0].partition(".")[0] not in ("build", "login", "images"):
             command.append(f"--env={self.env}")
         return Run(command, self.root, environment(**{**self.lab, **self.more, **env}))
 
