@@ -16,6 +16,8 @@ from ..project.settings import ROOT, Settings
 COVERAGE = ROOT / "reports/coverage.xml"
 # pytest's exit statuses: https://docs.pytest.org/en/stable/reference/exit-codes.html
 NO_TESTS = 5
+# Those of the pipeline's tests that need no engine and no browser, and end soon.
+QUICK = "not engine and not browser and not slow"
 
 
 def run(
@@ -67,7 +69,7 @@ def pipeline(
     words = [sys.executable, *_pytest(paths, testing, "pipeline")]
     words += ["-p", "no:django", "-W", "ignore::pytest.PytestConfigWarning"]
     if not slow:
-        words += ["-m", "not slow" if everything else "not engine and not browser"]
+        words += ["-m", "not slow" if everything else QUICK]
     return _failures("the pipeline's tests", process.run(ctx, words), testing)
 
 
