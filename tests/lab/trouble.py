@@ -60,14 +60,15 @@ def _build(site: Site, what: str, files: dict[str, str]) -> str:
 
 
 def interrupt(run: Run, number: int = signal.SIGINT) -> None:
-    """Ctrl-C in a terminal, or another signal: a task and all its children get it."""
+    """Ctrl-C in a terminal, or another signal: a task gets it, and its children in its group."""
     pids = [run.process.pid]
     for pid in pids:
         children = Path(f"/proc/{pid}/task/{pid}/children")
         pids += [int(each) for each in children.read_text().split()] if children.exists() else []
     for pid in pids:
         try:
-            os.kill(pid, number)
+            if os.getpgid(pid) == os.getpgid(run.process.pid):
+                os.kill(pid, number)
         except ProcessLookupError:
             continue
 

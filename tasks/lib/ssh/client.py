@@ -131,6 +131,7 @@ def _agent(folder: Path, key: str, env: Mapping[str, str]) -> Iterator[str]:
         _add(key, {name: value for name, value in mine.items() if name != "DISPLAY"})
         listed = subprocess.run(["ssh-add", "-L"], env=mine, capture_output=True, text=True)
         public.write_text(listed.stdout, "utf-8")
+        public.chmod(0o600)
         options = {"IdentityAgent": socket, "IdentityFile": public}
         lines = [f"{name} {_quoted(file)}\n" for name, file in options.items()]
         yield "".join(lines) + "IdentitiesOnly yes\n"
