@@ -60,17 +60,8 @@ def _build(site: Site, what: str, files: dict[str, str]) -> str:
 
 
 def interrupt(run: Run, number: int = signal.SIGINT) -> None:
-    """Ctrl-C in a terminal, or another signal: a task gets it, and its children in its group."""
-    pids = [run.process.pid]
-    for pid in pids:
-        children = Path(f"/proc/{pid}/task/{pid}/children")
-        pids += [int(each) for each in children.read_text().split()] if children.exists() else []
-    for pid in pids:
-        try:
-            if os.getpgid(pid) == os.getpgid(run.process.pid):
-                os.kill(pid, number)
-        except ProcessLookupError:
-            continue
+    """Ctrl-C in a terminal, or another signal: all processes of a task's group get it."""
+    os.killpg(run.process.pid, number)
 
 
 def cut(site: Site, node: str = "node1") -> None:
