@@ -87,8 +87,8 @@ def test_an_image_that_was_set_by_hand_is_repaired(site, fault):
     by_hand(site, "worker", f"--image={image}@{wrong}", "--with-registry-auth")
     fault(site.inv("deploy", f"--ref={site.good}"), status=0, serves=site.good)
     digest = site.registry.digest(site.good)
-    (worker,) = site.on("node1", "docker service ls --format '{{.Image}}' -f name=_worker").split()
-    assert worker.endswith(digest)
+    listed = f"docker service ls --format '{{{{.Image}}}}' -f name={site.stack}_worker"
+    assert site.on("node1", listed).strip().endswith(digest)
     site.must("status")
 
 
