@@ -84,8 +84,14 @@ def test_a_variable_that_was_set_by_hand_is_repaired(site, fault):
 def test_an_image_that_was_set_by_hand_is_repaired(site, fault):
     image = site.settings["registry"]["image"]
     wrong = site.registry.digest(another(site))
-    by_hand(site, "worker", f"--image={image}@{wrong}", "--with-registry-auth")
-    fault(site.inv("deploy", f"--ref={site.good}"), status=0, serves=site.good)
+    # The servers have both images.
+    for commit in (another(site), site.good):
+        site.must("deploy", f"--ref={commit}")
+    by_hand(site, "worker", f"--image={image}@{wrong}")
+    assert f"-> {image}@{wrong}" in site.inv("status").text
+    done = site.inv("deploy", f"--ref={site.good}")
+    assert "changed by hand since release" in done.text
+    fault(done, status=0, serves=site.good)
     digest = site.registry.digest(site.good)
     listed = f"docker service ls --format '{{{{.Image}}}}' -f name={site.stack}_worker"
     assert site.on("node1", listed).strip().endswith(digest)
