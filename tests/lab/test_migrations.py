@@ -118,7 +118,7 @@ def test_the_backup_before_a_migration_restores_the_same_rows(trial, fault):
     new = trial.build("a migration that forgets", {FILE: MIGRATION % sql})
     done = trial.must("deploy", f"--ref={new}")
     trial.serves(new)
-    assert f"warning: {NAME} cannot be reversed" in done.text
+    assert f"warning: {NAME} is irreversible" in done.text
     assert f"    Applying {NAME}... OK" in done.text
     assert trial.sql(ROWS) != before
 

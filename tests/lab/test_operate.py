@@ -45,7 +45,7 @@ def test_a_hook_refuses_a_deploy(site, fault, hook):
     done = site.inv("deploy", f"--ref={another(site)}")
     fault(done, status=2, serves=site.good)
     assert "not on a Friday" in done.text
-    assert "inv: hooks/pre-deploy ended with 3 - " in done.verdict
+    assert "inv: hooks/pre-deploy exited with 3 - " in done.verdict
     assert facts(told)["DEPLOY_COMMIT"] == another(site)
     assert site.history() == history
 
@@ -56,7 +56,7 @@ def test_a_hook_that_fails_after_a_deploy_is_told_and_the_new_version_stays(site
     new = another(site)
     done = site.inv("deploy", f"--ref={new}")
     fault(done, status=0, serves=new)
-    assert "warning: hooks/post-deploy ended with 1" in done.text
+    assert "warning: hooks/post-deploy exited with 1" in done.text
     number = str(site.history()[0]["number"])
     seen = facts(after)
     assert seen["DEPLOY_ENVIRONMENT"] == site.env
@@ -72,7 +72,7 @@ def test_a_hook_is_told_of_a_failure_and_hides_nothing_of_it(site, fault, hook):
     run.until("checking the image")
     run.process.terminate()
     fault(run.wait(), status=1, serves=site.good)
-    assert "warning: hooks/on-failure ended with 1" in run.text
+    assert "warning: hooks/on-failure exited with 1" in run.text
     assert "inv: interrupted; no replica of the app was touched" in run.verdict
     assert facts(failed)["DEPLOY_ERROR"].startswith("interrupted; ")
 
