@@ -133,15 +133,17 @@ def test_ctrl_c_in_dev_stops_everything(app, port):
 
 def test_ctrl_c_in_a_build_leaves_nothing_running(app, port):
     dockerfile = app / "Dockerfile"
-    mark = f"RUN echo {port} && sleep 45"
+    # No other process on this machine sleeps for as long.
+    sleep = f"sleep 45.{port}"
+    mark = f"RUN {sleep}"
     stage = "FROM test AS dev"
     dockerfile.write_text(dockerfile.read_text().replace(stage, f"{stage}\n{mark}"))
     child = start(app, "dev", "--port", str(port))
-    until(lambda: _processes("sleep 45") != [] or child.poll() is not None, 60)
+    until(lambda: _processes(sleep) != [] or child.poll() is not None, 60)
     assert child.poll() is None, child.communicate()[0]
     interrupt(child)
     assert child.returncode in (0, 130)
-    until(lambda: _processes("sleep 45") == [], 20)
+    until(lambda: _processes(sleep) == [], 20)
     assert docker("ps", "-q", "--filter", f"name={project(app)}") == ""
 
 
