@@ -1,4 +1,4 @@
-"""Wrong passwords are counted for each address: whoever guesses too often has to wait.
+"""Wrong passwords are counted for each address: after too many of them it has to wait.
 
 Not for each user: anybody could lock somebody else out. The limit is part of authentication itself,
 so it holds for every login form.

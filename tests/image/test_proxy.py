@@ -13,7 +13,7 @@ from tests.testbed import attacks
 from tests.testbed.commands import docker, until, works
 
 pytestmark = pytest.mark.engine
-# What every answer has, whoever gives it.
+# What every answer has, from the app or the proxy.
 HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Referrer-Policy": "same-origin",
