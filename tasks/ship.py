@@ -8,11 +8,20 @@ from .lib import console, files
 
 ENV = "the environment, as invoke.yaml names it"
 NAME = "the name of a dynamic environment: NAME of review/NAME"
+VERIFY = (
+    "do not request the site from here, but on its server: no DNS or certificate yet, or private"
+)
 DOTENV = "write DEPLOY_URL and DEPLOY_IMAGE to this file"
 
 
-@task(help={"env": ENV, "ref": "a commit, tag, branch or digest (default: the released image)"})
-def preflight(ctx: Context, env: str = "", ref: str = "") -> None:
+@task(
+    help={
+        "env": ENV,
+        "ref": "a commit, tag, branch or digest (default: the released image)",
+        "verify_url": VERIFY,
+    }
+)
+def preflight(ctx: Context, env: str = "", ref: str = "", verify_url: bool = True) -> None:
     """Run all pre-deploy checks without deploying.
 
     Example: inv preflight --env=staging
@@ -20,7 +29,7 @@ def preflight(ctx: Context, env: str = "", ref: str = "") -> None:
     from .lib.deploys import preflight
     from .lib.environments.connection import reach
 
-    with reach(ctx, env) as target:
+    with reach(ctx, env, verify_url=verify_url) as target:
         console.result(preflight.dry_run(target, ref))
 
 
@@ -31,6 +40,7 @@ def preflight(ctx: Context, env: str = "", ref: str = "") -> None:
         "ref": "deploy and release this commit, tag, branch or digest (default: the released one)",
         "plan": "show what would change, and stop",
         "force": "deploy an untested image, for this reason, which is recorded",
+        "verify_url": VERIFY,
         "dotenv": DOTENV,
     }
 )
@@ -41,6 +51,7 @@ def deploy(
     ref: str = "",
     plan: bool = False,
     force: str = "",
+    verify_url: bool = True,
     dotenv: str = "",
 ) -> None:
     """Deploy an environment's released image with zero downtime.
@@ -54,7 +65,7 @@ def deploy(
     from .lib.deploys.preflight import prepare
     from .lib.environments import connection, dynamic
 
-    with connection.reach(ctx, dynamic.named(env, name)) as target:
+    with connection.reach(ctx, dynamic.named(env, name), verify_url=verify_url) as target:
         image, stack = prepare(target, ref, force, changes=not plan)
         if plan or ctx.config.run.dry:
             return show_plan(target, stack)
@@ -73,10 +84,18 @@ def deploy(
         "env": ENV,
         "to": "the number of a release, as inv history shows it (default: the one before)",
         "force": "go back across an irreversible migration, for this reason",
+        "verify_url": VERIFY,
         "dotenv": DOTENV,
     }
 )
-def rollback(ctx: Context, env: str = "", to: str = "", force: str = "", dotenv: str = "") -> None:
+def rollback(
+    ctx: Context,
+    env: str = "",
+    to: str = "",
+    force: str = "",
+    verify_url: bool = True,
+    dotenv: str = "",
+) -> None:
     """Roll back to a release: its image, stack, configs and secrets.
 
     The image is released for the environment again. The database stays as it is.
@@ -86,7 +105,7 @@ def rollback(ctx: Context, env: str = "", to: str = "", force: str = "", dotenv:
     from .lib.deploys.deployment import Deployment
     from .lib.environments.connection import reach
 
-    with reach(ctx, env) as target, target.locked("rolls back") as lock:
+    with reach(ctx, env, verify_url=verify_url) as target, target.locked("rolls back") as lock:
         deployment = Deployment.back_to(target, to, lock, force)
         deployment.plan()
         deployment.run()

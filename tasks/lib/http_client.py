@@ -70,6 +70,8 @@ class HttpClient:
     ) -> BaseHTTPResponse:
         """Send a request and follow redirects, to other hosts without its Authorization header.
 
+        The response's `url` is the one that answered.
+
         Raises urllib3.exceptions.HTTPError if there is no complete response.
         """
         from urllib3.exceptions import HTTPError
@@ -81,6 +83,7 @@ class HttpClient:
             )
             location = response.get_redirect_location()
             if not location:
+                response.url = url
                 return response
             location = urljoin(url, location)
             if urlsplit(location)[:2] != urlsplit(url)[:2]:

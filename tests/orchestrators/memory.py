@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import json
+import shlex
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tasks.lib import console
+from tasks.lib.docker.cli import DockerError
 from tasks.lib.errors import TaskError
 from tasks.lib.orchestrators.base import Guard, Job, LogOptions
 from tasks.lib.orchestrators.stack import HISTORY, RELEASE, Stack
@@ -212,9 +214,20 @@ class MemoryOrchestrator:
         return [Stored("memory", len(ours), len(ours) * 10**6)]
 
     def inside(self, service: str, script: str) -> str | None:
-        """Return what the database's replica prints of its dumps."""
+        """Return what the app's replica says of the site, or the database's of its dumps."""
+        if service == "app":
+            return json.dumps({"by": "the proxy", "wrong": self._wrong(shlex.split(script)[10])})
         dumps = "".join("\n40 1000" for _ in self.cluster.backups)
         return f"100{dumps}" if service in self.running_now else None
+
+    def _wrong(self, version: str) -> str:
+        """What is wrong with the site, asked on its server."""
+        image = self.serving() or Image("nothing")
+        found = [f"/ answers {image.page}"] if image.page >= 400 else []
+        found += (
+            [f"/livez answers with version {image.revision}"] if image.revision != version else []
+        )
+        return "; ".join(found)
 
     def problems(self) -> list[str]:
         """Return what is wrong with the servers."""
@@ -237,6 +250,11 @@ class MemoryOrchestrator:
         """Print a line for each service."""
         for name in services:
             console.result(f"{name} | the last {options.tail} lines")
+
+    def try_out(self, service: Mapping[str, Any], command: Sequence[str]) -> None:
+        """Run a command in a service's image: a validation, which fails for nonsense."""
+        if "nonsense" in command[-1]:
+            raise DockerError(["docker", "run"], 1, "Caddyfile:1: unrecognized directive: nonsense")
 
     # The stack's lock.
 

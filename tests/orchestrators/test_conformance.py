@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tasks.lib.environments import storage, teardown
+from tasks.lib.environments import status, storage, teardown
 from tasks.lib.environments.lock import LockLost
 from tasks.lib.errors import ExitCode, TaskError
 from tasks.lib.images import deployed, tags
@@ -91,6 +91,56 @@ def test_a_page_that_fails_is_rolled_back(world):
     world.deploy(good)
     fails(world, "answers 500", "rolled back: release 1", image=world.image(page=500))
     assert world.serves() == good.revision
+
+
+# Nothing listens there.
+NOWHERE = "http://127.0.0.1:9"
+
+
+def test_a_site_that_is_not_reached_is_verified_on_its_server_if_that_is_wanted(world, capfd):
+    world.set_url(NOWHERE)
+    image = world.image()
+    names = ("has not reached the site - correct it, or add --no-verify-url", "as before")
+    fails(world, "Connection refused", *names, image=image)
+    world.target.verify_url = False
+    world.deploy(image)
+    assert world.serves() == image.revision
+    assert "answers on its server (the proxy); not verified from" in capfd.readouterr().err
+    text, wrong = status.status(world.target)
+    assert "not verified from outside since release 2" in text
+    assert "URL not verified from outside" in text and wrong == []
+    fails(
+        world, "on its server: / answers 500", "rolled back: release 2", image=world.image(page=500)
+    )
+    assert world.serves() == image.revision
+    world.rollback(to="2")
+    assert not world.records()[0].url_verified
+
+
+def test_a_site_that_is_not_reached_any_more_is_brought_back(world):
+    good = world.image()
+    world.deploy(good)
+    world.set_url(NOWHERE)
+    fails(world, "has not reached the site", "rolled back: release 1", image=world.image())
+    assert world.serves() == good.revision
+    assert [record.url_verified for record in world.records()] == [False, True]
+
+
+def test_what_was_applied_and_cannot_be_recorded_is_a_warning_and_repaired(world, capfd):
+    world.deploy(world.image())
+    image = world.image()
+    world.orchestrator.after["apply"] = lambda: world.host.before.update(run=no_space)
+    world.deploy(image)
+    assert "drift is not known before the next deploy: no space" in capfd.readouterr().err
+    assert world.serves() == image.revision
+    assert "drift: not known" in status.status(world.target)[0]
+    world.deploy(image)
+    assert "drift: none" in status.status(world.target)[0]
+
+
+def no_space() -> None:
+    """A disk is full."""
+    raise TaskError("no space")
 
 
 def test_migrations_are_recorded_with_the_backup_before(world):

@@ -16,7 +16,7 @@ import msgspec
 import yaml
 from invoke import Config, Context
 
-from tasks.lib.deploys import preflight
+from tasks.lib.deploys import preflight, proxy_check
 from tasks.lib.deploys.deployment import Deployment
 from tasks.lib.environments.connection import Target
 from tasks.lib.environments.lock import Terms
@@ -149,7 +149,7 @@ class World:
         pace: float = 0.02,
     ) -> None:
         self.target, self._make, self._render = target, make, render
-        self.by_hand, self.pace = by_hand, pace
+        self.by_hand, self.pace, self.url = by_hand, pace, target.url
         self.orchestrator = Faulty(target.orchestrator)
         self.host = Faulty(target.first)
         target.orchestrator = self.orchestrator  # type: ignore[assignment]
@@ -170,7 +170,8 @@ class World:
         found = preflight.resolve_image(self.target, ref)
         preflight.check(self.target, found, force)
         stack = self.render(found)
-        preflight.check_ports(stack, self.target.orchestrator.ports())
+        old = proxy_check.before(self.target)
+        preflight.check_stack(self.target, stack, self.target.orchestrator.ports(), old)
         with self.target.locked("deploys") as lock:
             deployment = Deployment.of_image(self.target, stack, found, lock, force)
             deployment.plan()
@@ -201,6 +202,10 @@ class World:
         settings = self.target.settings
         changed = msgspec.structs.replace(settings.deploy, **seconds)
         self.target.settings = msgspec.structs.replace(settings, deploy=changed)
+
+    def set_url(self, url: str) -> None:
+        """Give the site another address; it answers at its own all the same."""
+        self.target.environment = msgspec.structs.replace(self.target.environment, url=url)
 
     # What meets them.
 
@@ -255,7 +260,7 @@ class World:
     def serves(self) -> str:
         """The version that answers; "nothing" without an answer."""
         try:
-            with urllib.request.urlopen(f"{self.target.url}/livez", timeout=5) as answer:
+            with urllib.request.urlopen(f"{self.url}/livez", timeout=5) as answer:
                 return str(json.load(answer)["version"])
         except (OSError, ValueError):
             return "nothing"

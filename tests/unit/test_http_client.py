@@ -114,7 +114,7 @@ def test_a_proxy_that_refuses_is_told_as_the_cause(serve, proxy, monkeypatch):
     with pytest.raises(TaskError, match=r"\(its proxy: 407 Proxy Authentication Required\)"):
         Session("registry.invalid").request("GET", "/v2/")
     monkeypatch.setenv("HTTP_PROXY", "socks5://127.0.0.1:1")
-    assert "unsupported scheme socks5" in healthcheck.probe("http://127.0.0.1:1/")
+    assert "unsupported scheme socks5" in healthcheck.ask("http://127.0.0.1:1").failure
 
 
 def test_a_login_is_sent_on_to_the_same_host_only(serve):
@@ -134,7 +134,10 @@ def test_redirects_in_a_circle_end(serve):
             self.path = "/to//again"
             super().do_GET()
 
-    assert "does not answer: more than 10 redirects" in healthcheck.probe(f"http://{serve(Circle)}")
+    assert (
+        "does not answer: more than 10 redirects"
+        in healthcheck.ask(f"http://{serve(Circle)}").failure
+    )
 
 
 def test_the_users_netrc_is_never_read(serve, tmp_path: Path, monkeypatch):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .. import console
-from ..environments import healthcheck, records
+from ..environments import records
 from ..environments.connection import Target
 from ..environments.lock import Lock, LockLost
 from ..environments.records import FAILED, GOOD, RUNNING, Record
@@ -20,7 +20,7 @@ from ..orchestrators.base import Job
 from ..orchestrators.stack import Stack, difference
 from ..project.names import is_dynamic
 from ..registry.reference import short
-from . import hooks, predeploy, preflight, undo
+from . import hooks, predeploy, preflight, undo, verification
 from .plan import forget, remember, settled, show_changes
 from .rollout import watch
 from .tidying import tidy_images
@@ -54,7 +54,8 @@ class Deployment:
         """Return the deploy of an image and its stack; `force`: why, if it is untested."""
         now = settled(target)
         number = records.next_number(now.records, now.services)
-        made = records.new_deploy(number, stack.image, image.revision, force)
+        known = (stack.image, image.revision, force, target.verify_url)
+        made = records.new_deploy(number, *known)
         return cls(target, stack, now, made, lock, image)
 
     @classmethod
@@ -70,7 +71,8 @@ class Deployment:
             what = f"{', '.join(crossed)} cannot be reversed since release {goal.number}"
             raise TaskError(what, 'restore a backup, or --force "reason"', ExitCode.REFUSED)
         stack = preflight.load_stack(target, goal)
-        made = records.new_rollback(records.next_number(now.records, now.services), goal, force)
+        following = records.next_number(now.records, now.services)
+        made = records.new_rollback(following, goal, force, target.verify_url)
         return cls(target, stack, now, made, lock)
 
     def plan(self) -> None:
@@ -134,12 +136,18 @@ class Deployment:
         try:
             rollout = orchestrator.rollout(self.stack)
             self.lock.confirm()
-            self.target.history.write_applied(self.record, rollout.apply())
+            self._write_applied(rollout.apply())
             watch(rollout, deploy.timeout, soak, self.lock, orchestrator.poll)
-            replicas = self.target.environment.replicas
-            healthcheck.verify(self.target.url, self.record.revision, replicas)
+            verification.verify(self, self.stack, self.record)
         except (Exception, KeyboardInterrupt) as error:
             raise undo.undo(self, error) from None
+
+    def _write_applied(self, specs: Mapping[str, Any]) -> None:
+        """Record what was applied; without it the next deploy applies its stack once more."""
+        try:
+            self.target.history.write_applied(self.record, specs)
+        except TaskError as error:
+            console.warn(f"drift is not known before the next deploy: {error}")
 
     def _failed(self, error: BaseException) -> TaskError:
         """Note why it failed; return the error that ends the task."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from .. import console
@@ -19,14 +19,8 @@ from .rollout import roll
 if TYPE_CHECKING:
     from .deployment import Deployment
 
-# The jobs that are no roles of the image.
-BACKUP, PROXY = "backup", "proxy"
-# As the proxy itself reads it; $1 is the text. Only what is wrong is printed, without Caddy's JSON.
-VALIDATE = (
-    'printf %s "$1" >/tmp/Caddyfile; '
-    "output=$(caddy validate --config /tmp/Caddyfile 2>&1) && exit; status=$?; "
-    """echo "$output" | sed 's/^{.*"msg":"//; s/"}$//'; exit "$status\""""
-)
+# The job that is no role of the image.
+BACKUP = "backup"
 # A migration that waits for a lock on a table blocks all queries after it: not for long. And one
 # whose job was ended does not go on.
 SESSION = "-c lock_timeout=5s -c client_connection_check_interval=1s"
@@ -57,8 +51,7 @@ def run(deployment: Deployment) -> None:
         roll(target, stack.only(stack.backing), 0, deployment.lock, prune=False)
     console.step("checking the image on the servers")
     check = Job(contract.CHECK, [contract.CHECK, *stack.backing])
-    jobs = [check, static(stack), *proxy(stack, deployment.now.stack)]
-    found = json.loads(deployment.jobs(jobs, contract.ANSWER))
+    found = json.loads(deployment.jobs([check, static(stack)], contract.ANSWER))
     if found["pending"]:
         _migrate(deployment, found)
 
@@ -68,37 +61,6 @@ def static(stack: Stack) -> Job:
     copying = [contract.ENTRYPOINT, contract.STATIC, contract.STATIC_FOLDER]
     overrides = {"user": "0:0", "volumes": [_volume(contract.STATIC_FILES, contract.STATIC_FOLDER)]}
     return Job(contract.STATIC, once_reached(stack, copying), everywhere=True, overrides=overrides)
-
-
-def proxy(stack: Stack, old: Stack | None) -> list[Job]:
-    """Return the job that validates the proxy's configuration, if that or its image is new."""
-    jobs = []
-    for name, service in stack.services.items():
-        text = _caddyfile(stack, service)
-        if text and (old is None or _proxy_parts(stack, name) != _proxy_parts(old, name)):
-            same = {key: service[key] for key in ("image", "environment") if key in service}
-            rights = {key: service.get(key, []) for key in ("cap_drop", "cap_add")}
-            none = {"user": "0:0", "volumes": [], "secrets": [], "read_only": False}
-            deploy = {"placement": service["deploy"].get("placement", {})}
-            overrides = same | rights | none | {"deploy": deploy}
-            jobs.append(Job(PROXY, ["sh", "-c", VALIDATE, "sh", text], overrides=overrides))
-    return jobs
-
-
-def _caddyfile(stack: Stack, service: Mapping[str, Any]) -> str:
-    """Return the text of a service's Caddyfile; empty without one."""
-    uses = [
-        use for use in service.get("configs", []) if use.get("target", "").endswith("Caddyfile")
-    ]
-    names = [stack.content["configs"][use["source"]]["name"] for use in uses]
-    return next((stack.configs.get(name, "") for name in names), "")
-
-
-def _proxy_parts(stack: Stack, name: str) -> tuple[Any, ...]:
-    """Return what a proxy's configuration depends on."""
-    service, known = stack.services.get(name, {}), stack.content.get("configs", {})
-    configs = [known[use["source"]]["name"] for use in service.get("configs", [])]
-    return service.get("image"), service.get("environment"), configs
 
 
 def _migrate(deployment: Deployment, found: dict[str, Any]) -> None:

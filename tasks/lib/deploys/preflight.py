@@ -6,7 +6,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 from ..console import table
-from ..environments import bootstrap
+from ..environments import bootstrap, site_address
 from ..environments.connection import Target
 from ..environments.records import Record
 from ..errors import ExitCode, TaskError, refusing
@@ -15,7 +15,7 @@ from ..images.promotion import Candidate
 from ..orchestrators.stack import Stack
 from ..orchestrators.status import Ports
 from ..project.names import is_dynamic
-from . import rendering
+from . import proxy_check, rendering
 
 
 def prepare(target: Target, ref: str, force: str, changes: bool) -> tuple[Candidate, Stack]:
@@ -64,15 +64,16 @@ def _checked(target: Target, image: Candidate, force: str = "") -> Stack:
     """Return an image's stack, when a deploy of it can succeed. Raises as prepare does."""
     with ThreadPoolExecutor() as pool:
         ports = pool.submit(target.orchestrator.ports)
+        old = pool.submit(proxy_check.before, target)
         check(target, image, force)
         stack = rendering.render(target, image)
-        check_ports(stack, ports.result())
+        check_stack(target, stack, ports.result(), old.result())
         return stack
 
 
-def check_ports(stack: Stack, ports: Ports) -> None:
-    """Raise TaskError, one line a problem, when a port of a stack is not free for it."""
-    _refuse(_conflicts(stack, ports))
+def check_stack(target: Target, stack: Stack, ports: Ports, old: Stack | None) -> None:
+    """Raise TaskError, one line a problem, when a stack cannot run; `old` is what runs."""
+    _refuse(_conflicts(stack, ports) + proxy_check.problems(target, stack, old))
 
 
 def _conflicts(stack: Stack, ports: Ports) -> list[str]:
@@ -120,7 +121,8 @@ def _refuse(problems: list[str]) -> None:
 
 def _problems(target: Target, image: Candidate | None, force: str = "") -> list[str]:
     with ThreadPoolExecutor() as pool:
-        checks = [pool.submit(target.orchestrator.problems), pool.submit(_secrets, target)]
+        checks = [pool.submit(target.orchestrator.problems), pool.submit(target.history.problems)]
+        checks += [pool.submit(each, target) for each in (site_address.problems, _secrets)]
         found = [problem for each in checks for problem in each.result()]
     if image and not force and not promotion.admitted(target.registry, image):
         digest = target.registry.image.at(image.manifest.digest)

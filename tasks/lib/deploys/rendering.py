@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from ..docker.compose import Project
 from ..environments.connection import Target
 from ..images.promotion import Candidate
@@ -45,5 +47,9 @@ def at_a_time(replicas: int, servers: int) -> int:
 
 
 def address(url: str) -> str:
-    """Return the proxy's address: a host name for HTTPS, or port 80 for every name."""
-    return url.removeprefix("https://") if url.startswith("https://") else ":80"
+    """Return the proxy's address: a host name for HTTPS, or port 80 for every name.
+
+    The port of a URL is the server's, not the one in the proxy's container.
+    """
+    host = url.removeprefix("https://")
+    return re.sub(r":\d+$", "", host) if host != url else ":80"

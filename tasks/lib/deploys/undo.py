@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .. import console
-from ..environments import healthcheck
 from ..environments.lock import LockLost
 from ..environments.records import FAILED, UNDONE
 from ..errors import ExitCode, TaskError, explain
 from ..orchestrators.base import Orchestrator
 from ..registry.reference import short
+from . import verification
 from .rollout import RolloutError, roll
 
 if TYPE_CHECKING:
@@ -62,5 +62,5 @@ def bring_back(deployment: Deployment) -> str:
         return "nothing of the app runs, as before"
     # The soak goes on until no replica of the failed version answers any more.
     roll(target, now.stack, target.settings.deploy.soak, lock, back=True)
-    healthcheck.verify(target.url, now.record.revision, target.environment.replicas)
+    verification.verify(deployment, now.stack, now.record)
     return f"rolled back: release {now.record.number} ({short(now.record.digest)}) is running again"

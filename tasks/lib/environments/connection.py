@@ -26,7 +26,11 @@ from .history import History
 
 @dataclass
 class Target:
-    """An environment that tasks are connected to; its hosts are the servers that answer."""
+    """An environment that tasks are connected to; its hosts are the servers that answer.
+
+    Args:
+        verify_url: a deploy checks the site at its address; False: on its server.
+    """
 
     ctx: Context
     settings: Settings
@@ -37,6 +41,7 @@ class Target:
     registry: Registry
     hooks: Path = ROOT / "hooks"
     terms: lock.Terms = lock.TERMS
+    verify_url: bool = True
 
     @property
     def stack(self) -> str:
@@ -78,12 +83,17 @@ class Target:
 
 @contextmanager
 def reach(
-    ctx: Context, name: str, given: Settings | None = None, env: Mapping[str, str] = os.environ
+    ctx: Context,
+    name: str,
+    given: Settings | None = None,
+    env: Mapping[str, str] = os.environ,
+    verify_url: bool = True,
 ) -> Iterator[Target]:
     """Connect to an environment. Raises TaskError, before anything is changed, when that fails.
 
     Args:
         given: settings other than those of this run.
+        verify_url: False if this machine cannot reach the site.
     """
     settings = given or read_settings(ctx)
     environment = settings.environment(name)
@@ -98,4 +108,6 @@ def reach(
             absent = len(environment.hosts) - len(hosts)
             orchestrator = KINDS[environment.orchestrator](ctx, hosts, stack, docker, setup, absent)
             environment = dynamic.assign_ports(environment, orchestrator, stack)
-        yield Target(ctx, settings, name, environment, hosts, orchestrator, registry)
+        target = Target(ctx, settings, name, environment, hosts, orchestrator, registry)
+        target.verify_url = verify_url and environment.public
+        yield target

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
+from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from .. import http_client
 from ..errors import TaskError
@@ -16,53 +18,87 @@ POLL = 0.1
 # Good answers in a row, for each replica and at least: often enough that a leftover old replica
 # would almost certainly be noticed (it is missed at most once in a thousand times).
 TIMES, LEAST = 8, 20
+# Seconds that the right answer may take to come after a wrong one.
+PATIENCE = 20
+# What a proxy that lets only some users through answers to others.
+LOGIN = (401, 403, 407)
 
 
-def verify(url: str, revision: str, replicas: int = 1, timeout: float = 20) -> None:
+class NotReached(TaskError):
+    """No request reached the site: its name, its certificate or the network is the reason."""
+
+    def __init__(self, what: str) -> None:
+        hint = "correct it, or add --no-verify-url, which checks the site on its server"
+        super().__init__(f"{what}: this machine has not reached the site", hint)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What an address answered.
+
+    Args:
+        failure: what is wrong with it; empty when nothing is.
+        version: the app's version; empty if the answer has none.
+        reached: whether the site itself answered, as far as can be known.
+    """
+
+    failure: str = ""
+    version: str = ""
+    reached: bool = True
+
+
+def verify(url: str, revision: str, replicas: int = 1, timeout: float = PATIENCE) -> None:
     """Check that the app answers at its address, with the wanted version and no other.
 
     Args:
         timeout: seconds that it may take from the first answer that is not the wanted one.
-    Raises TaskError with the last answer otherwise.
+    Raises TaskError with the last answer otherwise, NotReached if none came from the site.
     """
     client = http_client.HttpClient()
-    good, errors, deadline = 0, 0, 0.0
-    while good < max(TIMES * replicas, LEAST):
-        failure = probe(f"{url}{contract.LIVEZ}", revision, client)
-        if good < 2 * replicas:
-            failure = failure or probe(f"{url}{contract.PAGE}", "", client)
+    good, errors, deadline, reached = 0, 0, 0.0, False
+    while good < times(replicas):
+        answer = ask(url, contract.LIVEZ, revision, client)
+        if good < 2 * replicas and not answer.failure:
+            answer = ask(url, contract.PAGE, "", client)
+        failure, reached = answer.failure, reached or answer.reached
         good = 0 if failure else good + 1
         deadline = deadline or (time.monotonic() + timeout if failure else 0)
         errors = errors + 1 if failure.endswith(f" answers {ERROR}") else 0
         if errors == SURE or (failure and time.monotonic() > deadline):
-            raise TaskError(failure)
+            raise TaskError(failure) if reached else NotReached(failure)
         if failure:
             time.sleep(POLL)
 
 
-def probe(url: str, revision: str = "", client: http_client.HttpClient | None = None) -> str:
-    """Return what is wrong with the answer of an address; empty when nothing is."""
+def times(replicas: int) -> int:
+    """Return how many good answers in a row are proof."""
+    return max(TIMES * replicas, LEAST)
+
+
+def ask(
+    site: str,
+    path: str = contract.LIVEZ,
+    revision: str = "",
+    client: http_client.HttpClient | None = None,
+) -> Answer:
+    """Ask a site for a path; the answer must have a version, unless that is empty."""
     from urllib3.exceptions import HTTPError
 
+    url = f"{site}{path}"
     try:
-        answer = (client or http_client.HttpClient()).send("GET", url)
+        response = (client or http_client.HttpClient()).send("GET", url)
     except HTTPError as error:
-        return f"{url} does not answer: {http_client.cause(error)[:200]}"
-    if answer.status >= 400:
-        return f"{url} answers {answer.status}"
-    try:
-        runs = str(answer.json()["version"]) if revision else ""
-    except (ValueError, KeyError, TypeError):
-        return f"{url} answers {answer.status}, but without a version"
-    wrong = f"{url} answers with version {runs[:12]}, not {revision[:12]}"
-    return wrong if runs != revision else ""
-
-
-def version(url: str) -> str:
-    """Return the version that the app answers with; empty when there is none."""
-    from urllib3.exceptions import HTTPError
-
-    with suppress(HTTPError, ValueError, AttributeError):
-        answer = http_client.HttpClient().send("GET", f"{url}{contract.LIVEZ}")
-        return str(answer.json().get("version", ""))
-    return ""
+        return Answer(f"{url} does not answer: {http_client.cause(error)[:200]}", reached=False)
+    if response.status >= 400:
+        return Answer(f"{url} answers {response.status}", reached=response.status not in LOGIN)
+    version = ""
+    with suppress(ValueError, KeyError, TypeError):
+        version = str(response.json()["version"])
+    host = urlsplit(response.url or url).netloc
+    if not version and path == contract.LIVEZ and host != urlsplit(site).netloc:
+        return Answer(f"{url} redirects to {host}", reached=False)
+    if version == revision or not revision:
+        return Answer("", version)
+    if not version:
+        return Answer(f"{url} answers {response.status}, but without a version")
+    return Answer(f"{url} answers with version {version[:12]}, not {revision[:12]}", version)

@@ -33,6 +33,16 @@ WRITE = """
 set -eu; umask 077; mkdir -p "$1/releases/$2"; cd "$1/releases/$2"
 cat >"$3.part"; mv "$3.part" "$3"
 """
+# Writes a file, and removes it, in the folder or in the nearest one that exists. What is no folder
+# cannot be read, either.
+TRY = """
+set -eu; umask 077; path="$1/releases"
+while [ ! -e "$path" ]; do
+    case "$path" in ?*/*) path="${path%/*}";; /*) path=/;; *) path=.;; esac
+done
+[ -d "$path" ] || exit 0
+file="$path/.preflight.$$"; trap 'rm -f "$file"' EXIT; echo writable >"$file"
+"""
 DELETE = 'cd "$1/releases" && shift && rm -rf -- "$@"'
 
 # A record's files beside release.json: the stack, and the specs that the orchestrator made of it.
@@ -75,6 +85,16 @@ class History:
             return Record(**{key: value for key, value in given if key in known})
         why = f"{self.place}/{number}/release.json is damaged"
         return Record(number, "", "", "?", state=DAMAGED, why=why)
+
+    def problems(self) -> list[str]:
+        """Return why nothing can be written."""
+        try:
+            self._host.run(TRY, self._path, changes=False)
+        except RemoteCommandError as error:
+            reason = last_line(error.output).rpartition(": ")[2]
+            hint = "let its user write there and free some space, or change deploy.path"
+            return [f"{self._host.name}: cannot write in {self._path} ({reason}) - {hint}"]
+        return []
 
     def begin(self, record: Record, wanted: Stack) -> Record:
         """Record that a deploy begins, with its stack."""

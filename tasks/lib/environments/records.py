@@ -26,6 +26,7 @@ class Record:
         final: those of its migrations that are irreversible.
         backup: the name of the backup that was made before.
         why: why it failed, or why it was forced.
+        url_verified: whether it was checked at its address, and not on its server only.
     """
 
     number: int
@@ -40,6 +41,7 @@ class Record:
     final: list[str] = field(default_factory=list)
     backup: str = ""
     why: str = ""
+    url_verified: bool = True
 
     @property
     def digest(self) -> str:
@@ -75,15 +77,27 @@ def next_number(history: Sequence[Record], services: Mapping[str, Service]) -> i
     return max([record.number for record in history] + used, default=0) + 1
 
 
-def new_deploy(number: int, image: str, revision: str, force: str) -> Record:
+def new_deploy(number: int, image: str, revision: str, force: str, verify_url: bool) -> Record:
     """Return the record of a deploy of an image."""
-    return Record(number, image, revision, lock.owner(), why=force)
+    return Record(number, image, revision, lock.owner(), why=force, url_verified=verify_url)
 
 
-def new_rollback(number: int, goal: Record, force: str) -> Record:
+def new_rollback(number: int, goal: Record, force: str, verify_url: bool) -> Record:
     """Return the record of a rollback to another record."""
-    made = new_deploy(number, goal.image, goal.revision, force or f"to release {goal.number}")
+    why = force or f"to release {goal.number}"
+    made = new_deploy(number, goal.image, goal.revision, why, verify_url)
     return replace(made, kind="rollback")
+
+
+def unverified_since(history: Sequence[Record], now: Record | None) -> int:
+    """Return the release since which no good one was checked at its address; 0 for none."""
+    since = 0
+    for record in history:
+        if now and record.number <= now.number and record.state == GOOD:
+            if record.url_verified:
+                break
+            since = record.number
+    return since
 
 
 def rollback_target(

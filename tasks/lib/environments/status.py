@@ -7,15 +7,15 @@ from concurrent.futures import ThreadPoolExecutor
 
 from ..console import table
 from ..orchestrators.status import Service
-from ..project import contract
 from ..registry.reference import short
-from . import healthcheck, running, storage
+from . import healthcheck, records, running, storage
 from .connection import Target
+from .healthcheck import Answer
 from .records import DAMAGED, RUNNING, Record
 from .running import Running
 
 
-def history_table(records: Sequence[Record], locked: bool) -> str:
+def history_table(history: Sequence[Record], locked: bool) -> str:
     """Return records as a table; unless the lock is held, a deploy that is running was killed."""
     heads = ("release", "state", "kind", "began", "seconds", "commit", "digest", "by", "note")
     rows = [
@@ -28,9 +28,9 @@ def history_table(records: Sequence[Record], locked: bool) -> str:
             record.revision[:12],
             short(record.digest),
             record.by,
-            record.why[:80],
+            _note(record)[:80],
         )
-        for record in records
+        for record in history
     ]
     return table(rows, heads) if rows else "no release yet"
 
@@ -42,12 +42,11 @@ def status(target: Target) -> tuple[str, list[str]]:
         backups = pool.submit(storage.backups, target)
         now, nodes = running.look(target), target.orchestrator.nodes()
     services, names = now.services.values(), {node.id: node.name for node in nodes}
-    failure = healthcheck.probe(f"{target.url}{contract.LIVEZ}")
-    answer = failure or f"answers, version {healthcheck.version(target.url)[:12]}"
+    answer = healthcheck.ask(target.url)
     holder = target.holder()
     wrong = [f"{each.name}: {each.progress}" for each in services if not each.progress.done]
     wrong += [f"node {node.name}: {node.state}" for node in nodes if node.state != "ready"]
-    wrong += [*([failure] if failure else []), *differences(target, now, holder)]
+    wrong += [*url_problems(answer, now), *differences(target, now, holder)]
     heads = ("service", "replicas", "release", "image", "nodes")
     rows = [_service(service, names) for service in services]
     machines = [(node.name, node.state, node.role, node.engine) for node in nodes]
@@ -55,13 +54,26 @@ def status(target: Target) -> tuple[str, list[str]]:
         table(rows, heads) if rows else "no services",
         table(machines, ("node", "state", "role", "engine")),
         servers.result(),
-        f"url: {target.url} {answer}",
+        f"url: {described(target.url, answer, now)}",
         f"lock: {holder or 'free'}",
         f"backups: {backups.result()}",
         drift(now),
         history_table(now.records[:3], bool(holder)),
     ]
     return "\n\n".join(parts), wrong
+
+
+def described(url: str, answer: Answer, now: Running) -> str:
+    """Return in words what the site answers, and since when no deploy has asked it from outside."""
+    text = answer.failure or f"{url} answers, version {answer.version[:12]}"
+    since = records.unverified_since(now.records, now.record)
+    return f"{text}\n  not verified from outside since release {since}" if since else text
+
+
+def url_problems(answer: Answer, now: Running) -> list[str]:
+    """Return what is wrong with an answer; a site that no deploy reached need not be reached."""
+    expected = not answer.reached and now.record and not now.record.url_verified
+    return [] if expected or not answer.failure else [answer.failure]
 
 
 def drift(now: Running) -> str:
@@ -82,6 +94,11 @@ def differences(target: Target, now: Running, holder: str) -> list[str]:
         what = f"{len(now.drift)} values differ from release {now.record.number}"
         found.append(f"drift: {what} - inv deploy --env={target.name}")
     return found
+
+
+def _note(record: Record) -> str:
+    unverified = "" if record.url_verified else "URL not verified from outside"
+    return "; ".join(filter(None, (unverified, record.why)))
 
 
 def _service(service: Service, names: Mapping[str, str]) -> tuple[str, str, str, str, str]:

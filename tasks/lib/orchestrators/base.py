@@ -99,6 +99,12 @@ class Orchestrator(Protocol):
     def logs(self, services: Sequence[str], options: LogOptions) -> None:
         """Print what services logged. Raises TaskError when the logs cannot be read."""
 
+    def try_out(self, service: Mapping[str, Any], command: Sequence[str]) -> None:
+        """Run a command in a service's image and environment, without its network and its data.
+
+        Raises DockerError with the command's last line when it fails.
+        """
+
     # The stack's lock.
 
     def lease(self) -> Lease | None:

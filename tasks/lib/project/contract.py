@@ -14,5 +14,6 @@ BACKUPS, BACKUPS_FOLDER = "backups", "/backups"
 # The node with this value of the label STACK keeps what is on disk: compose/server.yml.
 HOME = "home"
 
-# What the app answers: its probes, and the page that is checked before and after a rollout.
+# What the app answers on its port: probes, and the page that is checked before and after a rollout.
+PORT = 8000
 LIVEZ, READYZ, PAGE = "/livez", "/readyz", "/"

@@ -23,6 +23,9 @@ INVOKE = {"run", "runners", "sudo", "tasks", "timeouts"}
 
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Address = Annotated[str, Meta(pattern=r"^https?://\S+$", description="http(s)://HOST")]
+# A dynamic environment's URL has a value's name in braces.
+SITE = r"^https?://([\w.{}-]+|\[[0-9A-Fa-f:.]+\])(:([0-9]+|\{\w+\}))?/?$"
+Site = Annotated[str, Meta(pattern=SITE, description="http(s)://HOST or http(s)://HOST:PORT")]
 # HOST[:PORT]/PATH. A host has a dot or a port, or is localhost.
 IMAGE = (
     r"^((localhost|[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+)(:[0-9]+)?|[A-Za-z0-9-]+:[0-9]+)"
@@ -118,16 +121,16 @@ class Deploy(Section, frozen=True):
 class Environment(Section, frozen=True):
     """What the app is deployed to; the orchestrator runs the containers, so far only `swarm`."""
 
-    url: Address
+    url: Site
     hosts: Annotated[list[Host], Meta(min_length=1)]
     values: dict[Variable, str | int | list[int]]
     orchestrator: Literal["swarm"] = "swarm"
+    public: bool = True
 
     @property
     def replicas(self) -> int:
         """How many replicas of the app run; if it is no number, Compose reports that."""
-        value = str(self.values.get("REPLICAS", ""))
-        return int(value) if value.isdecimal() else 2
+        return int(value) if (value := str(self.values.get("REPLICAS"))).isdecimal() else 2
 
 
 class Settings(Section, frozen=True):

@@ -52,7 +52,7 @@ def _merge_request(workspace: Workspace) -> None:
     workspace.verify(run, run)
     _start_manual(workspace, run, "stop")
     for deploy in run.deployed:
-        if not healthcheck.probe(deploy["DEPLOY_URL"]):
+        if not healthcheck.ask(deploy["DEPLOY_URL"], "").failure:
             raise TaskError(f"{deploy['DEPLOY_URL']} still answers after stop", "see the logs")
 
 

@@ -111,4 +111,4 @@ def test_a_port_that_is_published_twice_is_refused(world):
     services = {**stack.services, "other": stack.services["proxy"]}
     twice = replace(stack, content={**stack.content, "services": services})
     with pytest.raises(TaskError, match="port 80/tcp is published twice - choose another"):
-        preflight.check_ports(twice, world.target.orchestrator.ports())
+        preflight.check_stack(world.target, twice, world.target.orchestrator.ports(), twice)

@@ -1,18 +1,18 @@
-"""The proxy's configuration is validated before a deploy, when it is a new one."""
+"""The proxy's configuration is validated before anything is changed, when it is a new one."""
 
 from __future__ import annotations
 
 import pytest
 
-from tasks.lib.deploys.predeploy import proxy
+from tasks.lib.deploys.proxy_check import caddyfile, changed
+from tasks.lib.errors import ExitCode, TaskError
 from tasks.lib.orchestrators.stack import Stack
 
 
 def stack(**changes) -> Stack:
     """A stack with a proxy."""
     use = {"source": "caddyfile", "target": "/etc/caddy/Caddyfile"}
-    service = {"image": "caddy:2", "environment": {"A": "b"}, "configs": [use], "cap_drop": ["ALL"]}
-    service |= {"deploy": {"placement": {"constraints": ["node.labels.x == home"]}}}
+    service = {"image": "caddy:2", "environment": {"A": "b"}, "configs": [use]}
     text = changes.pop("text", ":80")
     name = f"x_caddyfile_{text}"
     services = {"app": {"image": "app"}, "proxy": service | changes}
@@ -21,25 +21,48 @@ def stack(**changes) -> Stack:
     )
 
 
-def test_a_first_deploy_validates_it_with_the_image_and_the_rights_of_the_proxy():
-    (job,) = proxy(stack(), None)
-    assert job.command[-1] == ":80" and job.command[:2] == ["sh", "-c"]
-    assert job.overrides["image"] == "caddy:2"
-    assert job.overrides["cap_drop"] == ["ALL"]
-    assert job.overrides["deploy"]["placement"]["constraints"] == ["node.labels.x == home"]
+def test_a_first_deploy_validates_it():
+    assert changed(stack(), None) == ["proxy"]
+    assert caddyfile(stack(), stack().services["proxy"]) == ":80"
 
 
 @pytest.mark.parametrize(
     "change", [{"text": ":81"}, {"image": "caddy:3"}, {"environment": {"A": "c"}}]
 )
 def test_what_changes_is_validated(change):
-    assert len(proxy(stack(**change), stack())) == 1
+    assert changed(stack(**change), stack()) == ["proxy"]
 
 
 def test_what_stays_is_not_validated_again():
-    assert proxy(stack(deploy={}), stack()) == []
+    assert changed(stack(deploy={}), stack()) == []
 
 
 def test_a_proxy_of_another_kind_is_not_validated():
     use = {"source": "caddyfile", "target": "/etc/nginx.conf"}
-    assert proxy(stack(configs=[use]), None) == []
+    assert changed(stack(configs=[use]), None) == []
+
+
+def proxied(world, text: str) -> None:
+    """Give the environment's next stacks a proxy with this configuration."""
+    whole = world._render
+
+    def render(*of) -> Stack:
+        made = whole(*of)
+        use = {"source": "Caddyfile", "target": "/etc/caddy/Caddyfile"}
+        name = made.content["configs"]["Caddyfile"]["name"] = f"c_{text}"
+        services = {**made.services, "proxy": {**made.services["proxy"], "configs": [use]}}
+        return Stack(made.name, made.image, {**made.content, "services": services}, {name: text})
+
+    world._render = render
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_typo_is_refused_before_anything_is_changed(world, first):
+    if not first:
+        proxied(world, ":80")
+        world.deploy(world.image())
+    proxied(world, "nonsense")
+    with pytest.raises(TaskError, match=r"proxy: Caddyfile:1: .*: nonsense - correct") as caught:
+        world.deploy(world.image())
+    assert caught.value.code == ExitCode.REFUSED
+    assert len(world.records()) == (0 if first else 1)

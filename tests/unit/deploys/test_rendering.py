@@ -17,6 +17,7 @@ VARIABLE = re.compile(r"\$\{?([A-Z][A-Z_]+)|^\s+([A-Z][A-Z_]+):\s*$", re.MULTILI
 
 def test_https_is_for_a_name_and_http_for_any():
     assert rendering.address("https://example.com") == "example.com"
+    assert rendering.address("https://example.com:8443") == "example.com"
     assert rendering.address("http://127.0.0.1:8080") == ":80"
 
 

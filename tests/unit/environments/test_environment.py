@@ -141,11 +141,13 @@ def test_ports_are_chosen_among_those_that_no_other_stack_has(world):
 
 
 def test_an_answer_without_a_version_is_told(world):
-    page = f"{world.target.url}/"
+    site = world.target.url
     world.deploy(world.image())
-    assert healthcheck.probe(page, "abc") == f"{page} answers 200, but without a version"
-    assert "does not answer" in healthcheck.probe("http://127.0.0.1:1")
-    assert healthcheck.version("http://127.0.0.1:1") == ""
+    answer = healthcheck.ask(site, "/", "abc")
+    assert answer.failure == f"{site}/ answers 200, but without a version" and answer.reached
+    answer = healthcheck.ask("http://127.0.0.1:1")
+    assert "does not answer" in answer.failure
+    assert answer.version == "" and not answer.reached
 
 
 def test_a_secret_is_one_of_the_projects(world):

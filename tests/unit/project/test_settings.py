@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
+
+from tasks.lib.project.settings import SITE
 
 
 @pytest.fixture
@@ -64,6 +67,24 @@ def test_an_orchestrator_is_optional_and_a_wrong_one_is_one_line_with_the_known_
     )
     write("orchestrator: swram", "orchestrator: swarm")
     assert "every key known" in inv("doctor", root=root).stdout
+
+
+@pytest.mark.parametrize(
+    ("url", "right"),
+    [
+        ("https://example.com/", True),
+        ("http://127.0.0.1:8080", True),
+        ("https://[2001:db8::1]", True),
+        ("http://review.example.com:{HTTP_PORT}", True),
+        ("https://example.com/app", False),
+        ("https://me@example.com", False),
+        ("https://*.example.com", False),
+        ("https://example.com?a=b", False),
+        ("example.com", False),
+    ],
+)
+def test_a_url_has_a_host_and_no_path(url, right):
+    assert bool(re.search(SITE, url)) is right
 
 
 def test_a_missing_section_is_named(inv, write):

@@ -89,6 +89,9 @@ class SwarmOrchestrator(Orchestrator):
     def logs(self, services: Sequence[str], options: LogOptions) -> None:
         logs.show(self._swarm, self._stack, services, options)
 
+    def try_out(self, service: Mapping[str, Any], command: Sequence[str]) -> None:
+        servers.try_out(self._swarm, service, command)
+
     def lease(self) -> Lease | None:
         try:
             return self._leases.newest()

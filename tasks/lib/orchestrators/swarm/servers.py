@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from invoke import Context
 
+from ... import files
 from ...docker import cli
 from ...errors import explain
 from ...ssh.host import Host
@@ -21,6 +22,8 @@ from .client import Swarm
 
 # Seconds that a server may take to delete its old images; the next deploy goes on from there.
 BOUND = 30
+# Seconds that a trial may take, with the pull of its image.
+TRIAL = 120
 LISTING = "{{.ID}}\t{{.Repository}}\t{{.Tag}}\t{{.Digest}}\t{{.Size}}"
 NONE = "<none>"
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
@@ -122,3 +125,21 @@ def inside(swarm: Swarm, hosts: Sequence[Host], service: str, script: str) -> st
             if replicas := docker.ids("container", "--filter", label):
                 return docker.query("exec", replicas[0], "sh", "-c", script)
     return None
+
+
+def try_out(swarm: Swarm, service: Mapping[str, Any], command: Sequence[str]) -> None:
+    """Run a command in a service's image on the first server; see base.Orchestrator.try_out."""
+    options = [
+        f"--{option}={each}"
+        for option, key in (("cap-drop", "cap_drop"), ("cap-add", "cap_add"))
+        for each in service.get(key, [])
+    ]
+    # Values may be secret: no argument has them. A stack's file has $$ for $.
+    given = service.get("environment", {}).items()
+    text = "".join(f"{key}={value.replace('$$', '$')}\n" for key, value in given)
+    with files.folder() as folder:
+        file = folder / "env"
+        file.write_text(text, "utf-8")
+        words = ["run", "--rm", "--network=none", "--user=0:0", f"--env-file={file}", *options]
+        words += [service["image"], *command]
+        cli.run(swarm.ctx, *words, env=swarm.env, reads=True, merged=True, timeout=TRIAL)
