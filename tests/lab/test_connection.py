@@ -118,6 +118,50 @@ def test_a_bad_compose_file_is_refused(site, fault, text, says):
 
 
 @pytest.mark.slow
+@pytest.mark.fault("the user on a server may not use Docker")
+def test_a_user_who_may_not_use_docker_is_refused(site, fault):
+    site.on("node1", "gpasswd --delete deploy docker")
+    joins = partial(site.on, "node1", "gpasswd --add deploy docker")
+    says = "add deploy to the group docker there: sudo usermod -aG docker deploy, then log in again"
+    refused(site, fault, says, mended=joins)
+
+
+@pytest.mark.slow
+def test_a_user_whose_shell_is_another_one_deploys(site):
+    site.on("node1", "apt-get -q update && apt-get -qy install --no-install-recommends fish tcsh")
+    try:
+        for shell in ("fish", "tcsh"):
+            site.on("node1", f"usermod --shell $(which {shell}) deploy")
+            site.must("preflight")
+            assert "nothing to do" in site.must("deploy", f"--ref={site.good}").text
+    finally:
+        site.on("node1", "usermod --shell /bin/bash deploy")
+
+
+@pytest.mark.slow
+@pytest.mark.fault("the site's name does not resolve yet")
+def test_a_first_deploy_before_name_and_certificate_are_there(site, fault, tmp_path):
+    settings = copy.deepcopy(site.settings)
+    settings["environments"]["staging"]["url"] = "https://site.invalid"
+    file = tmp_path / "invoke.yaml"
+    file.write_text(yaml.safe_dump(settings))
+    first = site.at("staging", INVOKE_RUNTIME_CONFIG=str(file))
+    first.wipe()
+    try:
+        first.set_up()
+        done = first.inv("deploy", f"--ref={site.good}")
+        fault(done, status=2, serves="nothing", where=first)
+        assert "site.invalid does not resolve - create its DNS record, or add --no" in done.verdict
+        assert first.services() == []
+        done = first.must("deploy", f"--ref={site.good}", "--no-verify-url")
+        assert "https://site.invalid answers on its server (the app)" in done.text
+        assert "not verified from outside since release 1" in first.must("status").text
+        assert first.history()[0]["url_verified"] is False
+    finally:
+        first.wipe()
+
+
+@pytest.mark.slow
 def test_a_jump_host_of_the_users_ssh_config_is_gone_through(site, tmp_path):
     hosts = site.settings["environments"]["lab"]["hosts"]
     config = tmp_path / "ssh_config"

@@ -9,7 +9,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,9 +17,22 @@ from tests.testbed.commands import environment, free_port, until, works
 
 SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH')}:/usr/sbin:/usr/local/sbin")
 USER = getpass.getuser()
+# Another user that every Linux has; only root's sshd can let somebody else in.
+JUMPER = "daemon" if os.geteuid() == 0 else USER
+
+
+def _has_ipv6() -> bool:
+    with suppress(OSError), socket.socket(socket.AF_INET6) as made:
+        made.bind(("::1", 0))
+        return True
+    return False
+
+
+IPV6 = _has_ipv6()
 CONFIG = """
 Port {port}
 ListenAddress 127.0.0.1
+{ipv6}
 HostKey {folder}/host
 AuthorizedKeysFile {folder}/authorized
 StrictModes no
@@ -83,8 +96,11 @@ class Sshd:
         if not (self.folder / "host").exists():
             make_key(self.folder / "host")
         self.authorize(*self.authorized)
+        listen = "ListenAddress ::1" if IPV6 else ""
         config = self.folder / "config"
-        config.write_text(self.more + CONFIG.format(port=self.port, folder=self.folder))
+        config.write_text(
+            self.more + CONFIG.format(port=self.port, folder=self.folder, ipv6=listen)
+        )
         if os.geteuid() == 0:
             Path("/run/sshd").mkdir(exist_ok=True)
         log = self.folder / "log"

@@ -31,6 +31,8 @@ REFUSALS = (
      "unlock ssh-agent, or connect the key's device"),
     ("Could not resolve hostname", "could not resolve the hostname",
      "correct `hosts` in invoke.yaml"),
+    ("connect failed: open failed", "the server opens no session",
+     "raise MaxSessions in its sshd_config"),
     ("administratively prohibited", "its jump host does not forward connections",
      "set AllowTcpForwarding there, or use another jump host"),
 )  # fmt: skip
@@ -102,7 +104,8 @@ def _reason(log: str) -> str:
     lines = [line for line in lines if line] or ["no output"]
     silent = [line for line in lines if re.search(SILENCE, line)] or lines[-1:]
     found = next((line for line in silent if "UNKNOWN port" not in line), silent[0])
-    return re.sub(r"^(ssh|kex_exchange_identification|channel \d+): ", "", found)
+    before = r"^(ssh|kex_exchange_identification|channel \d+|.+ UNKNOWN port \d+): "
+    return re.sub(before, "", found)
 
 
 def _denied(log: str) -> tuple[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -11,7 +12,17 @@ from pathlib import Path
 import pytest
 
 from tests.testbed.commands import environment
-from tests.testbed.sshds import SSHD, USER, Sshd, agent, keygen, make_key, public
+from tests.testbed.fido import KIND, TOUCHED, VERIFIED, Token, plugged_in
+from tests.testbed.sshds import JUMPER, SSHD, USER, Sshd, agent, keygen, make_key, public
+
+# Security keys: options of authorized_keys, and what the user does when one signs.
+FIDO = {
+    "touched": ("", TOUCHED),
+    "untouched": ("", 0),
+    "lazy": ("no-touch-required", 0),
+    "without-pin": ("verify-required", TOUCHED),
+    "with-pin": ("verify-required", TOUCHED | VERIFIED),
+}
 
 
 @dataclass
@@ -58,6 +69,9 @@ def _certify(folder: Path) -> None:
     make_key(folder / "lent")
     make_key(folder / "certified")
     make_key(folder / "expired")
+    for name, user in (("jumping", JUMPER), ("straying", "somebody")):
+        make_key(folder / name)
+        keygen("-s", str(folder / "ca"), "-I", "u", "-n", user, str(folder / f"{name}.pub"))
     past = ("-V", "20200101:20200102")
     keygen("-s", str(folder / "ca"), "-I", "u", "-n", USER, str(folder / "certified.pub"))
     keygen("-s", str(folder / "ca"), "-I", "u", "-n", USER, *past, str(folder / "expired.pub"))
@@ -82,14 +96,25 @@ def net(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Net]:
     keys = [public(folder / name) for name in ("key", "rsa", "ecdsa", "locked", "lent")]
     with ExitStack() as stack:
         more = trusted + certificate.format(folder / "main")
+        keys += [_token(stack, folder, name, *how) for name, how in FIDO.items()]
         main = stack.enter_context(Sshd(folder / "main", keys, more))
         other = stack.enter_context(Sshd(folder / "other", [public(folder / "second")]))
         more = certificate.format(folder / "stale")
         stale = stack.enter_context(Sshd(folder / "stale", keys, more))
         stack.enter_context(agent(folder / "agent", folder / "lent"))
+        stack.enter_context(agent(folder / "agent2", folder / "second"))
         crowd = [make_key(folder / f"crowd{number}") for number in range(7)]
         stack.enter_context(agent(folder / "crowded", *crowd, folder / "lent"))
         yield Net(folder, main, other, _names(folder, main, other, stale))
+
+
+def _token(stack: ExitStack, folder: Path, name: str, options: str, flags: int) -> str:
+    """Plug a security key in; returns its line of authorized_keys."""
+    token = Token()
+    stack.enter_context(plugged_in(folder / f"fido-{name}", token, flags))
+    (folder / f"token-{name}").write_text(token.file())
+    (folder / f"token-{name}").chmod(0o600)
+    return f"{options} {KIND.decode()} {b64encode(token.blob).decode()}".strip()
 
 
 def _names(folder: Path, main: Sshd, other: Sshd, stale: Sshd) -> dict[str, str]:
@@ -97,7 +122,8 @@ def _names(folder: Path, main: Sshd, other: Sshd, stale: Sshd) -> dict[str, str]
     shown = subprocess.run(words, check=True, capture_output=True, text=True).stdout.split()[1]
     at, foreign = f"[127.0.0.1]:{main.port}", public(folder / "foreign")
     host_key = public(main.folder / "host")
-    (folder / "known").write_text(f"{main.known}\n{other.known}\n{stale.known}\n")
+    inet6 = f"[::1]:{main.port} {host_key}"
+    (folder / "known").write_text(f"{main.known}\n{other.known}\n{stale.known}\n{inet6}\n")
     (folder / "hashed").write_text(f"{main.known}\n")
     keygen("-H", "-f", str(folder / "hashed"))
     known = {
@@ -105,7 +131,7 @@ def _names(folder: Path, main: Sshd, other: Sshd, stale: Sshd) -> dict[str, str]
         "stale": str(stale.port), "at": at, "hostkey": host_key,
         "fingerprint": f"ssh-ed25519 {shown}", "foreign": foreign,
         "ca": public(folder / "host_ca"), "userca": public(folder / "ca"),
-        "user": USER, "hashed": (folder / "hashed").read_text(),
+        "user": USER, "jumper": JUMPER, "hashed": (folder / "hashed").read_text(),
         "known": f"UserKnownHostsFile {folder}/known\n",
         "key": f"IdentityFile {folder}/key\nIdentitiesOnly yes\n",
         "web": f"Host web_1\n HostName 127.0.0.1\n Port {main.port}\n",

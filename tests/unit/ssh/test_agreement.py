@@ -11,6 +11,7 @@ from invoke import Context
 
 from tasks.lib.errors import TaskError
 from tasks.lib.ssh.host import connected
+from tests.testbed.sshds import IPV6
 
 AT = "<user>@127.0.0.1:<port>"
 
@@ -30,8 +31,9 @@ def ours(net, config: str, destination: str, **env: str) -> str:
 def real(net, config: str, destination: str, **env: str) -> str:
     """Try a set-up with the real ssh; returns what it prints, empty if it got in."""
     user, _, address = net.fill(destination).rpartition("@")
-    host, _, port = address.rpartition(":") if address.count(":") == 1 else (address, "", "")
-    words = [*(["-l", user] if user else []), *(["-p", port] if port else []), host]
+    whole = address.count(":") > 1 and "[" not in address
+    host, _, port = address.partition("]:" if "[" in address else " " if whole else ":")
+    words = [*(["-l", user] if user else []), *(["-p", port] if port else []), host.strip("[]")]
     done = net.ssh(config, " ".join(words), **env)
     return f"{done.stderr} status {done.returncode}" if done.returncode else ""
 
@@ -58,9 +60,14 @@ def files(net) -> None:
 @rows("configurations")
 def test_a_configuration_lets_in_as_ssh_does(net, setup):
     where = setup.get("host", AT)
-    refused, error = real(net, setup["config"], where), ours(net, setup["config"], where)
-    assert (refused == "") == setup["gets_in"], refused
-    assert (error == "") == setup["gets_in"], error
+    env = {name: net.fill(value) for name, value in setup.get("env", {}).items()}
+    expected = IPV6 if setup["gets_in"] == "with IPv6" else setup["gets_in"]
+    refused, error = (
+        real(net, setup["config"], where, **env),
+        ours(net, setup["config"], where, **env),
+    )
+    assert (refused == "") == expected, refused
+    assert (error == "") == expected, error
 
 
 @rows("known_hosts")

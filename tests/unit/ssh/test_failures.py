@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -90,13 +91,42 @@ def test_a_shell_that_does_not_only_run_commands_is_refused(net, tmp_path, comma
     assert type(raised.value) is TaskError
 
 
-def test_a_server_with_few_sessions_is_used_over_more_connections(net, tmp_path):
-    with Sshd(tmp_path / "sshd", [public(net.folder / "key")], "MaxSessions 2\n") as server:
+@pytest.mark.parametrize("sessions", [1, 2])
+def test_a_server_with_few_sessions_is_used_over_more_connections(net, tmp_path, sessions):
+    more = f"MaxSessions {sessions}\n"
+    with Sshd(tmp_path / "sshd", [public(net.folder / "key")], more) as server:
         env = {"SSH_CONFIG": str(net.write("<key>")), "SSH_KNOWN_HOSTS": server.known}
         reached = connected(Context(), [server.name], {"PATH": "/usr/bin:/bin", **env})
         with reached as (host,), ThreadPoolExecutor(4) as pool:
             done = list(pool.map(lambda n: host.run("sleep 0.5; echo $1", n), "1234"))
     assert done == ["1\n", "2\n", "3\n", "4\n"]
+
+
+def test_a_server_without_sessions_is_refused(net, tmp_path):
+    with (
+        Sshd(tmp_path / "sshd", [public(net.folder / "key")], "MaxSessions 0\n") as server,
+        pytest.raises(TaskError) as raised,
+    ):
+        attempt(net, server.name, config="<key>", SSH_KNOWN_HOSTS=server.known)
+    says = "the server opens no session - raise MaxSessions in its sshd_config"
+    assert str(raised.value) == f"{server.name}: {says}"
+    assert type(raised.value) is TaskError
+
+
+# Those that this machine has; every one has the first.
+SHELLS = ["sh", "bash", "dash", "csh", "tcsh", "fish", "zsh", "ksh", "mksh"]
+
+
+@pytest.mark.parametrize("shell", list(filter(shutil.which, SHELLS)))
+def test_a_script_runs_through_every_login_shell(net, tmp_path, shell):
+    # As sshd starts a user's shell.
+    command = f'exec {shutil.which(shell)} -c \\"$SSH_ORIGINAL_COMMAND\\"'
+    line = f'command="{command}" {public(net.folder / "key")}'
+    with Sshd(tmp_path / "sshd", [line]) as server:
+        env = {"SSH_CONFIG": str(net.write("<key>")), "SSH_KNOWN_HOSTS": server.known}
+        with connected(Context(), [server.name], {"PATH": "/usr/bin:/bin", **env}) as (host,):
+            text = "it's\n!$`\\\"{}[]*~;&|<>"
+            assert host.run('cat; printf %s "$1$2"', text, "é", text=text) == f"{text}{text}é"
 
 
 def test_the_longest_name_of_a_temporary_folder_is_no_obstacle(net, tmp_path, monkeypatch):
