@@ -43,6 +43,9 @@ class Target:
     terms: lock.Terms = lock.TERMS
     verify_url: bool = True
 
+    def __post_init__(self) -> None:
+        self.verify_url = self.verify_url and self.environment.public
+
     @property
     def stack(self) -> str:
         """The stack's name."""
@@ -108,6 +111,5 @@ def reach(
             absent = len(environment.hosts) - len(hosts)
             orchestrator = KINDS[environment.orchestrator](ctx, hosts, stack, docker, setup, absent)
             environment = dynamic.assign_ports(environment, orchestrator, stack)
-        target = Target(ctx, settings, name, environment, hosts, orchestrator, registry)
-        target.verify_url = verify_url and environment.public
-        yield target
+        known = ctx, settings, name, environment, hosts, orchestrator, registry
+        yield Target(*known, verify_url=verify_url)

@@ -82,13 +82,16 @@ def ask(
     client: http_client.HttpClient | None = None,
 ) -> Answer:
     """Ask a site for a path; the answer must have a version, unless that is empty."""
-    from urllib3.exceptions import HTTPError
+    from urllib3.exceptions import HTTPError, ProtocolError, ReadTimeoutError
 
     url = f"{site}{path}"
     try:
         response = (client or http_client.HttpClient()).send("GET", url)
     except HTTPError as error:
-        return Answer(f"{url} does not answer: {http_client.cause(error)[:200]}", reached=False)
+        # Who is connected has reached the site, or what is in front of it.
+        connected = type(getattr(error, "reason", error)) in (ProtocolError, ReadTimeoutError)
+        failure = f"{url} does not answer: {http_client.cause(error)[:200]}"
+        return Answer(failure, reached=connected)
     if response.status >= 400:
         return Answer(f"{url} answers {response.status}", reached=response.status not in LOGIN)
     version = ""

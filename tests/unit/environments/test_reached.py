@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+
+import msgspec
 import pytest
 
 from tasks.lib.deploys import preflight
 from tasks.lib.environments import healthcheck
 from tasks.lib.environments.healthcheck import NotReached
 from tasks.lib.errors import ExitCode, TaskError
+from tasks.lib.http_client import HttpClient
 from tests.orchestrators.servers import Quiet, serving, site
 
 INSTEAD = "--no-verify-url, which checks the site on its server"
@@ -55,6 +63,36 @@ def test_a_wrong_answer_is_the_site_all_the_same(answer):
     with serving(site(lambda path: answer)) as place, pytest.raises(TaskError) as caught:
         healthcheck.verify(f"http://{place}", "abc", timeout=0.1)
     assert not isinstance(caught.value, NotReached)
+
+
+@contextmanager
+def taciturn(hang: bool) -> Iterator[str]:
+    """A server that reads a request, and then hangs or closes the connection."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        kept = []
+
+        def serve() -> None:
+            with suppress(OSError):
+                while True:
+                    made = server.accept()[0]
+                    made.recv(1)
+                    kept.append(made) if hang else made.close()
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+@pytest.mark.parametrize("hang", [True, False])
+def test_a_site_that_accepts_a_request_and_never_answers_is_reached(hang):
+    with taciturn(hang) as url:
+        answer = healthcheck.ask(url, client=HttpClient((0.2, 0.2)))
+    assert "does not answer" in answer.failure and answer.reached
+
+
+def test_an_environment_that_is_not_public_is_verified_on_its_server(world):
+    assert world.target.verify_url
+    private = msgspec.structs.replace(world.target.environment, public=False)
+    assert not replace(world.target, environment=private).verify_url
 
 
 def test_a_name_that_does_not_resolve_is_refused_before_anything_is_changed(world):

@@ -136,7 +136,8 @@ def try_out(swarm: Swarm, service: Mapping[str, Any], command: Sequence[str]) ->
     ]
     # Values may be secret: no argument has them. A stack's file has $$ for $.
     given = service.get("environment", {}).items()
-    text = "".join(f"{key}={value.replace('$$', '$')}\n" for key, value in given)
+    values = {key: value.replace("$$", "$") for key, value in given if "\n" not in value}
+    text = "".join(f"{key}={value}\n" for key, value in values.items())
     with files.folder() as folder:
         file = folder / "env"
         file.write_text(text, "utf-8")
