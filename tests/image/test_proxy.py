@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import ssl
 import time
 from collections.abc import Iterator
 
 import pytest
+from invoke import Context
 
+from tasks.lib.deploys.proxy_check import VALIDATE
+from tasks.lib.docker.cli import DockerError
+from tasks.lib.environments.server_check import PROGRAM
+from tasks.lib.orchestrators.swarm.client import Swarm
+from tasks.lib.orchestrators.swarm.servers import try_out
 from tests.image.proxies import HOST, ROOT_CERTIFICATE, Proxy, before, static_files
 from tests.testbed import attacks
-from tests.testbed.commands import docker, until, works
+from tests.testbed.commands import ROOT, docker, until, works
 
 pytestmark = pytest.mark.engine
 # What every answer has, from the app or the proxy.
@@ -43,6 +50,47 @@ def test_it_has_a_certificate_and_sends_everybody_to_https(proxy):
     plain = proxy.ask("/?a=b")
     assert (plain.status, plain.getheader("Location")) == (308, f"https://{HOST}/?a=b")
     assert proxy.ask_safely("/livez").read().startswith(b'{"status": "ok"')
+
+
+def asked(proxy: Proxy, site: str) -> dict[str, str]:
+    """What a replica says that asks the site itself; see docker/ask_site.py."""
+    version = json.loads(proxy.ask_safely("/livez").read())["version"]
+    words = (f"{proxy.id[:12]}:443", "app:8000", site, "/livez", "/", version, "5", "2")
+    program = PROGRAM.read_text()
+    return json.loads(proxy.web.execute("python", "-I", "-S", "-c", program, *words))
+
+
+def test_a_replica_asks_the_site_past_name_and_certificate(proxy):
+    assert asked(proxy, f"https://{HOST}") == {"by": "the proxy", "wrong": ""}
+
+
+def test_a_replica_asks_the_app_as_long_as_the_proxy_has_no_certificate(start, redis, mark):
+    options = [f"--network={redis}", "--network-alias=app"]
+    web = start(options=options, SITE_URL="https://another.invalid")
+    with before(web, mark, redis, HOST) as made:
+        until(works(lambda: docker("exec", made.id, "ls", ROOT_CERTIFICATE)))
+        until(lambda: answered(made))
+        assert asked(made, "https://another.invalid") == {"by": "the app", "wrong": ""}
+
+
+@pytest.mark.parametrize(
+    ("more", "address", "says"),
+    [
+        ("", "example.com", ""),
+        ("\nnonsense.example {\n\trespnd hello\n}\n", ":80", "unrecognized directive: respnd"),
+        ("", "two words {", "adapting config using caddyfile: Caddyfile:"),
+    ],
+)
+def test_the_image_says_what_is_wrong_with_a_configuration(more, address, says):
+    text = (ROOT / "docker/Caddyfile").read_text() + more
+    rights = {"cap_drop": ["ALL"], "cap_add": ["NET_BIND_SERVICE"]}
+    service = {"image": "caddy:2", "environment": {"SITE_ADDRESS": address}, **rights}
+    command = ["sh", "-c", VALIDATE, "sh", text]
+    if not says:
+        return try_out(Swarm(Context(), {}), service, command)
+    with pytest.raises(DockerError) as raised:
+        try_out(Swarm(Context(), {}), service, command)
+    assert says in raised.value.reason
 
 
 def test_every_answer_protects_its_page(proxy):

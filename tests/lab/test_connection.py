@@ -142,7 +142,7 @@ def test_a_user_whose_shell_is_another_one_deploys(site):
 @pytest.mark.fault("the site's name does not resolve yet")
 def test_a_first_deploy_before_name_and_certificate_are_there(site, fault, tmp_path):
     settings = copy.deepcopy(site.settings)
-    settings["environments"]["staging"]["url"] = "https://site.invalid"
+    settings["environments"]["staging"]["url"] = "https://site.internal"
     file = tmp_path / "invoke.yaml"
     file.write_text(yaml.safe_dump(settings))
     first = site.at("staging", INVOKE_RUNTIME_CONFIG=str(file))
@@ -151,10 +151,10 @@ def test_a_first_deploy_before_name_and_certificate_are_there(site, fault, tmp_p
         first.set_up()
         done = first.inv("deploy", f"--ref={site.good}")
         fault(done, status=2, serves="nothing", where=first)
-        assert "site.invalid does not resolve - create its DNS record, or add --no" in done.verdict
+        assert "site.internal does not resolve - create its DNS record, or add --no" in done.verdict
         assert first.services() == []
         done = first.must("deploy", f"--ref={site.good}", "--no-verify-url")
-        assert "https://site.invalid answers on its server (the app)" in done.text
+        assert "https://site.internal answers on its server (the proxy)" in done.text
         assert "not verified from outside since release 1" in first.must("status").text
         assert first.history()[0]["url_verified"] is False
     finally:
