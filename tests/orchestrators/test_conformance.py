@@ -115,6 +115,12 @@ def test_a_site_that_is_not_reached_is_verified_on_its_server_if_that_is_wanted(
     assert world.serves() == image.revision
     world.rollback(to="2")
     assert not world.records()[0].url_verified
+    world.target.verify_url = True
+    fails(world, "has not reached the site", image=image)
+    world.set_url(world.url)
+    world.deploy(image)
+    assert "not verified" not in status.status(world.target)[0].partition("release  ")[0]
+    assert world.records()[0].url_verified
 
 
 def test_a_site_that_is_not_reached_any_more_is_brought_back(world):

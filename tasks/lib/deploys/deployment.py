@@ -85,7 +85,7 @@ class Deployment:
         same = now.stack is not None and not difference(now.stack, self.stack)
         if now.record and same and now.drift == [] and now.healthy():
             console.say(f"release {now.record.number} runs already: nothing to do")
-            return
+            return verification.make_up(self.target, now.record)
         if self.image and self.record.why:
             promotion.admit(self.target.registry, self.image, self.record.why)
         self.run()

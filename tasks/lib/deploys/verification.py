@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..environments import healthcheck, server_check
+from ..environments.connection import Target
 from ..environments.records import Record
 from ..orchestrators.stack import Stack
 
 if TYPE_CHECKING:
     from .deployment import Deployment
+
+
+def make_up(target: Target, record: Record) -> None:
+    """Check at its address what runs and was asked on its server only; record that.
+
+    Raises TaskError if it does not answer.
+    """
+    if target.verify_url and not record.url_verified:
+        _from_outside(target, record)
+        target.history.write(replace(record, url_verified=True))
 
 
 def verify(deployment: Deployment, stack: Stack, record: Record) -> None:
@@ -20,9 +32,13 @@ def verify(deployment: Deployment, stack: Stack, record: Record) -> None:
     target = deployment.target
     if not (deployment.record.url_verified and record.url_verified):
         return server_check.verify(target, stack, record.revision)
-    timeout = min(healthcheck.PATIENCE, target.settings.deploy.timeout)
     try:
-        healthcheck.verify(target.url, record.revision, target.environment.replicas, timeout)
+        _from_outside(target, record)
     except healthcheck.NotReached:
         deployment.note(url_verified=False)
         raise
+
+
+def _from_outside(target: Target, record: Record) -> None:
+    timeout = min(healthcheck.PATIENCE, target.settings.deploy.timeout)
+    healthcheck.verify(target.url, record.revision, target.environment.replicas, timeout)
