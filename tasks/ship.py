@@ -8,9 +8,7 @@ from .lib import console, files
 
 ENV = "the environment, as invoke.yaml names it"
 NAME = "the name of a dynamic environment: NAME of review/NAME"
-VERIFY = (
-    "do not request the site from here, but on its server: no DNS or certificate yet, or private"
-)
+VERIFY = "check the site from here (default), or on its server: for one not reached from here (yet)"
 DOTENV = "write DEPLOY_URL and DEPLOY_IMAGE to this file"
 
 
