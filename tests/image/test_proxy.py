@@ -93,6 +93,12 @@ def test_the_image_says_what_is_wrong_with_a_configuration(more, address, says):
     assert says in raised.value.reason
 
 
+def test_an_image_that_cannot_be_pulled_is_named():
+    with pytest.raises(DockerError, match=r"Error response from daemon: .*localhost:1/") as raised:
+        try_out(Swarm(Context(), {}), {"image": "localhost:1/none"}, ["true"])
+    assert "localhost:1/" in raised.value.reason
+
+
 def test_every_answer_protects_its_page(proxy):
     sheet = proxy.web.execute("sh", "-c", "ls static/myapp/site.????????????.css")
     icon = proxy.web.execute("sh", "-c", "ls static/myapp/icon.????????????.svg")
