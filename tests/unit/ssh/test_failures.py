@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import shutil
 import socket
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from invoke import Context
@@ -130,8 +132,6 @@ def test_a_script_runs_through_every_login_shell(net, tmp_path, shell):
 
 
 def test_the_longest_name_of_a_temporary_folder_is_no_obstacle(net, tmp_path, monkeypatch):
-    import tempfile
-
     folder = tmp_path / ("x" * 100)
     folder.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
@@ -172,18 +172,17 @@ def test_a_key_with_a_passphrase_is_refused(net):
     assert error == "SSH_PRIVATE_KEY has a passphrase - use ssh-agent instead, or a key without one"
 
 
-def test_a_key_is_in_no_file_and_its_agent_ends(net):
-    import glob
-    from pathlib import Path
-
+def test_a_key_is_in_no_file_and_its_agent_ends(net, monkeypatch):
     key = (net.folder / "key").read_text()
     env = {"SSH_CONFIG": str(net.write("<known>")), "SSH_PRIVATE_KEY": key, "PATH": "/usr/bin:/bin"}
-    before = set(glob.glob("/tmp/inv-scratch-*"))
-    with connected(Context(), [net.main.name], env) as _:
-        (folder,) = set(glob.glob("/tmp/inv-scratch-*")) - before
-        texts = [file.read_text() for file in Path(folder).iterdir() if file.is_file()]
-        assert texts and not any("PRIVATE" in text for text in texts)
-    assert not Path(folder).exists()
+    # A folder of its own, as other tasks make theirs meanwhile; its name must be short.
+    with tempfile.TemporaryDirectory() as root:
+        monkeypatch.setattr(tempfile, "tempdir", root)
+        with connected(Context(), [net.main.name], env) as _:
+            (folder,) = Path(root).iterdir()
+            texts = [file.read_text() for file in folder.iterdir() if file.is_file()]
+            assert texts and not any("PRIVATE" in text for text in texts)
+        assert not folder.exists()
 
 
 @pytest.mark.parametrize(
