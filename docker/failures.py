@@ -1,0 +1,36 @@
+"""Imported by the worker: keeps the last jobs that failed in the broker, for `inv jobs`.
+
+A job that will be retried has not failed. The error's text may have secrets: it stays in the log.
+"""
+
+import json
+import time
+from typing import Any
+
+from celery import current_app
+from celery.signals import task_failure
+from celery.utils.log import get_logger
+from redis import Redis
+from redis.exceptions import RedisError
+
+# The key in the broker, and how many failures it keeps.
+FAILED, KEEP = "celery-failed", 100
+logger = get_logger("celery.worker")
+
+
+@task_failure.connect
+def keep(sender: Any, task_id: str, exception: BaseException, **_: object) -> None:
+    """Keep a failure."""
+    failure = {"at": time.time(), "job": sender.name, "id": task_id, "error": kind(exception)}
+    url = current_app.conf.broker_url
+    try:
+        with Redis.from_url(url, socket_connect_timeout=5, socket_timeout=5) as redis:
+            redis.lpush(FAILED, json.dumps(failure))
+            redis.ltrim(FAILED, 0, KEEP - 1)
+    except RedisError as error:
+        logger.warning("A failed job is not kept: %s", error)
+
+
+def kind(exception: BaseException) -> str:
+    """Return the name of an error's class; billiard wraps some in classes of its own."""
+    return type(exception).__name__
