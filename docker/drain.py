@@ -56,7 +56,8 @@ def drain(consumer: Any) -> None:
 def give_back(consumer: Any) -> None:
     """Take no more jobs, and return to the queue what has not begun. Runs in the main thread."""
     if consumer.task_consumer:
-        consumer.task_consumer.cancel()
+        for queue in [*consumer.app.amqp.queues.consume_from]:
+            consumer.cancel_task_queue(queue)
         for request in waiting(consumer):
             request.reject(requeue=True)
             state.task_ready(request)

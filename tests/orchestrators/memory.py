@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tasks.lib import console
+from tasks.lib.environments import jobs
 from tasks.lib.errors import TaskError
 from tasks.lib.orchestrators.base import Guard, Job, LogOptions
 from tasks.lib.orchestrators.stack import HISTORY, RELEASE, Stack
@@ -84,6 +85,8 @@ class Cluster:
     left: list[str] = field(default_factory=list)
     formed: bool = False
     down: str = ""
+    # What the image tells of the background jobs.
+    report: str = ""
     # Of each stack's lock the newest lease, and when it was made.
     leases: dict[str, tuple[Lease, float]] = field(default_factory=dict)
     swap: Any = field(default_factory=threading.Lock)
@@ -212,7 +215,9 @@ class MemoryOrchestrator:
         return [Stored("memory", len(ours), len(ours) * 10**6)]
 
     def inside(self, service: str, script: str) -> str | None:
-        """Return what the database's replica prints of its dumps."""
+        """Return what the image tells of the jobs, or the database's replica of its dumps."""
+        if script == jobs.COMMAND:
+            return self.cluster.report if service in self.running_now else None
         dumps = "".join("\n40 1000" for _ in self.cluster.backups)
         return f"100{dumps}" if service in self.running_now else None
 
