@@ -1,8 +1,8 @@
 """Imported by the worker: what it does when it is stopped (SIGTERM).
 
 It takes no more jobs. Those that it has not begun go back on the queue at once, also those with a
-countdown. Those that run end; meanwhile the worker answers, and enforces their time limits. A job that
-runs on after the time limit for all jobs goes back on the queue if it is acknowledged late (acks_late).
+countdown. Those that run end; meanwhile the worker answers, and enforces their time limits. A job
+that runs on after the time limit for all jobs goes back on the queue if it is acknowledged late.
 """
 
 import signal
@@ -28,7 +28,9 @@ def check(**_: object) -> None:
     limit = current_app.conf.task_time_limit
     for name, task in sorted(current_app.tasks.items()):
         if not task.acks_late and (task.time_limit or 0) > limit:
-            what = f"{name} may run {task.time_limit} s, and a worker that stops waits only {limit} s"
+            what = (
+                f"{name} may run {task.time_limit} s, and a worker that stops waits only {limit} s"
+            )
             sys.exit(f"{what}: make it acks_late, or raise deploy.joblimit in invoke.yaml")
 
 

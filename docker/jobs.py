@@ -14,6 +14,7 @@ from typing import Any
 import failures
 from celery import Celery
 from celery.app.utils import find_app
+from kombu.exceptions import OperationalError
 from redis import Redis
 from redis.exceptions import RedisError
 
@@ -38,7 +39,7 @@ def find(app: Celery) -> dict[str, Any]:
 
 
 def depths(app: Celery, taken: Mapping[str, Any]) -> dict[str, int]:
-    """Return how many jobs wait in each queue: those of the settings, and those that workers take."""
+    """Return how many jobs wait in each queue of the settings or of a worker."""
     names = {*app.amqp.queues, *(queue["name"] for each in taken.values() for queue in each)}
     with app.connection_for_read() as connection:
         channel = connection.default_channel
@@ -85,7 +86,7 @@ def main(package: str) -> None:
     app.loader.import_default_modules()
     try:
         found = find(app)
-    except (RedisError, OSError) as error:
+    except (OperationalError, RedisError, OSError) as error:
         found = {"problem": f"the broker does not answer: {type(error).__name__}"}
     print(json.dumps(found))
 

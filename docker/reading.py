@@ -1,8 +1,9 @@
 """Imported by the worker, which takes a job only when a process is free (worker_disable_prefetch).
 
-When a countdown's job takes the last free process, the transport stops reading, even if it has just asked
-the broker for a job. The answer, of which the broker has no record any more, would stay in a socket until
-a process is free, and be lost if the worker died meanwhile. Here it is read, and recorded.
+When a countdown's job takes the last free process, the transport stops reading, even if it has
+just asked the broker for a job. The answer, of which the broker has no record any more, would stay
+in a socket until a process is free, and be lost if the worker died meanwhile. Here it is read, and
+recorded.
 """
 
 from typing import Any

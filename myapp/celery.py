@@ -9,7 +9,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "myapp.settings.prod")
 
 
 class Job(Task):
-    """A job that may run twice (acks_late) is retried if its process dies, at most max_retries times."""
+    """A job. One that may run twice (acks_late) is retried if its process dies."""
 
     default_retry_delay = 10
 

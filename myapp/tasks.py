@@ -10,8 +10,8 @@ from . import clicks
 logger = logging.getLogger(__name__)
 
 
-# It may run twice, so it is acknowledged late: if its worker dies, it runs again. While the database
-# is away it is retried five times, after up to 1, 2, 4, 8 and 16 seconds.
+# It may run twice, so it is acknowledged late: if its worker dies, it runs again. While the
+# database is away it is retried five times, after up to 1, 2, 4, 8 and 16 seconds.
 @shared_task(
     acks_late=True,
     autoretry_for=(OperationalError,),

@@ -150,8 +150,8 @@ JOB_SECONDS = env.optional(variables.JOB_SECONDS, 300)
 # First the job gets SoftTimeLimitExceeded, and some time to clean up.
 CELERY_TASK_SOFT_TIME_LIMIT = JOB_SECONDS
 CELERY_TASK_TIME_LIMIT = JOB_SECONDS + 10
-# A job is acknowledged when it begins, so that it runs at most once. One that may run twice says so:
-# @shared_task(acks_late=True). If its worker dies, it runs again.
+# A job is acknowledged when it begins, so that it runs at most once. One that may run twice says
+# so with @shared_task(acks_late=True): if its worker dies, it runs again.
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
 # A worker takes a job only when it can begin it.
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1

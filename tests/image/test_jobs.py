@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from tests.image.engine import HERE, Container
-from tests.testbed.commands import docker, until, works
+from tests.testbed.commands import docker, until
 
 pytestmark = pytest.mark.engine
 MODULES = ("slow_job", "endless_job")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -47,7 +47,10 @@ def text(found: Found, now: float) -> str:
         (name, "takes jobs" if takes else "stops", *(str(held[name, each]) for each in WORKERS[2:]))
         for name, takes in found["workers"].items()
     ]
-    jobs = [tuple("-" if job[each] is None else str(job[each]) for each in JOBS) for job in found["jobs"]]
+    jobs = [
+        tuple("-" if job[each] is None else str(job[each]) for each in JOBS)
+        for job in found["jobs"]
+    ]
     recent = [each for each in found["failures"] if now - each["at"] < DAY]
     failures = [
         (moment(each["at"]), each["job"], each["id"], each["error"]) for each in recent[:NEWEST]

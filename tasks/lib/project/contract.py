@@ -17,5 +17,5 @@ HOME = "home"
 # What the app answers: its probes, and the page that is checked before and after a rollout.
 LIVEZ, READYZ, PAGE = "/livez", "/readyz", "/"
 
-# Seconds that a worker has, beyond the time that a job may take, until it is killed: docker/drain.py.
+# Seconds that a worker has, beyond the time of a job, until it is killed: docker/drain.py.
 JOB_GRACE = 30

@@ -12,8 +12,8 @@ from ...ssh.host import Host
 from . import labels
 from .client import Swarm, of
 
-# Seconds until all of a stack's containers must have stopped, beyond their own time to do so; and until
-# its network is gone.
+# Seconds until all of a stack's containers must have stopped, beyond their own time to do so; and
+# until its network is gone.
 TIMEOUT = 120
 POLL = 0.3
 LEFT = (
