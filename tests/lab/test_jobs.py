@@ -1,4 +1,4 @@
-"""Background jobs of the site: what a deploy, a rollback and a process that is killed do to them."""
+"""Background jobs of the site: what deploys, rollbacks and killed processes do to them."""
 
 from __future__ import annotations
 
