@@ -5,5 +5,6 @@ import failures
 import heartbeat
 import lease
 import reading
+import unknown
 
-__all__ = ["drain", "failures", "heartbeat", "lease", "reading"]
+__all__ = ["drain", "failures", "heartbeat", "lease", "reading", "unknown"]

@@ -119,6 +119,20 @@ def test_a_job_past_its_limit_fails_and_is_kept_without_what_it_said(worker):
     assert report(made)["failures"][0]["error"] == "SoftTimeLimitExceeded"
 
 
+def test_a_job_that_only_the_next_release_knows_waits_for_it(start, redis, worker):
+    old = start("worker", options=[f"--network={redis}"], **REDIS)
+    old.becomes("healthy")
+    for number in range(5):
+        send(old, "early", f"the new one {number}", 0)
+    old.prints("Job 'slow_job.early' is not known here")
+    new = worker()
+    for number in range(5):
+        new.prints(f"the new one {number} is done", 40)
+    assert report(new)["failures"] == []
+    docker("kill", "--signal=TERM", old.id)
+    until(lambda: not old.state()["Running"])
+
+
 @pytest.mark.slow
 def test_jobs_of_a_killed_worker_run_again_soon(worker):
     first = worker()
