@@ -17,8 +17,9 @@ from celery.signals import worker_init, worker_ready
 from celery.utils.log import get_logger
 from celery.worker import state
 
-# Seconds: between two looks at what runs; after the time limit, until the worker gives up waiting.
-POLL, SPARE = 0.2, 10
+# Seconds: between two looks at what runs; after the time limit, until the worker gives up waiting;
+# after which its main thread is not in its loop, but waits for the broker.
+POLL, SPARE, SETTLED = 0.2, 10, 5
 logger = get_logger("celery.worker")
 
 
@@ -44,15 +45,18 @@ def install(sender: Any, **_: object) -> None:
 def drain(consumer: Any) -> None:
     """Stop the worker when nothing runs any more, or when the time is over."""
     logger.warning("worker: Takes no more jobs; %d run", len(state.reserved_requests))
-    end = time.monotonic() + consumer.app.conf.task_time_limit + SPARE
+    began, queues = time.monotonic(), consumer.app.amqp.queues
     while True:
         # Again and again: if it loses its broker and finds it again, it takes jobs again.
         consumer.hub.call_soon(give_back, consumer)
         time.sleep(POLL)
-        if not state.reserved_requests and not state.scheduled_requests:
-            state.should_stop = EX_OK
-        elif time.monotonic() > end:
+        passed = time.monotonic() - began
+        if passed > consumer.app.conf.task_time_limit + SPARE:
             state.should_terminate = EX_FAILURE
+        elif state.reserved_requests or state.scheduled_requests:
+            continue
+        elif not queues.consume_from or passed > SETTLED:
+            state.should_stop = EX_OK
 
 
 def give_back(consumer: Any) -> None:

@@ -1,7 +1,7 @@
 """Imported by the worker: a job that this release does not know goes back on the queue for a while.
 
-Celery would discard it. During a deploy, and after a rollback, the app of the newer release may have
-sent it, and a worker of that release will know it.
+Celery would discard it. During a deploy, and after a rollback, the app of the newer release may
+have sent it, and a worker of that release will know it.
 """
 
 import time

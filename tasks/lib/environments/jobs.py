@@ -32,7 +32,8 @@ def report(target: Target) -> tuple[str, list[str]]:
     worker = target.orchestrator.services().get(contract.WORKER)
     shown = target.orchestrator.inside(contract.APP, COMMAND)
     if not shown:
-        raise TaskError("no replica of the app is reached", f"inv status --env={target.name}")
+        hint = f"inv status --env={target.name}; deploy again if its image is older than this task"
+        raise TaskError("no replica of the app shows its jobs", hint)
     found = json.loads(shown.splitlines()[-1])
     if "problem" in found:
         return "", [found["problem"]]
