@@ -19,7 +19,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 # Seconds that the workers have to answer.
-PATIENCE = 2
+PATIENCE = 5
 # What a worker calls the jobs that it holds, and what we call them.
 STATES = {"active": "running", "reserved": "reserved", "scheduled": "scheduled"}
 

@@ -49,11 +49,11 @@ def waiting(worker: Container) -> int:
 
 
 def test_a_worker_that_stops_ends_what_runs_and_gives_the_rest_back_at_once(worker):
-    first = worker(WORKER_CONCURRENCY="1", JOB_SECONDS="60")
+    first = worker(WORKER_CONCURRENCY="1", JOB_SECONDS="90")
     first.becomes("healthy")
-    send(first, "early", "the last one", countdown=45)
+    send(first, "early", "the last one", countdown=60)
     send(first, "early", "the later one", countdown=10)
-    send(first, "early", "the long one", 40)
+    send(first, "early", "the long one", 60)
     first.prints("the long one begins")
     send(first, "early", "the next one")
     states = ["reserved", "running", "scheduled"]
@@ -65,8 +65,8 @@ def test_a_worker_that_stops_ends_what_runs_and_gives_the_rest_back_at_once(work
         f"celery@{first.id[:12]}": False, f"celery@{second.id[:12]}": True
     }  # fmt: skip
     assert "the long one is done" not in first.logs()
-    second.prints("the last one is done")
-    until(lambda: not first.state()["Running"])
+    second.prints("the last one is done", 60)
+    until(lambda: not first.state()["Running"], 60)
     assert "the long one is done" in first.logs() and first.state()["ExitCode"] == 0
     printed = first.logs() + second.logs()
     for name in ("the long one", "the next one", "the later one", "the last one"):
