@@ -42,6 +42,21 @@ def status(ctx: Context, env: str = "") -> None:
             raise TaskError("; ".join(problems), f"see inv logs --env={env}")
 
 
+@task(help={"env": ENV})
+def jobs(ctx: Context, env: str = "") -> None:
+    """Show background jobs and workers (exits 1 if one is stuck).
+
+    Example: inv jobs --env=prod
+    """
+    from .lib.environments import connection, jobs
+
+    with connection.reach(ctx, env) as target:
+        text, problems = jobs.report(target)
+        console.result(text)
+        if problems:
+            raise TaskError("; ".join(problems), f"inv logs --env={env} --service=worker")
+
+
 @task(
     name="list",
     default=True,

@@ -145,7 +145,17 @@ CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = {
 CELERY_TASK_PUBLISH_RETRY = False
 CELERY_TASK_ALWAYS_EAGER = not REDIS_URL
 CELERY_TASK_IGNORE_RESULT = True
-CELERY_TASK_TIME_LIMIT = 300
+# How long a job may run. A worker that stops waits so long for its jobs; inv deploy sets it.
+JOB_SECONDS = env.optional(variables.JOB_SECONDS, 300)
+# First the job gets SoftTimeLimitExceeded, and some time to clean up.
+CELERY_TASK_SOFT_TIME_LIMIT = JOB_SECONDS
+CELERY_TASK_TIME_LIMIT = JOB_SECONDS + 10
+# A job is acknowledged when it begins, so that it runs at most once. One that may run twice says
+# so with @shared_task(acks_late=True): if its worker dies, it runs again.
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+# A worker takes a job only when it can begin it.
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_DISABLE_PREFETCH = True
 # The root file system may be read-only.
 CELERY_BEAT_SCHEDULE_FILENAME = str(Path(tempfile.gettempdir()) / "celerybeat-schedule")
 CELERY_BEAT_SCHEDULE = {"flush-clicks": {"task": "myapp.tasks.flush_clicks", "schedule": 60}}

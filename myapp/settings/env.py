@@ -110,6 +110,13 @@ def _names(text: str) -> list[str]:
     return [name.strip() for name in Env.parse_value(text, list) if name.strip()]
 
 
+def _seconds(text: str) -> int:
+    """Returns a whole number of seconds, at least one."""
+    if not text.isdecimal() or int(text) < 1:
+        raise ValueError
+    return int(text)
+
+
 def _level(text: str) -> str:
     """Returns the name of a log level."""
     if text.upper() not in LEVELS:
@@ -129,6 +136,7 @@ DATABASE_URL = Variable(
 )
 DATABASE_PASSWORD = Variable("DATABASE_PASSWORD", str, "the database user's password")
 REDIS_URL = Variable("REDIS_URL", _redis, "redis://host:6379/0")
+JOB_SECONDS = Variable("JOB_SECONDS", _seconds, "a number of seconds")
 VERSION = Variable("VERSION", str, "the commit that runs")
 LOG_LEVEL = Variable("LOG_LEVEL", _level, f"one of {', '.join(LEVELS)}")
 STATIC_ROOT = Variable("STATIC_ROOT", Path, "a folder")

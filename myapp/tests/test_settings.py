@@ -71,6 +71,7 @@ class WhatIsSaidOfAWrongVariable(SimpleTestCase):
         ],
         "REDIS_URL": ["http://redis", "redis://redis:port", "redis:///0"],
         "LOG_LEVEL": ["loud"],
+        "JOB_SECONDS": ["soon", "0", "-1"],
     }
 
     def test_each_wrong_value_is_named_and_not_shown(self) -> None:
@@ -127,6 +128,11 @@ class WhatEachPlaceSets(SimpleTestCase):
 
     def test_the_log_level_can_be_written_in_any_case(self) -> None:
         self.assertEqual("DEBUG", load_settings("prod", **PRODUCTION, LOG_LEVEL="debug").LOG_LEVEL)
+
+    def test_the_time_of_a_job_sets_both_limits(self) -> None:
+        prod = load_settings("prod", **PRODUCTION, JOB_SECONDS="40")
+        limits = prod.CELERY_TASK_SOFT_TIME_LIMIT, prod.CELERY_TASK_TIME_LIMIT
+        self.assertEqual((40, 50), limits)
 
     def test_more_hosts_can_be_allowed(self) -> None:
         prod = load_settings("prod", **PRODUCTION, ALLOWED_HOSTS="a.example, b.example,")

@@ -2,11 +2,14 @@
 
 import logging
 from queue import Empty
+from unittest import mock
 
 from celery.worker.request import Request
+from django.db import OperationalError
 from django.test import TestCase
 from django_guid.log_filters import CorrelationId
 
+from myapp import tasks
 from myapp.celery import app
 from myapp.models import Link
 
@@ -49,6 +52,22 @@ class AJob(CleanCache, TestCase):
         (line,) = lines.records
         self.assertEqual("Clicks of 1 links written", line.getMessage())
         self.assertEqual(answer["X-Request-ID"], vars(line)["request_id"])
+
+    def test_that_writes_clicks_is_tried_again_while_the_database_is_away(self) -> None:
+        away = OperationalError("away")
+        with mock.patch("myapp.clicks.flush", side_effect=[away, away, 1]) as flush:
+            self.assertTrue(tasks.flush_clicks.apply().successful())
+        self.assertEqual(3, flush.call_count)
+
+    def test_that_writes_clicks_fails_when_the_database_stays_away(self) -> None:
+        with mock.patch("myapp.clicks.flush", side_effect=OperationalError("away")) as flush:
+            self.assertTrue(tasks.flush_clicks.apply().failed())
+        self.assertEqual(6, flush.call_count)
+
+    def test_that_is_acknowledged_late_is_tried_again_when_its_process_dies(self) -> None:
+        self.assertTrue(tasks.flush_clicks.acks_late and tasks.flush_clicks.retry_on_worker_lost)
+        usual = app.Task()
+        self.assertFalse(usual.acks_late or usual.retry_on_worker_lost)
 
     def test_that_beat_asks_for_exists(self) -> None:
         app.loader.import_default_modules()  # as a worker does when it starts

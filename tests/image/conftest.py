@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 
@@ -80,15 +81,29 @@ def web(mark: str, image: str) -> Iterator[Container]:
         yield container
 
 
-@pytest.fixture
-def redis(mark: str) -> Iterator[str]:
-    """A network with a Redis server in it, of the name `redis`; gives the network's name."""
+def broker(mark: str, *command: str) -> Iterator[tuple[str, str]]:
+    """Start a Redis server, named `redis` in a network; gives the network and the container."""
     network = f"{mark}-{uuid.uuid4().hex[:4]}"
     docker("network", "create", f"--label={mark}", network)
     id = docker(
         "run", "--detach", f"--label={mark}", f"--network={network}", "--network-alias=redis",
-        "--tmpfs=/data", "redis:8-trixie",
+        "--volume=/data", "redis:8-trixie", *command,
     )  # fmt: skip
     until(works(lambda: docker("exec", id, "redis-cli", "ping")))
-    yield network
+    yield network, id
     docker("rm", "--force", "--volumes", id)
+
+
+@pytest.fixture
+def redis(mark: str) -> Iterator[str]:
+    """A network with a Redis server in it, of the name `redis`; gives the network's name."""
+    for network, _ in broker(mark):
+        yield network
+
+
+@pytest.fixture
+def kept_redis(mark: str) -> Iterator[tuple[str, str]]:
+    """The same with the command of compose/server.yml; gives the network and the container."""
+    files = [f"--file={ROOT / 'compose'}/{name}.yml" for name in ("base", "server")]
+    shown = docker("compose", *files, "config", "--no-interpolate", "--format=json")
+    yield from broker(mark, *json.loads(shown)["services"]["redis"]["command"])

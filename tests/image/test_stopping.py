@@ -80,9 +80,9 @@ def test_an_idle_web_server_stops_at_once(start):
 
 def test_a_worker_finishes_its_job(start, redis):
     options = [f"--network={redis}", *SLOW_JOB]
-    worker = start("worker", "--include=heartbeat,slow_job", options=options, **REDIS)
+    worker = start("worker", "--include=worker,slow_job", options=options, **REDIS)
     worker.becomes("healthy")
-    worker.execute("celery", "-A", "myapp", "call", "slow")
+    worker.execute("celery", "-A", "myapp", "call", "slow_job.early", '--args=["the job"]')
     worker.prints("the job begins")
     assert worker.stop() < 8
     assert "the job is done" in worker.logs()

@@ -11,7 +11,7 @@ import yaml
 
 from tests.testbed.labs import started
 from tests.testbed.runs import Run
-from tests.testbed.sites import SLOW, Exports, Site
+from tests.testbed.sites import JOBS, SLOW, Exports, Site
 
 from . import faults
 
@@ -24,8 +24,9 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exports]:
 
 
 def quick(settings: Path, mine: Path) -> str:
-    """Write a lab's settings with less patience for replicas; returns the file."""
+    """Write a lab's settings with less patience for replicas and jobs; returns the file."""
     content = yaml.safe_load(settings.read_text())
+    content.setdefault("deploy", {})["joblimit"] = 70
     for place in content["environments"].values():
         place["values"] |= {"START_PERIOD": "10s", "HEALTH_INTERVAL": "2s"}
     mine.write_text(yaml.safe_dump(content))
@@ -47,6 +48,7 @@ def deployed(
         made.wipe()
         made.set_up()
         made.write("myapp/urls.py", SLOW, add=True)
+        made.write("myapp/tasks.py", JOBS, add=True)
         made.good = made.build("the site")
         made.first = made.must("deploy", f"--ref={made.good}")
         (made.record,) = made.history()[-1:]

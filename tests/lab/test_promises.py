@@ -13,7 +13,8 @@ from tests.testbed.sites import Site
 
 pytestmark = pytest.mark.engine
 # What server.yml must be filled in with; the values do not matter here.
-FILLED = {"IMAGE": "x", "STACK": "x", "SITE_URL": "x", "SITE_ADDRESS": "x"}
+NAMES = ("IMAGE", "STACK", "SITE_URL", "SITE_ADDRESS", "JOB_SECONDS")
+FILLED = {**dict.fromkeys(NAMES, "x"), "JOB_GRACE": "1s"}
 # The users that the processes of the images run as; the proxy's is root, without its rights.
 USERS = {"app": 10001, "worker": 10001, "beat": 10001, "db": 999, "redis": 999, "proxy": 0}
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from tasks.lib import console
 from tasks.lib.docker.cli import DockerError
+from tasks.lib.environments import jobs
 from tasks.lib.errors import TaskError
 from tasks.lib.orchestrators.base import Guard, Job, LogOptions
 from tasks.lib.orchestrators.stack import HISTORY, RELEASE, Stack
@@ -86,6 +87,8 @@ class Cluster:
     left: list[str] = field(default_factory=list)
     formed: bool = False
     down: str = ""
+    # What the image tells of the background jobs.
+    report: str = ""
     # Of each stack's lock the newest lease, and when it was made.
     leases: dict[str, tuple[Lease, float]] = field(default_factory=dict)
     swap: Any = field(default_factory=threading.Lock)
@@ -214,7 +217,9 @@ class MemoryOrchestrator:
         return [Stored("memory", len(ours), len(ours) * 10**6)]
 
     def inside(self, service: str, script: str) -> str | None:
-        """Return what the app's replica says of the site, or the database's of its dumps."""
+        """Return what the image says of the jobs or the site, or the database's of its dumps."""
+        if script == jobs.COMMAND:
+            return self.cluster.report if service in self.running_now else None
         if service == "app":
             return json.dumps({"by": "the proxy", "wrong": self._wrong(shlex.split(script)[10])})
         dumps = "".join("\n40 1000" for _ in self.cluster.backups)

@@ -34,6 +34,25 @@ def slow(request):
 
 urlpatterns.insert(0, path("slow", slow))
 """
+# Jobs that the site's app has for the tests; their lines in the log say when they begin and end.
+JOBS = """
+
+def _work(name, seconds):
+    import time
+    logger.warning("%s begins", name)
+    time.sleep(seconds)
+    logger.warning("%s is done", name)
+
+
+@shared_task
+def early(name, seconds):
+    _work(name, seconds)
+
+
+@shared_task(acks_late=True)
+def late(name, seconds):
+    _work(name, seconds)
+"""
 
 
 @dataclass

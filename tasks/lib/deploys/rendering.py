@@ -8,6 +8,7 @@ from ..docker.compose import Project
 from ..environments.connection import Target
 from ..images.promotion import Candidate
 from ..orchestrators.stack import Stack
+from ..project import contract
 from ..project.settings import ELSEWHERE, ROOT
 
 FILES = ("compose/base.yml", "compose/server.yml")
@@ -27,6 +28,7 @@ def render(target: Target, image: Candidate) -> Stack:
 def variables(target: Target, image: str) -> dict[str, str]:
     """Return what the Compose files are filled in with: all of it, none comes from this shell."""
     replicas, servers = target.environment.replicas, len(target.environment.hosts)
+    limit = target.settings.deploy.joblimit
     pace = {"PARALLELISM": str(at_a_time(replicas, servers))}
     values = {key: str(value) for key, value in target.environment.values.items()}
     return pace | values | {
@@ -34,6 +36,8 @@ def variables(target: Target, image: str) -> dict[str, str]:
         "STACK": target.stack,
         "SITE_URL": target.url,
         "SITE_ADDRESS": address(target.url),
+        "JOB_SECONDS": str(limit),
+        "JOB_GRACE": f"{limit + contract.JOB_GRACE}s",
     }  # fmt: skip
 
 

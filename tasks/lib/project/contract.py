@@ -3,12 +3,12 @@
 # The image's entrypoint, and those of its roles that tasks run.
 ENTRYPOINT = "/app/docker/entrypoint"
 MANAGE, STATIC, WAIT = "manage", "static", "wait"
-CHECK, PENDING, MIGRATE = "check", "pending", "migrate"
+CHECK, PENDING, MIGRATE, JOBS = "check", "pending", "migrate", "jobs"
 # How lines of their output begin: a service that is waited for; the pending migrations as JSON.
 WAITS, ANSWER = "waiting for ", '{"pending":'
 
 # Services of compose/, and the volumes of compose/server.yml with the folders they are mounted on.
-APP, DATABASE, REDIS = "app", "db", "redis"
+APP, WORKER, DATABASE, REDIS = "app", "worker", "db", "redis"
 STATIC_FILES, STATIC_FOLDER = "static", "/srv/static"
 BACKUPS, BACKUPS_FOLDER = "backups", "/backups"
 # The node with this value of the label STACK keeps what is on disk: compose/server.yml.
@@ -17,3 +17,6 @@ HOME = "home"
 # What the app answers on its port: probes, and the page that is checked before and after a rollout.
 PORT = 8000
 LIVEZ, READYZ, PAGE = "/livez", "/readyz", "/"
+
+# Seconds that a worker has, beyond the time of a job, until it is killed: docker/drain.py.
+JOB_GRACE = 30

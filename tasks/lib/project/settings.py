@@ -116,6 +116,7 @@ class Deploy(Section, frozen=True):
     keep: Annotated[int, Meta(ge=2, le=1000)]
     secrets: list[Variable]
     backups: Annotated[int, Meta(ge=1, le=1000)] = 10
+    joblimit: Seconds = 300
 
 
 class Environment(Section, frozen=True):

@@ -29,6 +29,13 @@ def test_few_replicas_on_several_servers_are_replaced_one_by_one(replicas, serve
     assert rendering.at_a_time(replicas, servers) == at_a_time
 
 
+def test_a_worker_may_stop_later_than_its_jobs_must_end(world):
+    deploy = msgspec.structs.replace(world.target.settings.deploy, joblimit=60)
+    world.target.settings = msgspec.structs.replace(world.target.settings, deploy=deploy)
+    filled = rendering.variables(world.target, "image")
+    assert (filled["JOB_SECONDS"], filled["JOB_GRACE"]) == ("60", "90s")
+
+
 def variables(root: Path) -> set[str]:
     """The variables that the Compose files name."""
     texts = [file.read_text() for file in (root / "compose").glob("*.yml")]

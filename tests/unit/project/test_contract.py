@@ -11,7 +11,7 @@ from tasks.lib.project import contract
 from tests.testbed.commands import ROOT
 
 ROLES = (contract.MANAGE, contract.STATIC, contract.WAIT)
-JOBS = (contract.CHECK, contract.PENDING, contract.MIGRATE)
+JOBS = (contract.CHECK, contract.PENDING, contract.MIGRATE, contract.JOBS)
 
 
 class Loader(yaml.SafeLoader):
@@ -40,7 +40,7 @@ def test_the_entrypoint_has_the_role(role):
 
 
 def test_the_services_are_those_of_the_compose_files():
-    services = {contract.APP, contract.DATABASE, contract.REDIS}
+    services = {contract.APP, contract.WORKER, contract.DATABASE, contract.REDIS}
     assert services <= set(compose("base")["services"])
 
 

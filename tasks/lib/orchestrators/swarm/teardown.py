@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from ...docker.cli import DockerError
 from ...errors import TaskError
@@ -11,7 +12,8 @@ from ...ssh.host import Host
 from . import labels
 from .client import Swarm, of
 
-# Seconds until all of a stack's containers must have stopped and its network is gone.
+# Seconds until all of a stack's containers must have stopped, beyond their own time to do so; and
+# until its network is gone.
 TIMEOUT = 120
 POLL = 0.3
 LEFT = (
@@ -24,10 +26,11 @@ def remove(swarm: Swarm, hosts: Sequence[Host], stack: str, volumes: bool) -> li
     """Remove a stack; with volumes its data, its secrets and its labels, too.
 
     Returns a line for each node that may still have volumes of it. Those keep their labels.
-    Raises TaskError for what is still in use after TIMEOUT seconds.
+    Raises TaskError for what is still in use when its time is over.
     """
+    seconds = patience(swarm.services(stack).values())
     swarm.remove_services(swarm.ids("service", *of(stack)))
-    _wait_stopped(swarm, hosts, stack)
+    _wait_stopped(swarm, hosts, stack, seconds)
     for kind in ("network", "config", *(["secret"] if volumes else [])):
         for name in swarm.ids(kind, *of(stack)):
             _remove(swarm, kind, name)
@@ -42,9 +45,15 @@ def remove(swarm: Swarm, hosts: Sequence[Host], stack: str, volumes: bool) -> li
     return [LEFT.format(node=node["Description"]["Hostname"], stack=stack) for node in left]
 
 
-def _wait_stopped(swarm: Swarm, hosts: Sequence[Host], stack: str) -> None:
+def patience(services: Iterable[Mapping[str, Any]]) -> float:
+    """Return how many seconds services may take to stop: a worker waits for its jobs."""
+    specs = (each["Spec"]["TaskTemplate"]["ContainerSpec"] for each in services)
+    return TIMEOUT + max((each.get("StopGracePeriod", 0) for each in specs), default=0) / 10**9
+
+
+def _wait_stopped(swarm: Swarm, hosts: Sequence[Host], stack: str, seconds: float) -> None:
     """Wait until no server has a container of the stack: one may finish what it began."""
-    deadline = time.monotonic() + TIMEOUT
+    deadline = time.monotonic() + seconds
     for host in hosts:
         with host.docker() as env:
             docker = Swarm(swarm.ctx, env)
