@@ -6,6 +6,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from ..provisioning.facts import Facts
+from ..provisioning.firewall import Traffic
+from ..provisioning.item import Item
+from ..ssh.host import Host
 from .stack import Stack
 from .status import Evidence, Failure, Lease, Node, Ports, Progress, Service, Stored
 
@@ -32,6 +36,21 @@ class LogOptions:
     follow: bool
     tail: int
     since: str
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What an orchestrator needs of servers that have nothing but sshd and sudo.
+
+    Args:
+        items: those of each server.
+        traffic: what the servers send each other, and nobody else may.
+        held: packages that no unattended upgrade may touch, as it would stop containers.
+    """
+
+    items: Sequence[Sequence[Item]]
+    traffic: Traffic = field(default_factory=Traffic)
+    held: Collection[str] = ()
 
 
 class Guard(Protocol):
@@ -124,6 +143,15 @@ class Orchestrator(Protocol):
         """
 
     # Servers and secrets.
+
+    @staticmethod
+    def needs(hosts: Sequence[Host], facts: Sequence[Facts], user: str, source: str) -> Needs:
+        """Return what bare servers need before set_up.
+
+        Args:
+            user: who deploys.
+            source: where an engine is installed from; see server.docker in invoke.yaml.
+        """
 
     def set_up(self) -> Iterator[str]:
         """Make the servers ready; yield a line for each change. Run again, it changes nothing."""

@@ -22,6 +22,7 @@ ELSEWHERE = "DATABASE_URL"
 INVOKE = {"run", "runners", "sudo", "tasks", "timeouts"}
 
 Port = Annotated[int, Meta(ge=1, le=65535)]
+OtherPort = Annotated[str, Meta(pattern=r"^[0-9]{1,5}/(tcp|udp)$", description="PORT or PORT/udp")]
 Address = Annotated[str, Meta(pattern=r"^https?://\S+$", description="http(s)://HOST")]
 # HOST[:PORT]/PATH. A host has a dot or a port, or is localhost.
 IMAGE = (
@@ -115,13 +116,31 @@ class Deploy(Section, frozen=True):
     backups: Annotated[int, Meta(ge=1, le=1000)] = 10
 
 
+class Server(Section, frozen=True):
+    """How a bare server is set up, the same for all environments."""
+
+    docker: Annotated[
+        str,
+        Meta(
+            pattern=r"^(distribution|https?://[\w.:/-]+)$",
+            description="distribution, or the http(s) address of Docker's packages",
+        ),
+    ] = "distribution"
+    ports: list[Port | OtherPort] = []
+
+
 class Environment(Section, frozen=True):
-    """What the app is deployed to; the orchestrator runs the containers, so far only `swarm`."""
+    """What the app is deployed to; the orchestrator runs the containers, so far only `swarm`.
+
+    Args:
+        admin: who logs in to set up the servers themselves; empty if another tool does that.
+    """
 
     url: Address
     hosts: Annotated[list[Host], Meta(min_length=1)]
     values: dict[Variable, str | int | list[int]]
     orchestrator: Literal["swarm"] = "swarm"
+    admin: Annotated[str, Meta(pattern=r"^([a-z_][a-z0-9_-]*)?$", description="a user's name")] = ""
 
     @property
     def replicas(self) -> int:
@@ -140,6 +159,7 @@ class Settings(Section, frozen=True):
     registry: Registry
     deploy: Deploy
     environments: dict[EnvironmentName, Environment]
+    server: Server = Server()
 
     def environment(self, name: str) -> Environment:
         """Return an environment by name. Raises TaskError, with the nearest name, if unknown."""

@@ -1,0 +1,130 @@
+"""Bare servers: containers with sshd and sudo, as a provider hands a Debian over."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+from tests.testbed.commands import ROOT, docker, environment, free_port, until, works
+from tests.testbed.runs import Run
+from tests.testbed.sshds import make_key, public
+
+IMAGE = "bare-server"
+# As for a lab's servers; see lab/images/node-entrypoint.sh.
+FLAGS = [
+    "--cap-add=ALL", "--cgroupns=host", "--device-cgroup-rule=a *:* rwm",
+    "--security-opt=seccomp=unconfined", "--security-opt=apparmor=unconfined",
+    "--security-opt=systempaths=unconfined", "--volume=/sys/fs/cgroup:/sys/fs/cgroup:rw",
+    "--tmpfs=/run:exec", "--tmpfs=/run/lock", "--tmpfs=/tmp",
+]  # fmt: skip
+# What an engine in a container needs: keys that are not ours, in a file that is not ours.
+DAEMON = {"storage-driver": "overlay2", "cgroup-parent": "CGROUP"}
+
+
+@dataclass
+class Bare:
+    """Bare servers in a network of their own, and how tasks reach them.
+
+    Args:
+        names: their containers.
+        ports: those of their sshd's, on this machine.
+        web: the ports of this machine that lead to port 80 of the first.
+    """
+
+    folder: Path
+    network: str
+    names: list[str] = field(default_factory=list)
+    ports: list[int] = field(default_factory=list)
+    web: int = 0
+    more: dict[str, object] = field(default_factory=dict)
+    root: Path = ROOT
+
+    def on(self, number: int, script: str, text: str = "") -> str:
+        """What a shell script prints on a server, as root."""
+        return docker("exec", "--interactive", self.names[number], "sh", "-c", script, text=text)
+
+    def address(self, number: int) -> str:
+        """A server's address in the network."""
+        form = "{{(index .NetworkSettings.Networks \"%s\").IPAddress}}" % self.network
+        return docker("inspect", "--format", form, self.names[number])
+
+    def settings(self, **entry: object) -> Path:
+        """Write settings in which the servers are those of staging; returns the file."""
+        hosts = [f"deploy@127.0.0.1:{port}" for port in self.ports]
+        staging = {"url": f"http://127.0.0.1:{self.web}", "hosts": hosts, "admin": "ops"}
+        staging |= {"values": {"REPLICAS": 2}, **entry}
+        file = self.folder / "invoke.yaml"
+        file.write_text(yaml.safe_dump({**self.more, "environments": {"staging": staging}}))
+        return file
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """The variables with which tasks log in."""
+        known = [
+            f"[127.0.0.1]:{port} {self.on(n, 'cat /etc/ssh/ssh_host_ed25519_key.pub')}"
+            for n, port in enumerate(self.ports)
+        ]
+        return {
+            "INVOKE_RUNTIME_CONFIG": str(self.folder / "invoke.yaml"),
+            "SSH_PRIVATE_KEY": (self.folder / "key").read_text(),
+            "SSH_KNOWN_HOSTS": "\n".join(known),
+            "DOCKER_CONFIG": str(self.folder / "docker"),
+        }
+
+    def inv(self, *words: str, **env: str) -> Run:
+        """Run a task to its end."""
+        command = ["./inv", *words, "--env=staging"]
+        return Run(command, self.root, environment(**{**self.variables, **env})).wait(600)
+
+
+@contextmanager
+def bare_servers(
+    folder: Path,
+    count: int = 1,
+    init: str = "systemd",
+    network: str = "",
+    daemon: Mapping[str, object] | str = DAEMON,
+    flags: Sequence[str] = (),
+) -> Iterator[Bare]:
+    """Start bare servers, and remove them at the end.
+
+    Args:
+        network: one that is there.
+        daemon: the daemon.json that somebody has left on them.
+        flags: more words of docker run.
+    """
+    image = f"{IMAGE}:{init}"
+    docker("build", "--quiet", "--tag", image, "--target", init, ROOT / "tests/testbed/bare")
+    mark = f"bare-{uuid.uuid4().hex[:8]}"
+    make_key(folder / "key")
+    made = Bare(folder, network or mark, web=free_port())
+    if not network:
+        docker("network", "create", mark)
+    text = daemon if isinstance(daemon, str) else json.dumps(daemon)
+    try:
+        for number in range(count):
+            port, name = free_port(), f"{mark}-{number + 1}"
+            web = [f"--publish=127.0.0.1:{made.web}:80"] if not number else []
+            docker(
+                "run", "--detach", f"--name={name}", f"--hostname=bare{number + 1}", *FLAGS, *web,
+                f"--network={made.network}", f"--publish=127.0.0.1:{port}:22", *flags,
+                f"--env=AUTHORIZED_KEYS={public(folder / 'key')}", f"--env=DAEMON={text}", image,
+            )  # fmt: skip
+            made.names.append(name)
+            made.ports.append(port)
+        for number in range(count):
+            ready = "test -s /etc/ssh/ssh_host_ed25519_key.pub && bash -c '</dev/tcp/127.0.0.1/22'"
+            until(works(lambda number=number: made.on(number, ready)), 60)
+        made.settings()
+        yield made
+    finally:
+        if made.names:
+            docker("rm", "--force", "--volumes", *made.names)
+        if not network:
+            docker("network", "rm", mark)
