@@ -23,6 +23,7 @@ FLAGS = [
     "--security-opt=systempaths=unconfined", "--volume=/sys/fs/cgroup:/sys/fs/cgroup:rw",
     "--tmpfs=/run:exec", "--tmpfs=/run/lock", "--tmpfs=/tmp",
 ]  # fmt: skip
+READY = "test -s /etc/ssh/ssh_host_ed25519_key.pub && bash -c '</dev/tcp/127.0.0.1/22'"
 # What an engine in a container needs: keys that are not ours, in a file that is not ours.
 DAEMON = {"storage-driver": "overlay2", "cgroup-parent": "CGROUP"}
 
@@ -51,7 +52,7 @@ class Bare:
 
     def address(self, number: int) -> str:
         """A server's address in the network."""
-        form = "{{(index .NetworkSettings.Networks \"%s\").IPAddress}}" % self.network
+        form = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
         return docker("inspect", "--format", form, self.names[number])
 
     def settings(self, **entry: object) -> Path:
@@ -119,8 +120,7 @@ def bare_servers(
             made.names.append(name)
             made.ports.append(port)
         for number in range(count):
-            ready = "test -s /etc/ssh/ssh_host_ed25519_key.pub && bash -c '</dev/tcp/127.0.0.1/22'"
-            until(works(lambda number=number: made.on(number, ready)), 60)
+            until(works(lambda number=number: made.on(number, READY)), 60)
         made.settings()
         yield made
     finally:

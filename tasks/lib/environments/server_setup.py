@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TypeVar
 
 from invoke import Context
@@ -42,11 +42,13 @@ def reach(
         yield []
         return
     names = [f"{environment.admin}@{_address(each)}" for each in environment.hosts]
-    with refusing(), connected(ctx, names, env) as hosts:
-        if len(hosts) < len(names):
-            hint = "start those that are away, or remove them from `hosts` in invoke.yaml"
-            raise TaskError(f"{len(hosts)} of {len(names)} servers answer", hint)
-        servers = _servers(settings, environment, hosts)
+    with ExitStack() as connections:
+        with refusing():
+            hosts = connections.enter_context(connected(ctx, names, env))
+            if len(hosts) < len(names):
+                hint = "start those that are away, or remove them from `hosts` in invoke.yaml"
+                raise TaskError(f"{len(hosts)} of {len(names)} servers answer", hint)
+            servers = _servers(settings, environment, hosts)
         yield servers
 
 
@@ -71,12 +73,11 @@ def _servers(settings: Settings, environment: Environment, hosts: Sequence[Host]
     needs = kind.needs(hosts, known, users[0], settings.server.docker)
     found = []
     for host, user, each, own in zip(hosts, users, known, needs.items, strict=True):
-        ports = open_ports(settings, _address(host.name))
-        tcp = {each.port} | {port for port, protocol in ports if protocol == "tcp"}
-        udp = {port for port, protocol in ports if protocol == "udp"}
-        rules = firewall.rules(tcp, udp, needs.traffic)
+        ports = {f"{each.port}/tcp", *open_ports(settings, _address(host.name))}
+        rules, known_ports = firewall.rules(ports, needs.traffic), ports | needs.traffic.ports
         items = _items(settings.deploy.path, user, each)
-        items += [*firewall.items(rules, each.init), *own, system.upgrades(needs.held)]
+        items += [*firewall.items(rules, each.init, known_ports), *own]
+        items.append(system.upgrades(needs.held))
         found.append(Server(host, items))
     return found
 
@@ -91,13 +92,13 @@ def _items(path: str, user: str, known: Facts) -> list[Item]:
     return items
 
 
-def open_ports(settings: Settings, address: str) -> set[tuple[int, str]]:
-    """Return the ports of a server that everybody reaches, with their protocols."""
+def open_ports(settings: Settings, address: str) -> set[str]:
+    """Return the ports of a server that everybody reaches, as PORT/PROTOCOL."""
     here = [each for each in settings.environments.values() if address in map(_address, each.hosts)]
     values = [each.values.get(key, default) for each in here for key, default in PUBLISHED.items()]
     given = [port for value in values for port in (value if isinstance(value, list) else [value])]
     pairs = (str(port).partition("/") for port in [*given, *settings.server.ports])
-    return {(int(port), protocol or "tcp") for port, _, protocol in pairs if port.isdecimal()}
+    return {f"{int(port)}/{kind or 'tcp'}" for port, _, kind in pairs if port.isdecimal()}
 
 
 def differences(servers: Sequence[Server]) -> list[tuple[str, str]]:
@@ -138,8 +139,10 @@ def set_up(ctx: Context, servers: Sequence[Server]) -> bool:
             console.say(line)
 
     if found:
-        _everywhere(make, servers)
-        _confirm(ctx, servers)
+        try:
+            _everywhere(make, servers)
+        finally:
+            _confirm(ctx, servers)
     return bool(found)
 
 

@@ -7,12 +7,14 @@ this one accepts, the others may still drop. They are neither read nor changed.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import ip_address
 
 from . import item
 from .item import Difference, Item
+from .sockets import LISTENING, listening
 
 NAME = "deploy-firewall"
 TABLE = "table inet deploy"
@@ -36,7 +38,7 @@ ExecStart=/usr/sbin/nft -f {FILE}
 ExecReload=/usr/sbin/nft -f {FILE}
 
 [Install]
-WantedBy=sysinit.target
+WantedBy=sysinit.target nftables.service
 """
 SCRIPT = f"""#!/bin/sh
 # {item.MARK}.
@@ -57,6 +59,14 @@ BOOT = {
                 f"systemctl daemon-reload\nsystemctl enable --now {NAME}\n"),
     "sysv": (f"/etc/init.d/{NAME}", SCRIPT, "755", f"update-rc.d {NAME} defaults\n"),
 }  # fmt: skip
+# Ports from here on are handed out to clients: nobody serves there.
+PASSING = 32768
+# DHCP's own.
+CLIENTS = {"68/udp", "546/udp"}
+# How many lines that differ are shown.
+SHOWN = 3
+# The rules do not come back with the next start.
+UNDO = f"nft delete {TABLE} || true\nrm -f {FILE}\n"
 ENABLED = {
     "systemd": f"systemctl is-enabled {NAME} 2>/dev/null || true",
     "sysv": f"ls /etc/rcS.d/ | grep -qx 'S[0-9]*{NAME}' && echo enabled || true",
@@ -80,10 +90,22 @@ class Traffic:
     protocols: Sequence[int] = ()
     bridges: Sequence[str] = ()
 
+    @property
+    def ports(self) -> set[str]:
+        """The ports, as PORT/PROTOCOL."""
+        return {f"{port}/tcp" for port in self.tcp} | {f"{port}/udp" for port in self.udp}
 
-def rules(open_tcp: Iterable[int], open_udp: Iterable[int], traffic: Traffic) -> str:
-    """Return the rules, in nft's words: they replace the table in one step."""
-    opened = {"tcp": sorted({*open_tcp}), "udp": sorted({*open_udp})}
+
+def rules(ports: Iterable[str], traffic: Traffic) -> str:
+    """Return the rules, in nft's words: they replace the table in one step.
+
+    Args:
+        ports: those that everybody reaches, as PORT/PROTOCOL.
+    """
+    opened = {
+        kind: sorted(_number(port) for port in {*ports} if port.endswith(f"/{kind}"))
+        for kind in ("tcp", "udp")
+    }
     lines = [f"# {item.MARK}.", TABLE, f"delete {TABLE}", f"{TABLE} {{"]
     lines += ["chain input {", "type filter hook input priority -10; policy drop;"]
     lines += ["ct state established,related accept", "iifname lo accept"]
@@ -124,14 +146,19 @@ def _set(values: Iterable[object]) -> str:
     return "{ " + ", ".join(map(str, values)) + " }"
 
 
-def items(text: str, init: str) -> list[Item]:
-    """Return the items of the rules: that they hold now, and that they do after a restart."""
+def items(text: str, init: str, known: Collection[str]) -> list[Item]:
+    """Return the items of the rules: that they hold now, and that they do after a restart.
+
+    Args:
+        known: the ports that they name, as PORT/PROTOCOL.
+    """
     path, boot, mode, enable = BOOT[init]
+    compare = partial(_compare, known)
     return [
-        Item("firewall", _look(text), _compare, lambda _: f"{_nft(text)}\n", f"nft delete {TABLE}"),
+        Item("firewall", _look(text), compare, lambda _: f"{_nft(text)}\n", UNDO),
         item.file("firewall's rules", FILE, text),
-        item.file("firewall at the start", path, boot, mode, enable),
-        Item("firewall's service", ENABLED[init], _enabled, lambda _: enable),
+        item.file("firewall's service", path, boot, mode, enable),
+        Item("firewall at the start", ENABLED[init], _enabled, lambda _: enable),
     ]
 
 
@@ -141,21 +168,30 @@ def _nft(text: str) -> str:
 
 def _look(text: str) -> str:
     """Return a script that lists the rules that hold, and ours as nft lists them elsewhere."""
-    return f"""command -v nft >/dev/null || exit 0
+    return f"""{LISTENING}
+command -v nft >/dev/null || exit 0
+echo ====
 nft list {TABLE} 2>/dev/null || true
 echo ====
 unshare --net sh -c 'nft -f - && nft list {TABLE}' <<'END'
 {text}END"""
 
 
-def _compare(state: str) -> list[Difference]:
-    held, _, wanted = (part.strip() for part in state.partition("===="))
+def _compare(known: Collection[str], state: str) -> list[Difference]:
+    sockets, held, wanted = ([part.strip() for part in state.split("====")] + ["", ""])[:3]
     if not held:
-        return [Difference("is not there")]
+        closed = sorted(listening(sockets, outside=True) - CLIENTS - {*known}, key=_number)
+        served = ", ".join(each for each in closed if _number(each) < PASSING)
+        return [Difference(f"no rules; it closes {served}" if served else "no rules")]
     lines = difflib.ndiff(held.splitlines(), wanted.splitlines())
     words = {"-": "not ours", "+": "missing"}
     found = [f"{words[line[0]]}: {line[2:].strip()}" for line in lines if line[0] in words]
-    return [Difference(each) for each in found]
+    more = [f"and {len(found) - SHOWN} lines more"] if len(found) > SHOWN else []
+    return [Difference(each) for each in [*found[:SHOWN], *more]]
+
+
+def _number(port: str) -> int:
+    return int(port.partition("/")[0])
 
 
 def _enabled(state: str) -> list[Difference]:

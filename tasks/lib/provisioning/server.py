@@ -65,29 +65,35 @@ class Server:
     def make(self) -> Iterator[str]:
         """Make each item that differs; yield a line for each change.
 
-        Raises TaskError for one that still differs afterwards, or that a person must change.
+        Raises TaskError for one that still differs afterwards or, at the end, for those that a
+        person must change.
         """
+        left: list[str] = []
         for item in self.items:
             (state,) = look(self.host, [item])
-            if not (found := item.compare(state)):
-                continue
-            self._possible(item, found)
-            as_root(self.host, item.make(state))
-            self.undo[:0] = [item.undo] if item.undo else []
-            yield from (self.line(item, each) for each in found)
-            self._check(item)
-
-    def _possible(self, item: Item, found: Sequence[Difference]) -> None:
-        if lines := [f"{self.line(item, each)} - {each.hint}" for each in found if each.hint]:
-            raise TaskError("\ninv: ".join(lines), code=ExitCode.PERSON)
-
-    def _check(self, item: Item) -> None:
-        """Look again: the exit status of a script says little."""
-        left = item.compare(look(self.host, [item])[0])
-        self._possible(item, left)
+            found = item.compare(state)
+            if lines := self._for_a_person(item, found):
+                left += lines
+            elif found:
+                as_root(self.host, item.make(state))
+                self.undo[:0] = [item.undo] if item.undo else []
+                done = ", ".join(each.what for each in found)
+                yield f"{self.host.name}: set up {item.name} ({done})"
+                left += self._left(item)
         if left:
+            raise TaskError("\ninv: ".join(left), code=ExitCode.PERSON)
+
+    def _for_a_person(self, item: Item, found: Sequence[Difference]) -> list[str]:
+        return [f"{self.line(item, each)} - {each.hint}" for each in found if each.hint]
+
+    def _left(self, item: Item) -> list[str]:
+        """Look again: the exit status of a script says little. Return what a person must do."""
+        found = item.compare(look(self.host, [item])[0])
+        lines = self._for_a_person(item, found)
+        if found and not lines:
             hint = "look there for what changes it, then run this again"
-            raise TaskError(f"{self.line(item, left[0])}, still", hint)
+            raise TaskError(f"{self.line(item, found[0])}, still", hint)
+        return lines
 
 
 def look(host: Host, items: Sequence[Item]) -> list[str]:

@@ -30,7 +30,7 @@ def packages(*names: str) -> Item:
     def compare(state: str) -> list[Difference]:
         there = {line.split()[0] for line in state.splitlines() if line.endswith(" installed")}
         missing = [name for name in names if name not in there]
-        return [Difference(f"{', '.join(missing)} not installed")] if missing else []
+        return [Difference(f"{', '.join(missing)} missing")] if missing else []
 
     form = "'${Package} ${db:Status-Status}\\n'"
     look = f"dpkg-query -W -f={form} {shlex.join(names)} 2>/dev/null || true"
@@ -42,7 +42,7 @@ def user(name: str) -> Item:
 
     def compare(state: str) -> list[Difference]:
         if not state:
-            return [Difference(f"there is no user {name}")]
+            return [Difference(f"{name} is missing")]
         if re.search(r"/(nologin|false)$", state):
             hint = f"there: sudo usermod --shell /bin/bash {name}"
             return [Difference(f"{name} has no shell ({state.rpartition(':')[2]})", hint)]
@@ -92,8 +92,13 @@ def upgrades(held: Collection[str]) -> Item:
         listed = {
             *re.findall(r'^Unattended-Upgrade::Package-Blacklist:: "\^(.*)\$";$', state, re.M)
         }
-        off = [key for key, line in zip(PERIODIC, wanted, strict=True) if line not in state]
-        off += [f"{name} is not held back" for name in sorted({*held} - listed)]
-        return [Difference(f"unattended upgrades: {', '.join(off)}")] if off else []
+        off = [
+            f"{key} is off" for key, line in zip(PERIODIC, wanted, strict=True) if line not in state
+        ]
+        free = ", ".join(sorted({*held} - listed))
+        off += [f"not held back: {free}"] if free else []
+        return [Difference(each) for each in off]
 
-    return Item("upgrades", "apt-config dump", compare, lambda _: item.write(UPGRADES, text))
+    return Item(
+        "unattended upgrades", "apt-config dump", compare, lambda _: item.write(UPGRADES, text)
+    )

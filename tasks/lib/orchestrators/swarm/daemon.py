@@ -28,9 +28,8 @@ def configuration() -> Item:
     def compare(state: str) -> list[Difference]:
         try:
             there = json.loads(state or "{}")
-            return conflicts(there) or [
-                Difference(f"{CONFIG}: {key} is not set") for key in additions(there)
-            ]
+            keys = ", ".join(additions(there))
+            return conflicts(there) or ([Difference(f"{keys} not set")] if keys else [])
         except (ValueError, AttributeError, TypeError):
             return [Difference(f"{CONFIG} cannot be read", "correct its JSON there")]
 

@@ -40,18 +40,20 @@ else echo ready; fi
 START = f"""start() {{
     if [ -d /run/systemd/system ]; then
         systemctl reset-failed docker 2>/dev/null || true
-        systemctl enable docker && systemctl restart docker
-    else service docker restart; fi
+        systemctl enable docker && systemctl restart docker || return 1
+    else service docker restart || return 1; fi
     for _ in $(seq 60); do
         if docker version >/dev/null 2>&1; then return; fi
         sleep 0.5
     done
     return 1
 }}
-if start; then rm -f {CONFIG}.former; exit; fi
+if start >&2; then rm -f {CONFIG}.former; exit; fi
+log=$(journalctl -u docker -o cat -n 20 2>/dev/null || tail -n 20 /var/log/docker.log || true)
+reason=$(printf %s "$log" | grep -E 'level=(error|fatal)|failed|unable' | tail -n 1 | cut -c 1-300)
 # Its former configuration, with which it ran.
-if [ -e {CONFIG}.former ]; then mv {CONFIG}.former {CONFIG}; start || true; fi
-echo "Docker does not start: see journalctl -u docker, or /var/log/docker.log" >&2
+if [ -e {CONFIG}.former ]; then mv {CONFIG}.former {CONFIG}; start >&2 || true; fi
+echo "Docker does not start: ${{reason:-see its log there}}" >&2
 exit 1
 """
 
@@ -84,7 +86,7 @@ def docker(facts: Facts, source: str) -> Item:
 
     def compare(state: str) -> list[Difference]:
         if state == "none":
-            return [Difference("Docker is not installed")]
+            return [Difference("not installed")]
         found = item.parsed(r"Docker version (\d+)\.(\d+)\S*, build .*", state)
         if (int(found[1]), int(found[2])) >= DOCKER:
             return []
@@ -132,7 +134,7 @@ def engine() -> Item:
     def compare(state: str) -> list[Difference]:
         found = item.parsed(r"(down|ready|stale) ?(\d*)", state)
         if found[1] != "stale":
-            return [Difference("Docker does not run")] if found[1] == "down" else []
+            return [Difference("not running")] if found[1] == "down" else []
         what = f"Docker has not read {CONFIG} since it was changed"
         hint = f"its {found[2]} containers stop for it; there: sudo systemctl restart docker"
         return [Difference(what, hint if int(found[2]) else "")]
