@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import random
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from ipaddress import ip_network
 from pathlib import Path
 
 import yaml
 
-from tests.testbed.commands import ROOT, docker, environment, free_port, until, works
+from tests.testbed.commands import ROOT, docker, environment, free_port, output, until, works
 from tests.testbed.runs import Run
 from tests.testbed.sshds import make_key, public
 
@@ -35,7 +37,8 @@ class Bare:
     Args:
         names: their containers.
         ports: those of their sshd's, on this machine.
-        web: the ports of this machine that lead to port 80 of the first.
+        web: the port of this machine that leads to port 80 of the first.
+        more: more settings.
     """
 
     folder: Path
@@ -50,6 +53,11 @@ class Bare:
         """What a shell script prints on a server, as root."""
         return docker("exec", "--interactive", self.names[number], "sh", "-c", script, text=text)
 
+    def load(self, image: str, number: int = 0) -> None:
+        """Give a server's engine an image of this machine."""
+        there = f"docker exec --interactive {self.names[number]} docker load"
+        output(["sh", "-c", f"docker save {image} | {there}"])
+
     def address(self, number: int) -> str:
         """A server's address in the network."""
         form = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
@@ -63,6 +71,20 @@ class Bare:
         file = self.folder / "invoke.yaml"
         file.write_text(yaml.safe_dump({**self.more, "environments": {"staging": staging}}))
         return file
+
+    def connect(self, number: int, address: str, *ports: int) -> list[int]:
+        """The ports of an address that a server can connect to."""
+        return open_ports(self.names[number], address, ports)
+
+    def stranger(self, address: str, *ports: int) -> list[int]:
+        """The ports of an address that another machine of the network can connect to."""
+        name = f"{self.names[0]}-stranger"
+        words = ["--rm", "--detach", f"--name={name}", f"--network={self.network}"]
+        docker("run", *words, "--entrypoint=sleep", f"{IMAGE}:sysv", "60")
+        try:
+            return open_ports(name, address, ports)
+        finally:
+            docker("rm", "--force", name)
 
     @property
     def variables(self) -> dict[str, str]:
@@ -82,6 +104,38 @@ class Bare:
         """Run a task to its end."""
         command = ["./inv", *words, "--env=staging"]
         return Run(command, self.root, environment(**{**self.variables, **env})).wait(600)
+
+
+def script(address: str, ports: Sequence[int]) -> str:
+    """A script for bash that prints the ports of an address that it can connect to."""
+    one = f'timeout 2 bash -c "exec 3<>/dev/tcp/{address}/$port" 2>/dev/null'
+    return f"for port in {' '.join(map(str, ports))}; do {one} && echo $port; done; true"
+
+
+def open_ports(container: str, address: str, ports: Sequence[int]) -> list[int]:
+    """The ports of an address that a container can connect to."""
+    shown = docker("exec", container, "bash", "-c", script(address, ports))
+    return [int(port) for port in shown.split()]
+
+
+def free_subnet() -> str:
+    """A subnet that no network of the engine has, nor will soon."""
+    listed = docker("network", "ls", "--quiet").split()
+    form = "{{range .IPAM.Config}}{{.Subnet}} {{end}}"
+    taken = [
+        ip_network(each) for each in docker("network", "inspect", "--format", form, *listed).split()
+    ]
+    choice = (
+        ip_network(f"10.{random.randrange(200, 250)}.{random.randrange(256)}.0/24")
+        for _ in range(999)
+    )
+    return str(next(each for each in choice if not any(map(each.overlaps, taken))))
+
+
+def _network(name: str, number: int) -> list[str]:
+    """Docker's words for a place in a network, away from those that a lab has chosen."""
+    subnet = docker("network", "inspect", "--format", "{{(index .IPAM.Config 0).Subnet}}", name)
+    return [f"--network={name}", f"--ip={ip_network(subnet)[100 + number]}"]
 
 
 @contextmanager
@@ -106,7 +160,8 @@ def bare_servers(
     make_key(folder / "key")
     made = Bare(folder, network or mark, web=free_port())
     if not network:
-        docker("network", "create", mark)
+        # An address can be chosen only in a subnet that was.
+        docker("network", "create", f"--subnet={free_subnet()}", mark)
     text = daemon if isinstance(daemon, str) else json.dumps(daemon)
     try:
         for number in range(count):
@@ -114,7 +169,7 @@ def bare_servers(
             web = [f"--publish=127.0.0.1:{made.web}:80"] if not number else []
             docker(
                 "run", "--detach", f"--name={name}", f"--hostname=bare{number + 1}", *FLAGS, *web,
-                f"--network={made.network}", f"--publish=127.0.0.1:{port}:22", *flags,
+                *_network(made.network, number), f"--publish=127.0.0.1:{port}:22", *flags,
                 f"--env=AUTHORIZED_KEYS={public(folder / 'key')}", f"--env=DAEMON={text}", image,
             )  # fmt: skip
             made.names.append(name)

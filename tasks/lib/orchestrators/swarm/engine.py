@@ -31,7 +31,12 @@ if command -v docker >/dev/null; then
 fi
 """
 VERSION = "dockerd --version 2>/dev/null || echo none"
+# An engine that has just been installed may still be starting.
 ENGINE = f"""
+for _ in $(seq 60); do
+    if docker version >/dev/null 2>&1 || ! pidof dockerd >/dev/null; then break; fi
+    sleep 0.5
+done
 if ! docker version >/dev/null 2>&1; then echo down
 elif [ -e /run/docker.pid ] && [ {CONFIG} -nt /run/docker.pid ]; then
     echo "stale $(docker ps --quiet | wc -l)"
@@ -41,7 +46,11 @@ START = f"""start() {{
     if [ -d /run/systemd/system ]; then
         systemctl reset-failed docker 2>/dev/null || true
         systemctl enable docker && systemctl restart docker || return 1
-    else service docker restart || return 1; fi
+    else
+        # It cannot restart an engine that does not run.
+        service docker stop || true
+        service docker start || return 1
+    fi
     for _ in $(seq 60); do
         if docker version >/dev/null 2>&1; then return; fi
         sleep 0.5
