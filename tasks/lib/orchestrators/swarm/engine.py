@@ -30,7 +30,10 @@ if command -v docker >/dev/null; then
         --format '{{.Status.Addr}} {{with .ManagerStatus}}{{.Addr}}{{end}}'
 fi
 """
-VERSION = "dockerd --version 2>/dev/null || echo none"
+# The version that is there or, after "none", the one that the distribution's lists have.
+VERSION = """dockerd --version 2>/dev/null ||
+    echo none "$(apt-cache policy docker.io 2>/dev/null | sed -n 's/^ *Candidate: //p')"
+"""
 # An engine that has just been installed may still be starting.
 ENGINE = f"""
 for _ in $(seq 60); do
@@ -94,16 +97,25 @@ def docker(facts: Facts, source: str) -> Item:
     wanted = ".".join(map(str, DOCKER))
 
     def compare(state: str) -> list[Difference]:
-        if state == "none":
-            return [Difference("not installed")]
+        if state.startswith("none"):
+            hint = f"set server.docker in invoke.yaml: Docker {wanted} is needed"
+            offered = re.match(r"none (?:\d+:)?(\d+)\.(\d+)", state)
+            old = offered and source == DISTRIBUTION and _version(offered) < DOCKER
+            if not old:
+                return [Difference("not installed")]
+            return [Difference(f"the distribution has docker.io {state.split()[1]}", hint)]
         found = item.parsed(r"Docker version (\d+)\.(\d+)\S*, build .*", state)
-        if (int(found[1]), int(found[2])) >= DOCKER:
+        if _version(found) >= DOCKER:
             return []
         hint = "upgrade it there, one server after another: its containers stop"
         return [Difference(f"Docker {found[1]}.{found[2]} is too old, {wanted} needed", hint)]
 
     make = from_distribution(wanted) if source == DISTRIBUTION else from_repository(facts, source)
     return Item("Docker", VERSION, compare, lambda _: make)
+
+
+def _version(found: re.Match[str]) -> tuple[int, int]:
+    return int(found[1]), int(found[2])
 
 
 def from_distribution(wanted: str) -> str:

@@ -67,6 +67,9 @@ def test_the_addresses_of_nodes_are_read():
     ("state", "what", "person"),
     [
         ("none", "not installed", False),
+        ("none (none)", "not installed", False),
+        ("none 26.1.5+dfsg1-9", "not installed", False),
+        ("none 20.10.24+dfsg1-1", "the distribution has docker.io 20.10.24+dfsg1-1", True),
         ("Docker version 26.1.5+dfsg1, build 411e817", "", False),
         ("Docker version 29.0.1, build abc", "", False),
         ("Docker version 20.10.24+dfsg1, build 297e128", "Docker 20.10 is too old", True),
@@ -77,6 +80,11 @@ def test_an_engine_that_is_new_enough_stays(state, what, person):
     assert [each.what.startswith(what) and bool(each.hint) for each in found] == [person] * bool(
         what
     )
+
+
+def test_dockers_own_packages_are_taken_where_the_distributions_are_old():
+    found = engine.docker(FACTS, "https://example.com/linux").compare("none 20.10.24+dfsg1-1")
+    assert [(each.what, each.hint) for each in found] == [("not installed", "")]
 
 
 def test_a_version_of_another_form_is_an_error():
