@@ -15,7 +15,8 @@ from typing import Any
 
 from tasks.lib import console
 from tasks.lib.errors import TaskError
-from tasks.lib.orchestrators.base import Guard, Job, LogOptions, Needs
+from tasks.lib.orchestrators.base import Guard, Job, LogOptions
+from tasks.lib.orchestrators.needs import Needs
 from tasks.lib.orchestrators.stack import HISTORY, RELEASE, Stack
 from tasks.lib.orchestrators.status import (
     Evidence,

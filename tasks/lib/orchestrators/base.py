@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from ..provisioning.facts import Facts
-from ..provisioning.firewall import Traffic
-from ..provisioning.item import Item
 from ..ssh.host import Host
+from .needs import Needs
 from .stack import Stack
 from .status import Evidence, Failure, Lease, Node, Ports, Progress, Service, Stored
 
@@ -36,21 +35,6 @@ class LogOptions:
     follow: bool
     tail: int
     since: str
-
-
-@dataclass(frozen=True)
-class Needs:
-    """What an orchestrator needs of servers that have nothing but sshd and sudo.
-
-    Args:
-        items: those of each server.
-        traffic: what the servers send each other, and nobody else may.
-        held: packages that no unattended upgrade may touch, as it would stop containers.
-    """
-
-    items: Sequence[Sequence[Item]]
-    traffic: Traffic = field(default_factory=Traffic)
-    held: Collection[str] = ()
 
 
 class Guard(Protocol):

@@ -13,6 +13,7 @@ from msgspec import Meta, Struct
 from .. import redaction
 from ..errors import ExitCode, TaskError
 from . import names
+from .server import Server
 
 ROOT = Path(__file__).resolve().parents[3]
 FILE = "invoke.yaml"
@@ -22,7 +23,6 @@ ELSEWHERE = "DATABASE_URL"
 INVOKE = {"run", "runners", "sudo", "tasks", "timeouts"}
 
 Port = Annotated[int, Meta(ge=1, le=65535)]
-OtherPort = Annotated[str, Meta(pattern=r"^[0-9]{1,5}/(tcp|udp)$", description="PORT or PORT/udp")]
 Address = Annotated[str, Meta(pattern=r"^https?://\S+$", description="http(s)://HOST")]
 # HOST[:PORT]/PATH. A host has a dot or a port, or is localhost.
 IMAGE = (
@@ -114,19 +114,6 @@ class Deploy(Section, frozen=True):
     keep: Annotated[int, Meta(ge=2, le=1000)]
     secrets: list[Variable]
     backups: Annotated[int, Meta(ge=1, le=1000)] = 10
-
-
-class Server(Section, frozen=True):
-    """How a bare server is set up, the same for all environments."""
-
-    docker: Annotated[
-        str,
-        Meta(
-            pattern=r"^(distribution|https?://[\w.:/-]+)$",
-            description="distribution, or the http(s) address of Docker's packages",
-        ),
-    ] = "distribution"
-    ports: list[Port | OtherPort] = []
 
 
 class Environment(Section, frozen=True):

@@ -9,8 +9,8 @@ from invoke import Context
 
 from tasks.lib.environments import server_setup
 from tasks.lib.errors import TaskError
+from tasks.lib.project.server import Server as Rules
 from tasks.lib.project.settings import FILE, ROOT, Settings
-from tasks.lib.project.settings import Server as Rules
 from tasks.lib.provisioning.server import Server
 from tasks.lib.ssh.host import connected
 from tests.testbed.sshds import Sshd, make_key, public

@@ -11,7 +11,8 @@ from ...docker.cli import DockerError
 from ...errors import ExitCode, TaskError
 from ...provisioning.facts import Facts
 from ...ssh.host import Host
-from ..base import Guard, Job, LogOptions, Needs, Orchestrator
+from ..base import Guard, Job, LogOptions, Orchestrator
+from ..needs import Needs
 from ..stack import Stack
 from ..status import Evidence, Failure, Lease, Node, Ports, Service, Stored
 from . import (

@@ -9,7 +9,10 @@ import pytest
 from tasks.lib.errors import TaskError
 from tasks.lib.orchestrators.swarm import daemon, engine
 from tasks.lib.orchestrators.swarm.daemon import ROTATION
+from tasks.lib.provisioning import firewall
 from tasks.lib.provisioning.facts import Facts
+from tasks.lib.provisioning.firewall import Traffic
+from tests.orchestrators.servers import LocalHost
 
 NEW = {"no-new-privileges": True}
 LOCAL = {"log-driver": "local", "log-opts": ROTATION}
@@ -61,6 +64,23 @@ def test_the_addresses_of_nodes_are_read():
     assert engine.addresses(shown) == {"10.0.0.1", "10.0.0.2", "10.0.0.3"}
     assert engine.addresses("fd00::1 [fd00::1]:2377\nfd00:0::2 ") == {"fd00::1", "fd00::2"}
     assert engine.addresses("") == set()
+
+
+def test_peers_are_those_of_the_swarm_or_else_those_of_the_rules():
+    swarm, rules = (
+        "swarm\n10.0.0.1 10.0.0.1:2377\n10.0.0.9 \n",
+        "rules\n10.0.0.1, 10.0.0.2\nfd00::2\n",
+    )
+    assert engine.peers_of([swarm, rules]) == {"10.0.0.1", "10.0.0.9"}
+    assert engine.peers_of([rules, "rules\n"]) == {"10.0.0.1", "10.0.0.2", "fd00::2"}
+
+
+def test_the_rules_that_are_there_are_read(tmp_path):
+    traffic = Traffic(["10.0.0.2", "10.0.0.1", "fd00::2"], tcp=[2377], udp=[7946])
+    (tmp_path / "rules").write_text(firewall.rules({"22/tcp"}, traffic))
+    script = engine.NODES.replace(firewall.FILE, str(tmp_path / "rules"))
+    shown = LocalHost(tmp_path).run(f"docker() {{ false; }}; timeout() {{ false; }}\n{script}")
+    assert engine.peers_of([shown]) == {*traffic.peers}
 
 
 @pytest.mark.parametrize(
