@@ -130,12 +130,7 @@ class Orchestrator(Protocol):
 
     @staticmethod
     def needs(hosts: Sequence[Host], facts: Sequence[Facts], user: str, source: str) -> Needs:
-        """Return what bare servers need before set_up.
-
-        Args:
-            user: who deploys.
-            source: where an engine is installed from; see server.docker in invoke.yaml.
-        """
+        """Return what bare servers need for a user's deploys, with an engine from a source."""
 
     def set_up(self) -> Iterator[str]:
         """Make the servers ready; yield a line for each change. Run again, it changes nothing."""

@@ -117,11 +117,7 @@ class Deploy(Section, frozen=True):
 
 
 class Environment(Section, frozen=True):
-    """What the app is deployed to; the orchestrator runs the containers, so far only `swarm`.
-
-    Args:
-        admin: who logs in to set up the servers themselves; empty if another tool does that.
-    """
+    """What the app is deployed to; the orchestrator runs the containers, so far only `swarm`."""
 
     url: Address
     hosts: Annotated[list[Host], Meta(min_length=1)]
