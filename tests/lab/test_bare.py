@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.testbed.bare_servers import DAEMON, Bare, bare_servers, script
+from tests.testbed.bare_servers import DAEMON, Bare, bare_servers, docker_packages, script
 from tests.testbed.commands import docker, until, works
 from tests.testbed.runs import Run
 from tests.testbed.sites import Exports, Site
@@ -231,3 +231,16 @@ def test_a_server_that_is_half_set_up_keeps_what_others_made(tmp_path):
         unchanged(made)
         made.on(0, "/etc/init.d/deploy-firewall start")
         assert made.on(0, "ls /etc/rcS.d").count("deploy-firewall") == 1
+
+
+def test_docker_comes_from_its_own_repository_if_that_is_named(tmp_path):
+    folder = tmp_path / "packages"
+    folder.mkdir()
+    with bare_servers(tmp_path) as made, docker_packages(folder, made.network) as address:
+        made.more = {"server": {"docker": address}}
+        made.settings()
+        done = made.inv("server.setup")
+        assert done.status == 0, done.text
+        assert "docker-ce" in made.on(0, "dpkg-query --search $(command -v dockerd)")
+        assert address in made.on(0, "cat /etc/apt/sources.list.d/deploy-docker.sources")
+        unchanged(made)

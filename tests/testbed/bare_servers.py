@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import random
+import threading
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from ipaddress import ip_network
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import IPv4Network, ip_network
 from pathlib import Path
 
 import yaml
@@ -28,6 +31,13 @@ FLAGS = [
 READY = "test -s /etc/ssh/ssh_host_ed25519_key.pub && bash -c '</dev/tcp/127.0.0.1/22'"
 # What an engine in a container needs: keys that are not ours, in a file that is not ours.
 DAEMON = {"storage-driver": "overlay2", "cgroup-parent": "CGROUP"}
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    """Serves files, and logs nothing."""
+
+    def log_message(self, *_: object) -> None:
+        """Log nothing."""
 
 
 @dataclass
@@ -134,8 +144,12 @@ def free_subnet() -> str:
 
 def _network(name: str, number: int) -> list[str]:
     """Docker's words for a place in a network, away from those that a lab has chosen."""
-    subnet = docker("network", "inspect", "--format", "{{(index .IPAM.Config 0).Subnet}}", name)
-    return [f"--network={name}", f"--ip={ip_network(subnet)[100 + number]}"]
+    return [f"--network={name}", f"--ip={_subnet(name)[100 + number]}"]
+
+
+def _subnet(network: str) -> IPv4Network:
+    form = "{{(index .IPAM.Config 0).Subnet}}"
+    return IPv4Network(docker("network", "inspect", "--format", form, network))
 
 
 @contextmanager
@@ -183,3 +197,16 @@ def bare_servers(
             docker("rm", "--force", "--volumes", *made.names)
         if not network:
             docker("network", "rm", mark)
+
+
+@contextmanager
+def docker_packages(folder: Path, network: str) -> Iterator[str]:
+    """Serve a stand-in of Docker's own packages to a network; gives its address."""
+    words = ["--rm", f"--volume={ROOT}/tests/testbed/bare:/bare:ro", f"--volume={folder}:/made"]
+    docker("run", *words, "debian:trixie-slim", "/bare/repository.sh", "/made")
+    gateway = str(_subnet(network)[1])
+    handler = partial(Quiet, directory=str(folder))
+    with ThreadingHTTPServer((gateway, 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://{server.server_address[0]}:{server.server_address[1]}"
+        server.shutdown()
