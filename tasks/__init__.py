@@ -19,5 +19,5 @@ namespace = Collection(
     Collection("images", publish.images, publish.prune),
     Collection("lab", rehearse.up, rehearse.down, rehearse.status),
     Collection("secrets", operate.set_secret, operate.list_secrets, operate.remove_secret),
-    Collection("server", operate.setup),
+    Collection("server", operate.setup, operate.check),
 )

@@ -10,22 +10,40 @@ from .lib.errors import ExitCode, TaskError
 ENV = "the environment, as invoke.yaml names it"
 
 
-@task(help={"env": ENV})
-def setup(ctx: Context, env: str = "") -> None:
+@task(help={"env": ENV, "plan": "show what would change, and stop"})
+def setup(ctx: Context, env: str = "", plan: bool = False) -> None:
     """Set up an environment's servers and report changes.
 
-    Each needs Docker, and a user in the docker group that your SSH key can log in as.
+    Each needs sshd and an `admin` who can be root (see invoke.yaml), or Docker and the users of
+    `hosts` in the group docker.
 
-    Example: inv server.setup --env=staging
+    Example: inv server.setup --env=staging --plan
     """
-    from .lib.environments import bootstrap, connection
+    from .lib.environments import bootstrap, connection, server_setup
 
+    if plan or ctx.config.run.dry:
+        found = server_setup.found(ctx, env)
+        return console.result("\n".join(found) or f"{env}: nothing to do")
+    with server_setup.reach(ctx, env) as servers:
+        changed = server_setup.set_up(ctx, servers)
     with connection.reach(ctx, env) as target:
-        changed = False
         for line in bootstrap.set_up(target):
             console.say(line)
             changed = True
-        console.say(f"{env}: ready" + ("" if changed else ", nothing to do"))
+    console.say(f"{env}: ready" + ("" if changed else ", nothing to do"))
+
+
+@task(help={"env": ENV})
+def check(ctx: Context, env: str = "") -> None:
+    """Check an environment's servers for drift (exits 1 if one differs).
+
+    Example: inv server.check --env=staging
+    """
+    from .lib.environments import server_setup
+
+    if found := server_setup.found(ctx, env):
+        raise TaskError("\ninv: ".join(found))
+    console.say(f"{env}: its servers are as server.setup makes them")
 
 
 @task(

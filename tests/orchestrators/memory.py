@@ -19,6 +19,7 @@ from tasks.lib.docker.cli import DockerError
 from tasks.lib.environments import jobs
 from tasks.lib.errors import TaskError
 from tasks.lib.orchestrators.base import Guard, Job, LogOptions
+from tasks.lib.orchestrators.needs import Needs
 from tasks.lib.orchestrators.stack import HISTORY, RELEASE, Stack
 from tasks.lib.orchestrators.status import (
     Evidence,
@@ -284,6 +285,11 @@ class MemoryOrchestrator:
                 del self.cluster.leases[self.stack]
 
     # Servers and secrets.
+
+    @staticmethod
+    def needs(hosts: Any, facts: Any, user: str, source: str) -> Needs:
+        """Nothing of a bare server."""
+        return Needs([[] for _ in facts])
 
     def set_up(self) -> Iterator[str]:
         """Form the cluster."""

@@ -23,7 +23,14 @@ class LocalHost:
         self.name, self.home = "memory", home
         home.mkdir(parents=True, exist_ok=True)
 
-    def run(self, script: str, *arguments: str, text: str = "", changes: bool = True) -> str:
+    def run(
+        self,
+        script: str,
+        *arguments: str,
+        text: str = "",
+        changes: bool = True,
+        seconds: float = 60,
+    ) -> str:
         """Run a shell script; see ssh.host.Host.run."""
         done = subprocess.run(
             ["sh", "-c", script, "inv", *arguments],

@@ -123,6 +123,10 @@ class Sshd:
         for pid in map(int, listed.split()):
             os.kill(pid, signal.SIGKILL)
 
+    def stop_listening(self) -> None:
+        """Let nobody in any more; the connections that stand go on."""
+        os.kill(self._pid, signal.SIGTERM)
+
     def authorize(self, *lines: str) -> None:
         """Accept these lines of authorized_keys, and no others."""
         (self.folder / "authorized").write_text("".join(f"{line}\n" for line in lines))

@@ -6,6 +6,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from ..provisioning.facts import Facts
+from ..ssh.host import Host
+from .needs import Needs
 from .stack import Stack
 from .status import Evidence, Failure, Lease, Node, Ports, Progress, Service, Stored
 
@@ -130,6 +133,10 @@ class Orchestrator(Protocol):
         """
 
     # Servers and secrets.
+
+    @staticmethod
+    def needs(hosts: Sequence[Host], facts: Sequence[Facts], user: str, source: str) -> Needs:
+        """Return what bare servers need for a user's deploys, with an engine from a source."""
 
     def set_up(self) -> Iterator[str]:
         """Make the servers ready; yield a line for each change. Run again, it changes nothing."""

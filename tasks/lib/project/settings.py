@@ -13,6 +13,7 @@ from msgspec import Meta, Struct
 from .. import redaction
 from ..errors import ExitCode, TaskError
 from . import names
+from .server import Server
 
 ROOT = Path(__file__).resolve().parents[3]
 FILE = "invoke.yaml"
@@ -127,6 +128,7 @@ class Environment(Section, frozen=True):
     values: dict[Variable, str | int | list[int]]
     orchestrator: Literal["swarm"] = "swarm"
     public: bool = True
+    admin: Annotated[str, Meta(pattern=r"^([a-z_][a-z0-9_-]*)?$", description="a user's name")] = ""
 
     @property
     def replicas(self) -> int:
@@ -144,6 +146,7 @@ class Settings(Section, frozen=True):
     registry: Registry
     deploy: Deploy
     environments: dict[EnvironmentName, Environment]
+    server: Server = Server()
 
     def environment(self, name: str) -> Environment:
         """Return an environment by name. Raises TaskError, with the nearest name, if unknown."""

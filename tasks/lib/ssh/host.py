@@ -70,13 +70,21 @@ class Host:
             self._failed = time.monotonic(), error
             raise
 
-    def run(self, script: str, *arguments: str, text: str = "", changes: bool = True) -> str:
+    def run(
+        self,
+        script: str,
+        *arguments: str,
+        text: str = "",
+        changes: bool = True,
+        seconds: float = COMMAND,
+    ) -> str:
         """Run a shell script on the server, and return its stdout.
 
         Args:
             arguments: its $1, $2 and so on.
             text: its stdin.
             changes: False for a script that only reads: it runs under --dry too, and is not echoed.
+            seconds: how long it may take.
         Raises RemoteCommandError if it exits with another status than 0.
         """
         flags = self._ctx.config.run
@@ -88,9 +96,9 @@ class Host:
         pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
         command = self.start(remote(script, arguments), **pipes)
         try:
-            parts = command.communicate(text.encode(), COMMAND)
+            parts = command.communicate(text.encode(), seconds)
         except subprocess.TimeoutExpired:
-            what = f"{self.name}: SSH timed out (no end of a command within {COMMAND} s)"
+            what = f"{self.name}: SSH timed out (no end of a command within {seconds:g} s)"
             raise HostUnreachable(what, CHECK_HOST, ExitCode.REFUSED) from None
         finally:
             command.kill()

@@ -9,11 +9,14 @@ from invoke import Context
 
 from ...docker.cli import DockerError
 from ...errors import ExitCode, TaskError
+from ...provisioning.facts import Facts
 from ...ssh.host import Host
 from ..base import Guard, Job, LogOptions, Orchestrator
+from ..needs import Needs
 from ..stack import Stack
 from ..status import Evidence, Failure, Lease, Node, Ports, Service, Stored
 from . import (
+    engine,
     evidence,
     jobs,
     labels,
@@ -112,6 +115,10 @@ class SwarmOrchestrator(Orchestrator):
 
     def inside(self, service: str, script: str) -> str | None:
         return servers.inside(self._swarm, self._hosts, f"{self._stack}_{service}", script)
+
+    @staticmethod
+    def needs(hosts: Sequence[Host], facts: Sequence[Facts], user: str, source: str) -> Needs:
+        return engine.needs(hosts, facts, user, source)
 
     def set_up(self) -> Iterator[str]:
         return setup.set_up(self._swarm.ctx, self._hosts, self._stack, not self._absent)

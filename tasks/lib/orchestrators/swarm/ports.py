@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ...provisioning.sockets import LISTENING, listening
 from ...ssh.host import Host
 from ..status import Ports
 from . import labels
@@ -15,10 +16,6 @@ from .client import STACK, Swarm
 # As docker lists a container's: 0.0.0.0:80->80/tcp, [::]:9000-9001->9000-9001/tcp.
 PUBLISHED = re.compile(r":(\d+)(?:-(\d+))?->[\d-]+/(\w+)")
 CONTAINERS = f'{{{{.Names}}}}\t{{{{.Label "{STACK}"}}}}\t{{{{.Ports}}}}'
-# The kernel's sockets that listen (TCP) or are bound (UDP); their ports are hexadecimal.
-LISTENING = """
-cd /proc/net && awk '$4 ~ /^(0A|07)$/ {print FILENAME, $2}' tcp tcp6 udp udp6 2>/dev/null || true
-"""
 OTHER = "another process"
 
 
@@ -78,12 +75,4 @@ def listed(shown: str) -> set[str]:
         f"{port}/{protocol}"
         for first, last, protocol in PUBLISHED.findall(shown)
         for port in range(int(first), int(last or first) + 1)
-    }
-
-
-def listening(shown: str) -> set[str]:
-    """Return the ports of the kernel's list of sockets."""
-    pairs = (line.split() for line in shown.splitlines())
-    return {
-        f"{int(address.rpartition(':')[2], 16)}/{file.removesuffix('6')}" for file, address in pairs
     }

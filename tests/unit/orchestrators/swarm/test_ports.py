@@ -45,8 +45,3 @@ def test_a_port_that_the_mesh_chose_counts():
 def test_a_containers_ports_are_those_of_the_server():
     shown = "0.0.0.0:8080->80/tcp, [::]:8080->80/tcp, 443/tcp, 127.0.0.1:9000-9001->90-91/udp"
     assert ports.listed(shown) == {"8080/tcp", "9000/udp", "9001/udp"}
-
-
-def test_the_kernels_sockets_are_read():
-    shown = "tcp 0100007F:0050\ntcp6 00000000000000000000000000000000:01BB\nudp 00000000:0035\n"
-    assert ports.listening(shown) == {"80/tcp", "443/tcp", "53/udp"}

@@ -1,0 +1,24 @@
+"""What an orchestrator needs of servers before it can be set up there."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+
+from ..provisioning.firewall import Traffic
+from ..provisioning.item import Item
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What an orchestrator needs of servers that have nothing but sshd and sudo.
+
+    Args:
+        items: those of each server.
+        traffic: what the servers send each other, and nobody else may.
+        held: packages that no unattended upgrade may touch, as it would stop containers.
+    """
+
+    items: Sequence[Sequence[Item]]
+    traffic: Traffic = field(default_factory=Traffic)
+    held: Collection[str] = ()
