@@ -103,10 +103,7 @@ class Orchestrator(Protocol):
         """Print what services logged. Raises TaskError when the logs cannot be read."""
 
     def try_out(self, service: Mapping[str, Any], command: Sequence[str]) -> None:
-        """Run a command in a service's image and environment, without its network and its data.
-
-        Raises DockerError with the command's last line when it fails.
-        """
+        """Run a command as a service would, without network and data. Raises DockerError."""
 
     # The stack's lock.
 
@@ -198,7 +195,4 @@ class Orchestrator(Protocol):
         """
 
     def remove(self, volumes: bool) -> list[str]:
-        """Remove everything of the environment; with volumes its data and secrets, too.
-
-        Returns a line for each server on which something is left.
-        """
+        """Remove everything, with volumes also data and secrets; return a line for each rest."""

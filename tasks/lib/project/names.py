@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 # The length that a long dynamic environment's name is cut to.
 LONGEST = 24
@@ -46,3 +46,12 @@ def longest(project: str, environment: str, secrets: Sequence[str]) -> tuple[str
     ends = {"config": CONFIG, "service": JOB, "network": NETWORK}
     named += [(kind, f"{stack}{end}") for kind, end in ends.items()]
     return max(named, key=lambda each: len(each[1]) - LIMITS[each[0]])
+
+
+def problems(
+    project: str, secrets: Sequence[str], environments: Iterable[str]
+) -> list[tuple[tuple[str, ...], str]]:
+    """Return the environments in which a name is too long for Docker, by keys of invoke.yaml."""
+    hint = "shorten project.name, the environment's name or the secret's"
+    found = {name: too_long(*longest(project, name, secrets)) for name in environments}
+    return [(("environments", name), f"{what} - {hint}") for name, what in found.items() if what]

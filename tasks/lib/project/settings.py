@@ -181,7 +181,11 @@ def read_settings(ctx: Context, missing_ok: bool = False) -> Settings:
     try:
         settings = msgspec.convert(values, Settings)
         redaction.OWN.update(settings.deploy.secrets)
-        if not (too_long := _too_long(settings)):
+        if not (
+            too_long := names.problems(
+                settings.project.name, settings.deploy.secrets, settings.environments
+            )
+        ):
             return settings
     except msgspec.ValidationError:
         pass
@@ -191,14 +195,3 @@ def read_settings(ctx: Context, missing_ok: bool = False) -> Settings:
     problems = too_long or settings_errors.problems(values, Settings)
     lines = settings_errors.located(problems, there)
     raise TaskError("\ninv: ".join(lines), code=ExitCode.REFUSED)
-
-
-def _too_long(settings: Settings) -> list[tuple[tuple[str, ...], str]]:
-    """Return each environment in which a name is too long for Docker, by its keys."""
-    project, secrets = settings.project.name, settings.deploy.secrets
-    hint = "shorten project.name, the environment's name or the secret's"
-    found = {
-        name: names.too_long(*names.longest(project, name, secrets))
-        for name in settings.environments
-    }
-    return [(("environments", name), f"{what} - {hint}") for name, what in found.items() if what]

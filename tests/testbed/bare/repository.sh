@@ -5,9 +5,10 @@ set -eu
 export DEBIAN_FRONTEND=noninteractive GNUPGHOME=/tmp/keys
 apt-get update >/dev/null
 apt-get install --yes --no-install-recommends gnupg >/dev/null 2>&1
+# shellcheck source=/dev/null
 release=$(. /etc/os-release && echo "$VERSION_CODENAME")
 packages=dists/$release/stable/binary-$(dpkg --print-architecture)
-mkdir -p -m 700 "$GNUPGHOME" && mkdir -p "$1/debian/pool" "$1/debian/$packages"
+mkdir -p "$GNUPGHOME" && chmod 700 "$GNUPGHOME" && mkdir -p "$1/debian/pool" "$1/debian/$packages"
 cd /tmp
 apt-get download docker.io docker-cli containerd >/dev/null 2>&1
 cd "$1/debian"
@@ -32,6 +33,6 @@ file=$packages/Packages
     echo " $(sha256sum "$file" | cut -d' ' -f1) $(stat -c %s "$file") ${file#dists/"$release"/}"
 } >"dists/$release/Release"
 gpg --batch --quiet --passphrase '' --quick-gen-key docker@example.com rsa3072 sign 2>/dev/null
-gpg --batch --quiet --armor --export >gpg
+gpg --batch --quiet --armor --export --output gpg
 gpg --batch --quiet --clearsign --output "dists/$release/InRelease" "dists/$release/Release"
 chmod -R a+rX "$1"
