@@ -1,4 +1,4 @@
-"""Copies of the work tree, its new files too, each a repository of its own with this .venv."""
+"""Copies of the work tree, its new files too, each a repository of its own with this environment."""
 
 from __future__ import annotations
 
@@ -55,12 +55,13 @@ def make_clone(folder: Path) -> Path:
 
 
 def lend_venv(folder: Path) -> None:
-    """Give a copy this .venv, and the stamp by which `./inv` takes it for the copy's own."""
-    (folder / ".venv").mkdir(parents=True)
+    """Give a copy this environment, and the stamp by which `./inv` takes it for the copy's own."""
+    (folder / ".inv/venv").mkdir(parents=True)
     for name in ("bin", "lib", "pyvenv.cfg"):
-        (folder / ".venv" / name).symlink_to(ROOT / ".venv" / name)
-    stamp = (ROOT / ".venv/.requirements").read_text().replace(str(ROOT), str(folder), 1)
-    (folder / ".venv/.requirements").write_text(stamp)
+        (folder / ".inv/venv" / name).symlink_to(ROOT / ".inv/venv" / name)
+    (folder / ".inv/.gitignore").write_text("*\n")
+    stamp = (ROOT / ".inv/stamp").read_text().replace(str(ROOT), str(folder), 1)
+    (folder / ".inv/stamp").write_text(stamp)
 
 
 def commit(root: Path, message: str, **env: str) -> str:
