@@ -81,7 +81,7 @@ def types(ctx: Context) -> None:
 
 @task(help={"engine": "docker (PostgreSQL), host (SQLite, which hides some problems), or auto"})
 def migrations(ctx: Context, engine: str = "") -> None:
-    """Check for missing and unsafe migrations.
+    """Check the project's own apps for missing and unsafe migrations.
 
     Example: inv migrations
     """
@@ -89,10 +89,9 @@ def migrations(ctx: Context, engine: str = "") -> None:
     from .lib.project.settings import read_settings
 
     backend = choose_backend(ctx, read_settings(ctx), engine)
-    missing = backend.test(linters.MISSING_MIGRATIONS, keep=True)
-    options = linters.ON_SQLITE if backend.sqlite else []
-    unsafe = backend.test(linters.UNSAFE_MIGRATIONS + options)
-    linters.conclude({"missing migrations": missing, "unsafe migrations": unsafe})
+    missing, unsafe = linters.migrations(backend.sqlite).items()
+    statuses = {missing[0]: backend.test(missing[1], keep=True), unsafe[0]: backend.test(unsafe[1])}
+    linters.conclude(statuses, 'inv manage "makemigrations" writes missing ones')
 
 
 @task(help={"upgrade": "upgrade to the newest versions; without it, locked ones stay if they fit"})

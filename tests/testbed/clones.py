@@ -1,4 +1,4 @@
-"""Copies of the work tree, its new files too, each a repository of its own with this environment."""
+"""Copies of the work tree, its new files too, each a repository with this environment."""
 
 from __future__ import annotations
 

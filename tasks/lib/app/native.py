@@ -13,10 +13,10 @@ from typing import ClassVar
 
 from invoke import Context
 
-from .. import console, process
+from .. import console, files, process
 from ..errors import TaskError
 from ..project import contract
-from ..project.settings import ROOT, Settings
+from ..project.settings import REPORTS, ROOT, Settings
 from .base import Running, claim
 
 STATE = ROOT / ".dev"
@@ -92,12 +92,13 @@ class NativeBackend:
 
     def test(self, words: list[str], keep: bool = False) -> int:
         """Run this Python; the tests' settings create the database in memory."""
-        return process.run(self.ctx, [sys.executable, *words])
+        env = {"COVERAGE_FILE": str(files.own_folder(REPORTS) / ".coverage")}
+        return process.run(self.ctx, [sys.executable, *words], env)
 
 
 def _start(command: list[str]) -> subprocess.Popen[bytes]:
     """Start the development server in a session of its own."""
-    STATE.mkdir(exist_ok=True)
+    files.own_folder(STATE)
     with LOG.open("wb") as log:
         server = subprocess.Popen(
             command, stdout=log, stderr=log, stdin=subprocess.DEVNULL,

@@ -46,10 +46,16 @@ def typing(package: str) -> Commands:
     return {"mypy": [process.tool("mypy"), package, "tasks"]}
 
 
-MISSING_MIGRATIONS = ["manage.py", "makemigrations", "--check", "--dry-run"]
-UNSAFE_MIGRATIONS = ["manage.py", "lintmigrations", "--no-cache", "--quiet", "ok", "ignore"]
-# SQLite adds a column by copying the table, which hides that the column has no default.
-ON_SQLITE = ["--exclude-migration-tests", "NOT_NULL"]
+def migrations(sqlite: bool) -> Commands:
+    """Return Python's words for each check of the migrations of the project's own apps."""
+    # SQLite adds a column by copying the table, which hides that the column has no default.
+    calls = {"missing": "()", "unsafe": "('NOT_NULL')" if sqlite else "()"}
+    # Django's shell has the settings that manage.py chooses.
+    shell = ["manage.py", "shell", "--verbosity=0", "--command"]
+    load = "import runpy; runpy.run_path('docker/own_migrations.py')"
+    return {
+        f"{name} migrations": [*shell, f"{load}['{name}']{words}"] for name, words in calls.items()
+    }
 
 
 def report(ctx: Context, commands: Commands) -> None:
@@ -57,12 +63,12 @@ def report(ctx: Context, commands: Commands) -> None:
     conclude({name: process.run(ctx, command) for name, command in commands.items()})
 
 
-def conclude(statuses: dict[str, int]) -> None:
+def conclude(statuses: dict[str, int], hint: str = "inv format may fix it") -> None:
     """Print whether each check passed. Raises TaskError, naming them, if some failed."""
     for name, status in statuses.items():
         console.outcome(name, not status)
     if failed := [name for name, status in statuses.items() if status]:
-        raise TaskError(f"failed: {', '.join(failed)}", "see above; inv format may fix it")
+        raise TaskError(f"failed: {', '.join(failed)}", f"see above; {hint}")
 
 
 def _suffix(files: list[Path], *suffixes: str) -> list[str]:
