@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -149,6 +150,16 @@ def test_an_environment_whose_python_is_gone_is_made_again(bare, change):
     done = bare()
     assert "making .inv/venv" in done.stderr
     assert done.stdout == "ran\n"
+
+
+def test_the_apps_packages_do_not_steer_the_pipelines(inv, clone):
+    with (clone / "requirements/app.txt").open("a") as file:
+        file.write(f"urllib3==1.26.20 \\\n    --hash=sha256:{'0' * 64}\n")
+    done = inv("--version", root=clone)
+    assert (done.returncode, done.stderr) == (0, "")
+    for name in ("tasks", "lint", "selftest", "checks", "browser"):
+        text = (clone / f"requirements/{name}.in").read_text()
+        assert not re.search(r"-c (app|test|dev)\.txt", text), name
 
 
 def test_an_environment_that_is_up_to_date_is_left_alone(inv, clone):

@@ -6,6 +6,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.testbed import commands
 from tests.testbed.commands import ROOT, environment, git, output
 from tests.testbed.runs import Run
 
@@ -55,10 +56,13 @@ def make_clone(folder: Path) -> Path:
 
 
 def lend_venv(folder: Path) -> None:
-    """Give a copy this environment, and the stamp by which `./inv` takes it for the copy's own."""
-    (folder / ".inv/venv").mkdir(parents=True)
-    for name in ("bin", "lib", "pyvenv.cfg"):
-        (folder / ".inv/venv" / name).symlink_to(ROOT / ".inv/venv" / name)
+    """Give a copy the environments here, and the stamp by which `./inv` takes them for its own."""
+    if not (ROOT / ".inv/app").exists():
+        commands.inv("manage", "version", "--engine=host")
+    for own in (".inv/venv", ".inv/app"):
+        (folder / own).mkdir(parents=True)
+        for name in ("bin", "lib", "pyvenv.cfg"):
+            (folder / own / name).symlink_to(ROOT / own / name)
     (folder / ".inv/.gitignore").write_text("*\n")
     stamp = (ROOT / ".inv/stamp").read_text().replace(str(ROOT), str(folder), 1)
     (folder / ".inv/stamp").write_text(stamp)

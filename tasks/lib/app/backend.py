@@ -27,8 +27,7 @@ def choose_backend(ctx: Context, settings: Settings, asked: str = "") -> Backend
     if version:
         console.say(f"engine: docker {version}")
         return ComposeBackend(ctx, settings)
-    ci = os.environ.get("CI", "").lower() in {"1", "true"}
-    if wanted == "docker" or (ci and wanted == "auto"):
+    if wanted == "docker" or (console.is_ci() and wanted == "auto"):
         why = "" if wanted == "docker" else " (CI=true: no fallback to this machine's Python)"
         hint = "start Docker (bare Debian: lab/engine up), or add --engine=host"
         raise TaskError(f"no Docker engine answers{why}", hint, ExitCode.REFUSED)

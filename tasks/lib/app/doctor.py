@@ -12,6 +12,7 @@ from ..errors import TaskError
 from ..project import git
 from ..project.settings import ROOT, Settings
 from .base import claim
+from .python import OWN, TEAM
 
 
 class Finding(NamedTuple):
@@ -28,6 +29,7 @@ def check(ctx: Context, settings: Settings) -> list[Finding]:
     version, why = _engine(ctx)
     return [
         Finding("ok", "python", f"{platform.python_version()} in {sys.prefix}"),
+        Finding("ok", "the app's python", str(TEAM if TEAM.exists() else OWN)),
         Finding("ok", "invoke.yaml", "every key known, every value of its type"),
         _git(),
         _ssh(),

@@ -1,19 +1,25 @@
 """The tools that check or rewrite code, as commands; `report` runs them."""
 
+import sys
 from pathlib import Path
+from shutil import which
 
 from invoke import Context
 
 from .. import console, process
+from ..app import python
 from ..errors import TaskError
-from ..project import git
+from ..project import git, requirements
 
 Commands = dict[str, list[str]]
 SHELLS = {b"sh", b"bash", b"dash"}
 
 
-def checks() -> Commands:
-    """Return the style checks; none for a kind of file that the source does not have."""
+def checks(ctx: Context) -> Commands:
+    """Install the linters, and return the style checks of the kinds of file in the source."""
+    requirements.install(ctx, "lint")
+    if not all(Path(process.tool(name)).exists() for name in ("hadolint", "shellcheck")):
+        requirements.install_some(ctx, "binaries")
     files = git.files()
     config = ["--config=pyproject.toml"] if Path("pyproject.toml") in files else []
     return _some(
@@ -30,8 +36,9 @@ def checks() -> Commands:
     )
 
 
-def fixes() -> Commands:
-    """Return the commands that rewrite Python and templates."""
+def fixes(ctx: Context) -> Commands:
+    """Install the linters, and return the commands that rewrite Python and templates."""
+    requirements.install(ctx, "lint")
     return _some(
         {
             "ruff check": (["check", "--fix", "--quiet"], ["."]),
@@ -41,9 +48,11 @@ def fixes() -> Commands:
     )
 
 
-def typing(package: str) -> Commands:
-    """Return the type checks, of the app and of the pipeline."""
-    return {"mypy": [process.tool("mypy"), package, "tasks"]}
+def typing(ctx: Context, package: str) -> Commands:
+    """Return the type checks: of the app with its packages, of the pipeline with its own."""
+    mypy = [python.interpreter(ctx, "test", "types"), "-m", "mypy"]
+    pipeline = [*mypy, f"--python-executable={sys.executable}", "tasks"]
+    return {f"mypy {package}": [*mypy, package], "mypy tasks": pipeline}
 
 
 def migrations(sqlite: bool) -> Commands:
@@ -59,8 +68,15 @@ def migrations(sqlite: bool) -> Commands:
 
 
 def report(ctx: Context, commands: Commands) -> None:
-    """Run all commands, and print a line for each. Raises TaskError if some fail."""
-    conclude({name: process.run(ctx, command) for name, command in commands.items()})
+    """Run all commands, and print a line for each. Raises TaskError if some fail.
+
+    A linter that this platform has no package of does not run; with CI=true, that is a failure.
+    """
+    absent = [] if ctx.config.run.dry else [k for k, it in commands.items() if not which(it[0])]
+    for name in absent:
+        console.warn(f"not run: {name}: no package of it for this platform could be installed")
+    statuses = {name: process.run(ctx, it) for name, it in commands.items() if name not in absent}
+    conclude(statuses | (dict.fromkeys(absent, 1) if console.is_ci() else {}))
 
 
 def conclude(statuses: dict[str, int], hint: str = "inv format may fix it") -> None:

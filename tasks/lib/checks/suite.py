@@ -66,8 +66,7 @@ def pipeline(
         everything: run also the tests that need an engine or a browser.
         slow: run also the slow ones among these.
     """
-    if everything:
-        requirements.install(ctx, "browser", "the browser tests")
+    requirements.install(ctx, "lint", "selftest", *(["browser"] if everything else []))
     words = [sys.executable, *_pytest(paths, testing, "pipeline")]
     words += ["-p", "no:django", "-W", "ignore::pytest.PytestConfigWarning"]
     if not slow:
