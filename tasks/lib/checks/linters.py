@@ -7,9 +7,8 @@ from shutil import which
 from invoke import Context
 
 from .. import console, process
-from ..app import python
 from ..errors import TaskError
-from ..project import git, requirements
+from ..project import git
 
 Commands = dict[str, list[str]]
 SHELLS = {b"sh", b"bash", b"dash"}
@@ -17,6 +16,8 @@ SHELLS = {b"sh", b"bash", b"dash"}
 
 def checks(ctx: Context) -> Commands:
     """Install the linters, and return the style checks of the kinds of file in the source."""
+    from ..project import requirements
+
     requirements.install(ctx, "lint")
     if not all(Path(process.tool(name)).exists() for name in ("hadolint", "shellcheck")):
         requirements.install_some(ctx, "binaries")
@@ -38,6 +39,8 @@ def checks(ctx: Context) -> Commands:
 
 def fixes(ctx: Context) -> Commands:
     """Install the linters, and return the commands that rewrite Python and templates."""
+    from ..project import requirements
+
     requirements.install(ctx, "lint")
     return _some(
         {
@@ -50,6 +53,8 @@ def fixes(ctx: Context) -> Commands:
 
 def typing(ctx: Context, package: str) -> Commands:
     """Return the type checks: of the app with its packages, of the pipeline with its own."""
+    from ..app import python
+
     mypy = [python.interpreter(ctx, "test", "types"), "-m", "mypy"]
     pipeline = [*mypy, f"--python-executable={sys.executable}", "tasks"]
     return {f"mypy {package}": [*mypy, package], "mypy tasks": pipeline}
