@@ -22,7 +22,7 @@ PYTHON = """\
 case "$1 $2" in
 "-m venv") shift; {slow} echo made >>made; mkdir -p "$2/bin"; cp "$0" "$2/bin/python" ;;
 "-m pip") {pip} ;;
-"-m invoke") echo ran ;;
+"-E -m") echo ran ;;
 *) exec {real} "$@" ;;
 esac
 """
@@ -160,6 +160,13 @@ def test_the_apps_packages_do_not_steer_the_pipelines(inv, clone):
     for name in ("tasks", "lint", "selftest", "checks", "browser"):
         text = (clone / f"requirements/{name}.in").read_text()
         assert not re.search(r"-c (app|test|dev)\.txt", text), name
+
+
+def test_packages_on_pythonpath_do_not_steer_the_pipelines_either(inv, tmp_path):
+    (tmp_path / "msgspec.py").write_text("raise RuntimeError('not the locked one')")
+    done = inv("doctor", PYTHONPATH=str(tmp_path))
+    assert "not the locked one" not in done.stderr
+    assert "every key known" in done.stdout
 
 
 def test_an_environment_that_is_up_to_date_is_left_alone(inv, clone):
