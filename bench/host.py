@@ -63,4 +63,4 @@ def coverage(scratch: Scratch, *words: str) -> Run:
     """A command of coverage."""
     settings, file = f"{PACKAGE}.settings.test", f"{scratch.folder}/coverage"
     env = {"DJANGO_SETTINGS_MODULE": settings, "COVERAGE_FILE": file}
-    return scratch.run(scratch.bin / "python", "-m", "coverage", *words, **env)
+    return scratch.run(scratch.root / ".inv/app/bin/python", "-m", "coverage", *words, **env)

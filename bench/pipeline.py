@@ -147,7 +147,7 @@ class Side:
         commit, run = self.bench.commit(len(self.runs)), dict[str, float]()
         self.env["CI_COMMIT_SHA"] = commit
         for name, script in self.scripts.items():
-            if name != "tools" or not (self.clone / ".venv").exists():
+            if name != "tools" or not (self.clone / ".inv").exists():
                 began = self._checkout(commit)
                 self.sh(script)
                 run[name] = time.time() - began
@@ -170,5 +170,5 @@ class Side:
         began = time.time()
         git(self.clone, "fetch", "--quiet", "origin")
         git(self.clone, "checkout", "--quiet", "--force", "--detach", commit)
-        git(self.clone, "clean", "-ffdxq", "--exclude=.venv/")
+        git(self.clone, "clean", "-ffdxq", "--exclude=.inv/")
         return began

@@ -56,7 +56,7 @@ def lint(ctx: Context) -> None:
 
     Example: inv lint
     """
-    linters.report(ctx, linters.checks())
+    linters.report(ctx, linters.checks(ctx))
 
 
 @task
@@ -65,7 +65,7 @@ def format(ctx: Context) -> None:
 
     Example: inv format
     """
-    linters.report(ctx, linters.fixes())
+    linters.report(ctx, linters.fixes(ctx))
 
 
 @task
@@ -76,12 +76,12 @@ def types(ctx: Context) -> None:
     """
     from .lib.project.settings import read_settings
 
-    linters.report(ctx, linters.typing(read_settings(ctx).project.package))
+    linters.report(ctx, linters.typing(ctx, read_settings(ctx).project.package))
 
 
 @task(help={"engine": "docker (PostgreSQL), host (SQLite, which hides some problems), or auto"})
 def migrations(ctx: Context, engine: str = "") -> None:
-    """Check for missing and unsafe migrations.
+    """Check the project's own apps for missing and unsafe migrations.
 
     Example: inv migrations
     """
@@ -89,10 +89,9 @@ def migrations(ctx: Context, engine: str = "") -> None:
     from .lib.project.settings import read_settings
 
     backend = choose_backend(ctx, read_settings(ctx), engine)
-    missing = backend.test(linters.MISSING_MIGRATIONS, keep=True)
-    options = linters.ON_SQLITE if backend.sqlite else []
-    unsafe = backend.test(linters.UNSAFE_MIGRATIONS + options)
-    linters.conclude({"missing migrations": missing, "unsafe migrations": unsafe})
+    missing, unsafe = linters.migrations(backend.sqlite).items()
+    statuses = {missing[0]: backend.test(missing[1], keep=True), unsafe[0]: backend.test(unsafe[1])}
+    linters.conclude(statuses, 'inv manage "makemigrations" writes missing ones')
 
 
 @task(help={"upgrade": "upgrade to the newest versions; without it, locked ones stay if they fit"})
@@ -120,7 +119,7 @@ def quality(ctx: Context, html: bool = False) -> None:
     from .lib.checks import codequality, html_report, quality
     from .lib.project import requirements
 
-    requirements.install(ctx, "checks", "the checkers")
+    requirements.install(ctx, "lint", "checks")
     findings = quality.inspect(ctx)
     codequality.write(ctx, "codequality.json", codequality.gitlab(findings))
     if html:
@@ -144,5 +143,5 @@ def audit(ctx: Context, offline: bool = False) -> None:
     from .lib.project.settings import read_settings
 
     rules = read_settings(ctx).audit
-    requirements.install(ctx, "checks", "the checkers")
+    requirements.install(ctx, "lint", "checks")
     audit.conclude(audit.run(ctx, rules, offline))

@@ -26,7 +26,7 @@ def inv() -> Callable[..., commands.Done]:
 
 @pytest.fixture(scope="session")
 def make_clone() -> Callable[[Path], Path]:
-    """Copies the work tree, its new files too, into a repository of its own, with this .venv."""
+    """Copies the work tree, its new files too, into a repository with the environments here."""
     return clones.make_clone
 
 

@@ -20,7 +20,7 @@ CHANGES = re.findall(r"^\| ([^|]+?) \| `([^`]+)` \| `([^`]+)` \|$", TEXT, re.MUL
 
 
 def test_the_picture_is_made_from_the_code():
-    assert rooms.drawn(TEXT) == TEXT, "run: .venv/bin/python docs/rooms.py"
+    assert rooms.drawn(TEXT) == TEXT, "run: .inv/venv/bin/python docs/rooms.py"
 
 
 def test_every_room_is_described():

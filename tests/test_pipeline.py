@@ -150,4 +150,4 @@ def test_only_a_failing_runner_is_tried_again():
 def test_the_picture_in_the_readme_is_that_of_the_file():
     text = pipeline.README.read_text("utf-8")
     drawn = text.split(pipeline.BEGIN)[1].split(pipeline.END)[0]
-    assert drawn == pipeline.section(), "run: .venv/bin/python docs/pipeline.py"
+    assert drawn == pipeline.section(), "run: .inv/venv/bin/python docs/pipeline.py"

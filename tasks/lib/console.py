@@ -12,6 +12,11 @@ from .errors import ExitCode, TaskError
 from .redaction import redact
 
 
+def is_ci() -> bool:
+    """Return whether this is a job of a CI: there, what cannot run fails."""
+    return os.environ.get("CI", "").lower() in {"1", "true"}
+
+
 def colour(text: str, code: int, stream: object = None) -> str:
     """Return text in an ANSI colour (31 red, 32 green, 33 yellow, 1 bold) for a terminal."""
     tty = getattr(stream or sys.stderr, "isatty", lambda: False)()

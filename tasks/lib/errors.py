@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import re
 import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import IntEnum
+from itertools import pairwise
 from pathlib import Path
 
 from .redaction import redact
@@ -65,17 +70,47 @@ def _explain(error: BaseException) -> str:
         return f"{Path(error.cmd[0]).name} failed with status {error.returncode} - see above"
     if isinstance(error, FileNotFoundError) and error.filename:
         return f"{error.filename} not found - check the path, or install the command"
+    if isinstance(error, OSError) and error.filename and error.errno in DISK:
+        return f"{error.filename}: {os.strerror(error.errno).lower()} - {DISK[error.errno]}"
     text = " ".join(str(error).split())
     if text.startswith("invalid literal for int()"):
-        return f"{text.rpartition(': ')[2]} is not a number - correct the option or the variable"
+        value = text.rpartition(": ")[2]
+        where, hint = _given(value.strip("'\""))
+        return f"{where}{value} is not a number - {hint}"
     return f"{type(error).__name__}: {text} - retry with inv --debug to see the traceback"
+
+
+# What to do about a file that cannot be written, by the error's number.
+_WRITE = "use a checkout that you may write to, or correct the owner and the mode"
+_SPACE = "free some disk space"
+DISK = {
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), _WRITE),
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), _SPACE),
+}
+
+
+def _given(value: str) -> tuple[str, str]:
+    """Return the option or the variable that has a value, and what to do about it."""
+    # As `--port abc`, `--port=abc` or `-pabc`.
+    forms = [(before, word) for before, word in pairwise(sys.argv) if before.startswith("-")]
+    forms += [(name, text) for name, sign, text in (w.partition("=") for w in sys.argv) if sign]
+    forms += [(word[:2], word[2:]) for word in sys.argv if re.match("-[^-].", word)]
+    if options := [name for name, text in forms if text == value and name.startswith("-")]:
+        return f"{options[0]}: ", "give a whole number"
+    names = [name for name, text in os.environ.items() if text == value and "INVOKE_" in name]
+    return (f"{names[0]}: ", "set it to a whole number") if names else ("", "correct the option")
 
 
 # What to do, by a part of Docker's message.
 ADVICE = {
     "cannot connect to the docker daemon": "start Docker; inv doctor shows details",
     "error during connect": "start Docker; inv doctor shows details",
-    "permission denied while trying to connect": "join the docker group and log in again",
+    "permission denied while trying to connect": (
+        "join the docker group (sudo usermod -aG docker USER) and log in again"
+    ),
+    "failed to connect to the docker api": "start Docker; inv doctor shows details",
+    "context not found": "see docker context ls; set or unset DOCKER_CONTEXT",
+    "unable to resolve docker endpoint": "correct DOCKER_HOST, DOCKER_CONTEXT, DOCKER_CERT_PATH",
     "no space left on device": "free some space: docker system prune",
     "pull access denied": "check the image's name, and log in to its registry",
 }

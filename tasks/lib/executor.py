@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import atexit
+import os
 import re
 import select
 import signal
 import sys
 import threading
 import traceback
+from collections.abc import MutableMapping
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -20,9 +22,24 @@ from invoke.exceptions import Exit, ParseError, UnexpectedExit
 from . import console
 from .errors import ExitCode, explain
 
+# What urllib, curl and Go take for this machine.
+LOCAL = "localhost,.localhost,127.0.0.1,127.0.0.0/8,::1,[::1]"
+PROXIES = {"http_proxy", "https_proxy", "all_proxy"}
+
+
+def spare_local(env: MutableMapping[str, str]) -> None:
+    """Let no request to this machine go through a proxy, of this process or of its children."""
+    given = env.get("no_proxy") or env.get("NO_PROXY") or ""
+    if PROXIES & {name.lower() for name in env} and given != "*":
+        env["no_proxy"] = env["NO_PROXY"] = ",".join(filter(None, (given, LOCAL)))
+
 
 def install() -> None:
-    """Handle failures outside of tasks: before the first one runs, and as the process exits."""
+    """Handle failures outside of tasks: before the first one runs, and as the process exits.
+
+    Requests to this machine do not use the proxy of the environment variables.
+    """
+    spare_local(os.environ)
     sys.excepthook = excepthook
     threading.excepthook = lambda failed: _trace(failed.exc_value)
     atexit.register(drop_closed_stdout)
@@ -31,7 +48,7 @@ def install() -> None:
 class Executor(invoke.Executor):
     """Runs tasks; any exception becomes one line on stderr and an exit status.
 
-    `inv --debug` shows the traceback instead. SIGTERM and SIGHUP interrupt a task as Ctrl-C does;
+    `inv --debug` shows the traceback, too. SIGTERM and SIGHUP interrupt a task as Ctrl-C does;
     so does SIGINT, even if the parent process ignores it. A task always cleans up.
     """
 
@@ -50,7 +67,7 @@ class Executor(invoke.Executor):
             if isinstance(error, BrokenPipeError) and drop_closed_stdout():
                 raise Exit(code=ExitCode.BROKEN_PIPE) from None
             if self.core and self.core[0].args.debug.value:
-                raise
+                _trace(error)
             # Invoke's own print would fail if stderr is closed, and lose the status.
             console.say(f"inv: {as_typed(explain(error))}")
             raise Exit(code=getattr(error, "code", ExitCode.FAILED)) from error
@@ -96,7 +113,7 @@ def excepthook(
     if isinstance(error, BrokenPipeError) and drop_closed_stdout():
         return
     if {"--debug", "-d"} & {*sys.argv}:
-        return _trace(error)
+        _trace(error)
     text = as_typed(explain(error))
     if mark := getattr(error, "problem_mark", None):
         text = f"{mark.name}:{mark.line + 1}: not valid YAML: {error.problem} - correct it"  # type: ignore[attr-defined]

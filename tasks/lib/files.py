@@ -49,8 +49,17 @@ def write(files: Mapping[str, str]) -> None:
     """Write files for later jobs; skip an empty name."""
     for name, text in files.items():
         if name:
-            Path(name).parent.mkdir(parents=True, exist_ok=True)
+            own_folder(Path(name).parent)
             Path(name).write_text(text, "utf-8")
+
+
+def own_folder(path: Path) -> Path:
+    """Make a folder that git ignores, whatever .gitignore says; one that exists stays as it is."""
+    missing = [each for each in (path, *path.parents) if not each.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    if missing:
+        (missing[-1] / ".gitignore").write_text("*\n")
+    return path
 
 
 def write_private(path: Path, text: str) -> None:

@@ -112,6 +112,23 @@ def test_a_failing_migration_is_shown_and_named(app, inv, port):
     assert "inv: app exited with" in done.stderr.strip().splitlines()[-1]
 
 
+def test_the_log_of_an_older_failure_is_not_shown_for_a_new_one(app, inv, port):
+    broken = app / "myapp/migrations/0099_broken.py"
+    broken.write_text("raise RuntimeError('broken on purpose')")
+    first = inv("dev", "--detach", "--port", str(port), root=app)
+    assert "broken on purpose" in first.stderr
+    with (app / "Dockerfile").open("a") as file:
+        file.write("\nFROM dev AS late\nRUN echo cannot build; false\n")
+    (app / "compose/dev.yml").write_text(
+        (app / "compose/dev.yml").read_text().replace("target: dev", "target: late")
+    )
+    done = inv("dev", "--detach", "--port", str(port), root=app)
+    assert done.returncode == 1
+    assert "cannot build" in done.stderr
+    assert "broken on purpose" not in done.stderr
+    assert "inv: no container was started: see above" in done.stderr
+
+
 def test_a_broken_dockerfile_is_one_line_after_docker_s_own(app, inv, port):
     with (app / "Dockerfile").open("a") as file:
         file.write("\nRUN false\nNONSENSE\n")

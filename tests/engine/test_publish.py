@@ -236,10 +236,8 @@ def test_a_shallow_clone_with_a_detached_head_knows_its_branch_from_ci(repositor
     origin = repository.root.rename(tmp_path / "origin")
     git(tmp_path, "clone", "--quiet", "--depth=1", f"file://{origin}", str(repository.root))
     git(repository.root, "checkout", "--quiet", "--detach")
-    (repository.root / ".venv").symlink_to(origin / ".venv")
-    stamp = repository.root / ".venv/.requirements"
-    stamp.write_text(stamp.read_text())
-    (repository.root / ".git/info/exclude").write_text(".venv\n")
+    (repository.root / ".inv").symlink_to(origin / ".inv")
+    (repository.root / ".git/info/exclude").write_text(".inv\n")
     env = {"CI_COMMIT_SHA": commit, "CI_COMMIT_REF_NAME": "Feature/X", "CI": "true"}
     digest = repository.build(**env)
     assert sorted(repository.registry.tags()) == sorted([commit, "feature-x", *KEPT])

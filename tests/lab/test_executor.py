@@ -116,7 +116,7 @@ def write(clone: Path, home: Path, default: dict[str, Any], given: Exports) -> N
     assert mine["default"]["services"] == ["docker:28-dind"]
     mine |= {"default": default, "include": [{"local": mine["include"][0]["file"]}]}
     (clone / "docker.yml").write_text(yaml.safe_dump(mine))
-    (clone / ".git/info/exclude").write_text(".gitlab-ci-local/\ndocker.yml\n.venv\n")
+    (clone / ".git/info/exclude").write_text(".gitlab-ci-local/\ndocker.yml\n.inv\n")
     (home / ".gitlab-ci-local").mkdir(parents=True)
     values = {key: {"values": {"*": value}} for key, value in given.items()}
     (home / ".gitlab-ci-local/variables.yml").write_text(yaml.safe_dump({"global": values}))

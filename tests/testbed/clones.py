@@ -1,4 +1,4 @@
-"""Copies of the work tree, its new files too, each a repository of its own with this .venv."""
+"""Copies of the work tree, its new files too, each a repository with this environment."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.testbed import commands
 from tests.testbed.commands import ROOT, environment, git, output
 from tests.testbed.runs import Run
 
@@ -55,12 +56,16 @@ def make_clone(folder: Path) -> Path:
 
 
 def lend_venv(folder: Path) -> None:
-    """Give a copy this .venv, and the stamp by which `./inv` takes it for the copy's own."""
-    (folder / ".venv").mkdir(parents=True)
-    for name in ("bin", "lib", "pyvenv.cfg"):
-        (folder / ".venv" / name).symlink_to(ROOT / ".venv" / name)
-    stamp = (ROOT / ".venv/.requirements").read_text().replace(str(ROOT), str(folder), 1)
-    (folder / ".venv/.requirements").write_text(stamp)
+    """Give a copy the environments here, and the stamp by which `./inv` takes them for its own."""
+    if not (ROOT / ".inv/app").exists():
+        commands.inv("manage", "version", "--engine=host")
+    for own in (".inv/venv", ".inv/app"):
+        (folder / own).mkdir(parents=True)
+        for name in ("bin", "lib", "pyvenv.cfg"):
+            (folder / own / name).symlink_to(ROOT / own / name)
+    (folder / ".inv/.gitignore").write_text("*\n")
+    stamp = (ROOT / ".inv/stamp").read_text().replace(str(ROOT), str(folder), 1)
+    (folder / ".inv/stamp").write_text(stamp)
 
 
 def commit(root: Path, message: str, **env: str) -> str:

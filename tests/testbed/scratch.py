@@ -23,14 +23,14 @@ class Scratch(Clone):
         mark: a name of its own, which every container, network, volume and image bears that is
             made for it.
         folder: the temporary folder; the clone is in it.
-        bin: where the tools of the clone's .venv are.
+        bin: where the tools of the clone's environment are.
     """
 
     def __init__(self, name: str) -> None:
         self.mark, self.numbers = f"{name}-{secrets.token_hex(4)}", count(1)
         self.folder = Path(tempfile.gettempdir()) / self.mark
         super().__init__(self.folder / self.mark)
-        self.bin = self.root / ".venv/bin"
+        self.bin = self.root / ".inv/venv/bin"
 
     def change(self) -> str:
         """Commit one more line of code; returns the commit."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 
 import pytest
@@ -31,6 +32,9 @@ def docker(stderr: str, *words: str) -> DockerError:
             "uv failed with status 2 - see above",
         ),
         (FileNotFoundError(2, "No such file", "x.yml"), "x.yml not found - check the path"),
+        (PermissionError(13, "x", "/x/log"), "/x/log: permission denied - use a checkout that you"),
+        (OSError(30, "x", "/x/log"), "/x/log: read-only file system - use a checkout that you may"),
+        (OSError(28, "x", "/x/log"), "/x/log: no space left on device - free some disk space"),
         (ValueError("two\nlines"), "ValueError: two lines - retry with inv --debug"),
     ],
 )
@@ -66,9 +70,62 @@ def test_in_ci_there_is_no_falling_back_to_the_host(inv):
     assert "CI=true: no fallback to this machine's Python" in done.stderr
 
 
-def test_debug_shows_the_traceback(inv):
-    done = inv("--debug", "test", "--engine", "dokcer")
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["test", "--engine", "dokcer"], "inv: unknown engine 'dokcer' - use --engine=docker or"),
+        (["dev", "--port", "abc"], "inv: --port: 'abc' is not a number - give a whole number"),
+    ],
+)
+def test_debug_shows_the_traceback_and_then_the_line(inv, words, line):
+    done = inv("--debug", *words)
+    assert done.returncode == (2 if "dokcer" in words else 1)
     assert "Traceback" in done.stderr
+    assert f"\n{line}" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "env", "line"),
+    [
+        (["dev", "--port=abc"], {}, "--port: 'abc' is not a number - give a whole number"),
+        (["dev", "-p", "8k"], {}, "-p: '8k' is not a number - give a whole number"),
+        (["dev", "-p8k"], {}, "-p: '8k' is not a number - give a whole number"),
+        (["logs", "--tail", ""], {}, "--tail: '' is not a number - give a whole number"),
+        (["down"], {"INVOKE_DEV_PORT": "x"}, "INVOKE_DEV_PORT: 'x' is not a number - set it to"),
+        (["down"], {"INVOKE_DEPLOY_KEEP": ""}, "INVOKE_DEPLOY_KEEP: '' is not a number - set it"),
+    ],
+)
+def test_what_is_no_number_is_named_with_its_option_or_variable(inv, words, env, line):
+    done = inv(*words, **env)
+    assert done.returncode == 1
+    assert f"inv: {line}" in done.stderr
+
+
+DOCKER = {
+    "permission denied while trying to connect to the Docker daemon socket at unix:///x.": (
+        "join the docker group (sudo usermod -aG docker USER) and log in again"
+    ),
+    'unable to resolve docker endpoint: context "nope": context not found: open /x': (
+        "see docker context ls; set or unset DOCKER_CONTEXT"
+    ),
+    "unable to resolve docker endpoint: open /x/ca.pem: no such file": (
+        "correct DOCKER_HOST, DOCKER_CONTEXT, DOCKER_CERT_PATH"
+    ),
+}
+
+
+@pytest.mark.parametrize("message", DOCKER)
+def test_an_engine_that_cannot_be_used_is_named_and_sqlite_does_not_take_over(
+    inv, tmp_path, message
+):
+    (tmp_path / "docker").write_text(f"#!/bin/sh\necho '{message}' >&2\nexit 1\n")
+    (tmp_path / "docker").chmod(0o755)
+    done = inv("migrations", PATH=f"{tmp_path}:{os.environ['PATH']}")
+    assert done.returncode == 2
+    assert done.stderr.strip() == f"inv: docker: {message} - {DOCKER[message]}"
+    found = inv("doctor", PATH=f"{tmp_path}:{os.environ['PATH']}").stdout
+    assert message in found
+    assert DOCKER[message] in found
 
 
 def test_a_missing_path_is_named(inv):

@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
+from urllib.request import proxy_bypass
 
 import pytest
 
-from tasks.lib import http_client
+from tasks.lib import executor, http_client
 from tasks.lib.environments import healthcheck
 from tasks.lib.errors import TaskError
 from tasks.lib.registry.credentials import Login
@@ -95,6 +96,28 @@ def test_a_registry_is_asked_through_the_proxy_with_its_login(serve, proxy):
     answer = Session(serve(Site)).request("GET", "/v2/")
     assert answer is not None
     assert answer.data == b"/v2/ None by the proxy"
+
+
+LOCAL = ["http://localhost:1", "http://127.0.0.1:1", "http://[::1]:1", "http://app.localhost:1"]
+
+
+@pytest.mark.parametrize("variable", ["http_proxy", "HTTP_PROXY", "ALL_PROXY"])
+@pytest.mark.parametrize("url", LOCAL)
+def test_what_is_on_this_machine_is_asked_straight(monkeypatch, variable, url):
+    env = {variable: "http://proxy.example:3128", "NO_PROXY": "intranet.example"}
+    executor.spare_local(env)
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    assert http_client.proxy(url) == ""
+    assert proxy_bypass(urlsplit(url).netloc)
+    assert http_client.proxy("http://intranet.example") == ""
+    assert http_client.proxy("http://elsewhere.example") == "http://proxy.example:3128"
+
+
+def test_without_a_proxy_no_variable_is_set():
+    env = {"PATH": "/bin"}
+    executor.spare_local(env)
+    assert env == {"PATH": "/bin"}
 
 
 @pytest.mark.parametrize("straight", ["127.0.0.1", "localhost,127.0.0.0/8", "*"])

@@ -8,11 +8,11 @@ from typing import ClassVar, TextIO
 
 from invoke import Context
 
-from .. import console
+from .. import console, files
 from ..docker.compose import Project, project_name
 from ..errors import TaskError
 from ..project import contract
-from ..project.settings import ROOT, Settings
+from ..project.settings import REPORTS, ROOT, Settings
 from .base import Running, claim
 
 
@@ -37,7 +37,8 @@ class ComposeBackend:
         """Build and start the dev stack; wait until every service is healthy."""
         if fresh:
             self.down(volumes=True)
-        own = self._project("dev").containers(contract.APP)
+        before = self._project("dev").containers()
+        own = [found for found in before if found.service == contract.APP]
         if not any(str(running.port) in app.ports for app in own):
             claim(running.port)
         ports = {"APP_PORT": running.port, "DEBUG_PORT": running.debugport}
@@ -47,7 +48,7 @@ class ComposeBackend:
             "--wait-timeout", str(self.settings.dev.timeout),
         )  # fmt: skip
         if status:
-            what = _failure(project)
+            what = _failure(project, {found.started for found in before})
             project.run("stop", "--timeout", "5")
             raise TaskError(what, "fix it, then run inv dev again")
 
@@ -79,7 +80,7 @@ class ComposeBackend:
     def test(self, words: list[str], keep: bool = False) -> int:
         """Run Python in the test stage, with PostgreSQL and Redis of its own."""
         project = self._project("test")
-        (ROOT / "reports").mkdir(exist_ok=True)
+        files.own_folder(REPORTS)
         # The servers start while the image is built.
         up = ("--progress", "quiet", "up", "--detach")
         servers = project.popen(*up, contract.DATABASE, contract.REDIS)
@@ -100,11 +101,15 @@ def _tty(terminal: TextIO) -> list[str]:
     return [] if terminal.isatty() else ["-T"]
 
 
-def _failure(project: Project) -> str:
-    """Return why a project did not start, after printing the log of the service that failed."""
-    containers = project.containers()
+def _failure(project: Project, before: set[str]) -> str:
+    """Return why a project did not start, after printing the log of the service that failed.
+
+    A container that ended after a start `before` this one failed then, and not now.
+    """
+    found = project.containers()
+    containers = [each for each in found if each.running or each.started not in before]
     if not containers:
-        return "the image build failed: see above"
+        return "no container was started: see above"
     for container in containers:
         unhealthy = container.running and container.health not in ("", "healthy")
         if container.exit_code or container.status == "exited" or unhealthy:

@@ -12,6 +12,7 @@ from ..errors import TaskError
 from ..project import git
 from ..project.settings import ROOT, Settings
 from .base import claim
+from .python import OWN, TEAM
 
 
 class Finding(NamedTuple):
@@ -25,13 +26,14 @@ class Finding(NamedTuple):
 
 def check(ctx: Context, settings: Settings) -> list[Finding]:
     """Check everything that the tasks rely on; change nothing."""
-    version = client.version(ctx)
+    version, why = _engine(ctx)
     return [
         Finding("ok", "python", f"{platform.python_version()} in {sys.prefix}"),
+        Finding("ok", "the app's python", str(TEAM if TEAM.exists() else OWN)),
         Finding("ok", "invoke.yaml", "every key known, every value of its type"),
         _git(),
         _ssh(),
-        _docker(version),
+        _docker(version, why),
         *(_plugin(ctx, name) for name in ("compose", "buildx") if version),
         _port(settings.dev.port),
         _disk(),
@@ -42,7 +44,7 @@ def _git() -> Finding:
     try:
         return Finding("ok", "git", git.git("log", "-1", "--format=%h %s", root=ROOT))
     except TaskError as error:
-        return Finding("missing", "git", str(error), "git init && git commit, or clone again")
+        return Finding("missing", "git", *str(error).rsplit(" - ", 1))
 
 
 def _ssh() -> Finding:
@@ -51,9 +53,19 @@ def _ssh() -> Finding:
     return Finding("missing", "ssh", "not found", "to reach servers, install OpenSSH's client")
 
 
-def _docker(version: str) -> Finding:
+def _engine(ctx: Context) -> tuple[str, str]:
+    """Return the version of the engine, or why docker cannot use it; both empty without one."""
+    try:
+        return client.version(ctx), ""
+    except TaskError as error:
+        return "", str(error)
+
+
+def _docker(version: str, why: str) -> Finding:
     if version:
         return Finding("ok", "docker engine", version)
+    if why:
+        return Finding("wrong", "docker engine", *why.rsplit(" - ", 1))
     fix = "start Docker (bare Debian: lab/engine up); until then --engine=host is used"
     if not shutil.which("docker"):
         fix = "install Docker; until then --engine=host is used"

@@ -4,7 +4,6 @@ import os
 import shlex
 import signal
 import subprocess
-import sys
 import time
 import urllib.request
 from contextlib import suppress
@@ -13,10 +12,11 @@ from typing import ClassVar
 
 from invoke import Context
 
-from .. import console, process
+from .. import console, files, process
 from ..errors import TaskError
 from ..project import contract
-from ..project.settings import ROOT, Settings
+from ..project.settings import REPORTS, ROOT, Settings
+from . import python
 from .base import Running, claim
 
 STATE = ROOT / ".dev"
@@ -37,7 +37,9 @@ class NativeBackend:
         claim(running.port)
         if self.manage(["migrate", "--verbosity", "0"]):
             raise TaskError("the migrations failed: see above", "fix them, then run inv dev again")
-        command = [sys.executable, "manage.py", "runserver", f"127.0.0.1:{running.port}"]
+        names = ["test", "dev"] if running.debugger else ["test"]
+        app = python.interpreter(self.ctx, *names)
+        command = [app, "manage.py", "runserver", f"127.0.0.1:{running.port}"]
         if running.debugger:
             command[1:1] = ["-m", "debugpy", "--listen", f"127.0.0.1:{running.debugport}"]
         if self.ctx.config.run.dry or self.ctx.config.run.echo:
@@ -83,21 +85,23 @@ class NativeBackend:
                 time.sleep(0.1)
 
     def manage(self, words: list[str]) -> int:
-        """Run manage.py with this Python."""
-        return process.run(self.ctx, [sys.executable, str(ROOT / "manage.py"), *words])
+        """Run manage.py with the app's Python."""
+        app = python.interpreter(self.ctx, "test")
+        return process.run(self.ctx, [app, str(ROOT / "manage.py"), *words])
 
     def psql(self) -> int:
         """Open the shell of the SQLite database."""
         return self.manage(["dbshell"])
 
     def test(self, words: list[str], keep: bool = False) -> int:
-        """Run this Python; the tests' settings create the database in memory."""
-        return process.run(self.ctx, [sys.executable, *words])
+        """Run the app's Python; the tests' settings create the database in memory."""
+        env = {"COVERAGE_FILE": str(files.own_folder(REPORTS) / ".coverage")}
+        return process.run(self.ctx, [python.interpreter(self.ctx, "test"), *words], env)
 
 
 def _start(command: list[str]) -> subprocess.Popen[bytes]:
     """Start the development server in a session of its own."""
-    STATE.mkdir(exist_ok=True)
+    files.own_folder(STATE)
     with LOG.open("wb") as log:
         server = subprocess.Popen(
             command, stdout=log, stderr=log, stdin=subprocess.DEVNULL,

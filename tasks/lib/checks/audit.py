@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from invoke import Context
 
 from .. import console
+from ..app import python
 from ..errors import TaskError
 from ..project import git, requirements
 from ..project.settings import Audit
@@ -35,7 +36,7 @@ def run(ctx: Context, rules: Audit, offline: bool) -> list[Part]:
     """Check everything; offline, only what needs no database."""
     if offline:
         console.warn("offline: known vulnerabilities are not checked")
-    return [_secrets(), _licences(rules), *([] if offline else [_vulnerabilities(ctx, rules)])]
+    return [_secrets(), _licences(ctx, rules), *([] if offline else [_vulnerabilities(ctx, rules)])]
 
 
 def _secrets() -> Part:
@@ -44,12 +45,13 @@ def _secrets() -> Part:
     return Part("secrets", f"{len(files)} files", leaks)
 
 
-def _licences(rules: Audit) -> Part:
+def _licences(ctx: Context, rules: Audit) -> Part:
     # What ships; a package that only tools need may have any licence.
     pins = licences.shipped(requirements.pins("app"))
     problems = []
+    folder = python.packages(python.interpreter(ctx))
     for pin in pins:
-        stated = licences.stated(pin)
+        stated = licences.stated(pin, folder)
         bad = [licence for licence in stated if not licences.allowed(licence, rules.licences)]
         if pin.name not in rules.accepted and (bad or not stated):
             what = f"{pin.name} {pin.version}: {', '.join(bad) or 'no licence in its metadata'}"

@@ -5,11 +5,10 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from invoke import Context
 
-from .. import console
+from .. import console, files
 from ..errors import TaskError
 
 # GitLab's names, the worst first.
@@ -73,11 +72,10 @@ def gitlab(findings: Sequence[Finding]) -> str:
 
 def write(ctx: Context, name: str, text: str) -> None:
     """Write a report into reports/, and print its path; under --dry only print it."""
-    path = Path("reports", name)
+    path = f"reports/{name}"
     console.say(f"writing {path}")
     if not ctx.config.run.dry:
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(text, "utf-8")
+        files.write({path: text})
 
 
 def count(findings: Iterable[Finding]) -> str:

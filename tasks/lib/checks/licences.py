@@ -21,13 +21,11 @@ def shipped(pins: Iterable[Pin]) -> list[Pin]:
     return [pin for pin in pins if not pin.marker or any(map(Marker(pin.marker).evaluate, images))]
 
 
-def stated(pin: Pin) -> list[str]:
-    """Return the licences in a package's metadata; none if this version is not installed here."""
-    try:
-        package = metadata.metadata(pin.name)
-    except metadata.PackageNotFoundError:
-        return []
-    if package["Version"] != pin.version:
+def stated(pin: Pin, folder: str) -> list[str]:
+    """Return the licences in a package's metadata; none if a folder does not have this version."""
+    found = metadata.distributions(name=pin.name, path=[folder])
+    package = next((each.metadata for each in found if each.version == pin.version), None)
+    if package is None:
         return []
     classifiers = [name.split(" :: ") for name in package.get_all("Classifier") or []]
     names = [parts[-1] for parts in classifiers if parts[0] == "License"]

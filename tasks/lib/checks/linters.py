@@ -1,6 +1,8 @@
 """The tools that check or rewrite code, as commands; `report` runs them."""
 
+import sys
 from pathlib import Path
+from shutil import which
 
 from invoke import Context
 
@@ -12,8 +14,13 @@ Commands = dict[str, list[str]]
 SHELLS = {b"sh", b"bash", b"dash"}
 
 
-def checks() -> Commands:
-    """Return the style checks; none for a kind of file that the source does not have."""
+def checks(ctx: Context) -> Commands:
+    """Install the linters, and return the style checks of the kinds of file in the source."""
+    from ..project import requirements
+
+    requirements.install(ctx, "lint")
+    if not all(Path(process.tool(name)).exists() for name in ("hadolint", "shellcheck")):
+        requirements.install_some(ctx, "binaries")
     files = git.files()
     config = ["--config=pyproject.toml"] if Path("pyproject.toml") in files else []
     return _some(
@@ -30,8 +37,11 @@ def checks() -> Commands:
     )
 
 
-def fixes() -> Commands:
-    """Return the commands that rewrite Python and templates."""
+def fixes(ctx: Context) -> Commands:
+    """Install the linters, and return the commands that rewrite Python and templates."""
+    from ..project import requirements
+
+    requirements.install(ctx, "lint")
     return _some(
         {
             "ruff check": (["check", "--fix", "--quiet"], ["."]),
@@ -41,28 +51,45 @@ def fixes() -> Commands:
     )
 
 
-def typing(package: str) -> Commands:
-    """Return the type checks, of the app and of the pipeline."""
-    return {"mypy": [process.tool("mypy"), package, "tasks"]}
+def typing(ctx: Context, package: str) -> Commands:
+    """Return the type checks: of the app with its packages, of the pipeline with its own."""
+    from ..app import python
+
+    mypy = [python.interpreter(ctx, "test", "types"), "-m", "mypy"]
+    pipeline = [*mypy, f"--python-executable={sys.executable}", "tasks"]
+    return {f"mypy {package}": [*mypy, package], "mypy tasks": pipeline}
 
 
-MISSING_MIGRATIONS = ["manage.py", "makemigrations", "--check", "--dry-run"]
-UNSAFE_MIGRATIONS = ["manage.py", "lintmigrations", "--no-cache", "--quiet", "ok", "ignore"]
-# SQLite adds a column by copying the table, which hides that the column has no default.
-ON_SQLITE = ["--exclude-migration-tests", "NOT_NULL"]
+def migrations(sqlite: bool) -> Commands:
+    """Return Python's words for each check of the migrations of the project's own apps."""
+    # SQLite adds a column by copying the table, which hides that the column has no default.
+    calls = {"missing": "()", "unsafe": "('NOT_NULL')" if sqlite else "()"}
+    # Django's shell has the settings that manage.py chooses.
+    shell = ["manage.py", "shell", "--verbosity=0", "--command"]
+    load = "import runpy; runpy.run_path('docker/own_migrations.py')"
+    return {
+        f"{name} migrations": [*shell, f"{load}['{name}']{words}"] for name, words in calls.items()
+    }
 
 
 def report(ctx: Context, commands: Commands) -> None:
-    """Run all commands, and print a line for each. Raises TaskError if some fail."""
-    conclude({name: process.run(ctx, command) for name, command in commands.items()})
+    """Run all commands, and print a line for each. Raises TaskError if some fail.
+
+    A linter that this platform has no package of does not run; with CI=true, that is a failure.
+    """
+    absent = [] if ctx.config.run.dry else [k for k, it in commands.items() if not which(it[0])]
+    for name in absent:
+        console.warn(f"not run: {name}: no package of it for this platform could be installed")
+    statuses = {name: process.run(ctx, it) for name, it in commands.items() if name not in absent}
+    conclude(statuses | (dict.fromkeys(absent, 1) if console.is_ci() else {}))
 
 
-def conclude(statuses: dict[str, int]) -> None:
+def conclude(statuses: dict[str, int], hint: str = "inv format may fix it") -> None:
     """Print whether each check passed. Raises TaskError, naming them, if some failed."""
     for name, status in statuses.items():
         console.outcome(name, not status)
     if failed := [name for name, status in statuses.items() if status]:
-        raise TaskError(f"failed: {', '.join(failed)}", "see above; inv format may fix it")
+        raise TaskError(f"failed: {', '.join(failed)}", f"see above; {hint}")
 
 
 def _suffix(files: list[Path], *suffixes: str) -> list[str]:

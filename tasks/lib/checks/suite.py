@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 from invoke import Context
 
-from .. import console, process
+from .. import console, files, process
 from ..app.backend import choose_backend
 from ..app.base import Backend, Testing
 from ..errors import ExitCode, TaskError
 from ..project import requirements
-from ..project.settings import ROOT, Settings
+from ..project.settings import REPORTS, ROOT, Settings
 
-COVERAGE = ROOT / "reports/coverage.xml"
+COVERAGE = REPORTS / "coverage.xml"
 # pytest's exit statuses: https://docs.pytest.org/en/stable/reference/exit-codes.html
 NO_TESTS = 5
 # Those of the pipeline's tests that need no engine and no browser, and end soon.
@@ -50,6 +50,8 @@ def split(paths: Sequence[str], package: str) -> tuple[list[str], list[str]]:
 
 def _pytest(paths: list[str], testing: Testing, part: str) -> list[str]:
     """Return Python's words to run pytest, as far as both parts of the suite share them."""
+    # An earlier run's result must not be taken for this one's.
+    (files.own_folder(REPORTS) / f"{part}.xml").unlink(missing_ok=True)
     words = ["-m", "pytest", *paths, f"--junitxml=reports/{part}.xml"]
     words += ["-k", testing.pattern] if testing.pattern else []
     return words + (["-n", "auto"] if testing.parallel else [])
@@ -64,8 +66,7 @@ def pipeline(
         everything: run also the tests that need an engine or a browser.
         slow: run also the slow ones among these.
     """
-    if everything:
-        requirements.install(ctx, "browser", "the browser tests")
+    requirements.install(ctx, "lint", "selftest", *(["browser"] if everything else []))
     words = [sys.executable, *_pytest(paths, testing, "pipeline")]
     words += ["-p", "no:django", "-W", "ignore::pytest.PytestConfigWarning"]
     if not slow:

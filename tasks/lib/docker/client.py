@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from invoke import Context
 
 from .. import process
-from ..errors import TaskError
+from ..errors import ExitCode, TaskError
 from . import cli
 
 if TYPE_CHECKING:
@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 
 # Seconds that the engine of a CI job may take to start, and that any may take to answer.
 SERVICE, ANSWER = 60, 10
+# What docker writes when no engine runs. Any other failure is a person's to correct.
+ABSENT = (
+    *("cannot connect to the docker daemon", "failed to connect to the docker api"),
+    *("error during connect", "timed out"),
+)
 
 
 @contextmanager
@@ -46,15 +51,30 @@ def _logged(record: logging.LogRecord) -> bool:
 
 
 def version(ctx: Context) -> str:
-    """Return the version of the engine; empty if none answers.
+    """Return the version of the engine; empty if none runs.
 
-    Waits for an engine that is the service of a CI job: it may have only just been started.
+    Waits for an engine that is the service of a CI job: it may have only just been started. Raises
+    DockerError when this user may not use the engine, or docker is configured wrongly.
     """
-    words = ("version", "--format", "{{.Server.Version}}")
+    limit = SERVICE if is_service() else 0
     with suppress(TimeoutError):
-        limit = SERVICE if is_service() else 0
-        return process.wait_until(lambda: _answer(ctx, *words), limit, poll=0.5)
+        return process.wait_until(lambda: _version(ctx, bool(limit)), limit, poll=0.5)
     return ""
+
+
+def _version(ctx: Context, starting: bool) -> str:
+    """Return the version of the engine; empty if none runs, or if it may still be starting."""
+    try:
+        words = ("version", "--format", "{{.Server.Version}}")
+        return cli.run(ctx, *words, reads=True, timeout=ANSWER).strip().partition("\n")[0]
+    except cli.DockerError as error:
+        why = error.stderr.lower()
+        if starting or ("permission denied" not in why and any(sign in why for sign in ABSENT)):
+            return ""
+        error.code = ExitCode.REFUSED
+        raise
+    except TaskError:
+        return ""
 
 
 def is_service() -> bool:

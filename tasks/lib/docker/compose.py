@@ -27,9 +27,13 @@ def project_name(name: str, folder: Path, overlay: str) -> str:
 
 @dataclass(frozen=True)
 class Container:
-    """A container of a project; health is empty without a health check, ports are the host's."""
+    """A container of a project; health is empty without a health check, ports are the host's.
+
+    `started` is when it was started last, as Docker writes it.
+    """
 
     name: str
+    started: str
     service: str
     status: str
     running: bool
@@ -96,6 +100,7 @@ def _container(found: dict[str, Any]) -> Container:
     state, published = found["State"], (found["NetworkSettings"]["Ports"] or {}).values()
     return Container(
         name=found["Name"].removeprefix("/"),
+        started=state["StartedAt"],
         service=found["Config"]["Labels"]["com.docker.compose.service"],
         status=state["Status"],
         running=state["Running"],

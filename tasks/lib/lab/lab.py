@@ -51,7 +51,8 @@ class Lab:
         if self.dry:
             yield self
             return
-        self.folder.mkdir(0o700, parents=True, exist_ok=True)
+        files.own_folder(self.folder.parent)
+        self.folder.mkdir(0o700, exist_ok=True)
         try:
             with files.locked(self.folder, fcntl.LOCK_NB):
                 try:

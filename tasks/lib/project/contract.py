@@ -14,6 +14,9 @@ BACKUPS, BACKUPS_FOLDER = "backups", "/backups"
 # The node with this value of the label STACK keeps what is on disk: compose/server.yml.
 HOME = "home"
 
+# Variables that name another database or other settings. The tasks run the app without them.
+FOREIGN = ("DJANGO_SETTINGS_MODULE", "DATABASE_URL", "DATABASE_PASSWORD", "REDIS_URL")
+
 # What the app answers on its port: probes, and the page that is checked before and after a rollout.
 PORT = 8000
 LIVEZ, READYZ, PAGE = "/livez", "/readyz", "/"

@@ -135,9 +135,20 @@ def git(*arguments: str, root: Path = Path(), errors: str = "replace") -> str:
     except FileNotFoundError:
         raise TaskError("git is not installed", "install git") from None
     except subprocess.CalledProcessError as error:
-        output = error.stderr.strip().splitlines() or ["no output"]
-        raise TaskError(f"git {arguments[0]}: {output[-1]}", "run this in a git clone") from None
+        raise _failure(arguments[0], error.stderr) from None
     return done.stdout.strip()
+
+
+def _failure(verb: str, stderr: str) -> TaskError:
+    """Return what git's error means, and what to do."""
+    if found := re.search(r"dubious ownership in repository at '(.+)'", stderr):
+        what = f"git {verb}: {found[1]} belongs to another user"
+        return TaskError(what, f"git config --global --add safe.directory '{found[1]}'")
+    lines = stderr.strip().splitlines() or ["no output"]
+    fatal = [line for line in lines if line.startswith(("fatal: ", "error: "))]
+    message = (fatal or lines[-1:])[0]
+    hint = "make a first commit" if "any commits yet" in message else "run this in a git clone"
+    return TaskError(f"git {verb}: {message}", hint)
 
 
 def files(root: Path = Path()) -> list[Path]:

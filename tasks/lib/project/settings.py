@@ -17,6 +17,8 @@ from .server import Server
 
 ROOT = Path(__file__).resolve().parents[3]
 FILE = "invoke.yaml"
+# Where the tasks write their reports.
+REPORTS = ROOT / "reports"
 # The secret with the address of a database that is not part of the stack.
 ELSEWHERE = "DATABASE_URL"
 # Top-level keys that are Invoke's own.

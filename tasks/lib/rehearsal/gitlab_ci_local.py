@@ -20,7 +20,7 @@ from invoke import Context
 
 from .. import console, process
 from ..errors import ExitCode, TaskError
-from ..files import write_private
+from ..files import own_folder, write_private
 from ..project.settings import ROOT
 from .pipeline import ENDS, PASSED, WARNED, Event, Job
 
@@ -48,7 +48,7 @@ def install(ctx: Context) -> None:
     console.step("installing gitlab-ci-local")
     if not ctx.config.run.dry:
         shutil.rmtree(TOOLS, ignore_errors=True)
-        shutil.copytree(LOCKED, TOOLS)
+        shutil.copytree(LOCKED, own_folder(TOOLS.parent) / TOOLS.name)
     words = ["--prefix", str(TOOLS), "--ignore-scripts", "--no-audit", "--no-fund", "--silent"]
     if process.run(ctx, ["npm", "ci", *words]):
         raise TaskError("npm could not install gitlab-ci-local", "see above, then retry")

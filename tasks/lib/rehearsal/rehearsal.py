@@ -132,7 +132,7 @@ def _prepare(ctx: Context, lab: Lab, clone: Path, started: float) -> Workspace:
 
 
 def _clone(workspace: Workspace, origin: str) -> None:
-    """Make the clone, as GitLab Runner does, and its .venv."""
+    """Make the clone, as GitLab Runner does, and its environment."""
     console.step("a clean clone")
     clone, head = str(workspace.clone), f"refs/remotes/origin/{workspace.main}"
     process.run(workspace.ctx, ["git", "clone", "--quiet", str(ROOT), clone], check=True)

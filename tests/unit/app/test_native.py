@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.testbed.commands import environment, free_port
+from tests.testbed.clones import commit
+from tests.testbed.commands import environment, free_port, git
 
 NOWHERE = {"DOCKER_HOST": "unix:///nowhere.sock"}
 
@@ -77,6 +78,101 @@ def test_a_port_in_use_is_one_line(app, inv):
         done = inv("dev", "--port", str(number), root=app, **NOWHERE)
     assert done.returncode == 2
     assert f"inv: port {number} on 127.0.0.1 is in use" in done.stderr
+
+
+def test_behind_a_proxy_dev_asks_the_app_straight(app, inv, port):
+    proxy = {"http_proxy": "http://127.0.0.1:1", "HTTPS_PROXY": "http://127.0.0.1:1"}
+    env = {**NOWHERE, **proxy, "INVOKE_DEV_TIMEOUT": "30"}
+    up = inv("dev", "--detach", "--port", str(port), root=app, **env)
+    assert up.returncode == 0, up.stderr
+    assert "runs at" in up.stderr
+
+
+def test_a_database_and_settings_of_the_shell_are_not_used(app, inv, tmp_path):
+    other = tmp_path / "other.sqlite3"
+    env = {"DATABASE_URL": f"sqlite:///{other}", "DJANGO_SETTINGS_MODULE": "theirs.settings"}
+    done = inv("manage", "migrate --verbosity 0", root=app, **NOWHERE, **env)
+    assert done.returncode == 0, done.stderr
+    assert "warning: DJANGO_SETTINGS_MODULE, DATABASE_URL of this shell: not used" in done.stderr
+    assert not other.exists()
+    assert (app / "db.sqlite3").exists()
+    (app / "myapp/tests/test_small.py").write_text("def test_x():\n    assert 1 == 1\n")
+    path = ("--path", "myapp/tests/test_small.py")
+    assert inv("test", *path, root=app, **NOWHERE, **env).returncode == 0
+
+
+THEIRS = """\
+from django.db import models
+
+class Thing(models.Model):
+    name = models.CharField(max_length=10)
+"""
+
+
+def test_migrations_looks_at_the_projects_own_apps_only(app, inv):
+    package = app / "site-packages/theirs"
+    (package / "migrations").mkdir(parents=True)
+    for name in ("__init__.py", "migrations/__init__.py"):
+        (package / name).write_text("")
+    (package / "models.py").write_text(THEIRS)
+    settings = app / "myapp/settings/base.py"
+    settings.write_text(settings.read_text() + "INSTALLED_APPS.append('theirs')\n")
+    env = {**NOWHERE, "PYTHONPATH": str(package.parent)}
+    done = inv("migrations", root=app, **env)
+    assert done.returncode == 0, done.stdout + done.stderr
+    with (app / "myapp/models.py").open("a") as models:
+        models.write("\n\n" + THEIRS.partition("\n\n")[2])
+    done = inv("migrations", root=app, **env)
+    assert done.returncode == 1
+    assert "Create model Thing" in done.stdout
+    hint = 'see above; ./inv manage "makemigrations" writes missing ones'
+    assert done.stderr.strip().splitlines()[-1] == f"inv: failed: missing migrations - {hint}"
+
+
+def test_unsafe_migrations_of_others_do_not_count(app, inv):
+    package = app / "site-packages/theirs"
+    (package / "migrations").mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    settings = app / "myapp/settings/base.py"
+    settings.write_text(settings.read_text() + "INSTALLED_APPS.append('theirs')\n")
+    unsafe = """\
+from django.db import migrations
+
+class Migration(migrations.Migration):
+    dependencies = {}
+    operations = [migrations.RunSQL("SELECT 1"), migrations.RunPython(lambda apps, schema: None)]
+"""
+    (package / "migrations/__init__.py").write_text("")
+    (package / "migrations/0001_unsafe.py").write_text(unsafe.replace("{}", "[]"))
+    env = {**NOWHERE, "PYTHONPATH": str(package.parent)}
+    assert inv("migrations", root=app, **env).returncode == 0
+    own = unsafe.replace("{}", "[('myapp', '0001_link')]").replace("None)", "None, None)")
+    drop = 'migrations.RemoveField("link", "clicks")'
+    (app / "myapp/migrations/0099_unsafe.py").write_text(
+        own.replace("operations = [", f"operations = [{drop}, ")
+    )
+    done = inv("migrations", root=app, **env)
+    assert done.returncode == 1
+    assert "unsafe migrations" in done.stderr
+
+
+def test_a_result_of_an_older_run_is_not_left_for_this_one(app, inv):
+    (app / "reports").mkdir()
+    (app / "reports/app.xml").write_text("old")
+    env = {**NOWHERE, "PYTEST_ADDOPTS": "--no-such-option"}
+    assert inv("test", "--path", "myapp", root=app, **env).returncode == 1
+    assert not (app / "reports/app.xml").exists()
+
+
+def test_no_task_dirties_a_repository_that_ignores_nothing(app, inv, port):
+    (app / ".gitignore").write_text("__pycache__/\ndb.sqlite3*\n")
+    (app / "myapp/tests/test_small.py").write_text("def test_x():\n    assert 1 == 1\n")
+    commit(app, "almost nothing is ignored")
+    path = ("--path", "myapp/tests/test_small.py", "--cov-html")
+    assert inv("test", *path, root=app, **NOWHERE).returncode == 0
+    assert inv("dev", "--detach", "--port", str(port), root=app, **NOWHERE).returncode == 0
+    assert inv("lint", root=app).returncode == 0
+    assert git(app, "status", "--porcelain") == ""
 
 
 def test_a_failing_migration_stops_dev(app, inv, port):

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import shutil
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib import metadata
 from pathlib import Path
 from threading import Thread
 
 import pytest
 
+from tasks.lib.app import python
 from tasks.lib.checks import licences, secret_scan
 from tasks.lib.checks.vulnerabilities import reason
 from tasks.lib.project import requirements
@@ -220,8 +223,11 @@ def pin(name: str, version: str = "1.0", marker: str = "") -> requirements.Pin:
 
 
 def test_a_package_that_is_not_installed_in_this_version_has_no_licence():
-    assert licences.stated(pin("planted")) == []
-    assert licences.stated(pin("django", "1.0")) == []
+    folder = python.packages(sys.executable)
+    here = pin("pytest", metadata.version("pytest"))
+    assert licences.stated(here, folder) == ["MIT"]
+    assert licences.stated(pin("planted"), folder) == []
+    assert licences.stated(pin("pytest", "1.0"), folder) == []
 
 
 def test_what_is_only_for_windows_or_old_pythons_does_not_ship():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from tasks.lib.checks import linters
@@ -38,3 +40,35 @@ def test_a_shell_script_is_known_by_its_name_or_first_line(tmp_path, name, first
     path = tmp_path / name
     path.write_text(first)
     assert linters.is_shell(path) == expected
+
+
+@pytest.fixture
+def without(clone):
+    """A clone on a platform that has no package of a linter, though of all others."""
+
+    def lacks(tool: str):
+        bin = clone / ".inv/venv/bin"
+        real = bin.resolve()
+        bin.unlink()
+        bin.mkdir()
+        for path in real.iterdir():
+            if path.name != tool:
+                (bin / path.name).symlink_to(path)
+        lock = clone / "requirements/binaries.txt"
+        lock.write_text(re.sub(r"sha256:\S+", f"sha256:{'0' * 64}", lock.read_text()))
+        return clone
+
+    return lacks
+
+
+@pytest.mark.parametrize("tool", ["hadolint", "shellcheck"])
+def test_a_linter_without_a_package_for_this_platform_is_reported(inv, without, tool):
+    root = without(tool)
+    done = inv("lint", root=root)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"warning: not run: {tool}: no package of it for this platform" in done.stderr
+    assert f"ok      {tool}" not in done.stderr
+    assert "ok      yamllint" in done.stderr
+    failed = inv("lint", root=root, CI="true")
+    assert failed.returncode == 1
+    assert f"inv: failed: {tool} - see above" in failed.stderr

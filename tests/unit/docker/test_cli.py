@@ -79,6 +79,19 @@ def test_a_missing_docker_is_one_line(monkeypatch):
     assert client.plugin(context(), "compose") == ""
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Cannot connect to the Docker daemon at unix:///x.",
+        "failed to connect to the docker API at unix:///x; check if the daemon is running",
+        "error during connect: lookup nowhere: no such host",
+    ],
+)
+def test_where_no_engine_runs_there_is_no_version(tmp_path, message):
+    (tmp_path / "docker").write_text(f"#!/bin/sh\necho '{message}' >&2\nexit 1\n")
+    assert client.version(context()) == ""
+
+
 def test_an_error_that_may_pass_is_retried():
     messages = iter(["unexpected EOF", "rpc error: no LEADER"])
 

@@ -192,3 +192,24 @@ def test_texts_that_are_not_utf_8_are_read(repository):
     (line,) = source.between("HEAD~1", "HEAD", repository)
     assert line.endswith(" \ufffd")
     assert os.fsdecode(name) in [file.name for file in source.files(repository)]
+
+
+@pytest.mark.parametrize("ask", [source.read, source.files])
+def test_a_clone_of_another_user_is_named_with_the_command_that_allows_it(
+    repository, monkeypatch, ask
+):
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    monkeypatch.setenv("HOME", str(repository.parent))
+    with pytest.raises(TaskError) as caught:
+        ask(repository)
+    what, _, hint = str(caught.value).partition(" - ")
+    assert what.endswith(f": {repository} belongs to another user")
+    assert hint == f"git config --global --add safe.directory '{repository}'"
+    subprocess.run(hint, shell=True, check=True)
+    assert ask(repository)
+
+
+def test_a_clone_without_a_commit_says_so(tmp_path):
+    git(tmp_path, "init", "--quiet", "-b", "main")
+    with pytest.raises(TaskError, match=r"does not have any commits yet - make a first commit"):
+        source.read(tmp_path, {})

@@ -47,7 +47,7 @@ def test_no_log_is_kept_with_a_secret_in_it(tmp_path):
 def test_logs_of_the_rehearsal_before_go(tmp_path):
     report.write_logs({"one": ""}, {}, tmp_path / "logs")
     report.write_logs({"two": ""}, {}, tmp_path / "logs")
-    assert [file.name for file in (tmp_path / "logs").iterdir()] == ["two.log"]
+    assert [file.name for file in (tmp_path / "logs").glob("*.log")] == ["two.log"]
 
 
 def test_only_a_branch_has_the_variable_of_a_branch():
