@@ -35,7 +35,7 @@ def setup(ctx: Context, env: str = "", plan: bool = False) -> None:
 
 @task(help={"env": ENV})
 def check(ctx: Context, env: str = "") -> None:
-    """Check an environment's servers for drift (exits 1 if one differs).
+    """Check the servers for drift (exits 1 if one differs).
 
     Example: inv server.check --env=staging
     """
