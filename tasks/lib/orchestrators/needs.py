@@ -15,7 +15,7 @@ class Needs:
 
     Args:
         items: those of each server.
-        traffic: what the servers send each other, and nobody else may.
+        traffic: what only the servers may send each other.
         held: packages that no unattended upgrade may touch, as it would stop containers.
     """
 

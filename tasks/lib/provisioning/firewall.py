@@ -75,7 +75,7 @@ ENABLED = {
 
 @dataclass(frozen=True)
 class Traffic:
-    """What a cluster's servers send each other, which nobody else may send them.
+    """What only a cluster's servers may send each other.
 
     Args:
         peers: the servers' addresses.
