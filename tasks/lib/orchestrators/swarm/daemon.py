@@ -48,7 +48,7 @@ def write_configuration(state: str) -> str:
 def additions(there: dict[str, Any]) -> dict[str, Any]:
     """Return the keys that daemon.json lacks: logs that rotate, and no new privileges.
 
-    A log driver that somebody has chosen stays; Docker's own default, json-file, never rotates.
+    A log driver that was chosen stays; Docker's own default, json-file, never rotates.
     """
     found: dict[str, Any] = {}
     options = there.get("log-opts", {})
@@ -62,7 +62,7 @@ def additions(there: dict[str, Any]) -> dict[str, Any]:
 
 
 def conflicts(there: dict[str, Any]) -> list[Difference]:
-    """Return what somebody has set in daemon.json that a Swarm or its containers must not have."""
+    """Return what others have set in daemon.json that a Swarm or its containers must not have."""
     found = []
     if there.get("live-restore"):
         # Docker refuses: https://docs.docker.com/engine/containers/live-restore/
