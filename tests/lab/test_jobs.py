@@ -77,9 +77,10 @@ def idle(site: Site) -> None:
 
 def test_a_deploy_loses_no_job_and_runs_none_twice(site, send):
     new = another(site)
+    run = site.begin("deploy", f"--ref={new}")
+    run.until("==> checking the image")
     names = send(MANY)
-    until(lambda: min(times(site, names[:2], "begins")))
-    done = site.inv("deploy", f"--ref={new}")
+    done = run.wait()
     shown = site.must("jobs").text
     assert "stops" in shown and "takes jobs" in shown
     ends(site, done, 0, new)
