@@ -150,7 +150,12 @@ def test_the_firewall_stays_when_a_server_or_nftables_is_restarted(two):
 @pytest.mark.fault("Docker must be restarted, and containers run")
 def test_an_engine_whose_containers_run_is_not_restarted(published, request):
     published.on(0, "touch /etc/docker/daemon.json")
-    see(request, published.inv("server.setup"), 2, "containers stop for it; there: sudo systemctl")
+    see(
+        request,
+        published.inv("server.setup"),
+        2,
+        "that stops its containers (1); there: sudo systemctl",
+    )
     assert published.on(0, "docker ps -q -f name=probe")
     published.on(0, "systemctl restart docker")
     assert published.inv("server.check").status == 0

@@ -167,7 +167,7 @@ def engine() -> Item:
         if found[1] != "stale":
             return [Difference("not running")] if found[1] == "down" else []
         what = f"Docker has not read {CONFIG} since it was changed"
-        hint = f"its {found[2]} containers stop for it; there: sudo systemctl restart docker"
+        hint = f"that stops its containers ({found[2]}); there: sudo systemctl restart docker"
         return [Difference(what, hint if int(found[2]) else "")]
 
     return Item("engine", ENGINE, compare, lambda _: START)

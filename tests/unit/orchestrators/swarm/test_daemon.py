@@ -133,4 +133,4 @@ def test_an_engine_is_started_and_restarted_while_nothing_runs(state, what, hint
 
 def test_an_engine_with_containers_is_not_restarted():
     (found,) = engine.engine().compare("stale 7")
-    assert found.hint == "its 7 containers stop for it; there: sudo systemctl restart docker"
+    assert found.hint == "that stops its containers (7); there: sudo systemctl restart docker"
