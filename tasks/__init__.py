@@ -18,6 +18,9 @@ namespace = Collection(
     Collection("history", observe.history, observe.adopt),
     Collection("images", publish.images, publish.prune),
     Collection("lab", rehearse.up, rehearse.down, rehearse.status),
-    Collection("secrets", operate.set_secret, operate.list_secrets, operate.remove_secret),
+    Collection(
+        *("secrets", operate.set_secret, operate.list_secrets, operate.remove_secret),
+        *(operate.export_secrets, operate.import_secrets),
+    ),
     Collection("server", operate.setup, operate.check),
 )

@@ -9,12 +9,14 @@ from django_guid.integrations.celery import CeleryIntegration
 from pythonjsonlogger.core import RESERVED_ATTRS
 
 from . import env as variables
-from .env import env
+from .env import env, with_password
 
 BASE_DIR = Path(__file__).resolve().parents[2]
 VERSION = env.optional(variables.VERSION, "dev")
 LOG_LEVEL = env.optional(variables.LOG_LEVEL, "INFO")
-REDIS_URL = env.optional(variables.REDIS_URL, "")
+REDIS_URL = with_password(
+    env.optional(variables.REDIS_URL, ""), env.optional(variables.REDIS_PASSWORD, "")
+)
 
 DEBUG = False
 ROOT_URLCONF = "myapp.urls"

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from environ import Env
 
@@ -105,6 +105,15 @@ def _redis(text: str) -> str:
     return text
 
 
+def with_password(url: str, password: str) -> str:
+    """Returns the URL of a server with a password, unless the URL has one or names no user."""
+    parts = urlsplit(url)
+    if not password or not parts.username or parts.password:
+        return url
+    where = f"{parts.username}:{quote(password, safe='')}@{parts.netloc.rpartition('@')[2]}"
+    return parts._replace(netloc=where).geturl()
+
+
 def _names(text: str) -> list[str]:
     """Returns a comma-separated list, without blanks."""
     return [name.strip() for name in Env.parse_value(text, list) if name.strip()]
@@ -135,6 +144,7 @@ DATABASE_URL = Variable(
     "postgres://user:password@host:5432/name, special characters percent-encoded",
 )
 DATABASE_PASSWORD = Variable("DATABASE_PASSWORD", str, "the database user's password")
+REDIS_PASSWORD = Variable("REDIS_PASSWORD", str, "the password of the user in REDIS_URL")
 REDIS_URL = Variable("REDIS_URL", _redis, "redis://host:6379/0")
 JOB_SECONDS = Variable("JOB_SECONDS", _seconds, "a number of seconds")
 VERSION = Variable("VERSION", str, "the commit that runs")

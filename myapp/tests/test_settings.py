@@ -40,6 +40,14 @@ class WhereAVariableComesFrom(SimpleTestCase):
         loaded = self.load(DATABASE_URL="postgres://app@db:5432/links")
         self.assertEqual("p@ss/w:rd", loaded["DATABASES"]["default"]["PASSWORD"])  # type: ignore[index]
 
+    def test_redis_password_completes_an_address_with_a_user(self) -> None:
+        (self.secrets / "REDIS_PASSWORD").write_text("p@ss/w:rd\n")
+        with_user = self.load(REDIS_URL="redis://default@redis:6379/0")
+        for name in ("REDIS_URL", "CELERY_BROKER_URL"):
+            self.assertEqual("redis://default:p%40ss%2Fw%3Ard@redis:6379/0", with_user[name])
+        for url in ("redis://default:own@redis:6379/0", "redis://redis:6379/0"):
+            self.assertEqual(url, self.load(REDIS_URL=url)["REDIS_URL"])
+
     def test_a_password_in_the_address_stays(self) -> None:
         url = "postgres://app:in%23side@db/links?sslmode=require"
         database = self.load(DATABASE_URL=url, DATABASE_PASSWORD="x")["DATABASES"]["default"]  # type: ignore[index]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import threading
 from base64 import b64encode
@@ -135,3 +136,49 @@ def test_the_login_to_the_registry_is_in_no_file_of_a_server(site):
     for node in site.nodes:
         assert site.on(node, script, f"{password}\n{pair}") == ""
         assert site.on(node, "ls -d /home/deploy/.docker /root/.docker 2>/dev/null || true") == ""
+
+
+def test_secrets_leave_and_enter_as_a_file_that_only_a_key_opens(site, tmp_path):
+    import pyrage
+
+    made = pyrage.x25519.Identity.generate()
+    key, file, folder = tmp_path / "key.txt", tmp_path / "lab.age", tmp_path / "tmp"
+    key.write_text(f"{made}\n")
+    folder.mkdir()
+    words = ("secrets.export", f"--to={file}", f"--recipient={made.to_public()}")
+    with arguments() as seen:
+        done = site.must("--echo", *words, TMPDIR=str(folder))
+    assert f"{file} has " in done.text
+    values = json.loads(pyrage.decrypt(file.read_bytes(), [made]))
+    assert {*values} == {
+        *yaml.safe_load((site.root / "invoke.yaml").read_text())["deploy"]["secrets"]
+    }
+    script = (
+        f"docker exec $(docker ps -q -f name={site.stack}_db.) cat /run/secrets/POSTGRES_PASSWORD"
+    )
+    assert site.on("node1", script) == values["POSTGRES_PASSWORD"]
+    assert file.stat().st_mode & 0o777 == 0o600
+    for value in values.values():
+        assert [line for line in seen if value.encode() in line] == []
+        assert value not in done.text
+        assert found(site, value, folder) == []
+    assert f"{site.stack}_jobs_" not in site.on("node1", "docker service ls")
+    again = site.inv(*words)
+    assert again.status == 2 and f"{file} exists" in again.verdict
+
+    way = ("secrets.import", f"--from={file}", f"--identity={key}")
+    same = site.must(*way).text
+    assert same.count(" is the same") == len(values) and "stored as" not in same
+    other = site.at("prod")
+    before = other.on("node1", f"docker secret ls -q -f label=deploy.stack={other.stack}").split()
+    with arguments() as seen:
+        stored = other.must(*way)
+    assert stored.text.count("stored as") == len(values)
+    for value in values.values():
+        assert [line for line in seen if value.encode() in line] == []
+    after = other.on("node1", f"docker secret ls -q -f label=deploy.stack={other.stack}").split()
+    assert len(after) == len(before) + len(values)
+    wrong = tmp_path / "other.txt"
+    wrong.write_text(f"{pyrage.x25519.Identity.generate()}\n")
+    refused = site.inv("secrets.import", f"--from={file}", f"--identity={wrong}")
+    assert refused.status == 2 and "cannot be decrypted" in refused.verdict

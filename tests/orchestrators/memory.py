@@ -70,6 +70,7 @@ class Cluster:
         pulled: the images that the servers have.
         others: the ports that are taken by what is no stack.
         left: a line for each server that is not reached and has data.
+        misfits: why the servers cannot run any stack as it says.
     """
 
     images: dict[str, Image] = field(default_factory=dict)
@@ -81,11 +82,13 @@ class Cluster:
     jobs: set[str] = field(default_factory=set)
     applied: list[str] = field(default_factory=list)
     backups: list[str] = field(default_factory=list)
+    roles: list[str] = field(default_factory=list)
     # What is done after each service that is replaced: a deployer may be killed there.
     between: Callable[[], object] = lambda: None
     pulled: set[str] = field(default_factory=set)
     others: dict[str, set[str]] = field(default_factory=dict)
     left: list[str] = field(default_factory=list)
+    misfits: list[str] = field(default_factory=list)
     formed: bool = False
     down: str = ""
     # What the image tells of the background jobs.
@@ -218,11 +221,13 @@ class MemoryOrchestrator:
         return [Stored("memory", len(ours), len(ours) * 10**6)]
 
     def inside(self, service: str, script: str) -> str | None:
-        """Return what the image says of the jobs or the site, or the database's of its dumps."""
+        """Return what the image says of jobs or site, or the database's of roles or dumps."""
         if script == jobs.COMMAND:
             return self.cluster.report if service in self.running_now else None
         if service == "app":
             return json.dumps({"by": "the proxy", "wrong": self._wrong(shlex.split(script)[10])})
+        if "pg_roles" in script:
+            return f"{' '.join(self.cluster.roles)}\n0" if service in self.running_now else None
         dumps = "".join("\n40 1000" for _ in self.cluster.backups)
         return f"100{dumps}" if service in self.running_now else None
 
@@ -238,6 +243,10 @@ class MemoryOrchestrator:
     def problems(self) -> list[str]:
         """Return what is wrong with the servers."""
         return [self.cluster.down] if self.cluster.down else []
+
+    def misfits(self, stack: Stack) -> list[str]:
+        """Return what was said to be wrong with any stack."""
+        return self.cluster.misfits
 
     def missing(self, stack: Stack) -> list[str]:
         """Return the secrets and configs that a recorded stack needs and that are gone."""
@@ -315,6 +324,10 @@ class MemoryOrchestrator:
         self.cluster.secrets[made] = value
         return made
 
+    def read_secrets(self, image: str) -> dict[str, str]:
+        """Return the newest value of each secret."""
+        return {key: self.cluster.secrets[found[0]] for key, found in self.secrets().items()}
+
     def remove_secret(self, name: str) -> None:
         """Delete all versions of a secret."""
         for version in self.secrets()[name]:
@@ -322,13 +335,12 @@ class MemoryOrchestrator:
 
     # Changes.
 
-    def render(self, config: Mapping[str, Any], image: str, names: Collection[str]) -> Stack:
+    def render(self, config: Mapping[str, Any], image: str, secrets: Mapping[str, str]) -> Stack:
         """Return the stack of a Compose project."""
-        versions = {key: found[0] for key, found in self.secrets().items()}
         configs = {f"{self.stack}_{key}_1": text for key, text in config["configs"].items()}
         content = {
             "services": copy.deepcopy(config["services"]),
-            "secrets": {name: {"name": versions.get(name, "")} for name in names},
+            "secrets": {key: {"name": version} for key, version in secrets.items()},
             "configs": {key: {"name": f"{self.stack}_{key}_1"} for key in config["configs"]},
         }
         return Stack(self.stack, image, content, configs)
@@ -345,6 +357,8 @@ class MemoryOrchestrator:
         names = {f"{stack.name}_jobs_{job.name}" for job in jobs}
         self.cluster.jobs |= names
         try:
+            roles = [job.command[-1].split() for job in jobs if job.name == "roles"]
+            self.cluster.roles = [*roles, self.cluster.roles][0]
             answers = [self._job(job, self.cluster.images[stack.image]) for job in jobs]
             guard.check()
             return answers[0] if answer else ""

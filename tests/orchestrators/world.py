@@ -16,7 +16,7 @@ import msgspec
 import yaml
 from invoke import Config, Context
 
-from tasks.lib.deploys import preflight, proxy_check
+from tasks.lib.deploys import preflight, proxy_check, rendering
 from tasks.lib.deploys.deployment import Deployment
 from tasks.lib.environments.connection import Target
 from tasks.lib.environments.lock import Terms
@@ -273,7 +273,7 @@ class World:
 def small_stack(world: World, image: Candidate) -> Stack:
     """The stack of a small Compose project."""
     name = str(world.target.registry.image.at(image.manifest.digest))
-    secrets = world.target.settings.deploy.secrets
+    secrets = rendering.newest(world.target)
     return world.target.orchestrator.render(compose(name), name, secrets)
 
 

@@ -101,7 +101,7 @@ class Site:
     def set_up(self) -> None:
         """Make the servers ready, and set the secrets."""
         self.must("server.setup")
-        for name in ("SECRET_KEY", "POSTGRES_PASSWORD"):
+        for name in yaml.safe_load((self.root / "invoke.yaml").read_text())["deploy"]["secrets"]:
             self.must("secrets.set", f"--name={name}")
 
     # Images.
@@ -255,11 +255,13 @@ class Site:
 
     def wipe(self) -> None:
         """Leave nothing of the environment on the servers."""
-        own = f"label=com.docker.stack.namespace={self.stack}"
+        dockers = f"label=com.docker.stack.namespace={self.stack}"
+        own = f"label=deploy.stack={self.stack}"
         self.on("node1", f"docker stack rm {self.stack}; rm -rf deploy/myapp/{self.env}")
-        for kind, mine in (("secret", own), ("config", own), ("config", self.lease)):
+        kinds = [(kind, mine) for kind in ("secret", "config") for mine in (own, dockers)]
+        for kind, mine in [*kinds, ("config", self.lease)]:
             self.on("node1", f"docker {kind} ls -q -f {mine} | xargs -r docker {kind} rm")
-        network = f"docker network ls -q -f {own}"
+        network = f"docker network ls -q -f {dockers}"
         until(lambda: not any(self.on(node, network) for node in self.nodes), 60)
         for node in self.nodes:
             volumes = f"docker volume ls -q -f name={self.stack}_ | xargs -r docker volume rm"

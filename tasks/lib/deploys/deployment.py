@@ -25,8 +25,6 @@ from .plan import forget, remember, settled, show_changes
 from .rollout import watch
 from .tidying import tidy_images
 
-UNTOUCHED = "; no replica of the app was touched"
-
 
 @dataclass
 class Deployment:
@@ -36,6 +34,7 @@ class Deployment:
         now: what runs when it begins.
         image: the image of a deploy; a rollback has only its stack.
         lost: another deploy holds the lock now.
+        ahead: the stack for jobs before the rollout, if that is another one.
     """
 
     target: Target
@@ -45,6 +44,7 @@ class Deployment:
     lock: Lock
     image: Candidate | None = None
     lost: bool = False
+    ahead: Stack | None = None
     began: float = field(default_factory=time.monotonic)
 
     @classmethod
@@ -113,10 +113,10 @@ class Deployment:
                 self._write()
         self.finish()
 
-    def jobs(self, jobs: Sequence[Job], answer: str = "") -> str:
+    def jobs(self, jobs: Sequence[Job], answer: str = "", stack: Stack | None = None) -> str:
         """Run one-off jobs of its stack; see Orchestrator.run_jobs."""
-        timeout = self.target.settings.deploy.timeout
-        return self.target.orchestrator.run_jobs(self.stack, jobs, timeout, self.lock, answer)
+        stack, timeout = stack or self.ahead or self.stack, self.target.settings.deploy.timeout
+        return self.target.orchestrator.run_jobs(stack, jobs, timeout, self.lock, answer)
 
     def note(self, **values: Any) -> None:
         """Note what is known of it now."""
@@ -154,7 +154,7 @@ class Deployment:
         why = explain(error)
         if self.record.state == RUNNING:
             self.note(state=FAILED)
-            why += UNTOUCHED
+            why += "; no replica of the app was touched"
         self.note(why=why)
         self.lost = isinstance(error, LockLost)
         hooks.attempt(self.target, hooks.FAILURE, self.record, why)

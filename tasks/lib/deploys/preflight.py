@@ -73,7 +73,8 @@ def _checked(target: Target, image: Candidate, force: str = "") -> Stack:
 
 def check_stack(target: Target, stack: Stack, ports: Ports, old: Stack | None) -> None:
     """Raise TaskError, one line a problem, when a stack cannot run; `old` is what runs."""
-    _refuse(_conflicts(stack, ports) + proxy_check.problems(target, stack, old))
+    found = [*target.orchestrator.misfits(stack), *_conflicts(stack, ports)]
+    _refuse(found + proxy_check.problems(target, stack, old))
 
 
 def _conflicts(stack: Stack, ports: Ports) -> list[str]:

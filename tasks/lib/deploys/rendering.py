@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from ..docker.compose import Project
 from ..environments.connection import Target
@@ -19,18 +20,31 @@ EXTERNAL = "compose/external.yml"
 def render(target: Target, image: Candidate) -> Stack:
     """Return the stack of an image for an environment."""
     name = str(target.registry.image.at(image.manifest.digest))
-    secrets = target.settings.deploy.secrets
+    secrets = newest(target)
     files = [ROOT / file for file in (*FILES, *([EXTERNAL] if ELSEWHERE in secrets else []))]
-    config = Project(target.ctx, files, target.stack, variables(target, name)).config()
+    config = Project(target.ctx, files, target.stack, variables(target, name, secrets)).config()
     return target.orchestrator.render(config, name, secrets)
 
 
-def variables(target: Target, image: str) -> dict[str, str]:
-    """Return what the Compose files are filled in with: all of it, none comes from this shell."""
+def newest(target: Target) -> dict[str, str]:
+    """Return for each of the project's secrets the name of its newest version; empty for none."""
+    versions = target.orchestrator.secrets()
+    return {
+        key: versions[key][0] if key in versions else "" for key in target.settings.deploy.secrets
+    }
+
+
+def variables(target: Target, image: str, secrets: Mapping[str, str]) -> dict[str, str]:
+    """Return what the Compose files are filled in with: all of it, none comes from this shell.
+
+    Args:
+        secrets: for each secret the name of its newest version.
+    """
     replicas, servers = target.environment.replicas, len(target.environment.hosts)
     limit = target.settings.deploy.joblimit
     pace = {"PARALLELISM": str(at_a_time(replicas, servers))}
     values = {key: str(value) for key, value in target.environment.values.items()}
+    pace |= {f"{key}_VERSION": name.rpartition("_")[2] for key, name in secrets.items()}
     return pace | values | {
         "IMAGE": image,
         "STACK": target.stack,

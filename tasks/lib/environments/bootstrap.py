@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from .. import console
-from ..project.settings import ELSEWHERE
+from ..project import contract
 from . import secret_values
 from .connection import Target
 
@@ -23,7 +23,12 @@ def make_ready(target: Target) -> None:
     """Set up a dynamic environment's servers, and make up the secrets that it lacks."""
     for line in set_up(target):
         console.say(line)
+    list(make_up_secrets(target))
+
+
+def make_up_secrets(target: Target) -> Iterator[str]:
+    """Store a random value for each secret that an environment lacks; yield their new names."""
     known = target.orchestrator.secrets()
     for name in target.settings.deploy.secrets:
-        if name not in known and name != ELSEWHERE:
-            target.orchestrator.set_secret(name, secret_values.random())
+        if name not in known and name not in contract.GIVEN:
+            yield target.orchestrator.set_secret(name, secret_values.random())

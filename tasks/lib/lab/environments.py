@@ -11,7 +11,7 @@ from invoke import Context
 from invoke.config import merge_dicts
 
 from .. import console
-from ..environments import bootstrap, connection
+from ..environments import bootstrap, connection, secret_values
 from ..project.settings import MANY, Settings
 
 
@@ -25,5 +25,7 @@ def set_up(
         with connection.reach(ctx, name, merged, {**os.environ, **variables}) as target:
             list(bootstrap.set_up(target))
             for secret in {*merged.deploy.secrets} - {*target.orchestrator.secrets()}:
-                target.orchestrator.set_secret(secret, variables[secret])
+                # A lab that is older than a secret has no value for it.
+                value = variables.get(secret) or secret_values.random()
+                target.orchestrator.set_secret(secret, value)
     console.say(f"ready to deploy to: {', '.join(static)}")

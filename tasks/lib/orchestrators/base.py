@@ -93,6 +93,9 @@ class Orchestrator(Protocol):
     def problems(self) -> list[str]:
         """Return every problem of the servers that would make a deploy fail, a line each."""
 
+    def misfits(self, stack: Stack) -> list[str]:
+        """Return each reason why the servers cannot run a stack as it says, a line each."""
+
     def missing(self, stack: Stack) -> list[str]:
         """Return the secrets and configs that a recorded stack needs and that are gone."""
 
@@ -144,17 +147,23 @@ class Orchestrator(Protocol):
     def set_secret(self, name: str, value: str) -> str:
         """Store the next version of a secret; return the version's name."""
 
+    def read_secrets(self, image: str) -> dict[str, str]:
+        """Return the newest value of each secret, read in a container of an image.
+
+        The values get into no log, no argument and no file. Clears jobs: hold the lock.
+        """
+
     def remove_secret(self, name: str) -> None:
         """Delete all versions of a secret. Raises DockerError while a service uses one."""
 
     # Changes.
 
-    def render(self, config: Mapping[str, Any], image: str, names: Collection[str]) -> Stack:
-        """Return the stack of a Compose project, complete and pinned; it changes nothing.
+    def render(self, config: Mapping[str, Any], image: str, secrets: Mapping[str, str]) -> Stack:
+        """Return the stack of a Compose project, complete and pinned; it asks no server.
 
         Args:
             config: what `docker compose config` prints.
-            names: the secrets that the project may use.
+            secrets: for each secret that the project may use the name of its newest version.
         """
 
     def rollout(self, stack: Stack, back: bool = False, prune: bool = True) -> Rollout:

@@ -15,7 +15,13 @@ BACKUPS, BACKUPS_FOLDER = "backups", "/backups"
 HOME = "home"
 
 # Variables that name another database or other settings. The tasks run the app without them.
-FOREIGN = ("DJANGO_SETTINGS_MODULE", "DATABASE_URL", "DATABASE_PASSWORD", "REDIS_URL")
+FOREIGN = (
+    "DJANGO_SETTINGS_MODULE",
+    "DATABASE_URL",
+    "DATABASE_PASSWORD",
+    "REDIS_URL",
+    "REDIS_PASSWORD",
+)
 
 # What the app answers on its port: probes, and the page that is checked before and after a rollout.
 PORT = 8000
@@ -23,3 +29,11 @@ LIVEZ, READYZ, PAGE = "/livez", "/readyz", "/"
 
 # Seconds that a worker has, beyond the time of a job, until it is killed: docker/drain.py.
 JOB_GRACE = 30
+
+# Secrets of compose/: the app's, and what takes their places in a job that changes the schema. The
+# variables that go with them: the address of the database, and the owner of the schema.
+LOGIN, REDIS_LOGIN = "DATABASE_PASSWORD", "REDIS_PASSWORD"
+URL, OWNER = "DATABASE_URL", "DATABASE_OWNER"
+OWNERS = {LOGIN: "OWNER_PASSWORD", URL: "OWNER_URL"}
+# Secrets whose values only their operators know.
+GIVEN = {URL, OWNERS[URL]}

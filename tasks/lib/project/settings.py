@@ -120,6 +120,7 @@ class Deploy(Section, frozen=True):
     secrets: list[Variable]
     backups: Annotated[int, Meta(ge=1, le=1000)] = 10
     joblimit: Seconds = 300
+    recipients: list[str] = []
 
 
 class Environment(Section, frozen=True):

@@ -88,7 +88,7 @@ def test_an_external_database_is_migrated_without_a_backup(world, capfd):
 
 def test_what_cannot_be_found_out_after_a_failed_migration_is_a_warning(world, capfd):
     bad = world.image(migrations=("myapp.9001_one",), broken="myapp.9001_one")
-    jobs = iter([None, None, None, fail])
+    jobs = iter([None, None, None, None, fail])
 
     def count() -> None:
         world.orchestrator.before["run_jobs"] = count

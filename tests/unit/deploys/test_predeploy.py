@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.lib.deploys import predeploy
+from tasks.lib.deploys import database
 from tasks.lib.project import contract
 
 NEW = "20300101T000000Z"
@@ -34,7 +34,7 @@ def dump(tmp_path: Path):
         for age, name in enumerate([*reversed(OLD), "before-the-move", "20290101"]):
             (folder / f"{name}.dump").touch()
             os.utime(folder / f"{name}.dump", (10**9 - age, 10**9 - age))
-        script = predeploy.DUMP.replace(contract.BACKUPS_FOLDER, str(folder), 1)
+        script = database.DUMP.replace(contract.BACKUPS_FOLDER, str(folder), 1)
         env = {"PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin"}
         done = subprocess.run(["sh", "-c", script, NEW, *arguments], env=env)
         assert done.returncode == status
@@ -71,5 +71,5 @@ def test_a_deploy_keeps_as_many_as_its_settings_say(world):
 def test_all_dumps_stay_as_long_as_a_record_cannot_be_read(world):
     world.deploy(world.image(migrations=("myapp.9001_one",)))
     world.host.run('echo "{" >"$1/releases/1/release.json"', world.target.path)
-    count, named = predeploy.kept(world.records(), 1)
-    assert (count, named) == (predeploy.EVERY, [])
+    count, named = database.kept(world.records(), 1)
+    assert (count, named) == (database.EVERY, [])

@@ -112,3 +112,11 @@ def test_a_port_that_is_published_twice_is_refused(world):
     twice = replace(stack, content={**stack.content, "services": services})
     with pytest.raises(TaskError, match="port 80/tcp is published twice - choose another"):
         preflight.check_stack(world.target, twice, world.target.orchestrator.ports(), twice)
+
+
+def test_a_stack_that_the_servers_cannot_run_as_it_says_is_refused(world):
+    world.target.orchestrator.inner.cluster.misfits = ["network x was made not encrypted"]
+    with pytest.raises(TaskError, match="network x was made not encrypted") as caught:
+        world.deploy(world.image())
+    assert caught.value.code == ExitCode.REFUSED
+    assert world.records() == []

@@ -32,7 +32,7 @@ def test_few_replicas_on_several_servers_are_replaced_one_by_one(replicas, serve
 def test_a_worker_may_stop_later_than_its_jobs_must_end(world):
     deploy = msgspec.structs.replace(world.target.settings.deploy, joblimit=60)
     world.target.settings = msgspec.structs.replace(world.target.settings, deploy=deploy)
-    filled = rendering.variables(world.target, "image")
+    filled = rendering.variables(world.target, "image", {})
     assert (filled["JOB_SECONDS"], filled["JOB_GRACE"]) == ("60", "90s")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import sys
 
+import msgspec
 import pytest
 
 from tasks.lib.environments import (
@@ -36,7 +37,15 @@ def test_a_dynamic_environment_gets_its_secrets(world, capfd):
     world.target.orchestrator.remove_secret("SECRET_KEY")
     bootstrap.make_ready(world.target)
     assert "memory: a new cluster" in capfd.readouterr().err
-    assert world.target.orchestrator.secrets().keys() == {"SECRET_KEY", "POSTGRES_PASSWORD"}
+    assert world.target.orchestrator.secrets().keys() == {*world.target.settings.deploy.secrets}
+
+
+def test_secrets_that_only_their_operators_know_are_not_made_up(world):
+    names = ["SECRET_KEY", "DATABASE_URL", "OWNER_URL", "NEW"]
+    deploy = msgspec.structs.replace(world.target.settings.deploy, secrets=names)
+    world.target.settings = msgspec.structs.replace(world.target.settings, deploy=deploy)
+    assert list(bootstrap.make_up_secrets(world.target)) == ["myapp-prod_NEW_v1"]
+    assert list(bootstrap.make_up_secrets(world.target)) == []
 
 
 def test_a_status_shows_services_nodes_lock_and_history(world):

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tasks.lib.deploys import database
 from tasks.lib.project import contract
 from tests.testbed.commands import ROOT
 
@@ -50,6 +51,19 @@ def test_the_volumes_are_where_a_deploy_writes_to_them():
     assert static in services["proxy"]["volumes"]
     backups = f"{contract.BACKUPS}:{contract.BACKUPS_FOLDER}"
     assert backups in services[contract.DATABASE]["volumes"]
+
+
+def test_the_owner_of_the_schema_has_a_secret_that_no_service_of_the_stack_gets():
+    settings, server = yaml.safe_load(text("invoke.yaml")), text("compose/server.yml")
+    app = compose("server")["services"]["app"]
+    sources = [use["source"] for use in app["secrets"]]
+    assert {contract.LOGIN, contract.REDIS_LOGIN} <= {*sources}
+    assert {contract.URL, contract.OWNER} <= app["environment"].keys()
+    owner = contract.OWNERS[contract.LOGIN]
+    assert owner in settings["deploy"]["secrets"]
+    assert f"source: {owner}" not in server and "source: POSTGRES_PASSWORD, target" not in server
+    for kind in database.KINDS.values():
+        assert f"GRANT {kind} TO" in text("docker/roles.sql")
 
 
 def test_what_is_on_disk_stays_on_the_node_with_the_label():

@@ -18,6 +18,8 @@ from ..stack import Stack
 
 # Labels that `docker stack deploy` sets: the stack, and the image of its file.
 STACK, IMAGE = "com.docker.stack.namespace", "com.docker.stack.image"
+# The label of secrets and configs. It is our own: `docker stack rm` deletes what has STACK.
+OWN = "deploy.stack"
 
 
 class Swarm:
@@ -91,7 +93,7 @@ class Swarm:
         """Store a secret's next version, as none can be changed; return its name."""
         newest = self.secrets(stack).get(name, [f"{stack}_{name}_v0"])[0]
         made = f"{stack}_{name}_v{int(newest.rpartition('_v')[2]) + 1}"
-        self.run("secret", "create", "--label", f"{STACK}={stack}", made, "-", text=value)
+        self.run("secret", "create", "--label", f"{OWN}={stack}", made, "-", text=value)
         return made
 
     def apply(self, stack: Stack, prune: bool = False) -> None:
@@ -100,7 +102,7 @@ class Swarm:
 
     def _apply(self, stack: Stack, prune: bool) -> None:
         known = self.names("config") if stack.configs else []
-        label = ("--label", f"{STACK}={stack.name}")
+        label = ("--label", f"{OWN}={stack.name}")
         for name in sorted(stack.configs.keys() - known):
             self.run("config", "create", *label, name, "-", text=stack.configs[name])
         with files.folder() as folder:
@@ -131,7 +133,7 @@ class Swarm:
 
     def tidy(self, stack: str, used: Collection[str]) -> None:
         """Delete a stack's secrets and configs; see base.Orchestrator.tidy."""
-        configs = self.names("config", *of(stack))
+        configs = self.names("config", *own(stack))
         older = [name for versions in self.secrets(stack).values() for name in versions[1:]]
         for kind, names in (("config", configs), ("secret", older)):
             if old := sorted({*names} - {*used}):
@@ -139,5 +141,10 @@ class Swarm:
 
 
 def of(stack: str) -> tuple[str, str]:
-    """Return docker's filter for the objects of a stack."""
+    """Return docker's filter for the objects that Docker counts as a stack's."""
     return "--filter", f"label={STACK}={stack}"
+
+
+def own(stack: str) -> tuple[str, str]:
+    """Return docker's filter for the secrets and configs that are a stack's."""
+    return "--filter", f"label={OWN}={stack}"

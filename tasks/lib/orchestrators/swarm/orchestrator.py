@@ -21,9 +21,11 @@ from . import (
     jobs,
     labels,
     logs,
+    network,
     ports,
     rendering,
     running,
+    secret_reader,
     servers,
     setup,
     tasks,
@@ -79,6 +81,9 @@ class SwarmOrchestrator(Orchestrator):
         asked = self._swarm, self._hosts, self._stack, self._setup, self._absent
         return Preflight(*asked).problems()
 
+    def misfits(self, stack: Stack) -> list[str]:
+        return list(network.problems(self._swarm, self._hosts, stack))
+
     def missing(self, stack: Stack) -> list[str]:
         return [
             f"{kind} {name}"
@@ -129,13 +134,15 @@ class SwarmOrchestrator(Orchestrator):
     def set_secret(self, name: str, value: str) -> str:
         return self._swarm.set_secret(self._stack, name, value)
 
+    def read_secrets(self, image: str) -> dict[str, str]:
+        newest = {key: versions[0] for key, versions in self.secrets().items()}
+        return secret_reader.read(self._swarm, self._hosts, self._stack, image, newest)
+
     def remove_secret(self, name: str) -> None:
         self._swarm.run("secret", "rm", *self.secrets()[name])
 
-    def render(self, config: Mapping[str, Any], image: str, names: Collection[str]) -> Stack:
-        versions = {key: found[0] for key, found in self.secrets().items()}
-        known = {name: versions.get(name, "") for name in names}
-        return rendering.render(config, self._stack, image, known)
+    def render(self, config: Mapping[str, Any], image: str, secrets: Mapping[str, str]) -> Stack:
+        return rendering.render(config, self._stack, image, secrets)
 
     def rollout(self, stack: Stack, back: bool = False, prune: bool = True) -> SwarmRollout:
         return SwarmRollout(self._swarm, stack, back, prune)

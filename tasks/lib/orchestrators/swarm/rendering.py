@@ -39,16 +39,25 @@ def render(config: Mapping[str, Any], name: str, image: str, secrets: Mapping[st
         version = f"{name}_{key}_{hashlib.sha256(text.encode()).hexdigest()[:MARK]}"
         configs[version], known[key] = text, {"external": True, "name": version}
     networks = config.get("networks", {}).items()
-    used = config.get("secrets", {})
+    # Those too that only a job gets.
+    stored = {
+        key: each for key, each in secrets.items() if each or key in config.get("secrets", {})
+    }
     content = {
         "version": "3.12",
         "services": {key: _service(each, name) for key, each in config["services"].items()},
-        "networks": {key: {k: v for k, v in (each or {}).items() if v} for key, each in networks},
+        "networks": {key: _network(each or {}) for key, each in networks},
         "volumes": config.get("volumes", {}),
         "configs": known,
-        "secrets": {key: {"external": True, "name": secrets[key]} for key in used},
+        "secrets": {key: {"external": True, "name": each} for key, each in stored.items()},
     }
     return Stack(name, image, content, configs)
+
+
+def _network(network: Mapping[str, Any]) -> dict[str, Any]:
+    # Docker takes an option that is empty for one that is set.
+    options = {k: v for k, v in (network.get("driver_opts") or {}).items() if v}
+    return {k: v for k, v in {**network, "driver_opts": options}.items() if v}
 
 
 def _too_long(config: Mapping[str, Any], stack: str) -> Iterator[str]:

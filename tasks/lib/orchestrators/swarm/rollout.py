@@ -8,7 +8,7 @@ from typing import Any
 from ..base import Rollout
 from ..stack import Stack
 from ..status import Failure, Progress
-from . import running, tasks
+from . import ownership, running, tasks
 from .client import Swarm
 from .progress import Snapshot, describe, judge
 
@@ -28,6 +28,7 @@ class SwarmRollout(Rollout):
 
     def apply(self) -> dict[str, Any]:
         self._swarm.forget_images(self._services.values())
+        ownership.keep(self._swarm, self._stack.name)
         self._swarm.apply(self._stack, self._prune)
         services = self._swarm.services(self._stack.name)
         return {name: running.spec(service) for name, service in services.items()}

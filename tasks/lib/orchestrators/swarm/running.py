@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -11,12 +10,11 @@ from ...errors import TaskError
 from ...project import contract
 from ..stack import HISTORY, RELEASE, Stack
 from .client import IMAGE, STACK, Swarm
+from .ownership import VERSION
 
 Json = dict[str, Any]
 # A service's labels that Docker or a deploy sets anew each time.
 MOVING = {STACK, IMAGE, RELEASE, HISTORY}
-# How the names of a secret's and a config's versions end.
-VERSION = re.compile(r"_(v\d+|[0-9a-f]{12})$")
 # Keys of a container's spec that Compose has under another name, with the same value.
 SAME = {
     *(("User", "user"), ("Dir", "working_dir"), ("Hostname", "hostname"), ("TTY", "tty")),
@@ -71,9 +69,7 @@ def read(swarm: Swarm, name: str) -> Stack:
     )
     content["volumes"] = {each: {"name": f"{name}_{each}"} for each in sorted({*volumes})}
     known = {key for service in made.values() for key in service["networks"]}
-    content["networks"] = {
-        key: {"name": f"{name}_{key}", "driver": "overlay", "attachable": True} for key in known
-    }
+    content["networks"] = {key: {"name": f"{name}_{key}", "driver": "overlay"} for key in known}
     return Stack(name, image, content)
 
 

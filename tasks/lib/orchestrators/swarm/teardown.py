@@ -9,7 +9,7 @@ from typing import Any
 from ...docker.cli import DockerError
 from ...errors import TaskError
 from ...ssh.host import Host
-from . import labels
+from . import labels, ownership
 from .client import Swarm, of
 
 # Seconds until all of a stack's containers must have stopped, beyond their own time to do so; and
@@ -31,8 +31,10 @@ def remove(swarm: Swarm, hosts: Sequence[Host], stack: str, volumes: bool) -> li
     seconds = patience(swarm.services(stack).values())
     swarm.remove_services(swarm.ids("service", *of(stack)))
     _wait_stopped(swarm, hosts, stack, seconds)
-    for kind in ("network", "config", *(["secret"] if volumes else [])):
-        for name in swarm.ids(kind, *of(stack)):
+    for name in swarm.ids("network", *of(stack)):
+        _remove(swarm, "network", name)
+    for kind in ("config", *(["secret"] if volumes else [])):
+        for name in ownership.ids(swarm, kind, stack):
             _remove(swarm, kind, name)
     if not volumes:
         return []

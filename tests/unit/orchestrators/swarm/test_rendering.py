@@ -211,3 +211,18 @@ def test_a_name_that_is_too_long_is_refused(config, kind):
     config[kind]["x" * 64] = next(iter(config[kind].values()))
     with pytest.raises(TaskError, match=f"{kind[:-1]} site_xxx.* at most 6"):
         render(config)
+
+
+def test_a_secret_that_only_jobs_use_is_part_of_the_stack(config):
+    known = {**SECRETS, "OWNER": "site_OWNER_v1", "NONE": ""}
+    made = rendering.render(config, "site", IMAGE, known)
+    assert made.versions("secrets") == {"site_KEY_v3", "site_OWNER_v1"}
+    assert "OWNER" not in {use["source"] for use in made.services["app"]["secrets"]}
+
+
+def test_an_option_of_a_network_that_is_empty_is_left_out(config):
+    config["networks"]["default"]["driver_opts"] = {"encrypted": ""}
+    assert "driver_opts" not in render(config).content["networks"]["default"]
+    config["networks"]["default"]["driver_opts"] = {"encrypted": "true"}
+    wanted = {"encrypted": "true"}
+    assert render(config).content["networks"]["default"]["driver_opts"] == wanted

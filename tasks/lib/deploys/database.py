@@ -1,0 +1,137 @@
+"""Jobs for the stack's own database: its roles, and its backup before a migration."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from .. import console
+from ..environments.records import DAMAGED, Record
+from ..orchestrators.base import Job
+from ..orchestrators.stack import Stack
+from ..project import contract
+from ..project.settings import ROOT
+
+if TYPE_CHECKING:
+    from .deployment import Deployment
+
+# The jobs, which are no roles of the image.
+BACKUP, ROLES = "backup", "roles"
+SUPERUSER = "POSTGRES_PASSWORD"
+# What the roles of docker/roles.sql are called before the version of their password, as in "_v3".
+KINDS = {contract.LOGIN: "app_user", contract.OWNERS[contract.LOGIN]: "app_owner"}
+# The roles that may log in, and how many tables are not the owner's.
+STATE = (
+    'psql --no-psqlrc --username="$POSTGRES_USER" --dbname="$POSTGRES_DB" -At --command="'
+    "SELECT coalesce(string_agg(rolname, ' '), '') FROM pg_roles WHERE rolcanlogin "
+    "AND (rolname LIKE 'app_user_v%' OR rolname LIKE 'app_owner_v%')\" --command=\""
+    "SELECT count(*) FROM pg_class c WHERE relnamespace = 'public'::regnamespace "
+    "AND relkind IN ('r', 'p') AND pg_get_userbyid(relowner) <> 'app_owner' "
+    "AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = c.oid AND d.deptype = 'e')\""
+)
+# $1 is docker/roles.sql. The superuser may still have an older password than the newest.
+SET_UP = (
+    f"for try in $(seq 60); do pg_isready -q --host={contract.DATABASE} && break; sleep 1; done; "
+    'printf %s "$1" >/tmp/roles.sql; '
+    f'set -- --no-psqlrc --host={contract.DATABASE} --username="$POSTGRES_USER" '
+    '--dbname="$POSTGRES_DB" --set=user="$2" --set=owner="$3" --set=known="$4"; '
+    f"for each in /run/secrets/{SUPERUSER}*; do "
+    'export PGPASSWORD="$(cat "$each")"; '
+    'why=$(psql "$@" --command="SELECT 1" 2>&1) && exec psql "$@" --file=/tmp/roles.sql; '
+    'done; echo "$why"; exit 1'
+)
+# More dumps than there are.
+EVERY = 10**6
+# Deletes older dumps after a good one: the newest $1 stay, and those that other arguments name. A
+# person's own files have other names.
+TIDY = (
+    "count=$1; shift; ls -t | grep -xE '[0-9]{8}T[0-9]{6}Z[.]dump' | tail -n \"+$((count + 1))\" | "
+    'while read -r old; do case " $* " in *" ${old%.dump} "*) ;; *) rm -f "$old";; esac; done'
+)
+# Atomic; $0 is its name. A shell that is process 1 ends only by a signal that it handles.
+DUMP = (
+    f"cd {contract.BACKUPS_FOLDER}; rm -f ./*.part; trap 'kill \"$!\"' INT TERM; "
+    'export PGPASSWORD="$(cat /run/secrets/POSTGRES_PASSWORD)"; '
+    f"pg_dump --host={contract.DATABASE} "
+    '--format=custom --username="$POSTGRES_USER" --file="$0.part" "$POSTGRES_DB" & '
+    'wait "$!" && mv "$0.part" "$0.dump"; status=$?; rm -f "$0.part"; '
+    f'if [ "$status" = 0 ]; then {TIDY}; fi; exit "$status"'
+)
+
+
+def set_up_roles(deployment: Deployment) -> None:
+    """Give the database the roles that a stack logs in with, unless it has them."""
+    stack, named = deployment.stack, deployment.stack.content["secrets"]
+    if contract.DATABASE not in stack.services or not {SUPERUSER, *KINDS} <= named.keys():
+        return
+    orchestrator, old = deployment.target.orchestrator, deployment.now.stack
+    versions = orchestrator.secrets()
+    wanted = [role(key, named[key]["name"]) for key in KINDS]
+    known = [role(key, each) for key in KINDS for each in versions[key]]
+    same = old and old.content.get("secrets", {}).get(SUPERUSER) == named[SUPERUSER]
+    shown = orchestrator.inside(contract.DATABASE, STATE)
+    if not (same and shown and as_wanted(shown, wanted, known)):
+        console.step("setting up the database's roles")
+        older = {each: {"external": True, "name": each} for each in versions[SUPERUSER]}
+        whole = replace(stack, content={**stack.content, "secrets": {**named, **older}})
+        deployment.jobs([roles(whole, wanted, known, [*older])], stack=whole)
+
+
+def role(secret: str, version: str) -> str:
+    """Return the role that logs in with a version of a secret."""
+    return f"{KINDS[secret]}_{version.rpartition('_')[2]}"
+
+
+def as_wanted(shown: str, wanted: Sequence[str], known: Sequence[str]) -> bool:
+    """Return whether STATE shows the wanted roles, none but known ones, and an owner of all."""
+    names, _, strangers = shown.rpartition("\n")
+    return strangers == "0" and {*wanted} <= {*names.split()} <= {*known}
+
+
+def roles(
+    stack: Stack, wanted: Sequence[str], known: Sequence[str], versions: Sequence[str]
+) -> Job:
+    """Return the job that sets up the roles.
+
+    Args:
+        known: the roles that may log in.
+        versions: the superuser's passwords, of which it has one.
+    """
+    sql = (ROOT / "docker/roles.sql").read_text("utf-8")
+    files = {key: key for key in (SUPERUSER, *KINDS)}
+    files |= {each: f"{SUPERUSER}_{each.rpartition('_')[2]}" for each in versions}
+    uses = [
+        {"source": key, "target": name, "uid": "0", "gid": "0", "mode": 0o400}
+        for key, name in files.items()
+    ]
+    words = ["sh", "-c", SET_UP, "sh", sql, *wanted, " ".join(known)]
+    return _job(stack, ROLES, words, secrets=uses)
+
+
+def kept(known: Sequence[Record], count: int) -> tuple[int, list[str]]:
+    """Return how many dumps stay, and those that records name; all do if a record is damaged."""
+    damaged = any(record.state == DAMAGED for record in known)
+    return EVERY if damaged else count, [record.backup for record in known if record.backup]
+
+
+def backup(stack: Stack, name: str, count: int, named: Sequence[str]) -> Job:
+    """Return the job that writes the database to the volume of backups, beside the database.
+
+    Args:
+        count: how many dumps stay.
+        named: those that stay in any case, as a recorded deploy names them.
+    """
+    words = ["sh", "-c", DUMP, name, str(count), *named]
+    volume = {"type": "volume", "source": contract.BACKUPS, "target": contract.BACKUPS_FOLDER}
+    return _job(stack, BACKUP, words, volumes=[volume])
+
+
+def _job(stack: Stack, name: str, words: list[str], **more: Any) -> Job:
+    """Return a job beside the database, with its image and its superuser's password."""
+    db = stack.services[contract.DATABASE]
+    deploy = {"placement": db["deploy"].get("placement", {})}
+    same = {key: db[key] for key in ("image", "environment", "secrets")}
+    rights = {key: db.get(key, []) for key in ("cap_drop", "cap_add")}
+    base = {"user": "0:0", "volumes": [], "deploy": deploy, "read_only": False}
+    return Job(name, words, overrides=same | rights | base | more)
