@@ -79,10 +79,7 @@ class Orchestrator(Protocol):
         """Return the environment's services by name, as they run."""
 
     def running(self) -> Stack:
-        """Return what runs as a stack, which a rollout can bring back.
-
-        Raises TaskError for what no stack can say.
-        """
+        """Return what runs as a stack. Raises TaskError for what no stack can say."""
 
     def nodes(self) -> list[Node]:
         """Return the nodes of the environment's servers; all of the cluster's before set_up."""
@@ -148,10 +145,7 @@ class Orchestrator(Protocol):
         """Store the next version of a secret; return the version's name."""
 
     def read_secrets(self, image: str) -> dict[str, str]:
-        """Return the newest value of each secret, read in a container of an image.
-
-        The values get into no log, no argument and no file. Clears jobs: hold the lock.
-        """
+        """Return each secret's newest value, read in a job of an image. Hold the lock for it."""
 
     def remove_secret(self, name: str) -> None:
         """Delete all versions of a secret. Raises DockerError while a service uses one."""
@@ -195,12 +189,9 @@ class Orchestrator(Protocol):
         """Delete secrets and configs but for the used ones and each secret's newest version."""
 
     def tidy_images(self, repository: str, keep: Collection[str]) -> list[str]:
-        """Delete a repository's images on the servers that nothing needs; return each problem.
+        """Delete a repository's images on the servers, and return each problem.
 
-        Those that have a tag, a container or a service stay.
-
-        Args:
-            keep: digests of images that stay.
+        Those with a tag, a container, a service or a digest of `keep` stay.
         """
 
     def remove(self, volumes: bool) -> list[str]:
