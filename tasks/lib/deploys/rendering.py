@@ -10,6 +10,7 @@ from ..images.promotion import Candidate
 from ..orchestrators.stack import Stack
 from ..project import contract
 from ..project.settings import ELSEWHERE, ROOT
+from . import processes
 
 FILES = ("compose/base.yml", "compose/server.yml")
 # The file that leaves our database out where the secret ELSEWHERE names another one.
@@ -21,7 +22,9 @@ def render(target: Target, image: Candidate) -> Stack:
     name = str(target.registry.image.at(image.manifest.digest))
     secrets = target.settings.deploy.secrets
     files = [ROOT / file for file in (*FILES, *([EXTERNAL] if ELSEWHERE in secrets else []))]
-    config = Project(target.ctx, files, target.stack, variables(target, name)).config()
+    values = variables(target, name)
+    config = Project(target.ctx, files, target.stack, values).config()
+    config = processes.applied(config, target.settings, values)
     return target.orchestrator.render(config, name, secrets)
 
 
