@@ -88,7 +88,7 @@ def alive(
 
 def ask(
     site: str,
-    path: str,
+    path: str = "/",
     revision: str = "",
     client: http_client.HttpClient | None = None,
     stays: bool = False,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.lib.project.settings import SITE
+from tasks.lib.project.fields import SITE
 
 
 @pytest.fixture
