@@ -1,5 +1,6 @@
 """The contract of the Django project with the pipeline: the section `app` of invoke.yaml."""
 
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -108,9 +109,10 @@ class App(Section, frozen=True):
         return [self.path(name) for name in self.packages]
 
     def environment(self, module: str, root: Path) -> dict[str, str]:
-        """Return where Django finds its settings and the app, whatever this shell exports."""
+        """Return where Django finds its settings and the app, before this shell's own."""
         folder = str(root / self.folder)
-        return {"DJANGO_SETTINGS_MODULE": module, "PYTHONPATH": folder, "MYPYPATH": folder}
+        path = os.pathsep.join(filter(None, [folder, os.environ.get("PYTHONPATH", "")]))
+        return {"DJANGO_SETTINGS_MODULE": module, "PYTHONPATH": path, "MYPYPATH": folder}
 
     def variables(self) -> dict[str, str]:
         """Return what the Dockerfile takes as ARG; the Compose files hand it on to a build."""
