@@ -2,10 +2,16 @@
 # released image without the code), runtime (the released image: web, worker, beat and one-off commands),
 # test (runtime plus the packages of the tests), dev.
 
+# What the arguments APP_* are is in the section `app` of invoke.yaml: inv build gives them, and inv
+# variables prints them.
+ARG PYTHON_VERSION=3.13
+# The front-end is built (build) or there is none, and the image that builds it.
+ARG APP_FRONTEND=none
+ARG APP_FRONTEND_IMAGE=scratch
 # The base of the test stage: the runtime stage, or the digest of an image in the registry.
 ARG TESTED=runtime
 
-FROM python:3.13-slim-trixie AS base
+FROM python:${PYTHON_VERSION}-slim-trixie AS base
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONUNBUFFERED=1
 WORKDIR /app
@@ -31,25 +37,48 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     python -m venv --without-pip /opt/venv \
  && pip --python /opt/venv/bin/python install --no-deps --require-hashes -r /requirements/dev.txt
 
+# What the front-end's command has written, in /output.
+FROM base AS frontend-none
+RUN mkdir /output
+
+FROM ${APP_FRONTEND_IMAGE} AS frontend-build
+ARG APP_FRONTEND_FOLDER APP_FRONTEND_COMMAND APP_FRONTEND_OUTPUT
+WORKDIR /frontend
+COPY ${APP_FRONTEND_FOLDER} ./
+RUN --mount=type=cache,target=/root/.npm \
+    sh -euc "$APP_FRONTEND_COMMAND" \
+ && cp -R "$APP_FRONTEND_OUTPUT" /output
+
+# hadolint ignore=DL3006
+FROM frontend-${APP_FRONTEND} AS frontend
+
 # The released code: without tests, compiled, and readable with any umask of the clone. /assets has the
-# part of it that collectstatic needs: no templates, and only the modules that Django imports to load
-# the apps. If your apps import more modules while they load, add those to the list.
+# part of it that collectstatic needs, /tests the tests.
 FROM base AS code
-COPY manage.py ./
-COPY docker docker
-COPY myapp myapp
-RUN rm -rf myapp/tests \
+ARG APP_MANAGE APP_PACKAGES APP_STATIC_MODULES APP_FRONTEND_FOLDER APP_FRONTEND_OUTPUT
+COPY --from=frontend /output /output
+# hadolint ignore=SC2086
+RUN --mount=type=bind,target=/source \
+    sources=/source/docker/sources \
+ && $sources code /source /app "$APP_MANAGE" docker ${APP_PACKAGES:?inv variables prints it} \
+ && $sources frontend /output /app "$APP_FRONTEND_FOLDER/$APP_FRONTEND_OUTPUT" \
  && chmod -R u=rwX,go=rX . \
- && mkdir /assets \
- && cp -R manage.py myapp /assets \
- && find /assets/myapp -type f \( -path '*/templates/*' -or -name '*.py' -not -path '*/settings/*' \
-        -not -name __init__.py -not -name apps.py -not -name celery.py \) -delete \
- && python -m compileall -q --invalidation-mode checked-hash docker myapp
+ && $sources code /app /assets "$APP_MANAGE" $APP_PACKAGES \
+ && $sources assets /assets $APP_PACKAGES \
+ && $sources frontend /output /assets "$APP_FRONTEND_FOLDER/$APP_FRONTEND_OUTPUT" \
+ && $sources tests /source /tests $APP_PACKAGES \
+ && cp --parents docker/measured.py /tests \
+ && rm docker/measured.py docker/sources \
+ && chmod -R u=rwX,go=rX /tests \
+ && python -m compileall -q --invalidation-mode checked-hash docker $APP_PACKAGES
 
 # Static files, hashed and compressed; a change of code alone does not rebuild this stage.
 FROM deps AS static
+ARG APP_FOLDER APP_MANAGE APP_SETTINGS APP_STATIC
 COPY --from=code /assets ./
-RUN DJANGO_SETTINGS_MODULE=myapp.settings.prod python manage.py collectstatic --noinput --verbosity 0
+RUN mkdir -p "$APP_STATIC" \
+ && DJANGO_SETTINGS_MODULE=$APP_SETTINGS PYTHONPATH=/app/$APP_FOLDER \
+    python "$APP_MANAGE" collectstatic --noinput --verbosity 0
 
 # Everything that a change of code leaves as it is; registry.cache in invoke.yaml caches this stage.
 FROM base AS prepared
@@ -67,14 +96,28 @@ RUN --mount=type=cache,target=/var/cache/apt,sharing=locked \
  && useradd --uid 10001 --gid app --no-create-home --home-dir /tmp --shell /usr/sbin/nologin app \
  # A Swarm stack cannot ask for no-new-privileges: instead, no program gives any.
  && find / -xdev -type f -perm /6000 -exec chmod a-s {} +
-ENV DJANGO_SETTINGS_MODULE=myapp.settings.prod \
+ARG APP_FOLDER APP_SETTINGS APP_STATIC
+ENV DJANGO_SETTINGS_MODULE=$APP_SETTINGS \
     HOME=/tmp \
-    PYTHONDONTWRITEBYTECODE=1
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONPATH=/app/$APP_FOLDER
 COPY --link --from=deps /opt/venv /opt/venv
-COPY --link --from=static /app/static /app/static
+COPY --link --from=static /app/$APP_STATIC /app/$APP_STATIC
 
 FROM prepared AS runtime
 COPY --link --from=code /app /app
+# What docker/ knows of the app.
+ARG APP_MANAGE APP_PACKAGES APP_SERVER APP_APPLICATION APP_CELERY APP_LEVEL APP_LIVE APP_READY APP_PAGE APP_STATIC
+ENV APP_MANAGE=$APP_MANAGE \
+    APP_PACKAGES=$APP_PACKAGES \
+    APP_SERVER=$APP_SERVER \
+    APP_APPLICATION=$APP_APPLICATION \
+    APP_CELERY=$APP_CELERY \
+    APP_LEVEL=$APP_LEVEL \
+    APP_LIVE=$APP_LIVE \
+    APP_READY=$APP_READY \
+    APP_PAGE=$APP_PAGE \
+    APP_STATIC=$APP_STATIC
 USER 10001:10001
 EXPOSE 8000
 ENTRYPOINT ["tini", "--", "/app/docker/entrypoint"]
@@ -93,17 +136,19 @@ ENV VERSION=$REVISION
 FROM $TESTED AS test
 COPY --link --from=test-deps /opt/venv /opt/venv
 COPY --link --chmod=755 pyproject.toml /app/
-COPY --link --chmod=755 myapp/tests /app/myapp/tests
+COPY --link --from=code /tests /app
+ARG APP_SETTINGS_TEST
 ENV COVERAGE_FILE=/tmp/coverage \
-    DJANGO_SETTINGS_MODULE=myapp.settings.test \
+    DJANGO_SETTINGS_MODULE=$APP_SETTINGS_TEST \
     PYTEST_ADDOPTS="-o cache_dir=/tmp/pytest"
 HEALTHCHECK NONE
 CMD ["pytest"]
 
 FROM test AS dev
 COPY --link --from=dev-deps /opt/venv /opt/venv
-ENV DJANGO_SETTINGS_MODULE=myapp.settings.dev
-CMD ["python", "manage.py", "runserver", "0.0.0.0:8000"]
+ARG APP_SETTINGS_DEV
+ENV DJANGO_SETTINGS_MODULE=$APP_SETTINGS_DEV
+CMD ["sh", "-c", "exec python \"$APP_MANAGE\" runserver 0.0.0.0:8000"]
 
 # The default target of a build.
 FROM runtime

@@ -7,6 +7,7 @@ from functools import partial
 
 from bench.table import Row, alternate
 from tests.testbed.commands import docker
+from tests.testbed.project import ARGUMENTS
 from tests.testbed.scratch import Scratch
 
 COLD, WARM = 2, 3
@@ -54,5 +55,5 @@ class Builds:
 
     def _build(self, side: str, *words: str) -> float:
         tag = self.last[side] = f"{self.scratch.mark}:{next(self.scratch.numbers)}"
-        more = (f"--tag={tag}", f"--build-arg=REVISION={tag}", side, *words)
+        more = (f"--tag={tag}", f"--build-arg=REVISION={tag}", side, *ARGUMENTS, *words)
         return self.scratch.seconds("docker", "build", "--quiet", *more, ".")

@@ -4,6 +4,7 @@ With none pending the home page is rendered, too; before a migration it may fail
 process, since each start of the app takes its time. Usage: check_release.py [SERVICE...]
 """
 
+import os
 import sys
 
 import home_page
@@ -15,7 +16,8 @@ from django.core.management import execute_from_command_line
 def main(services: list[str]) -> None:
     """Run all checks. Exits with status 1 and the reason when one fails."""
     wait_for.require(services)
-    execute_from_command_line(["manage.py", "check", "--deploy", "--fail-level", "WARNING"])
+    level = ["--fail-level", os.environ["APP_LEVEL"]]
+    execute_from_command_line(["manage.py", "check", "--deploy", *level])
     found = pending_migrations.find()
     if not found["pending"]:
         home_page.require()

@@ -8,18 +8,16 @@ from urllib.parse import urlsplit
 
 from django.test import Client
 
-PATH = "/"
-
 
 def require() -> None:
     """Exit with status 1 and the reason when the home page cannot be rendered."""
-    site = os.environ["SITE_URL"]
-    url = site.rstrip("/") + PATH
+    site, path = os.environ["SITE_URL"], os.environ["APP_PAGE"]
+    url = site.rstrip("/") + path
     # The error is printed below; the app's log would repeat it.
     logging.disable()
     client = Client(headers={"host": urlsplit(site).netloc})
     try:
-        status = client.get(PATH, secure=site.startswith("https:")).status_code
+        status = client.get(path, secure=site.startswith("https:")).status_code
     except Exception as error:
         traceback.print_exc(limit=-8, chain=False)
         first = (str(error).splitlines() or [""])[0]

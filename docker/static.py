@@ -13,7 +13,7 @@ import time
 import uuid
 from contextlib import contextmanager, suppress
 
-SOURCE = "/app/static"
+SOURCE = f"/app/{os.environ['APP_STATIC']}"
 PAGE = "error.html"
 KEEP = 30
 

@@ -1,4 +1,4 @@
-"""The Celery app: `celery -A myapp worker`, `celery -A myapp beat`."""
+"""The Celery app: `celery -A myapp` finds it."""
 
 import os
 

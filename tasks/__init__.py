@@ -11,7 +11,7 @@ namespace = Collection(
     *(develop.dev, develop.down, develop.logs, develop.manage, develop.psql, develop.shell),
     *(check.test, check.lint, check.format, check.types, check.migrations, check.quality),
     *(check.audit, check.requirements),
-    *(observe.doctor, observe.status, observe.jobs, completion.completion),
+    *(observe.doctor, observe.variables, observe.status, observe.jobs, completion.completion),
     *(publish.login, publish.build, publish.release),
     *(ship.preflight, ship.deploy, ship.rollback, ship.destroy),
     *(operate.unlock, rehearse.rehearse),

@@ -19,6 +19,7 @@ from .lib.checks import linters
         "parallel": "run one process per core",
         "cov-html": "also write reports/html",
         "image": "test this image of the registry (commit, tag, digest), and mark it as tested",
+        "app": "run only the app's tests",
         "all": "also run the tests that need Docker or a browser",
         "slow": "like --all, plus the slow fault-injection tests",
     },
@@ -32,6 +33,7 @@ def test(
     parallel: bool = False,
     cov_html: bool = False,
     image: str = "",
+    app: bool = False,
     all: bool = False,
     slow: bool = False,
 ) -> None:
@@ -43,7 +45,7 @@ def test(
     from .lib.project.settings import read_settings
 
     settings = read_settings(ctx)
-    testing = Testing(tuple(path), pattern, keepdb, parallel, cov_html)
+    testing = Testing(tuple(path), pattern, keepdb, parallel, cov_html, app)
     if image:
         image_tests.run(ctx, settings, image, testing)
     else:
@@ -56,7 +58,9 @@ def lint(ctx: Context) -> None:
 
     Example: inv lint
     """
-    linters.report(ctx, linters.checks(ctx))
+    from .lib.project.settings import read_settings
+
+    linters.report(ctx, linters.checks(ctx, read_settings(ctx).lint))
 
 
 @task
@@ -65,7 +69,9 @@ def format(ctx: Context) -> None:
 
     Example: inv format
     """
-    linters.report(ctx, linters.fixes(ctx))
+    from .lib.project.settings import read_settings
+
+    linters.report(ctx, linters.fixes(ctx, read_settings(ctx).lint), retry=True)
 
 
 @task
@@ -74,9 +80,11 @@ def types(ctx: Context) -> None:
 
     Example: inv types
     """
-    from .lib.project.settings import read_settings
+    from .lib.project.settings import ROOT, read_settings
 
-    linters.report(ctx, linters.typing(ctx, read_settings(ctx).project.package))
+    app = read_settings(ctx).app
+    env = app.environment(app.settings.test, ROOT)
+    linters.report(ctx, linters.typing(ctx, app.paths), env)
 
 
 @task(help={"engine": "docker (PostgreSQL), host (SQLite, which hides some problems), or auto"})
@@ -88,8 +96,9 @@ def migrations(ctx: Context, engine: str = "") -> None:
     from .lib.app.backend import choose_backend
     from .lib.project.settings import read_settings
 
-    backend = choose_backend(ctx, read_settings(ctx), engine)
-    missing, unsafe = linters.migrations(backend.sqlite).items()
+    settings = read_settings(ctx)
+    backend = choose_backend(ctx, settings, engine)
+    missing, unsafe = linters.migrations(settings.app.manager, backend.sqlite).items()
     statuses = {missing[0]: backend.test(missing[1], keep=True), unsafe[0]: backend.test(unsafe[1])}
     linters.conclude(statuses, 'inv manage "makemigrations" writes missing ones')
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from shlex import quote
+
 from invoke import Context, task
 from invoke.exceptions import Exit
 
@@ -15,7 +17,7 @@ NEWEST = 30
 
 @task
 def doctor(ctx: Context) -> None:
-    """Check this machine and suggest fixes.
+    """Check this machine and invoke.yaml, and suggest fixes.
 
     Example: inv doctor
     """
@@ -23,8 +25,25 @@ def doctor(ctx: Context) -> None:
     from .lib.project.settings import read_settings
 
     findings = doctor.check(ctx, read_settings(ctx))
-    console.result(console.table(findings))
+    console.result(console.table([finding[:4] for finding in findings]))
+    for each in findings:
+        if each.lines:
+            console.result(f"\n{each.what}: {each.detail} - {each.fix}:\n\n{each.lines}")
     raise Exit(code=int(any(finding.state == "wrong" for finding in findings)))
+
+
+@task
+def variables(ctx: Context) -> None:
+    """Print the variables that Docker needs without Invoke.
+
+    Prints lines for the shell: eval "$(./inv variables)".
+
+    Example: inv variables
+    """
+    from .lib.project.settings import read_settings
+
+    names = read_settings(ctx).app.variables()
+    console.result("\n".join(f"export {key}={quote(value)}" for key, value in names.items()))
 
 
 @task(help={"env": ENV})

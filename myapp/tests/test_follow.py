@@ -60,7 +60,8 @@ class FollowingALink(CleanCache, TestCase):
         self.assertEqual(given, answer["X-Request-ID"])
 
     def test_works_without_redis_and_logs_that_once(self) -> None:
-        with override_settings(CACHES=cache_that_is_down()), self.assertLogs("myapp.clicks") as log:
+        down = override_settings(CACHES=cache_that_is_down())
+        with down, self.assertLogs("myapp.clicks") as log:
             for _ in range(3):
                 self.assertEqual(302, self.client.get("/known").status_code)
         self.assertEqual(

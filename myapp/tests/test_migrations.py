@@ -15,7 +15,7 @@ class Migrations(TestCase):
     def test_let_the_release_before_go_on_inserting_links(self) -> None:
         with connection.cursor() as cursor:
             cursor.execute(
-                "INSERT INTO myapp_link (code, target, created_at) VALUES (%s, %s, %s)",
+                f"INSERT INTO {Link._meta.db_table} (code, target, created_at) VALUES (%s, %s, %s)",
                 ["old", "https://example.org/", timezone.now()],
             )
         self.assertEqual(0, Link.objects.get(code="old").clicks)

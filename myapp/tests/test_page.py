@@ -180,7 +180,8 @@ class Admin(TestCase):
         self.client.force_login(User.objects.create_superuser("someone"))
 
     def test_validates_as_the_page_does(self) -> None:
-        page = self.client.post("/admin/myapp/link/add/", {"target": "ftp://a.example", "code": ""})
+        fields = {"target": "ftp://a.example", "code": ""}
+        page = self.client.post("/admin/myapp/link/add/", fields)
         self.assertContains(page, "Only addresses that begin with")
 
     def test_makes_a_link_without_an_ending(self) -> None:

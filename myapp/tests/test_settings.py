@@ -88,10 +88,8 @@ class WhatIsSaidOfAWrongVariable(SimpleTestCase):
                 with self.subTest(name=name, value=value), self.assertRaises(SystemExit) as end:
                     load_settings("prod", **PRODUCTION | {name: value})
                 right = getattr(variables, name).right
-                self.assertEqual(
-                    f"myapp cannot start: {name} in the environment is wrong, it must be {right}.",
-                    str(end.exception),
-                )
+                wrong = f"{name} in the environment is wrong, it must be {right}"
+                self.assertEqual(f"myapp cannot start: {wrong}.", str(end.exception))
 
     def test_all_problems_stand_in_one_line(self) -> None:
         with self.assertRaises(SystemExit) as end:

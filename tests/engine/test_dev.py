@@ -16,6 +16,15 @@ from tests.testbed.commands import docker, environment, page, until
 
 pytestmark = pytest.mark.engine
 
+SMALL = """from django.conf import settings
+from django.test import TestCase
+
+
+class Small(TestCase):
+    def test_there_is_no_redis(self):
+        self.assertEqual("", settings.REDIS_URL)
+"""
+
 
 @pytest.fixture
 def app(clone: Path, inv) -> Iterator[Path]:
@@ -191,6 +200,16 @@ def test_the_suite_runs_on_postgresql_and_redis_and_leaves_nothing(app, inv):
     assert done.stdout.strip().splitlines()[-1].startswith("TOTAL ")
     assert (app / "reports/app.xml").stat().st_uid == os.getuid()
     assert docker("ps", "-aq", "--filter", f"name={project(app)[:-4]}") == ""
+
+
+def test_django_s_runner_without_redis_is_measured_too(app, inv):
+    (app / "myapp/tests/test_small.py").write_text(SMALL)
+    env = {"INVOKE_TEST_RUNNER": "django", "INVOKE_SERVICES_BROKER": "none"}
+    path = ("--path", "myapp/tests/test_small.py")
+    done = inv("test", "--engine=docker", *path, root=app, **env)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Ran 1 test" in done.stdout + done.stderr
+    assert done.stdout.strip().splitlines()[-1].startswith("TOTAL coverage of myapp")
 
 
 def test_a_failing_test_fails_the_task(app, inv):

@@ -10,6 +10,7 @@ import pytest
 
 from tests.image.engine import LABELS, SETTINGS, Container
 from tests.testbed.commands import ROOT, docker, until, works
+from tests.testbed.project import ARGUMENTS
 
 Start = Callable[..., Container]
 # As base.yml runs the app.
@@ -36,7 +37,8 @@ def build(mark: str) -> Iterator[Callable[[str], str]]:
     def run(stage: str) -> str:
         tag = f"{mark}:{stage}"
         arguments = [f"--build-arg={name.upper()}={value}" for name, value in LABELS.items()]
-        docker("build", "--quiet", f"--target={stage}", f"--tag={tag}", *arguments, ROOT)
+        arguments += [f"--target={stage}", f"--tag={tag}", *ARGUMENTS]
+        docker("build", "--quiet", *arguments, ROOT)
         made.add(tag)
         return tag
 

@@ -39,7 +39,7 @@ def published(stack: dict[str, Any]) -> list[dict[str, Any]]:
 
 def test_development_needs_no_variable():
     stack = rendered("dev")
-    assert stack["name"] == "myapp"
+    assert stack["name"] == "app"
     assert {"app", "worker", "db", "redis"} == set(stack["services"])
 
 
@@ -77,6 +77,15 @@ def test_the_app_has_no_rights_that_it_does_not_need():
         app = rendered(overlay)["services"]["app"]
         assert (app["read_only"], app["cap_drop"]) == (True, ["ALL"])
         assert app["security_opt"] == ["no-new-privileges:true"]
+
+
+def test_without_redis_nothing_knows_of_it():
+    for overlay in ("dev", "test"):
+        files = [f"-fcompose/{name}.yml" for name in ("base", overlay, "no-redis")]
+        services = json.loads(compose(*files, "config", "--format=json"))["services"]
+        assert "redis" not in services
+        assert services["app"]["environment"]["REDIS_URL"] == ""
+        assert set(services["app"]["depends_on"]) == {"db"}
 
 
 def test_tests_publish_nothing_and_start_no_worker():

@@ -10,6 +10,7 @@ import pytest
 
 from tests.image.engine import LABELS, SETTINGS
 from tests.testbed.commands import ROOT, docker
+from tests.testbed.project import ARGUMENTS
 
 pytestmark = pytest.mark.engine
 
@@ -56,7 +57,7 @@ def test_the_app_knows_the_commit_it_was_made_from(config):
 def test_labels_change_no_layer(image, mark, build):
     tag = f"{mark}:other"
     words = ["--target=runtime", "--build-arg=REVISION=other", f"--tag={tag}"]
-    docker("build", "--quiet", *words, ROOT)
+    docker("build", "--quiet", *ARGUMENTS, *words, ROOT)
     other = layers(tag)
     docker("image", "rm", tag)
     assert layers(image) == other
@@ -132,7 +133,7 @@ def test_the_tested_image_begins_with_the_layers_of_the_released_one(image, buil
 def test_the_test_stage_can_be_built_on_a_released_image(image, mark):
     tag = f"{mark}:tested"
     words = ["--target=test", f"--build-arg=TESTED={image}", f"--tag={tag}"]
-    docker("build", "--quiet", *words, ROOT)
+    docker("build", "--quiet", *ARGUMENTS, *words, ROOT)
     tested = layers(tag)
     version = docker("run", "--rm", tag, "pytest", "--version")
     docker("image", "rm", tag)

@@ -27,6 +27,15 @@ def test_a_web_server_is_healthy_once_all_that_it_needs_is_there(start):
     web.becomes("healthy")
 
 
+def test_without_probes_the_page_says_whether_a_web_server_is_healthy(start):
+    web = start(APP_LIVE="", APP_READY="", SITE_URL="https://links.example.com")
+    web.serves()
+    with pytest.raises(RuntimeError, match=r":8000/: HTTP/1.\d 500"):
+        web.execute(CHECK)
+    web.execute("python", "manage.py", "migrate", "--verbosity=0")
+    web.becomes("healthy")
+
+
 def test_a_web_server_stays_healthy_when_its_database_goes_away(start):
     web = migrated(start)
     web.becomes("healthy")

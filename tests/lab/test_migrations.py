@@ -26,7 +26,8 @@ class Migration(migrations.Migration):
     dependencies = [("myapp", "{NEWEST}")]
     operations = [migrations.RunSQL(%r)]
 """
-ROWS = "SELECT code, target, clicks FROM myapp_link WHERE code LIKE 'kept-%' ORDER BY code;"
+TABLE = "myapp_link"
+ROWS = f"SELECT code, target, clicks FROM {TABLE} WHERE code LIKE 'kept-%' ORDER BY code;"
 
 
 @pytest.fixture
@@ -108,7 +109,7 @@ def test_a_migration_that_does_not_end_is_ended_in_the_database_too(trial, fault
 @pytest.mark.fault("the rollback crosses a migration that cannot be reversed")
 def test_the_backup_before_a_migration_restores_the_same_rows(trial, fault):
     trial.sql(
-        "INSERT INTO myapp_link (code, target, created_at, clicks) SELECT 'kept-' || n, "
+        f"INSERT INTO {TABLE} (code, target, created_at, clicks) SELECT 'kept-' || n, "
         "'https://example.com/' || n, now(), n FROM generate_series(1, 500) n "
         "ON CONFLICT (code) DO UPDATE SET clicks = excluded.clicks;"
     )

@@ -68,6 +68,16 @@ def lend_venv(folder: Path) -> None:
     (folder / ".inv/stamp").write_text(stamp)
 
 
+def into_folder(root: Path, packages: list[str], folder: str) -> Path:
+    """Move a copy's project into a folder, as `app.folder` in its invoke.yaml says."""
+    (root / folder).mkdir()
+    git(root, "mv", "manage.py", *packages, folder)
+    file = root / "invoke.yaml"
+    file.write_text(file.read_text().replace("  # folder: backend\n", f"  folder: {folder}\n"))
+    commit(root, "moved")
+    return root
+
+
 def commit(root: Path, message: str, **env: str) -> str:
     """Commit all that is in a repository, even with nothing changed; return the commit."""
     git(root, "add", "--all")

@@ -25,6 +25,12 @@ class Testing:
     keepdb: bool = False
     parallel: bool = False
     html: bool = False
+    app: bool = False
+
+    @property
+    def whole(self) -> bool:
+        """Whether all tests are to run."""
+        return not (self.paths or self.pattern)
 
 
 class Backend(Protocol):
@@ -48,7 +54,7 @@ class Backend(Protocol):
         """Open the database's shell, and return its exit status."""
 
     def test(self, words: list[str], keep: bool = False) -> int:
-        """Run Python where the tests run, return its exit status; keep the database if asked."""
+        """Run a command where the tests run, and return its status; keep the database if asked."""
 
 
 def claim(port: int) -> None:

@@ -12,6 +12,7 @@ from .. import console, files
 from ..docker.compose import Project, project_name
 from ..errors import TaskError
 from ..project import contract
+from ..project.app_settings import Process
 from ..project.settings import REPORTS, ROOT, Settings
 from .base import Running, claim
 
@@ -28,10 +29,32 @@ class ComposeBackend:
 
     def _project(self, overlay: str, **env: object) -> Project:
         name = project_name(self.settings.project.name, ROOT, overlay)
-        files = [ROOT / "compose/base.yml", ROOT / f"compose/{overlay}.yml"]
+        redis = [] if self._backing[1:] else ["no-redis"]
+        files = [ROOT / f"compose/{each}.yml" for each in ("base", overlay, *redis)]
         variables = {"IMAGE": self.image or name, "APP_UID": os.getuid(), "APP_GID": os.getgid()}
-        variables |= env
+        variables |= self.settings.app.variables() | env
         return Project(self.ctx, files, name, {key: str(value) for key, value in variables.items()})
+
+    @property
+    def _backing(self) -> list[str]:
+        """The services that the app needs."""
+        redis = [contract.REDIS] if self.settings.services.broker == "redis" else []
+        return [contract.DATABASE, *redis]
+
+    @property
+    def _workers(self) -> list[Process]:
+        """The processes that take jobs; dev runs one worker for all of them."""
+        known = self.settings.processes.items()
+        return [
+            each for name, each in known if (each.command or name).split()[0] == contract.WORKER
+        ]
+
+    @property
+    def _queues(self) -> str:
+        """The queues of all workers; empty if none names any, then Celery knows."""
+        named = any(each.queues for each in self._workers)
+        queues = [queue for each in self._workers for queue in each.queues or [contract.QUEUE]]
+        return ",".join(queues) if named else ""
 
     def up(self, running: Running, fresh: bool) -> None:
         """Build and start the dev stack; wait until every service is healthy."""
@@ -41,11 +64,13 @@ class ComposeBackend:
         own = [found for found in before if found.service == contract.APP]
         if not any(str(running.port) in app.ports for app in own):
             claim(running.port)
-        ports = {"APP_PORT": running.port, "DEBUG_PORT": running.debugport}
+        ports: dict[str, object] = {"APP_PORT": running.port, "DEBUG_PORT": running.debugport}
+        ports["WORKER_QUEUES"] = self._queues
         project = self._project("dev", DEBUGGER="1" if running.debugger else "", **ports)
         status = project.stream(
             "up", "--build", "--detach", "--remove-orphans", "--wait",
             "--wait-timeout", str(self.settings.dev.timeout),
+            contract.APP, *([contract.WORKER] if self._workers else []),
         )  # fmt: skip
         if status:
             what = _failure(project, {found.started for found in before})
@@ -67,7 +92,8 @@ class ComposeBackend:
         project = self._project("dev")
         running = any(app.running for app in project.containers(contract.APP))
         how = ["exec"] if running else ["run", "--rm", "--build"]
-        return project.stream(*how, *_tty(sys.stdin), contract.APP, "python", "manage.py", *words)
+        words = ["python", self.settings.app.manager, *words]
+        return project.stream(*how, *_tty(sys.stdin), contract.APP, *words)
 
     def psql(self) -> int:
         """Open psql in the database's container."""
@@ -78,19 +104,19 @@ class ComposeBackend:
         return project.stream("exec", *_tty(sys.stdin), contract.DATABASE, "sh", "-c", psql)
 
     def test(self, words: list[str], keep: bool = False) -> int:
-        """Run Python in the test stage, with PostgreSQL and Redis of its own."""
+        """Run a command in the test stage, with PostgreSQL and Redis of its own."""
         project = self._project("test")
         files.own_folder(REPORTS)
         # The servers start while the image is built.
         up = ("--progress", "quiet", "up", "--detach")
-        servers = project.popen(*up, contract.DATABASE, contract.REDIS)
+        servers = project.popen(*up, *self._backing)
         try:
             if self.make:
                 self.make()
             elif project.stream("build", "--quiet", contract.APP):
                 raise TaskError("the image build failed: see above", "fix it, then retry")
             servers.wait()
-            return project.stream("run", "--rm", *_tty(sys.stdout), contract.APP, "python", *words)
+            return project.stream("run", "--rm", *_tty(sys.stdout), contract.APP, *words)
         finally:
             servers.wait()
             if not keep:

@@ -11,6 +11,7 @@ from ..docker import client
 from ..errors import TaskError
 from ..project import git
 from ..project.settings import ROOT, Settings
+from . import contract_check
 from .base import claim
 from .python import OWN, TEAM
 
@@ -22,6 +23,7 @@ class Finding(NamedTuple):
     what: str
     detail: str
     fix: str = ""
+    lines: str = ""
 
 
 def check(ctx: Context, settings: Settings) -> list[Finding]:
@@ -31,6 +33,7 @@ def check(ctx: Context, settings: Settings) -> list[Finding]:
         Finding("ok", "python", f"{platform.python_version()} in {sys.prefix}"),
         Finding("ok", "the app's python", str(TEAM if TEAM.exists() else OWN)),
         Finding("ok", "invoke.yaml", "every key known, every value of its type"),
+        *_contract(settings),
         _git(),
         _ssh(),
         _docker(version, why),
@@ -38,6 +41,11 @@ def check(ctx: Context, settings: Settings) -> list[Finding]:
         _port(settings.dev.port),
         _disk(),
     ]
+
+
+def _contract(settings: Settings) -> list[Finding]:
+    found = [Finding("wrong", *problem) for problem in contract_check.check(settings)]
+    return found or [Finding("ok", "app", "the repository has all that invoke.yaml names")]
 
 
 def _git() -> Finding:

@@ -8,19 +8,19 @@ import time
 import urllib.request
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 from invoke import Context
 
 from .. import console, files, process
 from ..errors import TaskError
-from ..project import contract
 from ..project.settings import REPORTS, ROOT, Settings
 from . import python
 from .base import Running, claim
 
 STATE = ROOT / ".dev"
-LOG, PID, DATA = STATE / "log", STATE / "pid", ROOT / "db.sqlite3"
+LOG, PID = STATE / "log", STATE / "pid"
 
 
 @dataclass(frozen=True)
@@ -39,14 +39,15 @@ class NativeBackend:
             raise TaskError("the migrations failed: see above", "fix them, then run inv dev again")
         names = ["test", "dev"] if running.debugger else ["test"]
         app = python.interpreter(self.ctx, *names)
-        command = [app, "manage.py", "runserver", f"127.0.0.1:{running.port}"]
+        manager = self.settings.app.manager
+        command = [app, manager, "runserver", f"127.0.0.1:{running.port}"]
         if running.debugger:
             command[1:1] = ["-m", "debugpy", "--listen", f"127.0.0.1:{running.debugport}"]
         if self.ctx.config.run.dry or self.ctx.config.run.echo:
             console.say(console.colour(shlex.join(command), 1))
         if self.ctx.config.run.dry:
             return
-        server = _start(command)
+        server = _start(command, self._variables)
         try:
             self._wait_until_ready(server, running.port)
         except BaseException:
@@ -56,7 +57,8 @@ class NativeBackend:
     def _wait_until_ready(self, server: subprocess.Popen[bytes], port: int) -> None:
         seconds, why = self.settings.dev.timeout, ""
         try:
-            process.wait_until(lambda: server.poll() is not None or _is_ready(port), seconds, 0.1)
+            ended = lambda: server.poll() is not None or self._is_ready(port)  # noqa: E731
+            process.wait_until(ended, seconds, 0.1)
         except TimeoutError:
             why = f"the app is not ready after {seconds} s"
         if server.poll() is not None:
@@ -65,13 +67,25 @@ class NativeBackend:
             console.say(LOG.read_text(errors="replace"))
             raise TaskError(f"{why}: see its log above")
 
+    @property
+    def _variables(self) -> dict[str, str]:
+        app = self.settings.app
+        return app.environment(app.settings.dev, ROOT)
+
+    def _is_ready(self, port: int) -> bool:
+        path = self.settings.app.probes.ready or self.settings.app.probes.page
+        with suppress(OSError):
+            urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=2).close()
+            return True
+        return False
+
     def down(self, volumes: bool = False) -> None:
         """Stop the app; with volumes, delete its database too."""
         if self.ctx.config.run.dry:
             return
         _stop()
         if volumes:
-            DATA.unlink(missing_ok=True)
+            (ROOT / self.settings.app.path("db.sqlite3")).unlink(missing_ok=True)
 
     def logs(self, follow: bool, tail: int) -> None:
         """Print the end of the log, and follow it while the app runs."""
@@ -87,35 +101,34 @@ class NativeBackend:
     def manage(self, words: list[str]) -> int:
         """Run manage.py with the app's Python."""
         app = python.interpreter(self.ctx, "test")
-        return process.run(self.ctx, [app, str(ROOT / "manage.py"), *words])
+        command = [app, str(ROOT / self.settings.app.manager), *words]
+        return process.run(self.ctx, command, self._variables)
 
     def psql(self) -> int:
         """Open the shell of the SQLite database."""
         return self.manage(["dbshell"])
 
     def test(self, words: list[str], keep: bool = False) -> int:
-        """Run the app's Python; the tests' settings create the database in memory."""
-        env = {"COVERAGE_FILE": str(files.own_folder(REPORTS) / ".coverage")}
-        return process.run(self.ctx, [python.interpreter(self.ctx, "test"), *words], env)
+        """Run a command of the app's Python; the tests' settings create the database in memory."""
+        app, own = self.settings.app, python.interpreter(self.ctx, "test")
+        env = app.environment(app.settings.test, ROOT)
+        env["PATH"] = f"{Path(own).parent}:{os.environ.get('PATH', '')}"
+        env["COVERAGE_FILE"] = str(files.own_folder(REPORTS) / ".coverage")
+        command = [own, *words[1:]] if words[0] == "python" else words
+        return process.run(self.ctx, command, env)
 
 
-def _start(command: list[str]) -> subprocess.Popen[bytes]:
+def _start(command: list[str], variables: dict[str, str]) -> subprocess.Popen[bytes]:
     """Start the development server in a session of its own."""
     files.own_folder(STATE)
     with LOG.open("wb") as log:
         server = subprocess.Popen(
             command, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"}, start_new_session=True, cwd=ROOT,
+            env={**os.environ, **variables, "PYTHONUNBUFFERED": "1"}, start_new_session=True,
+            cwd=ROOT,
         )  # fmt: skip
     PID.write_text(str(server.pid))
     return server
-
-
-def _is_ready(port: int) -> bool:
-    with suppress(OSError):
-        urllib.request.urlopen(f"http://127.0.0.1:{port}{contract.READYZ}", timeout=2).close()
-        return True
-    return False
 
 
 def _stop() -> None:
@@ -134,6 +147,8 @@ def _running() -> int:
     with suppress(FileNotFoundError, ValueError):
         pid = int(PID.read_text())
         # Another process may have got this id; one that has ended has no arguments.
-        done = subprocess.run(["ps", "-o", "args=", "-p", str(pid)], capture_output=True, text=True)
+        done = subprocess.run(
+            ["ps", "-ww", "-o", "args=", "-p", str(pid)], capture_output=True, text=True
+        )
         return pid if "runserver" in done.stdout else 0
     return 0

@@ -25,16 +25,18 @@ def run(ctx: Context, settings: Settings, ref: str, testing: Testing) -> None:
     What runs is that image with the tests and their dependencies as additional layers, which is
     verified. Raises TaskError if its layers differ, or if tests fail.
     """
-    if testing.paths or testing.pattern:
+    if not testing.whole:
         hint = "leave out --path and --pattern"
         raise TaskError("only the whole suite can mark an image as tested", hint, ExitCode.REFUSED)
+    suite.require_inside(settings)
     registry = connect(ctx, settings)
     image = refs.resolve(registry, ref.rpartition("@")[2], settings.environments)
     digest = image.digest
     console.step(f"the app's tests on {registry.image.at(digest)}")
     _same_source(image.revision)
     name = f"{settings.project.name}-under-test-{uuid.uuid4().hex[:12]}"
-    wanted = Build(ROOT, "test", [name], args={"TESTED": str(registry.image.at(digest))})
+    args = settings.app.variables() | {"TESTED": str(registry.image.at(digest))}
+    wanted = Build(ROOT, "test", [name], args=args)
 
     def make() -> None:
         with login.logged_in(ctx, registry.login) as env:
@@ -43,10 +45,9 @@ def run(ctx: Context, settings: Settings, ref: str, testing: Testing) -> None:
             _same_layers(client.layers(ctx, name), registry.platforms(image.manifest), digest)
 
     try:
-        package = settings.project.package
         backend = ComposeBackend(ctx, settings, name, make)
-        failures = suite.app(backend, [package], testing, settings)
-        suite.conclude(failures, package, counted=True)
+        failures = suite.app(backend, settings.app.paths, testing, settings)
+        suite.conclude(failures, settings, counted=True)
     finally:
         client.remove(ctx, name)
     console.say(f"marked as tested: {promotion.mark_tested(registry, digest)}")

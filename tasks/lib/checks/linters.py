@@ -1,8 +1,12 @@
 """The tools that check or rewrite code, as commands; `report` runs them."""
 
+from __future__ import annotations
+
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from shutil import which
+from typing import TYPE_CHECKING
 
 from invoke import Context
 
@@ -10,77 +14,101 @@ from .. import console, process
 from ..errors import TaskError
 from ..project import git
 
+if TYPE_CHECKING:
+    from ..project.settings import Lint
+
 Commands = dict[str, list[str]]
 SHELLS = {b"sh", b"bash", b"dash"}
 
 
-def checks(ctx: Context) -> Commands:
+def checks(ctx: Context, lint: Lint) -> Commands:
     """Install the linters, and return the style checks of the kinds of file in the source."""
     from ..project import requirements
 
     requirements.install(ctx, "lint")
     if not all(Path(process.tool(name)).exists() for name in ("hadolint", "shellcheck")):
         requirements.install_some(ctx, "binaries")
-    files = git.files()
+    files = _files(lint)
     config = ["--config=pyproject.toml"] if Path("pyproject.toml") in files else []
     return _some(
+        lint,
         {
-            "ruff check": (["check", "--quiet"], ["."]),
-            "ruff format": (["format", "--check", "--quiet"], ["."]),
+            "ruff check": (["check", "--quiet"], _python(lint)),
+            "ruff format": (["format", "--check", "--quiet"], _python(lint)),
             "djlint": (["--lint", "--quiet"], _suffix(files, ".html")),
             "djlint format": (["--check", "--quiet"], _suffix(files, ".html")),
-            "hadolint": ([], [str(path) for path in files if "Dockerfile" in path.name]),
+            "hadolint": ([], [str(path) for path in files if is_dockerfile(path)]),
             "shellcheck": ([], [str(path) for path in files if is_shell(path)]),
             "yamllint": (["--strict"], _suffix(files, ".yml", ".yaml")),
             "lint-imports": (["--no-cache"], config),
-        }
+        },
     )
 
 
-def fixes(ctx: Context) -> Commands:
+def fixes(ctx: Context, lint: Lint) -> Commands:
     """Install the linters, and return the commands that rewrite Python and templates."""
     from ..project import requirements
 
     requirements.install(ctx, "lint")
     return _some(
+        lint,
         {
-            "ruff check": (["check", "--fix", "--quiet"], ["."]),
-            "ruff format": (["format", "--quiet"], ["."]),
-            "djlint format": (["--reformat", "--quiet"], _suffix(git.files(), ".html")),
-        }
+            # Which lines stay too long, the formatter decides next.
+            "ruff check": (["check", "--fix", "--quiet", "--extend-ignore=E501"], _python(lint)),
+            "ruff format": (["format", "--quiet"], _python(lint)),
+            "djlint format": (["--reformat", "--quiet"], _suffix(_files(lint), ".html")),
+        },
     )
 
 
-def typing(ctx: Context, package: str) -> Commands:
+def _files(lint: Lint) -> list[Path]:
+    """Return the files of the source without what the settings exclude."""
+    return [path for path in git.files() if not any(path.match(each) for each in lint.exclude)]
+
+
+def _python(lint: Lint) -> list[str]:
+    """Return what ruff checks: all but what the settings exclude."""
+    return [*(f"--extend-exclude={pattern}" for pattern in lint.exclude), "."]
+
+
+def typing(ctx: Context, paths: list[str]) -> Commands:
     """Return the type checks: of the app with its packages, of the pipeline with its own."""
     from ..app import python
 
     mypy = [python.interpreter(ctx, "test", "types"), "-m", "mypy"]
     pipeline = [*mypy, f"--python-executable={sys.executable}", "tasks"]
-    return {f"mypy {package}": [*mypy, package], "mypy tasks": pipeline}
+    return {f"mypy {' '.join(paths)}": [*mypy, *paths], "mypy tasks": pipeline}
 
 
-def migrations(sqlite: bool) -> Commands:
-    """Return Python's words for each check of the migrations of the project's own apps."""
+def migrations(manager: str, sqlite: bool) -> Commands:
+    """Return the commands that check the migrations of the project's own apps."""
     # SQLite adds a column by copying the table, which hides that the column has no default.
     calls = {"missing": "()", "unsafe": "('NOT_NULL')" if sqlite else "()"}
-    # Django's shell has the settings that manage.py chooses.
-    shell = ["manage.py", "shell", "--verbosity=0", "--command"]
+    shell = ["python", manager, "shell", "--verbosity=0", "--command"]
     load = "import runpy; runpy.run_path('docker/own_migrations.py')"
     return {
         f"{name} migrations": [*shell, f"{load}['{name}']{words}"] for name, words in calls.items()
     }
 
 
-def report(ctx: Context, commands: Commands) -> None:
+def report(
+    ctx: Context, commands: Commands, env: Mapping[str, str] | None = None, retry: bool = False
+) -> None:
     """Run all commands, and print a line for each. Raises TaskError if some fail.
 
     A linter that this platform has no package of does not run; with CI=true, that is a failure.
+
+    Args:
+        env: variables on top of this process's own.
+        retry: run a command again if it fails, as djlint does when it has rewritten a file.
     """
     absent = [] if ctx.config.run.dry else [k for k, it in commands.items() if not which(it[0])]
     for name in absent:
         console.warn(f"not run: {name}: no package of it for this platform could be installed")
-    statuses = {name: process.run(ctx, it) for name, it in commands.items() if name not in absent}
+    statuses = {}
+    for name in (name for name in commands if name not in absent):
+        status = process.run(ctx, commands[name], env)
+        statuses[name] = process.run(ctx, commands[name], env) if status and retry else status
     conclude(statuses | (dict.fromkeys(absent, 1) if console.is_ci() else {}))
 
 
@@ -96,12 +124,17 @@ def _suffix(files: list[Path], *suffixes: str) -> list[str]:
     return [str(path) for path in files if path.suffix in suffixes]
 
 
-def _some(table: dict[str, tuple[list[str], list[str]]]) -> Commands:
+def _some(lint: Lint, table: dict[str, tuple[list[str], list[str]]]) -> Commands:
     return {
         name: [process.tool(name.split()[0]), *words, *paths]
         for name, (words, paths) in table.items()
-        if paths
+        if paths and name.split()[0] not in lint.without
     }
+
+
+def is_dockerfile(path: Path) -> bool:
+    """Return whether a file is a Dockerfile, by its name."""
+    return "Dockerfile" in path.name and path.suffix != ".dockerignore"
 
 
 def is_shell(path: Path) -> bool:

@@ -1,8 +1,8 @@
-"""The test suite: the app's part and the pipeline's, run by pytest, and the result."""
+"""The test suite: the app's part and the pipeline's, and the result."""
 
 import re
 import sys
-from collections.abc import Sequence
+from pathlib import PurePosixPath
 
 from invoke import Context
 
@@ -12,8 +12,12 @@ from ..app.base import Backend, Testing
 from ..errors import ExitCode, TaskError
 from ..project import requirements
 from ..project.settings import REPORTS, ROOT, Settings
+from . import collected, runners
+from .collected import is_below
 
-COVERAGE = REPORTS / "coverage.xml"
+COVERAGE, REPORT = REPORTS / "coverage.xml", REPORTS / "app.xml"
+# The folder of the pipeline's own tests.
+PIPELINE = "tests"
 # pytest's exit statuses: https://docs.pytest.org/en/stable/reference/exit-codes.html
 NO_TESTS = 5
 # Those of the pipeline's tests that need no engine and no browser, and end soon.
@@ -24,37 +28,40 @@ def run(
     ctx: Context, settings: Settings, testing: Testing, engine: str, everything: bool, slow: bool
 ) -> None:
     """Run the app's tests and the pipeline's own. Raises TaskError, naming them, if tests fail."""
-    backend, package = choose_backend(ctx, settings, engine), settings.project.package
-    app_paths, pipeline_paths = split(testing.paths, package)
+    backend = choose_backend(ctx, settings, engine)
+    app_paths, pipeline_paths = split(testing, settings.app.paths)
     failures = []
+    if app_paths:
+        require_inside(settings)
     if pipeline_paths:
         console.step("the pipeline's tests")
         failures += pipeline(ctx, pipeline_paths, testing, everything or slow, slow)
     if app_paths:
         console.step("the app's tests")
         failures += app(backend, app_paths, testing, settings)
-    conclude(failures, package, counted=bool(app_paths))
+    conclude(failures, settings, counted=bool(app_paths))
 
 
-def split(paths: Sequence[str], package: str) -> tuple[list[str], list[str]]:
+def split(testing: Testing, packages: list[str]) -> tuple[list[str], list[str]]:
     """Split paths into the app's tests and the pipeline's; without paths, return all of both."""
-    for path in paths:
+    for path in testing.paths:
         if not (ROOT / path.split("::")[0]).exists():
             what = f"no such test file or folder: {path}"
             raise TaskError(what, "give paths from the repository's root", ExitCode.REFUSED)
-    if not paths:
-        return [package], ["tests"] if (ROOT / "tests").is_dir() else []
-    apps = [path for path in paths if path.removeprefix("./").split("/")[0] == package]
-    return apps, [path for path in paths if path not in apps]
+    if not testing.paths:
+        return packages, [] if testing.app else pipeline_folders(packages)
+    apps = [path for path in testing.paths if is_below(path.split("::")[0], packages)]
+    return apps, [path for path in testing.paths if path not in apps]
 
 
-def _pytest(paths: list[str], testing: Testing, part: str) -> list[str]:
-    """Return Python's words to run pytest, as far as both parts of the suite share them."""
-    # An earlier run's result must not be taken for this one's.
-    (files.own_folder(REPORTS) / f"{part}.xml").unlink(missing_ok=True)
-    words = ["-m", "pytest", *paths, f"--junitxml=reports/{part}.xml"]
-    words += ["-k", testing.pattern] if testing.pattern else []
-    return words + (["-n", "auto"] if testing.parallel else [])
+def pipeline_folders(packages: list[str]) -> list[str]:
+    """Return the folder of the pipeline's own tests, unless there is none or it is the app's."""
+    return [PIPELINE] if (ROOT / PIPELINE).is_dir() and not is_below(PIPELINE, packages) else []
+
+
+def require_inside(settings: Settings) -> list[PurePosixPath]:
+    """Return the files with the app's tests. Raises TaskError if some lie outside of the app."""
+    return collected.require_inside(settings.app, pipeline_folders(settings.app.paths))
 
 
 def pipeline(
@@ -67,7 +74,9 @@ def pipeline(
         slow: run also the slow ones among these.
     """
     requirements.install(ctx, "lint", "selftest", *(["browser"] if everything else []))
-    words = [sys.executable, *_pytest(paths, testing, "pipeline")]
+    # An earlier run's result must not be taken for this one's.
+    (files.own_folder(REPORTS) / "pipeline.xml").unlink(missing_ok=True)
+    words = [sys.executable, *runners.pytest(paths, testing, "pipeline")[1:]]
     words += ["-p", "no:django", "-W", "ignore::pytest.PytestConfigWarning"]
     if not slow:
         words += ["-m", "not slow" if everything else QUICK]
@@ -76,26 +85,35 @@ def pipeline(
 
 def app(backend: Backend, paths: list[str], testing: Testing, settings: Settings) -> list[str]:
     """Run the app's tests where the app runs, with branch coverage. Returns what failed."""
-    # An earlier run's coverage must not be printed as this one's.
-    COVERAGE.unlink(missing_ok=True)
-    words = [*_pytest(paths, testing, "app"), f"--cov={settings.project.package}", "--cov-branch"]
-    words += ["--cov-report=term:skip-covered", "--cov-report=xml:reports/coverage.xml"]
-    words += ["--cov-report=html:reports/html"] if testing.html else []
-    if not (testing.paths or testing.pattern):
-        words.append(f"--cov-fail-under={settings.test.floor}")
-    words += ["--reuse-db"] if testing.keepdb else []
-    return _failures("the app's tests", backend.test(words, testing.keepdb), testing)
+    # An earlier run's reports must not be taken for this one's.
+    files.own_folder(REPORTS)
+    for report in (COVERAGE, REPORT):
+        report.unlink(missing_ok=True)
+    status = backend.test(runners.command(paths, testing, settings), testing.keepdb)
+    if testing.whole and not status:
+        _require_all(settings)
+    return _failures("the app's tests", status, testing)
+
+
+def _require_all(settings: Settings) -> None:
+    """Check that every file with tests was collected. Raises TaskError if not."""
+    expected = require_inside(settings)
+    if settings.test.runner == runners.PYTEST and REPORT.is_file():
+        collected.require_run(expected, REPORT.read_text("utf-8"))
+    if settings.test.runner == runners.DJANGO:
+        collected.require_discovered(expected, settings.app)
 
 
 def _failures(what: str, status: int, testing: Testing) -> list[str]:
     return [what] if status and not (status == NO_TESTS and testing.pattern) else []
 
 
-def conclude(failures: list[str], package: str, counted: bool) -> None:
+def conclude(failures: list[str], settings: Settings, counted: bool) -> None:
     """Print the coverage as the last line. Raises TaskError, naming them, if tests failed."""
     if counted and COVERAGE.is_file():
         covered = percent(COVERAGE.read_text())
-        console.result(f"TOTAL coverage of {package}, branches counted: {covered}%")
+        what = ", ".join(settings.app.packages)
+        console.result(f"TOTAL coverage of {what}, branches counted: {covered}%")
     if failures:
         raise TaskError(f"failed: {' and '.join(failures)}", "see above")
 

@@ -11,6 +11,7 @@ from ..images.promotion import Candidate
 from ..orchestrators.stack import Stack
 from ..project import contract
 from ..project.settings import ELSEWHERE, ROOT
+from . import processes
 
 FILES = ("compose/base.yml", "compose/server.yml")
 # The file that leaves our database out where the secret ELSEWHERE names another one.
@@ -22,7 +23,9 @@ def render(target: Target, image: Candidate) -> Stack:
     name = str(target.registry.image.at(image.manifest.digest))
     secrets = newest(target)
     files = [ROOT / file for file in (*FILES, *([EXTERNAL] if ELSEWHERE in secrets else []))]
-    config = Project(target.ctx, files, target.stack, variables(target, name, secrets)).config()
+    values = variables(target, name, secrets)
+    config = Project(target.ctx, files, target.stack, values).config()
+    config = processes.applied(config, target.settings, values)
     return target.orchestrator.render(config, name, secrets)
 
 

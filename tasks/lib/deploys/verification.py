@@ -41,4 +41,5 @@ def verify(deployment: Deployment, stack: Stack, record: Record) -> None:
 
 def _from_outside(target: Target, record: Record) -> None:
     timeout = min(healthcheck.PATIENCE, target.settings.deploy.timeout)
-    healthcheck.verify(target.url, record.revision, target.environment.replicas, timeout)
+    probes, replicas = target.settings.app.probes, target.environment.replicas
+    healthcheck.verify(target.url, probes, record.revision, replicas, timeout)

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from .. import http_client
 from ..errors import TaskError
-from ..project import contract
+from ..project.app_settings import Probes
 
 # The app's own answer when it fails, and how many of them in a row are proof.
 ERROR, SURE = 500, 10
@@ -47,19 +47,22 @@ class Answer:
     reached: bool = True
 
 
-def verify(url: str, revision: str, replicas: int = 1, timeout: float = PATIENCE) -> None:
+def verify(
+    url: str, probes: Probes, revision: str, replicas: int = 1, timeout: float = PATIENCE
+) -> None:
     """Check that the app answers at its address, with the wanted version and no other.
 
     Args:
+        probes: the paths to request; the version counts if one of them answers with it.
         timeout: seconds that it may take from the first answer that is not the wanted one.
     Raises TaskError with the last answer otherwise, NotReached if none came from the site.
     """
     client = http_client.HttpClient()
     good, errors, deadline, reached = 0, 0, 0.0, False
     while good < times(replicas):
-        answer = ask(url, contract.LIVEZ, revision, client)
+        answer = alive(url, probes, revision, client)
         if good < 2 * replicas and not answer.failure:
-            answer = ask(url, contract.PAGE, "", client)
+            answer = ask(url, probes.page, "", client)
         failure, reached = answer.failure, reached or answer.reached
         good = 0 if failure else good + 1
         deadline = deadline or (time.monotonic() + timeout if failure else 0)
@@ -75,13 +78,26 @@ def times(replicas: int) -> int:
     return max(TIMES * replicas, LEAST)
 
 
+def alive(
+    site: str, probes: Probes, revision: str = "", client: http_client.HttpClient | None = None
+) -> Answer:
+    """Ask a site's probe whether the app is alive, or its page if it has no such probe."""
+    wanted = revision if probes.version else ""
+    return ask(site, probes.live or probes.page, wanted, client, stays=bool(probes.live))
+
+
 def ask(
     site: str,
-    path: str = contract.LIVEZ,
+    path: str = "/",
     revision: str = "",
     client: http_client.HttpClient | None = None,
+    stays: bool = False,
 ) -> Answer:
-    """Ask a site for a path; the answer must have a version, unless that is empty."""
+    """Ask a site for a path; the answer must have a version, unless that is empty.
+
+    Args:
+        stays: whether the path redirects to no other host.
+    """
     from urllib3.exceptions import HTTPError, ProtocolError, ReadTimeoutError
 
     url = f"{site}{path}"
@@ -98,7 +114,7 @@ def ask(
     with suppress(ValueError, KeyError, TypeError):
         version = str(response.json()["version"])
     host = urlsplit(response.url or url).netloc
-    if not version and path == contract.LIVEZ and host != urlsplit(site).netloc:
+    if not version and stays and host != urlsplit(site).netloc:
         return Answer(f"{url} redirects to {host}", reached=False)
     if version == revision or not revision:
         return Answer("", version)

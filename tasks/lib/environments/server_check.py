@@ -26,7 +26,9 @@ def verify(target: Target, stack: Stack, revision: str) -> None:
     times = healthcheck.times(target.environment.replicas)
     patience = min(healthcheck.PATIENCE, target.settings.deploy.timeout)
     places = (_proxy(stack, target.url), f"{contract.APP}:{contract.PORT}")
-    asked = (*places, target.url, contract.LIVEZ, contract.PAGE, revision)
+    probes = target.settings.app.probes
+    wanted = revision if probes.version else ""
+    asked = (*places, target.url, probes.live or probes.page, probes.page, wanted)
     program = ("python", "-I", "-S", "-c", PROGRAM.read_text("utf-8"))
     script = shlex.join([*program, *asked, str(times), str(patience)])
     shown = target.orchestrator.inside(contract.APP, script)

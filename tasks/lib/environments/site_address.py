@@ -22,7 +22,8 @@ def problems(target: Target) -> list[str]:
     # A proxy resolves names itself.
     if not http_client.proxy(target.url) and not _resolves(host):
         return [f"{target.url}: {host} does not resolve - create its DNS record, or {INSTEAD}"]
-    answer = healthcheck.ask(target.url, client=http_client.HttpClient(QUICK))
+    probes, client = target.settings.app.probes, http_client.HttpClient(QUICK)
+    answer = healthcheck.alive(target.url, probes, client=client)
     # Before the first deploy nothing listens.
     if not answer.reached and "refused" not in answer.failure:
         console.warn(f"{answer.failure}: if it stays so, the deploy fails; {INSTEAD}")

@@ -42,7 +42,7 @@ def status(target: Target) -> tuple[str, list[str]]:
         backups = pool.submit(storage.backups, target)
         now, nodes = running.look(target), target.orchestrator.nodes()
     services, names = now.services.values(), {node.id: node.name for node in nodes}
-    answer = healthcheck.ask(target.url)
+    answer = healthcheck.alive(target.url, target.settings.app.probes)
     holder = target.holder()
     wrong = [f"{each.name}: {each.progress}" for each in services if not each.progress.done]
     wrong += [f"node {node.name}: {node.state}" for node in nodes if node.state != "ready"]
@@ -65,7 +65,8 @@ def status(target: Target) -> tuple[str, list[str]]:
 
 def described(url: str, answer: Answer, now: Running) -> str:
     """Return in words what the site answers, and since when no deploy has asked it from outside."""
-    text = answer.failure or f"{url} answers, version {answer.version[:12]}"
+    runs = f", version {answer.version[:12]}" if answer.version else ""
+    text = answer.failure or f"{url} answers{runs}"
     since = records.unverified_since(now.records, now.record)
     return f"{text}\n  not verified from outside since release {since}" if since else text
 

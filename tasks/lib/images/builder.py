@@ -154,7 +154,8 @@ class Builder:
         without importing, to export all layers.
         """
         caches = self._caches()
-        plain = replace(self._wanted([]), args={}, labels={}, cache=True)
+        args = self.settings.app.variables()
+        plain = replace(self._wanted([]), args=args, labels={}, cache=True)
         with login.logged_in(self.ctx, self.registry.login) as env:
             for stage in self.settings.registry.cache:
                 name = str(self.image.tagged(tags.cache(stage)))
@@ -166,6 +167,7 @@ class Builder:
         source, options = self.source, self.options
         args = {"REVISION": source.revision, "VERSION": source.tag or source.revision}
         args |= {"CREATED": source.date, "SOURCE": self.settings.project.source}
+        args |= self.settings.app.variables()
         images = [str(self.image.tagged(name)) for name in names]
         labels = {BRANCH_LABEL: source.branch} if source.branch else {}
         return Build(

@@ -8,9 +8,11 @@ CHECK, PENDING, MIGRATE, JOBS = "check", "pending", "migrate", "jobs"
 WAITS, ANSWER = "waiting for ", '{"pending":'
 
 # Services of compose/, and the volumes of compose/server.yml with the folders they are mounted on.
-APP, WORKER, DATABASE, REDIS = "app", "worker", "db", "redis"
+APP, WORKER, BEAT, DATABASE, REDIS = "app", "worker", "beat", "db", "redis"
 STATIC_FILES, STATIC_FOLDER = "static", "/srv/static"
 BACKUPS, BACKUPS_FOLDER = "backups", "/backups"
+# Celery's default queue.
+QUEUE = "celery"
 # The node with this value of the label STACK keeps what is on disk: compose/server.yml.
 HOME = "home"
 
@@ -23,9 +25,8 @@ FOREIGN = (
     "REDIS_PASSWORD",
 )
 
-# What the app answers on its port: probes, and the page that is checked before and after a rollout.
+# Where the app answers.
 PORT = 8000
-LIVEZ, READYZ, PAGE = "/livez", "/readyz", "/"
 
 # Seconds that a worker has, beyond the time of a job, until it is killed: docker/drain.py.
 JOB_GRACE = 30

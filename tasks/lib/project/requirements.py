@@ -51,12 +51,12 @@ class Pin(NamedTuple):
 
 def pins(*names: str) -> list[Pin]:
     """Return the packages of some requirements files; without names, of all."""
-    files = [Path(f"requirements/{name}.txt") for name in names or BASES]
-    return [
-        Pin._make((*found, file.as_posix()))
-        for file in files
-        for found in PIN.findall(file.read_text("utf-8"))
-    ]
+    return [pin for name in names or BASES for pin in read(Path(f"requirements/{name}.txt"))]
+
+
+def read(file: Path) -> list[Pin]:
+    """Return the packages that a file locks."""
+    return [Pin._make((*found, file.as_posix())) for found in PIN.findall(file.read_text("utf-8"))]
 
 
 def compile(ctx: Context, upgrade: bool) -> list[str]:

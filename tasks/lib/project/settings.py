@@ -1,18 +1,32 @@
 """The project's settings: invoke.yaml, typed, and validated as a whole when read."""
 
 import difflib
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
 from invoke import Context
-from msgspec import Meta, Struct
+from msgspec import Meta
 
 from .. import redaction
 from ..errors import ExitCode, TaskError
 from . import names
+from .app_settings import App, Process, Services
+from .fields import (
+    DYNAMIC_NAME,
+    IMAGE,
+    MANY,
+    Address,
+    EnvironmentName,
+    Host,
+    Name,
+    Port,
+    Seconds,
+    Section,
+    Site,
+    Variable,
+)
 from .server import Server
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -24,50 +38,11 @@ ELSEWHERE = "DATABASE_URL"
 # Top-level keys that are Invoke's own.
 INVOKE = {"run", "runners", "sudo", "tasks", "timeouts"}
 
-Port = Annotated[int, Meta(ge=1, le=65535)]
-Address = Annotated[str, Meta(pattern=r"^https?://\S+$", description="http(s)://HOST")]
-# A dynamic environment's URL has a value's name in braces.
-SITE = r"^https?://([\w.{}-]+|\[[0-9A-Fa-f:.]+\])(:([0-9]+|\{\w+\}))?/?$"
-Site = Annotated[str, Meta(pattern=SITE, description="http(s)://HOST or http(s)://HOST:PORT")]
-# HOST[:PORT]/PATH. A host has a dot or a port, or is localhost.
-IMAGE = (
-    r"^((localhost|[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+)(:[0-9]+)?|[A-Za-z0-9-]+:[0-9]+)"
-    r"(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)+$"
-)
-WORDS = "a-z, 0-9 and single hyphens"
-Name = Annotated[str, Meta(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=40, description=WORDS)]
-# A name that ends in /* stands for dynamic environments: review/* for each review/NAME.
-MANY = "/*"
-EnvironmentName = Annotated[
-    str,
-    Meta(
-        pattern=r"^[a-z0-9]+(-[a-z0-9]+)*(/\*)?$", max_length=40,
-        description=f"{WORDS}, and /* at the end of a dynamic one's",
-    ),
-]  # fmt: skip
-DYNAMIC_NAME = re.compile(r"[a-z0-9]+(-+[a-z0-9]+)*")
-# [USER@]HOST[:PORT]. A host may be an alias of ~/.ssh/config, or an IPv6 address.
-HOST = r"^([^@\s:-][^\s:]*@)?((\w[\w.-]*|\[[\w:.%]+\])(:[0-9]+)?|[\w.%]*:[\w.%]*:[\w:.%]*)$"
-Host = Annotated[
-    str, Meta(pattern=HOST, description="USER@HOST, USER@HOST:PORT or USER@[IPv6]:PORT")
-]
-Variable = Annotated[
-    str, Meta(pattern=r"^[A-Z][A-Z0-9_]*$", description="A-Z, 0-9 and _, a letter first")
-]
-Seconds = Annotated[int, Meta(ge=1, le=86400)]
-
-
-class Section(Struct, frozen=True, forbid_unknown_fields=True):
-    """A part of invoke.yaml; only a key with a default is optional, and unknown keys are errors."""
-
 
 class Project(Section, frozen=True):
-    """The project's names, and where its source is."""
+    """The project's name, and where its source is."""
 
     name: Name
-    package: Annotated[
-        str, Meta(pattern=r"^[a-z_][a-z0-9_]*$", description="a Python package's name")
-    ]
     source: Address
 
 
@@ -81,10 +56,23 @@ class Dev(Section, frozen=True):
 
 
 class Test(Section, frozen=True):
-    """What the tests must achieve."""
+    """How the app's tests run, and what they must achieve."""
 
     __test__ = False
     floor: Annotated[int, Meta(ge=0, le=100)]
+    runner: Annotated[str, Meta(min_length=1)] = "pytest"
+
+
+Linter = Literal["ruff", "djlint", "hadolint", "shellcheck", "yamllint", "lint-imports"]
+
+
+class Lint(Section, frozen=True):
+    """What the linters leave out: files, as patterns, and whole tools."""
+
+    exclude: list[str] = []
+    without: list[
+        Literal["ruff", "djlint", "hadolint", "shellcheck", "yamllint", "lint-imports"]
+    ] = []
 
 
 class Registry(Section, frozen=True):
@@ -143,6 +131,7 @@ class Settings(Section, frozen=True):
     """All settings of invoke.yaml."""
 
     project: Project
+    app: App
     dev: Dev
     test: Test
     audit: Audit
@@ -150,6 +139,9 @@ class Settings(Section, frozen=True):
     deploy: Deploy
     environments: dict[EnvironmentName, Environment]
     server: Server = Server()
+    lint: Lint = Lint()
+    services: Services = Services()
+    processes: dict[Name, Process] = {}
 
     def environment(self, name: str) -> Environment:
         """Return an environment by name. Raises TaskError, with the nearest name, if unknown."""

@@ -20,7 +20,9 @@ from ..errors import TaskError
 from ..lab import state
 from ..lab.lab import Lab
 from ..project import git
-from ..project.settings import MANY, ROOT
+from ..project.app_settings import Probes
+from ..project.fields import MANY
+from ..project.settings import ROOT
 from ..registry import credentials
 from ..registry.client import Registry
 from ..registry.reference import Reference
@@ -36,6 +38,7 @@ class Workspace:
     Args:
         main: the default branch's name.
         variables: what the lab exports, secrets included.
+        probes: the paths that say whether the app works.
         started: the time of time.monotonic() at the start.
     """
 
@@ -45,6 +48,7 @@ class Workspace:
     main: str
     variables: Mapping[str, str]
     settings: Mapping[str, Any]
+    probes: Probes
     started: float
     runs: list[PipelineRun] = field(default_factory=list)
 
@@ -79,7 +83,7 @@ class Workspace:
             url, image = deploy["DEPLOY_URL"], deploy["DEPLOY_IMAGE"]
             if image.rpartition("@")[2] != built.digest:
                 raise TaskError(f"{url} runs {image}, but {built.digest} was built", "see the logs")
-            healthcheck.verify(url, built.commit)
+            healthcheck.verify(url, self.probes, built.commit)
             if run is built:
                 self._verify_tag(url, built)
 
@@ -121,7 +125,8 @@ def _prepare(ctx: Context, lab: Lab, clone: Path, started: float) -> Workspace:
     variables = lab.up(0)
     settings = yaml.safe_load((lab.folder / "invoke.yaml").read_text()) if variables else {}
     runner, main = Runner(ctx, clone), lab.settings.registry.main
-    made = Workspace(ctx, clone, runner, main, variables, settings, started)
+    probes = lab.settings.app.probes
+    made = Workspace(ctx, clone, runner, main, variables, settings, probes, started)
     _clone(made, lab.settings.project.source)
     if settings:
         # None of the secrets that only the servers need.

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 
 import pytest
+from invoke import Config, Context
 
 from tasks.lib.checks import linters
 from tasks.lib.errors import TaskError
 from tasks.lib.project import git
+from tasks.lib.project.settings import Lint
 
 
 def test_files_are_the_tracked_and_the_new_ones(clone):
@@ -23,6 +25,17 @@ def test_files_are_the_tracked_and_the_new_ones(clone):
 def test_outside_a_repository_it_says_so_in_one_line(tmp_path):
     with pytest.raises(TaskError, match=r"not a git repository.* - run this in a git clone"):
         git.files(tmp_path)
+
+
+def test_files_and_tools_can_be_left_out():
+    lint = Lint(exclude=["docker/*", "*.html"], without=["yamllint"])
+    ctx = Context(Config(overrides={"run": {"dry": True}}))
+    found = linters.checks(ctx, lint)
+    assert "docker/entrypoint" in linters.checks(ctx, Lint())["shellcheck"]
+    assert "docker/entrypoint" not in found["shellcheck"]
+    assert not {"djlint", "djlint format", "yamllint"} & set(found)
+    assert "--extend-exclude=docker/*" in found["ruff check"]
+    assert "djlint format" not in linters.fixes(ctx, lint)
 
 
 @pytest.mark.parametrize(

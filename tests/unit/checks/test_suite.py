@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tasks.lib.app import base
 from tasks.lib.checks import suite
 from tasks.lib.errors import TaskError
 
@@ -39,9 +40,9 @@ def test_coverage_counts_lines_and_branches(lines, branches, expected):
     ],
 )
 def test_a_path_belongs_to_the_app_or_to_the_pipeline(paths, expected):
-    assert suite.split(paths, "myapp") == expected
+    assert suite.split(base.Testing(tuple(paths)), ["myapp"]) == expected
 
 
 def test_a_missing_path_is_refused():
     with pytest.raises(TaskError, match="no such test file or folder: nope"):
-        suite.split(["nope"], "myapp")
+        suite.split(base.Testing(("nope",)), ["myapp"])

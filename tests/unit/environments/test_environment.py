@@ -20,6 +20,7 @@ from tasks.lib.environments import (
 )
 from tasks.lib.environments.logs import LogOptions
 from tasks.lib.errors import ExitCode, TaskError
+from tasks.lib.project.app_settings import Probes
 from tests.orchestrators.world import Killed
 
 LAST = LogOptions(False, 10, "")
@@ -157,6 +158,15 @@ def test_an_answer_without_a_version_is_told(world):
     answer = healthcheck.ask("http://127.0.0.1:1")
     assert "does not answer" in answer.failure
     assert answer.version == "" and not answer.reached
+
+
+def test_without_probes_the_page_stands_in_and_no_version_is_expected(world):
+    app = msgspec.structs.replace(world.target.settings.app, probes=Probes(page="/"))
+    world.target.settings = msgspec.structs.replace(world.target.settings, app=app)
+    world.deploy(world.image())
+    text, problems = status.status(world.target)
+    assert f"url: {world.target.url} answers\n" in text
+    assert problems == []
 
 
 def test_a_secret_is_one_of_the_projects(world):

@@ -17,6 +17,7 @@ from tasks.lib.environments.healthcheck import NotReached
 from tasks.lib.errors import ExitCode, TaskError
 from tasks.lib.http_client import HttpClient
 from tests.orchestrators.servers import Quiet, serving, site
+from tests.testbed.project import APP
 
 INSTEAD = "--no-verify-url, which checks the site on its server"
 
@@ -37,7 +38,7 @@ def test_a_login_is_not_the_site(status):
         serving(site(lambda path: (status, ""))) as place,
         pytest.raises(NotReached, match=f"answers {status}: this machine has not reached the site"),
     ):
-        healthcheck.verify(f"http://{place}", "abc", timeout=0.1)
+        healthcheck.verify(f"http://{place}", APP.probes, "abc", timeout=0.1)
 
 
 def test_a_login_page_of_another_host_is_not_the_site():
@@ -46,7 +47,7 @@ def test_a_login_page_of_another_host_is_not_the_site():
         serving(elsewhere(login)) as place,
         pytest.raises(NotReached, match=f"redirects to {login}: this machine has not reached"),
     ):
-        healthcheck.verify(f"http://{place}", "abc", timeout=0.1)
+        healthcheck.verify(f"http://{place}", APP.probes, "abc", timeout=0.1)
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1", "http://site.invalid", "https://{}"])
@@ -55,13 +56,13 @@ def test_no_name_no_connection_and_no_certificate_are_not_the_site(url):
         serving(site(lambda path: (200, "not TLS"))) as place,
         pytest.raises(NotReached, match=INSTEAD),
     ):
-        healthcheck.verify(url.format(place), "abc", timeout=0.1)
+        healthcheck.verify(url.format(place), APP.probes, "abc", timeout=0.1)
 
 
 @pytest.mark.parametrize("answer", [(500, ""), (503, ""), (200, "{}"), (200, '{"version": "1"}')])
 def test_a_wrong_answer_is_the_site_all_the_same(answer):
     with serving(site(lambda path: answer)) as place, pytest.raises(TaskError) as caught:
-        healthcheck.verify(f"http://{place}", "abc", timeout=0.1)
+        healthcheck.verify(f"http://{place}", APP.probes, "abc", timeout=0.1)
     assert not isinstance(caught.value, NotReached)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
 from typing import Any
 
 import pytest
@@ -9,10 +11,18 @@ import yaml
 
 from tasks.lib.deploys import database
 from tasks.lib.project import contract
+from tasks.lib.project.app_settings import Frontend
 from tests.testbed.commands import ROOT
+from tests.testbed.project import APP
 
 ROLES = (contract.MANAGE, contract.STATIC, contract.WAIT)
 JOBS = (contract.CHECK, contract.PENDING, contract.MIGRATE, contract.JOBS)
+# The pipeline's files: the same in every project. The others are the project's own, or tests of it.
+PIPELINE = ("inv", "tasks", "docker", "Dockerfile", "compose", "lab", ".ci", ".github")
+FILES = (".gitlab-ci.yml", ".dockerignore", ".yamllint", "pyproject.toml", "requirements/tasks.in")
+
+
+FRONTEND = Frontend("frontend", "node", "npm run build", "dist")
 
 
 class Loader(yaml.SafeLoader):
@@ -28,6 +38,15 @@ def text(name: str) -> str:
 
 def compose(name: str) -> dict[str, Any]:
     return dict(yaml.load(text(f"compose/{name}.yml"), Loader))
+
+
+def test_no_file_of_the_pipeline_names_the_project():
+    words = ["git", "grep", "-n", "-i", "-w", "-E", f"{'|'.join(APP.packages)}"]
+    found = subprocess.run(
+        [*words, "--", *PIPELINE, *FILES], cwd=ROOT, capture_output=True, text=True
+    )
+    assert found.stdout == ""
+    assert subprocess.run([*words, "--", "invoke.yaml"], cwd=ROOT, capture_output=True).stdout
 
 
 def test_the_image_starts_with_the_entrypoint():
@@ -73,11 +92,23 @@ def test_what_is_on_disk_stays_on_the_node_with_the_label():
         assert constraint.endswith(f" == {contract.HOME}")
 
 
-@pytest.mark.parametrize("probe", [contract.LIVEZ, contract.READYZ])
-def test_the_probes_are_those_that_the_app_answers_and_the_health_check_asks(probe):
-    assert f'"{probe}"' in text("myapp/probes.py")
-    assert f'"{probe}"' in text("docker/healthcheck")
+def test_the_dockerfile_and_the_compose_files_take_every_name():
+    names = {*APP.variables(), *FRONTEND.variables()}
+    taken = {name for line in re.findall(r"^ARG (.+)", text("Dockerfile"), re.M)
+             for name in re.findall(r"\b(?:APP_\w+|PYTHON_VERSION)", line)}  # fmt: skip
+    assert taken == names
+    assert set(compose("build")["services"]["app"]["build"]["args"]) == names
 
 
-def test_the_page_that_is_checked_is_the_same_before_and_after_a_rollout():
-    assert f'\nPATH = "{contract.PAGE}"\n' in text("docker/home_page.py")
+def test_what_docker_reads_of_the_app_is_in_the_image():
+    baked = set(re.findall(r"^(?:ENV)? +(APP_\w+)=", text("Dockerfile"), re.M))
+    read = set()
+    for file in (ROOT / "docker").iterdir():
+        if file.name != "sources":
+            read |= set(re.findall(r"\bAPP_[A-Z_]+", file.read_text()))
+    assert read and read <= baked | set(re.findall(r"^ENV (APP_\w+)=", text("Dockerfile"), re.M))
+
+
+@pytest.mark.parametrize("probe", [APP.probes.live, APP.probes.ready])
+def test_the_probes_are_those_that_the_app_answers(probe):
+    assert f'"{probe}"' in text(f"{APP.paths[0]}/probes.py")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.lib.project.settings import SITE
+from tasks.lib.project.fields import SITE
 
 
 @pytest.fixture
@@ -44,6 +44,15 @@ def test_all_problems_are_shown_at_once_with_file_line_and_key(inv, write):
 def test_an_unknown_key_is_answered_with_the_nearest_known_one(inv, write):
     done = inv("doctor", root=write("  timeout: 120", "  timeout: 120\n  debugprot: 1"))
     assert 'dev.debugprot: unknown key - did you mean "debugport"?' in done.stderr
+
+
+def test_a_key_deep_in_the_app_s_section_is_answered_with_the_nearest_one(inv, write):
+    root = write("    released: myapp", "    relased: myapp")
+    done = inv("doctor", root=root)
+    line = (root / "invoke.yaml").read_text().splitlines().index("    relased: myapp.settings.prod")
+    where = f"invoke.yaml:{line + 1}: app.settings.relased"
+    assert f'{where}: unknown key - did you mean "released"?' in done.stderr
+    assert "app.settings.released: missing - add it" in done.stderr
 
 
 def test_an_unknown_section_is_named(inv, write):
@@ -88,7 +97,7 @@ def test_a_url_has_a_host_and_no_path(url, right):
 
 
 def test_a_missing_section_is_named(inv, write):
-    done = inv("doctor", root=write("  floor: 95\n", "  {}\n"))
+    done = inv("doctor", root=write("  floor: 95\n", ""))
     assert "test.floor: missing" in done.stderr
 
 
