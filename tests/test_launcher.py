@@ -23,7 +23,7 @@ case "$1 $2" in
 "-m venv") shift; {slow} echo made >>made; mkdir -p "$2/bin"; cp "$0" "$2/bin/python" ;;
 "-m pip") {pip} ;;
 "-E -m") echo ran ;;
-*) exec {real} "$@" ;;
+*) exec "{real}" "$@" ;;
 esac
 """
 
@@ -54,7 +54,7 @@ def bare(clone: Path, tmp_path: Path):
         (folder / name).chmod(0o755)
 
     def python(slow: str = "", pip: str = "exit 0") -> None:
-        path = f"PATH={os.environ['PATH']}\n"
+        path = f"PATH='{os.environ['PATH']}'\n"
         script("python3", path + PYTHON.format(slow=slow, pip=pip, real=sys.executable))
 
     run.script, run.python, run.root, run.start = script, python, clone, start  # type: ignore[attr-defined]
@@ -65,6 +65,14 @@ def test_without_any_python_it_says_what_to_install(bare):
     done = bare()
     assert done.returncode == 1
     assert "inv: no python3 found - install Python 3.11 or later" in done.stderr
+
+
+def test_a_python_that_is_named_may_have_a_space_in_its_path(bare, tmp_path):
+    bare.python()
+    named = tmp_path / "a b" / "python3"
+    named.parent.mkdir()
+    (tmp_path / "bin/python3").rename(named)
+    assert bare(PYTHON=str(named)).stdout == "ran\n"
 
 
 def test_a_python_that_is_too_old_is_named(bare):

@@ -52,7 +52,9 @@ def send(site: Site) -> Callable[[list[Job]], list[str]]:
 
 def times(site: Site, names: list[str], what: str) -> list[int]:
     """How often each job began or was done, as the workers logged it."""
-    logged = site.on("node1", f"docker service logs --raw {site.stack}_worker 2>&1")
+    # It can wait for ever for the log of a container that has just gone.
+    logs = f"timeout 20 docker service logs --raw {site.stack}_worker 2>&1"
+    logged = site.on("node1", f"{logs} || {logs} || {logs}")
     return [logged.count(f"{name} {what}") for name in names]
 
 

@@ -33,7 +33,9 @@ def refused(known: dict[str, Any]) -> tuple[bool, bool]:
 
 
 def test_the_file_is_up_to_date():
-    assert module.FILE.read_text("utf-8") == module.text(), "run: .venv/bin/python docs/schema.py"
+    assert module.FILE.read_text("utf-8") == module.text(), (
+        "run: .inv/venv/bin/python docs/schema.py"
+    )
 
 
 def test_the_schema_is_one_and_invoke_yaml_is_valid_and_names_it():
