@@ -8,7 +8,6 @@ from collections.abc import Callable
 import pytest
 
 from tests.testbed.commands import until
-from tests.testbed.runs import Run
 from tests.testbed.sites import Site
 
 from .trouble import another
@@ -65,19 +64,13 @@ def each_once(site: Site, names: list[str]) -> None:
     assert (times(site, names, "begins"), times(site, names, "is done")) == (once, once)
 
 
-def ends(site: Site, run: Run, status: int, serves: str) -> None:
-    """See how a task ended, and what serves then."""
-    assert run.status == status, run.text
-    assert "Traceback" not in run.text
-    site.serves(serves)
-
-
 def idle(site: Site) -> None:
     """Wait until the worker answers and has nothing to do."""
     until(lambda: "no job runs" in site.inv("jobs").text and not site.inv("jobs").status, 120)
 
 
-def test_a_deploy_loses_no_job_and_runs_none_twice(site, send):
+@pytest.mark.fault("a deploy meets jobs of 60, 20 and 5 s")
+def test_a_deploy_loses_no_job_and_runs_none_twice(site, send, fault):
     new = another(site)
     run = site.begin("deploy", f"--ref={new}")
     run.until("==> checking the image")
@@ -85,27 +78,29 @@ def test_a_deploy_loses_no_job_and_runs_none_twice(site, send):
     done = run.wait()
     shown = site.must("jobs").text
     assert "stops" in shown and "takes jobs" in shown
-    ends(site, done, 0, new)
+    fault(done, status=0, serves=new)
     assert times(site, names[:1], "is done") == [0]
     each_once(site, names)
 
 
-def test_a_rollback_loses_no_job_and_runs_none_twice(site, send):
+@pytest.mark.fault("a rollback meets jobs of 60, 20 and 5 s")
+def test_a_rollback_loses_no_job_and_runs_none_twice(site, send, fault):
     site.must("deploy", f"--ref={another(site)}")
     names = send(MANY)
     until(lambda: min(times(site, names[:2], "begins")))
-    ends(site, site.inv("rollback"), 0, site.good)
+    fault(site.inv("rollback"), status=0, serves=site.good)
     assert times(site, names[:1], "is done") == [0]
     each_once(site, names)
 
 
-def test_of_a_killed_worker_s_jobs_those_that_may_run_again_soon(site, send):
+@pytest.mark.fault("the container of the worker is killed amid jobs")
+def test_of_a_killed_worker_s_jobs_those_that_may_run_again_soon(site, send, fault):
     idle(site)
     names = send([("early", MIDDLE, 0), ("late", MIDDLE, 0), *[("early", SHORT, 0)] * 3])
     until(lambda: min(times(site, names[:2], "begins")))
     killed = time.monotonic()
     within(site, "worker", "docker kill $ID")
-    ends(site, site.inv("jobs"), 1, site.good)
+    fault(site.inv("jobs"), status=1, serves=site.good)
     until(lambda: times(site, names[1:2], "begins") == [2], 120, pause=1)
     assert time.monotonic() - killed < 100
     until(lambda: min(times(site, names[1:], "is done")), 60, pause=1)
@@ -113,14 +108,15 @@ def test_of_a_killed_worker_s_jobs_those_that_may_run_again_soon(site, send):
     assert times(site, names, "is done") == [0, 1, 1, 1, 1]
 
 
-def test_a_killed_redis_loses_no_job(site, send):
+@pytest.mark.fault("Redis hangs, and is killed amid jobs")
+def test_a_killed_redis_loses_no_job(site, send, fault):
     idle(site)
     names = send([("early", MIDDLE, 0), ("late", MIDDLE, 0), *[("early", 0.1, 0)] * 50])
     until(lambda: min(times(site, names[:2], "begins")))
     within(site, "redis", "docker kill --signal=STOP $ID")
     hung = site.inv("jobs")
     within(site, "redis", "docker kill $ID")
-    ends(site, hung, 1, site.good)
+    fault(hung, status=1, serves=site.good)
     until(lambda: min(times(site, names, "is done")), 200, pause=2)
     begun = times(site, names, "begins")
     # The late one could not be acknowledged, and may run twice.
@@ -128,11 +124,12 @@ def test_a_killed_redis_loses_no_job(site, send):
     idle(site)
 
 
-def test_a_worker_that_hangs_is_shown(site):
+@pytest.mark.fault("a worker hangs")
+def test_a_worker_that_hangs_is_shown(site, fault):
     idle(site)
     within(site, "worker", "docker pause $ID")
     done = site.inv("jobs")
     within(site, "worker", "docker unpause $ID || true")
-    ends(site, done, 1, site.good)
+    fault(done, status=1, serves=site.good)
     assert "1 of 1 workers do not answer" in done.verdict
     idle(site)
