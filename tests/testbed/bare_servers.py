@@ -169,7 +169,10 @@ def bare_servers(
         flags: more words of docker run.
     """
     image = f"{IMAGE}:{init}"
-    docker("build", "--quiet", "--tag", image, "--target", init, ROOT / "tests/testbed/bare")
+    # The other machines of a test's network, and what runs on the servers, are of sysv.
+    for kind in {init, "sysv"}:
+        tag = f"{IMAGE}:{kind}"
+        docker("build", "--quiet", "--tag", tag, "--target", kind, ROOT / "tests/testbed/bare")
     mark = f"bare-{uuid.uuid4().hex[:8]}"
     make_key(folder / "key")
     made = Bare(folder, network or mark, web=free_port())
