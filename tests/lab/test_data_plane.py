@@ -116,18 +116,23 @@ def labels(site: Site, kind: str) -> dict[str, dict[str, str]]:
     return {name: each for name, each in own.items() if "_lock_" not in name}
 
 
-def ask(site: Site, tries: int = 3) -> list[str]:
-    """What the app's own role is answered; see QUESTIONS. A replica that drains may go amid it."""
-    chosen = f"docker ps -q {box('app', site)} | head -1"
+def inside(site: Site, service: str, command: str, text: str = "", tries: int = 3) -> str:
+    """What a command prints in a replica; in another one if that, which may drain, has gone."""
+    chosen = f"docker ps -q {box(service, site)} | head -1"
     node, replica = next(
         (node, one) for node in site.nodes if (one := site.on(node, chosen).strip())
     )
     try:
-        return list(json.loads(site.on(node, f"docker exec -i {replica} python -", PROGRAM)))
+        return site.on(node, f"docker exec -i {replica} {command}", text)
     except RuntimeError:
         if tries == 1:
             raise
-        return ask(site, tries - 1)
+        return inside(site, service, command, text, tries - 1)
+
+
+def ask(site: Site) -> list[str]:
+    """What the app's own role is answered; see QUESTIONS."""
+    return list(json.loads(inside(site, "app", "python -", PROGRAM)))
 
 
 def redis(site: Site, *words: str) -> str:
@@ -239,13 +244,11 @@ def values(site: Site) -> dict[str, str]:
         "app": ("SECRET_KEY", "DATABASE_PASSWORD", "REDIS_PASSWORD"),
         "db": ("POSTGRES_PASSWORD",),
     }
-    found = {}
-    for service, names in known.items():
-        for node in site.nodes:
-            if mine := site.on(node, f"docker ps -q {box(service, site)} | head -1").strip():
-                script = f"docker exec {mine} cat /run/secrets/"
-                found |= {name: site.on(node, f"{script}{name}").strip() for name in names}
-    return found
+    return {
+        name: inside(site, service, f"cat /run/secrets/{name}").strip()
+        for service, names in known.items()
+        for name in names
+    }
 
 
 def test_no_password_is_in_what_docker_shows(place):
