@@ -150,8 +150,9 @@ class Settings(Section, frozen=True):
             return self.environments[name]
         if DYNAMIC_NAME.fullmatch(own) and kind + MANY in self.environments:
             return self.environments[kind + MANY]
-        near = difflib.get_close_matches(name, self.environments, n=1, cutoff=0.5)
-        known = f"known: {', '.join(self.environments)}"
+        names = [each.replace("*", "NAME") for each in self.environments]
+        near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+        known = f"known: {', '.join(names)}"
         hint = f"did you mean --env={near[0]}?" if near else known
         what = f"unknown environment {name!r}" if name else "which environment?"
         raise TaskError(what, f"{hint} ({FILE} names them)", ExitCode.REFUSED)

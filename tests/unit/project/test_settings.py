@@ -148,3 +148,18 @@ def test_a_name_that_docker_would_refuse_is_named_with_its_length_and_limit(inv,
         f"inv: invoke.yaml:{line}: environments.{name}: secret {made}: {len(made)} characters, "
         "at most 64 - shorten project.name, the environment's name or the secret's"
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("stagin", "did you mean --env=staging?"),
+        ("review", "did you mean --env=review/NAME?"),
+        ("review/*", "did you mean --env=review/NAME?"),
+        ("", "known: staging, prod, review/NAME"),
+    ],
+)
+def test_a_name_that_can_be_typed_is_suggested(inv, name, hint):
+    done = inv("server.check", f"--env={name}")
+    assert done.returncode == 2
+    assert f" - {hint} (invoke.yaml names them)" in done.stderr
