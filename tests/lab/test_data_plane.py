@@ -252,6 +252,8 @@ def values(site: Site) -> dict[str, str]:
 
 
 def test_no_password_is_in_what_docker_shows(place):
+    place.must("secrets.set", "--random")
+    place.must("deploy", f"--ref={place.good}")
     known = values(place)
     assert len(known) == 4
     inspect = "docker ps -q | xargs -r docker inspect; ps -ef"
@@ -265,6 +267,8 @@ def test_no_password_is_in_what_docker_shows(place):
 
 
 def test_a_stack_that_docker_has_removed_is_deployed_again_with_its_secrets(place):
+    place.must("secrets.set", "--random")
+    place.must("deploy", f"--ref={place.good}")
     before, rows = values(place), place.sql(ROWS)
     place.on("node1", f"docker stack rm {place.stack}")
     there = f"docker network ls -q -f name=^{place.stack}_default$"
