@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from shlex import quote
 
 from invoke import Context, task
@@ -55,10 +56,7 @@ def status(ctx: Context, env: str = "") -> None:
     from .lib.environments import connection, status
 
     with connection.reach(ctx, env) as target:
-        text, problems = status.status(target)
-        console.result(text)
-        if problems:
-            raise TaskError("; ".join(problems), f"see inv logs --env={env}")
+        _show(*status.status(target), f"see inv logs --env={env}")
 
 
 @task(help={"env": ENV})
@@ -70,10 +68,13 @@ def jobs(ctx: Context, env: str = "") -> None:
     from .lib.environments import connection, jobs
 
     with connection.reach(ctx, env) as target:
-        text, problems = jobs.report(target)
-        console.result(text)
-        if problems:
-            raise TaskError("; ".join(problems), f"inv logs --env={env} --service=worker")
+        _show(*jobs.report(target), f"inv logs --env={env} --service=worker")
+
+
+def _show(text: str, problems: Sequence[str], hint: str) -> None:
+    console.result(text)
+    if problems:
+        raise TaskError("; ".join(problems), hint)
 
 
 @task(
