@@ -1,7 +1,8 @@
 """Imported by the worker: a job that this release does not know goes back on the queue for a while.
 
 Celery would discard it. During a deploy, and after a rollback, the app of the newer release may
-have sent it, and a worker of that release will know it.
+have sent it, and a worker of that release will know it. So that such a worker gets it, this one
+takes no jobs for a moment when it gives the job back.
 """
 
 import time
@@ -10,8 +11,9 @@ from typing import Any
 from celery import bootsteps, current_app
 from celery.utils.log import get_logger
 
-# Seconds: until such a job is back on the queue; after which it is discarded, and has failed.
-PAUSE, PATIENCE = 5, 3600
+# Seconds: until such a job is back on the queue; without new jobs then; after which the job is
+# discarded, and has failed.
+PAUSE, ASIDE, PATIENCE = 5, 1, 3600
 logger = get_logger("celery.worker")
 
 
@@ -38,9 +40,22 @@ class Unknown(bootsteps.StartStopStep):
 
 
 def give_back(consumer: Any, message: Any) -> None:
-    """Return a job to the queue."""
+    """Return a job to the queue, for another worker."""
+    taker = consumer.task_consumer
+    if taker and message.channel is taker.channel:
+        for queue in consumer.app.amqp.queues.consume_from:
+            taker.cancel_by_queue(queue)
+        consumer.timer.call_after(ASIDE, resume, (consumer, taker))
     consumer.qos.decrement_eventually()
     message.reject_log_error(logger, consumer.connection_errors, requeue=True)
+
+
+def resume(consumer: Any, taker: Any) -> None:
+    """Take jobs again, unless the worker stops or has lost its broker."""
+    if consumer.task_consumer is taker:
+        for queue in consumer.app.amqp.queues.consume_from.values():
+            taker.add_queue(queue)
+        taker.consume()
 
 
 current_app.steps["consumer"].add(Unknown)
