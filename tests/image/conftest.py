@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import pytest
 
@@ -83,13 +84,13 @@ def web(mark: str, image: str) -> Iterator[Container]:
         yield container
 
 
-def broker(mark: str, *command: str) -> Iterator[tuple[str, str]]:
+def broker(mark: str, *command: str, options: Sequence[str] = ()) -> Iterator[tuple[str, str]]:
     """Start a Redis server, named `redis` in a network; gives the network and the container."""
     network = f"{mark}-{uuid.uuid4().hex[:4]}"
     docker("network", "create", f"--label={mark}", network)
     id = docker(
         "run", "--detach", f"--label={mark}", f"--network={network}", "--network-alias=redis",
-        "--volume=/data", "redis:8-trixie", *command,
+        "--volume=/data", *options, "redis:8-trixie", *command,
     )  # fmt: skip
     until(works(lambda: docker("exec", id, "redis-cli", "ping")))
     yield network, id
@@ -104,8 +105,12 @@ def redis(mark: str) -> Iterator[str]:
 
 
 @pytest.fixture
-def kept_redis(mark: str) -> Iterator[tuple[str, str]]:
-    """The same with the command of compose/server.yml; gives the network and the container."""
+def kept_redis(mark: str, tmp_path: Path) -> Iterator[tuple[str, str]]:
+    """The same with the command and password of a server; gives the network and the container."""
     files = [f"--file={ROOT / 'compose'}/{name}.yml" for name in ("base", "server")]
     shown = docker("compose", *files, "config", "--no-interpolate", "--format=json")
-    yield from broker(mark, *json.loads(shown)["services"]["redis"]["command"])
+    command = json.loads(shown)["services"]["redis"]["command"]
+    password = tmp_path / "password"
+    password.write_text("a-password")
+    mount = f"--mount=type=bind,source={password},target=/run/secrets/REDIS_PASSWORD,readonly"
+    yield from broker(mark, *(part.replace("$$", "$") for part in command), options=[mount])

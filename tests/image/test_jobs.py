@@ -133,7 +133,7 @@ def test_a_job_that_only_the_next_release_knows_waits_for_it(start, redis, worke
 @pytest.mark.slow
 def test_a_redis_that_is_killed_has_lost_no_job_that_it_confirmed(start, kept_redis):
     network, redis = kept_redis
-    made = run(start, network)
+    made = run(start, network, REDIS_URL="redis://default:a-password@redis:6379/0")
     made.becomes("healthy")
     send(made, "early", "the early one", 30)
     send(made, "late", "the late one", 30)
