@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Callable
 from functools import partial
 
@@ -17,6 +18,11 @@ from tests.testbed.sites import Site
 from .trouble import another, blocked, clock, cut, settled
 
 pytestmark = pytest.mark.engine
+
+
+def inspected(container: str, shown: str) -> str:
+    """What docker shows of a container."""
+    return docker("inspect", "--format", shown, container)
 
 
 def refused(
@@ -97,6 +103,21 @@ def test_a_missing_secret_is_refused(site, fault, tmp_path):
     file.write_text(yaml.safe_dump(settings))
     says = "secret API_KEY is missing - "
     refused(site, fault, says, INVOKE_RUNTIME_CONFIG=str(file))
+
+
+@pytest.mark.fault("the servers take no plain HTTP from the registry")
+def test_a_registry_that_the_servers_do_not_pull_from_is_refused(site, fault, tmp_path):
+    ports = json.loads(inspected(site.nodes["registry"], "{{json .NetworkSettings.Ports}}"))
+    address = inspected(
+        site.nodes["registry"], "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
+    )
+    host = f"{address}:{next(iter(ports)).removesuffix('/tcp')}"
+    settings = copy.deepcopy(site.settings)
+    settings["registry"] |= {"image": f"{host}/myapp", "insecure": True}
+    file = tmp_path / "invoke.yaml"
+    file.write_text(yaml.safe_dump(settings))
+    says = f" - add {host} to insecure-registries in its daemon.json"
+    refused(site, fault, says, INVOKE_RUNTIME_CONFIG=str(file), CI_REGISTRY=host)
 
 
 @pytest.mark.parametrize(

@@ -70,9 +70,10 @@ def test_an_image_that_one_server_cannot_get_leaves_the_old_version(site, fault)
     forget(site, "node2", new)
     with blocked(site, "node2", "OUTPUT", site.registry.image.host.rpartition(":")[2]):
         done = site.inv("deploy", f"--ref={new}")
-    fault(done, status=1, serves=site.good)
-    assert "No such image" in done.verdict
-    assert "no replica of the app was touched" in done.verdict
+    fault(done, status=2, serves=site.good)
+    assert "node2: cannot pull " in done.verdict
+    assert " - it must reach the registry" in done.verdict
+    assert "node3" not in done.verdict
     # It has still not the image, but can pull it.
     site.must("deploy", f"--ref={new}")
     site.serves(new)
@@ -84,7 +85,7 @@ def test_a_full_disk_is_told_before_anything_is_changed(site, fault):
     with full(site, "node3", "/var/lib/docker"):
         done = site.inv("deploy", f"--ref={site.good}")
     fault(done, status=2, serves=site.good)
-    assert ": 0.0 GB free, 2 wanted - docker system prune there" in done.verdict
+    assert ": 0.0 GB free, 2 needed - docker system prune there" in done.verdict
     assert site.history() == history
     assert "nothing to do" in site.must("deploy", f"--ref={site.good}").text
 

@@ -244,7 +244,7 @@ class MemoryOrchestrator:
         """Return what is wrong with the servers."""
         return [self.cluster.down] if self.cluster.down else []
 
-    def misfits(self, stack: Stack) -> list[str]:
+    def misfits(self, stack: Stack, auth: str) -> list[str]:
         """Return what was said to be wrong with any stack."""
         return self.cluster.misfits
 

@@ -73,8 +73,9 @@ def _checked(target: Target, image: Candidate, force: str = "") -> Stack:
 
 def check_stack(target: Target, stack: Stack, ports: Ports, old: Stack | None) -> None:
     """Raise TaskError, one line a problem, when a stack cannot run; `old` is what runs."""
-    found = [*target.orchestrator.misfits(stack), *_conflicts(stack, ports)]
-    _refuse(found + proxy_check.problems(target, stack, old))
+    login = target.registry.login
+    found = target.orchestrator.misfits(stack, login.header if login else "")
+    _refuse(found + _conflicts(stack, ports) + proxy_check.problems(target, stack, old))
 
 
 def _conflicts(stack: Stack, ports: Ports) -> list[str]:

@@ -32,9 +32,11 @@ class _Connection(HTTPConnection):
         self.sock.connect(self._path)
 
 
-def call(ctx: Context, env: Env, path: str, body: Any = None) -> Any:
+def call(ctx: Context, env: Env, path: str, body: Any = None, auth: str = "") -> Any:
     """Return the JSON of an engine's answer to a GET, or with a body to a POST.
 
+    Args:
+        auth: the login to a registry, as Login.header gives it.
     Raises DockerError when it fails.
     """
     command = ["docker", "api", "GET" if body is None else "POST", path]
@@ -47,7 +49,8 @@ def call(ctx: Context, env: Env, path: str, body: Any = None) -> Any:
     connection = _Connection(address.removeprefix("unix://"))
     try:
         content = None if body is None else json.dumps(body)
-        connection.request(command[2], path, content, {"Content-Type": "application/json"})
+        headers = {"Content-Type": "application/json"} | ({"X-Registry-Auth": auth} if auth else {})
+        connection.request(command[2], path, content, headers)
         answer = connection.getresponse()
         text = answer.read().decode()
     except (OSError, HTTPException) as error:

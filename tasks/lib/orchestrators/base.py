@@ -90,8 +90,8 @@ class Orchestrator(Protocol):
     def problems(self) -> list[str]:
         """Return every problem of the servers that would make a deploy fail, a line each."""
 
-    def misfits(self, stack: Stack) -> list[str]:
-        """Return each reason why the servers cannot run a stack as it says, a line each."""
+    def misfits(self, stack: Stack, auth: str) -> list[str]:
+        """Return why the servers cannot pull or run a stack, a line each; auth: Login.header."""
 
     def missing(self, stack: Stack) -> list[str]:
         """Return the secrets and configs that a recorded stack needs and that are gone."""

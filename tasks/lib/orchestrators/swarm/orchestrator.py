@@ -81,8 +81,9 @@ class SwarmOrchestrator(Orchestrator):
         asked = self._swarm, self._hosts, self._stack, self._setup, self._absent
         return Preflight(*asked).problems()
 
-    def misfits(self, stack: Stack) -> list[str]:
-        return list(network.problems(self._swarm, self._hosts, stack))
+    def misfits(self, stack: Stack, auth: str) -> list[str]:
+        found = servers.unpullable(self._swarm, self._hosts, stack.image, auth)
+        return found + list(network.problems(self._swarm, self._hosts, stack))
 
     def missing(self, stack: Stack) -> list[str]:
         return [

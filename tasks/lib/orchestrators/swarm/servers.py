@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 from invoke import Context
 
 from ... import files
-from ...docker import cli
+from ...docker import api, cli
+from ...docker.retry import again
 from ...errors import explain
 from ...ssh.host import Host
 from ..status import Stored
@@ -24,6 +25,12 @@ from .client import Swarm
 BOUND = 30
 # Seconds that a trial may take, with the pull of its image.
 TRIAL = 120
+# Why an engine cannot pull, by what it says, and what to do there.
+PULLS = {
+    "HTTP response to HTTPS": "add {registry} to insecure-registries in its daemon.json",
+    "x509": "put the registry's CA into /etc/docker/certs.d/{registry}/ca.crt there",
+    "": "it must reach the registry {registry}, with the login that this machine has",
+}
 LISTING = "{{.ID}}\t{{.Repository}}\t{{.Tag}}\t{{.Digest}}\t{{.Size}}"
 NONE = "<none>"
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
@@ -114,6 +121,28 @@ def _listing() -> tuple[str, ...]:
 def _images(shown: str, repository: str = "") -> list[Image]:
     every = [Image(*line.split("\t")) for line in shown.splitlines()]
     return [each for each in every if not repository or each.repository == familiar(repository)]
+
+
+def unpullable(swarm: Swarm, hosts: Sequence[Host], image: str, auth: str) -> list[str]:
+    """Return a line for each server that has not an image, and cannot pull it."""
+    with ThreadPoolExecutor(len(hosts)) as pool:
+        found = pool.map(lambda host: _unpullable(swarm.ctx, host, image, auth), hosts)
+        return [line for line in found if line]
+
+
+def _unpullable(ctx: Context, host: Host, image: str, auth: str) -> str:
+    with host.docker() as env:
+        with suppress(cli.DockerError):
+            again(partial(api.call, ctx, env, f"/images/{image}/json"))
+            return ""
+        try:
+            api.call(ctx, env, f"/distribution/{image}/json", auth=auth)
+        except cli.DockerError as error:
+            registry = image.partition("/")[0]
+            why = next(why for sign, why in PULLS.items() if sign in error.reason)
+            hint = why.format(registry=registry)
+            return f"{host.name}: cannot pull {image} ({error.reason}) - {hint}"
+    return ""
 
 
 def inside(swarm: Swarm, hosts: Sequence[Host], service: str, script: str) -> str | None:
