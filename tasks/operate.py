@@ -43,7 +43,7 @@ def check(ctx: Context, env: str = "") -> None:
 
     if found := server_setup.found(ctx, env):
         raise TaskError("\ninv: ".join(found))
-    console.say(f"{env}: its servers are as server.setup makes them")
+    console.say(f"{env}: its servers have what deploys need")
 
 
 @task(

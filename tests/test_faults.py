@@ -1,10 +1,12 @@
-"""docs/faults.md has a row for each fault that a test in tests/lab marks, and no other row."""
+"""docs/faults.md has a row for each fault and attack of tests/lab, and no other row."""
 
 from __future__ import annotations
 
 import ast
 from pathlib import Path
 
+from tests.lab.faults import ATTACKS, HEAD, rows
+from tests.lab.test_attacks import QUICK, SLOW
 from tests.testbed.commands import ROOT
 
 MARK = "pytest.mark.fault"
@@ -17,21 +19,20 @@ def marked(source: str) -> list[str]:
     return [ast.literal_eval(node.args[0]) for node in marks]
 
 
-def rows(page: str) -> list[str]:
-    """The faults that the table tells of."""
-    table = page.partition("| --- |\n")[2]
-    return [line.removeprefix("| ").partition(" | ")[0] for line in table.splitlines()]
-
-
 def tests() -> list[Path]:
     """The files whose tests write the table."""
     return sorted((ROOT / "tests/lab").glob("test_*.py"))
 
 
 def test_each_row_of_faults_is_of_a_test_and_each_test_of_a_fault_has_a_row():
-    told = rows((ROOT / "docs/faults.md").read_text())
+    told = rows((ROOT / "docs/faults.md").read_text(), HEAD)
     found = [fault for file in tests() for fault in marked(file.read_text())]
     assert sorted(told) == sorted(set(found))
+
+
+def test_each_attack_has_a_row():
+    told = rows((ROOT / "docs/faults.md").read_text(), ATTACKS)
+    assert sorted(told) == sorted(QUICK | SLOW)
 
 
 def test_a_mark_is_found_above_a_test_and_in_its_parameters():
@@ -44,5 +45,6 @@ def test_a_mark_is_found_above_a_test_and_in_its_parameters():
 
 
 def test_a_row_that_no_test_writes_is_found():
-    page = "# Faults\n\n| Fault | Seconds |\n| --- | --- |\n| one \\| two | 5 |\n| three | 1 |\n"
-    assert rows(page) == ["one \\| two", "three"]
+    page = f"{HEAD}| one \\| two | 5 |\n| three | 1 |\n{ATTACKS}| four | 6 |\n"
+    assert list(rows(page, HEAD)) == ["one \\| two", "three"]
+    assert list(rows(page, ATTACKS)) == ["four"]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TextIO
 
 from .errors import ExitCode, TaskError
@@ -46,14 +48,21 @@ def drop(stream: TextIO) -> None:
     os.close(nowhere)
 
 
+def as_typed(text: str) -> str:
+    """Return a text with its commands as this user typed this one: `./inv`, or `inv` from PATH."""
+    if Path(sys.argv[0]).name == "inv":
+        return text
+    return re.sub(r"(?<![\w./-])inv (?=[a-z-])", "./inv ", text)
+
+
 def say(text: str) -> None:
     """Print a line of progress; secrets in it are masked."""
-    write(f"{redact(text)}\n", sys.stderr)
+    write(f"{as_typed(redact(text))}\n", sys.stderr)
 
 
 def result(text: object, masked: bool = True) -> None:
     """Print a task's result, on stdout; secrets in it are masked, unless they are the result."""
-    write(f"{redact(str(text)) if masked else text}\n", sys.stdout)
+    write(f"{as_typed(redact(str(text))) if masked else text}\n", sys.stdout)
 
 
 def step(text: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import os
-import re
 import select
 import signal
 import sys
@@ -12,7 +11,6 @@ import threading
 import traceback
 from collections.abc import MutableMapping
 from contextlib import suppress
-from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, NoReturn
 
@@ -69,7 +67,7 @@ class Executor(invoke.Executor):
             if self.core and self.core[0].args.debug.value:
                 _trace(error)
             # Invoke's own print would fail if stderr is closed, and lose the status.
-            console.say(f"inv: {as_typed(explain(error))}")
+            console.say(f"inv: {explain(error)}")
             raise Exit(code=getattr(error, "code", ExitCode.FAILED)) from error
 
 
@@ -85,13 +83,6 @@ def drop_closed_stdout() -> bool:
     with suppress(OSError):
         console.write("", sys.stdout)
     return closed
-
-
-def as_typed(text: str) -> str:
-    """Return a text with its commands as this user typed this one: `./inv`, or `inv` from PATH."""
-    if Path(sys.argv[0]).name == "inv":
-        return text
-    return re.sub(r"(?<![\w./-])inv (?=[a-z-])", "./inv ", text)
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> NoReturn:
@@ -114,7 +105,7 @@ def excepthook(
         return
     if {"--debug", "-d"} & {*sys.argv}:
         _trace(error)
-    text = as_typed(explain(error))
+    text = explain(error)
     if mark := getattr(error, "problem_mark", None):
         text = f"{mark.name}:{mark.line + 1}: not valid YAML: {error.problem} - correct it"  # type: ignore[attr-defined]
     console.say(f"inv: {text}")

@@ -1,4 +1,4 @@
-"""The table of faults, docs/faults.md: what the tests saw of each, when FAULTS names that file.
+"""docs/faults.md: what the tests saw of each fault and attack, when FAULTS names that file.
 
 FAULTS=docs/faults.md ./inv test --path tests/lab --slow
 """
@@ -10,6 +10,7 @@ import re
 import socket
 from pathlib import Path
 
+from tests.testbed.k6 import Referee
 from tests.testbed.runs import Run
 
 HEAD = """\
@@ -21,6 +22,15 @@ lock, or it ends by itself within a minute where it could not be left; and the n
 
 | Fault | Exit status, and what is said | Serves then | Seconds |
 | --- | --- | --- | --- |
+"""
+ATTACKS = """
+## What a client tries, and what others see of it
+
+Each attack lasts some seconds, while k6 loads the site as other people do. No
+replica was replaced for it.
+
+| Attack | Requests of others that failed | 99th percentile of the others, against that without it |
+| --- | --- | --- |
 """
 # What differs from run to run and from machine to machine, and what stands for it.
 VARIES = {
@@ -35,6 +45,7 @@ VARIES = {
     re.escape(f"{getpass.getuser()}@{socket.gethostname()}"): "USER@MACHINE",
 }
 _rows: dict[str, str] = {}
+_attacks: dict[str, str] = {}
 
 
 def plain(said: str) -> str:
@@ -60,13 +71,28 @@ def record(fault: str, run: Run, serves: str) -> None:
     _rows[fault] = f"| {fault} | {run.status}: `{said}` | {serves} | {run.seconds:.0f} |"
 
 
+def record_attack(name: str, usual: Referee, attacked: Referee) -> None:
+    """Keep a row for the table of attacks."""
+    failed = f"{attacked.failed} of {attacked.total}"
+    _attacks[name] = f"| {name} | {failed} | {attacked.p99 / usual.p99:.1f} x |"
+
+
 def forget(fault: str) -> None:
     """A test that fails after all has no row of its own."""
     _rows.pop(fault, None)
 
 
 def write(file: Path) -> None:
-    """Write the table; rows of faults that were not tried this time stay."""
-    old = file.read_text().split("| --- |\n")[-1].splitlines() if file.is_file() else []
-    rows = {line.split(" | ")[0].removeprefix("| "): plain(line) for line in old} | _rows
-    file.write_text(HEAD + "".join(f"{line}\n" for line in rows.values()))
+    """Write the tables; rows of what was not tried this time stay."""
+    page = file.read_text() if file.is_file() else ""
+    tables = (HEAD, rows(page, HEAD) | _rows), (ATTACKS, rows(page, ATTACKS) | _attacks)
+    file.write_text(
+        "".join(head + "".join(f"{line}\n" for line in each.values()) for head, each in tables)
+    )
+
+
+def rows(page: str, head: str) -> dict[str, str]:
+    """The rows of one of the page's tables, by what stands first in them."""
+    header = head.splitlines()[-2]
+    lines = page.partition(f"{header}\n")[2].partition("\n\n")[0].splitlines()[1:]
+    return {line.split(" | ")[0].removeprefix("| "): plain(line) for line in lines}

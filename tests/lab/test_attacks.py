@@ -11,6 +11,8 @@ from tests.testbed.attacks import FORM, HEAD, Attack, Huge, crowd, form, post, s
 from tests.testbed.k6 import Referee
 from tests.testbed.sites import Site
 
+from . import faults
+
 pytestmark = pytest.mark.engine
 # Seconds that an attack lasts, and those that the site may be slower by on a busy machine.
 LASTS, NOISE = 12, 0.3
@@ -50,7 +52,7 @@ def tasks(site: Site) -> str:
     return site.on("node1", f"docker service ps -q -f desired-state=running {services}")
 
 
-def survives(site: Site, usual: Referee, attack: attacks.Work) -> None:
+def survives(site: Site, usual: Referee, name: str, attack: attacks.Work) -> None:
     """See that an attack harms neither another client nor a replica."""
     before = tasks(site)
     with Referee(site.url) as k6, Attack(attack, site.url):
@@ -61,14 +63,15 @@ def survives(site: Site, usual: Referee, attack: attacks.Work) -> None:
     assert k6.p99 < 2 * usual.p99 + NOISE
     assert tasks(site) == before
     site.serves(site.good)
+    faults.record_attack(name, usual, k6)
 
 
 @pytest.mark.parametrize("name", QUICK)
 def test_nobody_notices(site, usual, name):
-    survives(site, usual, QUICK[name])
+    survives(site, usual, name, QUICK[name])
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SLOW)
 def test_nobody_notices_either(site, usual, name):
-    survives(site, usual, SLOW[name])
+    survives(site, usual, name, SLOW[name])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Callable
 from functools import partial
 
@@ -18,11 +17,6 @@ from tests.testbed.sites import Site
 from .trouble import another, blocked, clock, cut, settled
 
 pytestmark = pytest.mark.engine
-
-
-def inspected(container: str, shown: str) -> str:
-    """What docker shows of a container."""
-    return docker("inspect", "--format", shown, container)
 
 
 def refused(
@@ -107,11 +101,9 @@ def test_a_missing_secret_is_refused(site, fault, tmp_path):
 
 @pytest.mark.fault("the servers take no plain HTTP from the registry")
 def test_a_registry_that_the_servers_do_not_pull_from_is_refused(site, fault, tmp_path):
-    ports = json.loads(inspected(site.nodes["registry"], "{{json .NetworkSettings.Ports}}"))
-    address = inspected(
-        site.nodes["registry"], "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
-    )
-    host = f"{address}:{next(iter(ports)).removesuffix('/tcp')}"
+    registry = site.nodes["node1"].replace("-node1", "-registry")
+    shown = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
+    host = docker("inspect", "--format", shown, registry) + ":5000"
     settings = copy.deepcopy(site.settings)
     settings["registry"] |= {"image": f"{host}/myapp", "insecure": True}
     file = tmp_path / "invoke.yaml"

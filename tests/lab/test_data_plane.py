@@ -228,10 +228,13 @@ def test_every_password_is_rotated_without_a_failed_request_and_rolled_back(plac
     assert "nothing to do" in place.must("deploy", f"--ref={place.good}").text
 
 
-def test_what_was_changed_by_hand_in_the_database_is_repaired_by_a_deploy(place):
+@pytest.mark.fault("somebody has made tables and roles in the database by hand")
+def test_what_was_changed_by_hand_in_the_database_is_repaired_by_a_deploy(place, fault):
     place.sql("CREATE TABLE by_hand (i int); CREATE ROLE app_user_v99 LOGIN;")
     commit = place.build("another one")
-    assert "setting up the database's roles" in place.must("deploy", f"--ref={commit}").text
+    done = place.must("deploy", f"--ref={commit}")
+    assert "setting up the database's roles" in done.text
+    fault(done, status=0, serves=commit, where=place)
     assert place.sql("SELECT rolcanlogin FROM pg_roles WHERE rolname = 'app_user_v99';") == "f"
     least_rights(place)
     place.sql("DROP TABLE by_hand; DROP ROLE app_user_v99;")
@@ -266,28 +269,30 @@ def test_no_password_is_in_what_docker_shows(place):
         ] == []
 
 
-def test_a_stack_that_docker_has_removed_is_deployed_again_with_its_secrets(place):
+@pytest.mark.fault("somebody has removed the stack with docker stack rm")
+def test_a_stack_that_docker_has_removed_is_deployed_again_with_its_secrets(place, fault):
     place.must("secrets.set", "--random")
     place.must("deploy", f"--ref={place.good}")
     before, rows = values(place), place.sql(ROWS)
     place.on("node1", f"docker stack rm {place.stack}")
     there = f"docker network ls -q -f name=^{place.stack}_default$"
     until(lambda: not any(place.on(node, there) for node in place.nodes), 90)
-    place.must("deploy", f"--ref={place.good}")
-    place.serves(place.good)
+    done = place.must("deploy", f"--ref={place.good}")
+    fault(done, status=0, serves=place.good, where=place)
     assert values(place) == before
     assert place.sql(ROWS) == rows
     least_rights(place)
 
 
-def test_a_network_that_cannot_be_encrypted_is_refused_before_anything_changes(place, tmp_path):
+@pytest.mark.fault("the network cannot be encrypted as ENCRYPTED says")
+def test_a_network_that_cannot_be_encrypted_is_refused(place, tmp_path, fault):
     content = place.settings
     content["environments"][place.env]["values"]["ENCRYPTED"] = "true"
     file = tmp_path / "invoke.yaml"
     file.write_text(yaml.safe_dump(content))
     can = place.on("node1", network.IPSEC).strip() == "yes"
     refused = place.inv("deploy", f"--ref={place.good}", INVOKE_RUNTIME_CONFIG=str(file))
-    assert refused.status == 2
+    fault(refused, status=2, serves=place.good, where=place)
     # Where the kernel can, it is the network that is there which is not.
     assert ("its kernel cannot encrypt the network (no ESP) - " in refused.text) == (not can)
     assert f"network {place.stack}_default was made not encrypted - " in refused.text

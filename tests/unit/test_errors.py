@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from tasks.lib import errors, executor
+from tasks.lib import console, errors
 from tasks.lib.docker.cli import DockerError
 from tests.testbed.commands import ROOT, environment
 
@@ -143,7 +143,7 @@ def test_a_missing_path_is_named(inv):
 )
 def test_commands_are_shown_as_they_are_typed(monkeypatch, program, shown):
     monkeypatch.setattr("sys.argv", [program])
-    assert executor.as_typed("no lab - inv lab.up, or `inv --debug`; not /bin/inv dev") == shown
+    assert console.as_typed("no lab - inv lab.up, or `inv --debug`; not /bin/inv dev") == shown
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])

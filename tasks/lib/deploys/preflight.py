@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 from ..console import table
 from ..environments import bootstrap, site_address
@@ -27,7 +29,8 @@ def prepare(target: Target, ref: str, force: str, changes: bool) -> tuple[Candid
     Raises TaskError, one line a problem, with exit status 2.
     """
     with refusing():
-        image = resolve_image(target, ref)
+        with _all_problems(target):
+            image = resolve_image(target, ref)
         if changes and is_dynamic(target.name):
             bootstrap.make_ready(target)
         return image, _checked(target, image, force)
@@ -36,17 +39,29 @@ def prepare(target: Target, ref: str, force: str, changes: bool) -> tuple[Candid
 def dry_run(target: Target, ref: str) -> str:
     """Run all checks of a deploy without deploying; return a report. Raises as prepare does."""
     with refusing():
-        released = ref or target.registry.digest(target.name)
-        image = resolve_image(target, ref) if released else None
+        with _all_problems(target):
+            released = ref or target.registry.digest(target.name)
+            image = resolve_image(target, ref) if released else None
         if image:
             _checked(target, image)
         else:
             check(target, image)
     servers, secrets = [host.name for host in target.hosts], target.settings.deploy.secrets
-    found = str(image or "none is released yet")
+    found = str(image or f"none is released yet - inv release --env={target.name}")
     return table(
         [("servers", ", ".join(servers)), ("image", found), ("secrets", ", ".join(secrets))]
     )
+
+
+@contextmanager
+def _all_problems(target: Target) -> Iterator[None]:
+    """Add the problems of the servers to that of the image, if there is one."""
+    try:
+        yield
+    except TaskError as error:
+        # The servers of a dynamic environment are set up only now.
+        others = [] if is_dynamic(target.name) else _problems(target, None)
+        _refuse([str(error), *others])
 
 
 def resolve_image(target: Target, ref: str) -> Candidate:
@@ -138,11 +153,10 @@ def _secrets(target: Target) -> list[str]:
     except Exception:
         # Servers without a cluster have none, and that is a problem of its own.
         return []
-    return [
-        f"secret {name} is missing - inv secrets.set --env={target.name} --name={name}"
-        for name in target.settings.deploy.secrets
-        if name not in known
-    ]
+    missing = [name for name in target.settings.deploy.secrets if name not in known]
+    hint = f"inv secrets.set --env={target.name}"
+    every = " (or --random, for all that are missing)" if len(missing) > 1 else ""
+    return [f"secret {name} is missing - {hint} --name={name}{every}" for name in missing]
 
 
 def _gone(target: Target, goal: Record, wanted: Stack) -> list[str]:

@@ -40,7 +40,25 @@ def test_all_problems_are_told_at_once(world):
 
 
 def test_a_report_names_what_was_checked(world):
-    assert "none is released yet" in preflight.dry_run(world.target, "")
+    shown = preflight.dry_run(world.target, "")
+    assert f"none is released yet - inv release --env={world.target.name}" in shown
+
+
+@pytest.mark.parametrize("how", [preflight.dry_run, lambda *of: preflight.prepare(*of, "", False)])
+def test_an_image_that_is_not_there_hides_no_problem_of_the_servers(world, how):
+    world.target.orchestrator.inner.cluster.down = "n1: not a manager"
+    with pytest.raises(TaskError) as caught:
+        how(world.target, "0" * 40)
+    assert "no image for" in str(caught.value)
+    assert "\ninv: n1: not a manager" in str(caught.value)
+    assert caught.value.code == ExitCode.REFUSED
+
+
+def test_one_command_is_named_for_several_missing_secrets(world):
+    world.target.orchestrator.inner.cluster.secrets.clear()
+    with pytest.raises(TaskError) as caught:
+        preflight.check(world.target, world.image())
+    assert "or --random, for all that are missing" in str(caught.value)
 
 
 def test_a_missing_secret_of_a_recorded_release_is_named(world):
