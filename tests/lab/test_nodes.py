@@ -71,9 +71,8 @@ def test_an_image_that_one_server_cannot_get_leaves_the_old_version(site, fault)
     with blocked(site, "node2", "OUTPUT", site.registry.image.host.rpartition(":")[2]):
         done = site.inv("deploy", f"--ref={new}")
     fault(done, status=2, serves=site.good)
-    assert "node2: cannot pull " in done.verdict
+    assert done.text.count(": cannot pull ") == 1
     assert " - it must reach the registry" in done.verdict
-    assert "node3" not in done.verdict
     # It has still not the image, but can pull it.
     site.must("deploy", f"--ref={new}")
     site.serves(new)
