@@ -172,8 +172,9 @@ def try_out(swarm: Swarm, service: Mapping[str, Any], command: Sequence[str]) ->
         file.write_text(text, "utf-8")
         words = ["run", "--rm", "--network=none", "--user=0:0", f"--env-file={file}", *options]
         words += [service["image"], *command]
+        trial = partial(cli.run, swarm.ctx, *words, env=swarm.env, reads=True, merged=True)
         try:
-            cli.run(swarm.ctx, *words, env=swarm.env, reads=True, merged=True, timeout=TRIAL)
+            again(partial(trial, timeout=TRIAL))
         except cli.DockerError as error:
             # The engine's own reason is not the last line.
             lines = [line for line in error.stderr.splitlines() if line.startswith("docker: ")]
