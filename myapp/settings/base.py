@@ -160,8 +160,9 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_DISABLE_PREFETCH = True
 # The root file system may be read-only.
 CELERY_BEAT_SCHEDULE_FILENAME = str(Path(tempfile.gettempdir()) / "celerybeat-schedule")
-CELERY_BEAT_SCHEDULE = {"flush-clicks": {"task": "myapp.tasks.flush_clicks", "schedule": 60}}
 
+# The link shortener: what beat asks for, by name.
+CELERY_BEAT_SCHEDULE = {"flush-clicks": {"task": "myapp.tasks.flush_clicks", "schedule": 60}}
 LINKS_PER_PAGE = 20
 # How long clicks gather in the cache before a job writes them to the database.
 CLICK_FLUSH_SECONDS = 5 if REDIS_URL else 0

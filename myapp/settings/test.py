@@ -18,11 +18,13 @@ PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 CELERY_TASK_ALWAYS_EAGER = True
 CELERY_TASK_DEFAULT_QUEUE = f"myapp-test-{os.getpid()}"
 CELERY_BROKER_TRANSPORT_OPTIONS["polling_interval"] = 0.01
-CLICK_FLUSH_SECONDS = 0
 # Nothing is collected for tests; files are served from where they are.
 WHITENOISE_AUTOREFRESH = True
 WHITENOISE_USE_FINDERS = True
 LOGGING["handlers"]["stdout"] = {"class": "logging.NullHandler"}
+
+# The link shortener: clicks are written at once.
+CLICK_FLUSH_SECONDS = 0
 
 
 def key_of_this_process(key: str, prefix: str, version: int) -> str:

@@ -10,12 +10,13 @@ from django.test import TestCase, TransactionTestCase, override_settings, skipUn
 from myapp import clicks
 from myapp.models import Link
 
-from .support import CleanCache, cache_that_is_down, closed_port, published
+from .clicks import CleanClicks
+from .support import cache_that_is_down, closed_port, published
 
 LONG = "https://docs.example.org/a/long/path"
 
 
-class FollowingALink(CleanCache, TestCase):
+class FollowingALink(CleanClicks, TestCase):
     def setUp(self) -> None:
         super().setUp()
         self.link = Link.objects.create(code="known", target=LONG)
@@ -77,7 +78,7 @@ class FollowingALink(CleanCache, TestCase):
         self.assertEqual(1, self.clicks())
 
 
-class Flushing(CleanCache, TestCase):
+class Flushing(CleanClicks, TestCase):
     def setUp(self) -> None:
         super().setUp()
         self.link = Link.objects.create(code="known", target=LONG, clicks=10)
@@ -166,7 +167,7 @@ def refuse_updates(execute, sql, params, many, context):
     return execute(sql, params, many, context)
 
 
-class ManyAtOnce(CleanCache, TransactionTestCase):
+class ManyAtOnce(CleanClicks, TransactionTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.link = Link.objects.create(code="known", target=LONG)

@@ -55,7 +55,7 @@ class Readyz(CleanCache, TestCase):
         self.assertEqual((503, checks), (answer.status_code, answer.json()["checks"]))
 
     def test_names_migrations_that_are_pending(self) -> None:
-        newest = MigrationExecutor(connection).loader.graph.leaf_nodes("myapp")[0]
+        newest = MigrationExecutor(connection).loader.graph.leaf_nodes("auth")[0]
         MigrationRecorder(connection).record_unapplied(*newest)
         answer = self.client.get("/readyz")
         self.assertEqual(

@@ -85,7 +85,7 @@ class ProductionStarts(SimpleTestCase):
         answer = self.seen["behind the proxy"]
         self.assertEqual(404, answer["status"])
         self.assertIn("max-age=31536000", answer["headers"]["Strict-Transport-Security"])
-        self.assertIn("This link leads nowhere", answer["body"])
+        self.assertIn('<p class="status">', answer["body"])
 
     def test_a_foreign_host_is_refused(self) -> None:
         self.assertEqual(400, self.seen["foreign host"]["status"])

@@ -13,7 +13,8 @@ from myapp import tasks
 from myapp.celery import app
 from myapp.models import Link
 
-from .support import CleanCache, published
+from .clicks import CleanClicks
+from .support import published
 
 
 class Lines(logging.Handler):
@@ -29,7 +30,7 @@ class Lines(logging.Handler):
         self.records.append(record)
 
 
-class AJob(CleanCache, TestCase):
+class AJob(CleanClicks, TestCase):
     def test_that_a_click_asks_for_writes_it_and_logs_the_id_of_its_request(self) -> None:
         link = Link.objects.create(code="known", target="https://example.org/")
         with published(), app.connection_for_read() as connection:
