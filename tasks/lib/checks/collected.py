@@ -7,17 +7,13 @@ from pathlib import Path, PurePosixPath
 from ..errors import ExitCode, TaskError
 from ..project import git
 from ..project.app_settings import App
+from ..project.pipeline import is_below
 from ..project.settings import ROOT
 
 # What the runners collect by default, together: pytest's names, Django's, and tests.py.
 NAMES = ("test*.py", "*_test.py")
 TEST = re.compile(r"^\s*(async )?def test", re.MULTILINE)
 CLASSNAME = re.compile(r'<testcase classname="([^"]+)"')
-
-
-def is_below(path: str | PurePosixPath, folders: Iterable[str]) -> bool:
-    """Return whether a path is one of the folders or in one of them."""
-    return any(PurePosixPath(path).is_relative_to(folder) for folder in folders)
 
 
 def test_files(root: Path = ROOT) -> list[PurePosixPath]:

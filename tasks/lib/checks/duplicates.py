@@ -10,7 +10,7 @@ from invoke import Context
 
 from .. import process
 from ..errors import TaskError
-from ..project import git
+from ..project import git, pipeline
 from .codequality import Finding
 from .linters import is_shell
 
@@ -22,7 +22,8 @@ TOKENS, MAJOR = 50, 10
 
 def find(ctx: Context) -> list[Finding]:
     """Return a finding for each location of duplicated code."""
-    written = [path for path in git.files() if path.suffix in WRITTEN or is_shell(path)]
+    own = pipeline.without(git.files())
+    written = [path for path in own if path.suffix in WRITTEN or is_shell(path)]
     files = [str(path) for path in written if "migrations" not in path.parts]
     with tempfile.TemporaryDirectory() as folder:
         words = ["--reporters=json", f"--output={folder}", "--no-tips", f"--min-tokens={TOKENS}"]

@@ -12,7 +12,7 @@ from invoke import Context
 
 from .. import console, process
 from ..errors import TaskError
-from ..project import git
+from ..project import git, pipeline
 
 if TYPE_CHECKING:
     from ..project.settings import Lint
@@ -29,7 +29,7 @@ def checks(ctx: Context, lint: Lint) -> Commands:
     if not all(Path(process.tool(name)).exists() for name in ("hadolint", "shellcheck")):
         requirements.install_some(ctx, "binaries")
     files = _files(lint)
-    config = ["--config=pyproject.toml"] if Path("pyproject.toml") in files else []
+    config = ["--config=pyproject.toml"] if _has_contracts(Path("pyproject.toml")) else []
     return _some(
         lint,
         {
@@ -61,23 +61,30 @@ def fixes(ctx: Context, lint: Lint) -> Commands:
     )
 
 
+def _has_contracts(file: Path) -> bool:
+    return file.is_file() and "[tool.importlinter]" in file.read_text("utf-8")
+
+
 def _files(lint: Lint) -> list[Path]:
-    """Return the files of the source without what the settings exclude."""
-    return [path for path in git.files() if not any(path.match(each) for each in lint.exclude)]
+    """Return the project's own files in the source, without what the settings exclude."""
+    own = pipeline.without(git.files())
+    return [path for path in own if not any(path.match(each) for each in lint.exclude)]
 
 
 def _python(lint: Lint) -> list[str]:
-    """Return what ruff checks: all but what the settings exclude."""
-    return [*(f"--extend-exclude={pattern}" for pattern in lint.exclude), "."]
+    """Return what ruff checks: all but what the settings exclude and what the project only uses."""
+    left_out = [*lint.exclude, *pipeline.foreign()]
+    return [*(f"--extend-exclude={pattern}" for pattern in left_out), "."]
 
 
 def typing(ctx: Context, paths: list[str]) -> Commands:
-    """Return the type checks: of the app with its packages, of the pipeline with its own."""
+    """Return the type checks: of the app, and of the pipeline with its packages if it is here."""
     from ..app import python
 
     mypy = [python.interpreter(ctx, "test", "types"), "-m", "mypy"]
-    pipeline = [*mypy, f"--python-executable={sys.executable}", "tasks"]
-    return {f"mypy {' '.join(paths)}": [*mypy, *paths], "mypy tasks": pipeline}
+    found = {f"mypy {' '.join(paths)}": [*mypy, *paths]}
+    own = {"mypy tasks": [*mypy, f"--python-executable={sys.executable}", "tasks"]}
+    return found | (own if pipeline.is_developed() else {})
 
 
 def migrations(manager: str, sqlite: bool) -> Commands:

@@ -9,6 +9,7 @@ from invoke import Context
 
 from .. import process
 from ..errors import TaskError
+from ..project import pipeline
 from . import duplicates
 from .codequality import SEVERITIES, Finding
 
@@ -59,6 +60,7 @@ def _longest(table: dict[str, str], rule: str, default: str) -> str:
 
 def _ruff(ctx: Context) -> list[Finding]:
     words = ["check", "--output-format=json", "--exit-zero", "--quiet", "."]
+    words += [f"--extend-exclude={name}" for name in pipeline.foreign()]
     done = process.look(ctx, [process.tool("ruff"), *words])
     if done.returncode:
         what = f"ruff check: {' '.join(done.stderr.split())}"

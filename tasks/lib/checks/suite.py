@@ -10,14 +10,15 @@ from .. import console, files, process
 from ..app.backend import choose_backend
 from ..app.base import Backend, Testing
 from ..errors import ExitCode, TaskError
+from ..project import pipeline as own
 from ..project import requirements
+from ..project.pipeline import is_below
 from ..project.settings import REPORTS, ROOT, Settings
 from . import collected, runners
-from .collected import is_below
 
 COVERAGE, REPORT = REPORTS / "coverage.xml", REPORTS / "app.xml"
-# The folder of the pipeline's own tests.
-PIPELINE = "tests"
+# The folders of the pipeline's own tests, and of what makes projects from it.
+PIPELINE, TEMPLATE = "tests", "template"
 # pytest's exit statuses: https://docs.pytest.org/en/stable/reference/exit-codes.html
 NO_TESTS = 5
 # Those of the pipeline's tests that need no engine and no browser, and end soon.
@@ -55,13 +56,14 @@ def split(testing: Testing, packages: list[str]) -> tuple[list[str], list[str]]:
 
 
 def pipeline_folders(packages: list[str]) -> list[str]:
-    """Return the folder of the pipeline's own tests, unless there is none or it is the app's."""
-    return [PIPELINE] if (ROOT / PIPELINE).is_dir() and not is_below(PIPELINE, packages) else []
+    """Return the folder of the pipeline's own tests, where it is developed."""
+    return [PIPELINE] if own.is_developed() and not is_below(PIPELINE, packages) else []
 
 
 def require_inside(settings: Settings) -> list[PurePosixPath]:
     """Return the files with the app's tests. Raises TaskError if some lie outside of the app."""
-    return collected.require_inside(settings.app, pipeline_folders(settings.app.paths))
+    folders = [*pipeline_folders(settings.app.paths), *([TEMPLATE] if own.is_developed() else [])]
+    return collected.require_inside(settings.app, folders)
 
 
 def pipeline(
