@@ -92,7 +92,7 @@ def changed(target: str, text: str, answers: Answers) -> str:
         text = TESTS.sub("", TABLES.sub("", text))
     if target == "invoke.yaml":
         text = re.sub(rf"(name: |example/|deploy/){APP}\b", rf"\g<1>{answers.name}", text)
-        text = re.sub(r"\blinks(?=[.-])", answers.name, text)
+        text = re.sub(r"\blinks(?=[.-])", "www", text)
     if answers.app == "empty":
         text = PARAGRAPH.sub("", text).replace("links.example.com", "www.example.com")
         for word, other in {**WORDS, "Short links": answers.title}.items():
