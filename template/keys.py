@@ -1,7 +1,7 @@
-"""How keys of invoke.yaml changed, by the version that changed them; template/upgrade.py applies it.
+"""How keys of invoke.yaml changed, by the version that changed them; an upgrade applies it.
 
-A key has dots: `deploy.soak`. One that is renamed keeps its value and its comment; one without a new
-name is removed, with its comment and all that is below it.
+A key has dots: `deploy.soak`. One that is renamed keeps its value and its comment; one without a
+new name is removed, with its comment and all that is below it.
 """
 
 from __future__ import annotations
@@ -24,6 +24,20 @@ def upgraded(text: str, changes: Mapping[str, str]) -> str:
             _replace(lines, at, last, name)
         elif (at := _find(lines, section)) is not None:
             lines[at] = _within(lines[at], last, name)
+    return "".join(lines)
+
+
+def edited(text: str, values: Mapping[str, str | None]) -> str:
+    """Return an invoke.yaml with other values of its keys; one without a value is removed."""
+    lines = text.splitlines(keepends=True)
+    for key, value in values.items():
+        if (at := _find(lines, key)) is None:
+            raise KeyError(key)
+        if value is None:
+            _replace(lines, at, key.rpartition(".")[2], "")
+        else:
+            start = lines[at].partition(":")[0]
+            lines[at] = f"{start}: {value}\n"
     return "".join(lines)
 
 

@@ -75,6 +75,9 @@ def _code(settings: Settings, root: Path) -> Iterator[Problem]:
         if path and path.strip("/") not in text:
             fix = f"add the view, or leave out app.probes.{key}"
             yield Problem(f"app.probes.{key}", f"no code has {path}", fix, examples.probe(path))
+    if "DATABASE_URL" not in text:
+        what, fix = "no code reads DATABASE_URL", "add it, with the password in DATABASE_PASSWORD"
+        yield Problem("app.settings.released", what, fix, examples.DATABASE)
     if "STATIC_ROOT" not in text:
         fix = f"add it to {app.settings.released}"
         yield Problem("app.static", "no STATIC_ROOT in the settings", fix, examples.static(app))

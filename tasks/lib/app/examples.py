@@ -15,6 +15,9 @@ if __name__ == "__main__":
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "{dev}")
     execute_from_command_line(sys.argv)"""
 
+DATABASE = """# django-environ; both may be files in /run/secrets instead of variables
+DATABASES = {"default": env.db("DATABASE_URL") | {"PASSWORD": env("DATABASE_PASSWORD")}}"""
+
 APPLICATION = """import os
 
 from django.core.{kind} import get_{kind}_application

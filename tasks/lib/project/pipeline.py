@@ -3,20 +3,18 @@
 from collections.abc import Iterable
 from pathlib import Path, PurePath
 
-from .settings import ROOT
-
 FILES = (
     *("inv", "tasks", "docker", "compose", "lab"),
     *("Dockerfile", ".gitlab-ci.yml", ".github/workflows/ci.yml"),
 )
 
 
-def is_developed(root: Path = ROOT) -> bool:
+def is_developed(root: Path = Path()) -> bool:
     """Return whether a folder is the pipeline's repository, from which projects are made."""
     return (root / "copier.yml").is_file()
 
 
-def foreign(root: Path = ROOT) -> tuple[str, ...]:
+def foreign(root: Path = Path()) -> tuple[str, ...]:
     """Return the files and folders that a project only uses; none where they are developed."""
     return () if is_developed(root) else FILES
 
@@ -26,6 +24,6 @@ def is_below(path: str | PurePath, folders: Iterable[str]) -> bool:
     return any(PurePath(path).is_relative_to(folder) for folder in folders)
 
 
-def without(paths: Iterable[Path], root: Path = ROOT) -> list[Path]:
+def without(paths: Iterable[Path], root: Path = Path()) -> list[Path]:
     """Return the paths that are the project's own to check."""
     return [path for path in paths if not is_below(path, foreign(root))]

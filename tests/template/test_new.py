@@ -6,7 +6,6 @@ import json
 import keyword
 import re
 import sys
-from pathlib import Path
 
 import pytest
 import yaml
@@ -24,12 +23,6 @@ from django.conf import settings
 found = {each.rpartition(".")[2]: ["django"] for each in settings.INSTALLED_APPS}
 print(json.dumps(found | packages_distributions()))
 """
-
-
-@pytest.fixture(scope="session")
-def template(tmp_path_factory) -> Path:
-    """This work tree, with a tag."""
-    return projects.make_template(tmp_path_factory.mktemp("made") / "template", "v1.0.0")
 
 
 # Six letters; one; words with digits; and the longest: names of secrets have 49 characters more.

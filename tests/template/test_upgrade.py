@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import keys
 import pytest
 import yaml
 
-from template import keys
 from tests.testbed import clones, projects
 from tests.testbed.commands import git
 from tests.testbed.projects import NOWHERE
@@ -58,7 +58,10 @@ def release(template: Path) -> None:
         file.write_text(file.read_text().replace("deploy.soak", "deploy.watch"))
     edit(template / "invoke.yaml", ("  soak: 5", "  watch: 5"))
     edit(template / "template/keys.py", ("] = {}", '] = {"1.1.0": {"deploy.soak": "watch"}}'))
-    edit(template / "CHANGELOG.md", ("\n## [1.0.0]", "\n## [1.1.0]\n\n- `soak` is `watch`.\n\n## [1.0.0]"))
+    edit(
+        template / "CHANGELOG.md",
+        ("\n## [1.0.0]", "\n## [1.1.0]\n\n- `soak` is `watch`.\n\n## [1.0.0]"),
+    )
     edit(template / "compose/server.yml", ("services:", "# Changed.\nservices:"))
     (template / "compose/new.yml").write_text("services: {}\n")
     (template / "docs/faults.md").unlink()
@@ -104,6 +107,7 @@ def test_an_upgrade_merges_both_sides_and_ends_with_the_checks(project, inv):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_a_conflict_stands_in_the_file_and_is_named(project):
     edit(project / "compose/server.yml", ("services:", "# Ours.\nservices:"))
     clones.commit(project, "edited")

@@ -1,0 +1,150 @@
+"""The project's own files that adoption adds to a repository, as texts."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from keys import edited
+from look import Found, code
+
+SOURCE = Path(__file__).resolve().parents[1]
+IGNORED = (".dev/", ".env", ".inv/", ".lab/", ".venv/", "reports/", "db.sqlite3")
+SERVERS = {"uwsgi": 'pyuwsgi; sys_platform != "win32"', "uvicorn": "uvicorn"}
+RUNNERS = {"pytest": ("pytest", "pytest-cov", "pytest-django"), "django": ("coverage",)}
+# Linters that only run where their configuration is, or its table in pyproject.toml.
+LINTERS = {
+    "ruff": ("ruff.toml", ".ruff.toml"),
+    "djlint": (".djlintrc", "djlint.toml"),
+    "yamllint": (".yamllint", ".yamllint.yml", ".yamllint.yaml"),
+}
+
+
+def files(root: Path, name: str, found: Found) -> dict[str, str]:
+    """Return the files that the repository lacks; .gitignore with lines at its end."""
+    module = released(root, found)
+    base = found.released
+    if module:
+        found.released = module.removesuffix(".py").replace("/", ".")
+    texts = {
+        "invoke.yaml": settings(root, name, found),
+        "requirements/app.in": lines(found.requirements, needs(found)),
+        "requirements/test.in": lines(["-c app.txt", *found.development], RUNNERS[found.runner]),
+        "requirements/dev.in": (SOURCE / "requirements/dev.in").read_text("utf-8"),
+        "requirements/types.in": (SOURCE / "requirements/types.in").read_text("utf-8"),
+        "pyproject.toml": '[tool.coverage.run]\nomit = ["*/tests/*", "*/tests.py"]\n',
+    }
+    if module:
+        texts[below(found, module)] = release(found, module, base or "")
+    texts = {path: text for path, text in texts.items() if not (root / path).exists()}
+    return texts | ignored(root)
+
+
+def below(found: Found, path: str) -> str:
+    """Return a path of the project as seen from the repository's root."""
+    return path if found.folder in (None, ".") else f"{found.folder}/{path}"
+
+
+def needs(found: Found) -> list[str]:
+    """Return what the image needs beside the project's own requirements."""
+    server = SERVERS[found.server]
+    return [server, "psycopg[binary]", *(["redis"] if found.broker == "redis" else [])]
+
+
+def lines(given: tuple[str, ...] | list[str], more: tuple[str, ...] | list[str]) -> str:
+    """Return a requirements file: what the project names, then what is not among it."""
+    named = {re.split(r"[\s\[<>=!~;@]", line, maxsplit=1)[0].lower() for line in given}
+    added = [each for each in more if re.split(r"[\[;]", each)[0].lower() not in named]
+    return "".join(f"{line}\n" for line in [*given, *added])
+
+
+def ignored(root: Path) -> dict[str, str]:
+    """Return .gitignore with the lines that it lacks, if any."""
+    file = root / ".gitignore"
+    text = file.read_text("utf-8") if file.is_file() else ""
+    known = {line.strip().strip("/*") for line in text.splitlines()}
+    left = [line for line in IGNORED if line.strip("/") not in known]
+    start = f"{text.rstrip()}\n" if text.strip() else ""
+    return {".gitignore": start + "".join(f"{line}\n" for line in left)} if left else {}
+
+
+def settings(root: Path, name: str, found: Found) -> str:
+    """Return invoke.yaml: this repository's, with the project's values."""
+    text = (SOURCE / "invoke.yaml").read_text("utf-8")
+    text = re.sub(r"(name: |example/|deploy/)myapp\b", rf"\g<1>{name}", text)
+    text = re.sub(r"\blinks(?=[.-])", "www", text)
+    text = text.replace(
+        "  # folder: backend\n", f"  folder: {found.folder}\n" * (found.folder != ".")
+    )
+    celery = found.celery and found.broker == "redis"
+    values = {
+        "app.packages": f"[{', '.join(found.packages)}]",
+        **{f"app.settings.{use}": getattr(found, use) for use in ("dev", "test", "released")},
+        "app.application": found.application,
+        "app.server": found.server,
+        "app.celery": found.celery or None,
+        "app.level": "ERROR",
+        "app.probes": f"{{page: {found.page}}}",
+        "app.static": f"{{root: {found.static or 'staticfiles'}}}",
+        "services.broker": found.broker,
+        "test.runner": found.runner,
+        "test.floor": "0",
+        "lint.without": f"[{', '.join(unconfigured(root))}]",
+        **({} if celery else {"processes.worker": None, "processes.beat": None, "processes": "{}"}),
+    }
+    if found.broker == "none":
+        text = text.replace(", REDIS_PASSWORD]", "]")
+    return edited(text, values)
+
+
+def unconfigured(root: Path) -> list[str]:
+    """Return the linters that the project has no configuration of."""
+    file = root / "pyproject.toml"
+    text = file.read_text("utf-8") if file.is_file() else ""
+    return [
+        name
+        for name, files in LINTERS.items()
+        if f"[tool.{name}" not in text and not any((root / each).exists() for each in files)
+    ]
+
+
+def released(root: Path, found: Found) -> str:
+    """Return the settings to add for the released image, as a path; empty if there are some."""
+    if found.reads_url or not found.settings:
+        return ""
+    base = (found.released or found.settings).replace(".", "/")
+    package = base.rpartition("/")[0]
+    inside = (root / below(found, base)).is_dir()
+    name = f"{base}/released.py" if inside else f"{package}/settings_released.py".lstrip("/")
+    return name if not (root / below(found, name)).exists() else ""
+
+
+def release(found: Found, path: str, base: str) -> str:
+    """Return the text of the settings of the released image."""
+    text = (SOURCE / "template/released.txt").read_text("utf-8")
+    text = text.replace("from .settings", f"from .{base.rpartition('.')[2]}")
+    text = text.replace("parents[1]", f"parents[{path.count('/')}]")
+    if found.static:
+        text = re.sub(r"\n# The static files.*\n.*\n", "\n", text)
+    if found.broker == "none":
+        text = re.sub(r"\n# The broker.*\n(?:.+\n)+", "", text)
+    return text
+
+
+def tables(root: Path, found: Found) -> list[tuple[str, str]]:
+    """Return what was found, as it is shown."""
+    return [
+        ("project", f"{below(found, 'manage.py')}, {len(dict(code(root, found)))} Python files"),
+        ("packages", ", ".join(found.packages)),
+        ("settings", f"{found.dev} (dev), {found.test} (test), {found.released} (released)"),
+        ("application", f"{found.application}, served by {found.server}"),
+        ("requirements", f"{found.tool}: {len(found.requirements)} lines"),
+        (
+            "database",
+            f"{found.database}; the released settings read DATABASE_URL: {found.reads_url}",
+        ),
+        ("celery", found.celery or "none"),
+        ("tests", found.runner),
+        ("page", found.page),
+        ("containers, CI", ", ".join([*found.containers, found.ci]).strip(", ") or "none"),
+    ]
