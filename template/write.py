@@ -115,7 +115,9 @@ def released(root: Path, found: Found) -> str:
     base = (found.released or found.settings).replace(".", "/")
     package = base.rpartition("/")[0]
     inside = (root / below(found, base)).is_dir()
-    name = f"{base}/released.py" if inside else f"{package}/settings_released.py".lstrip("/")
+    folder = base if inside else package
+    own = "released" if folder.rpartition("/")[2] == "settings" else "settings_released"
+    name = f"{folder}/{own}.py".lstrip("/")
     return name if not (root / below(found, name)).exists() else ""
 
 

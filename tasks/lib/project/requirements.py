@@ -33,6 +33,8 @@ BASES: dict[str, tuple[str, ...]] = {
     "selftest": ("tasks", "lint"),
     "browser": ("tasks", "selftest"),
 }
+PYTHONS = ("3.11", "3.12", "3.13", "3.14")
+COMPILE = ("pip", "compile", "--universal", "--python-version")
 # Beside the packages of an environment: which files were installed there, by their hash.
 PACKAGES, INSTALLED = "lib/*/site-packages", "inv-installed.json"
 HINT = "see above; for a mirror set PIP_INDEX_URL and UV_DEFAULT_INDEX, then retry"
@@ -61,17 +63,18 @@ def read(file: Path) -> list[Pin]:
 
 
 def compile(ctx: Context, upgrade: bool) -> list[str]:
-    """Lock all requirements, for Python 3.11 and later on any platform.
+    """Lock all requirements, for any platform, and Python 3.11 or the oldest that the app can have.
 
     Returns the files that changed. Raises CalledProcessError if uv finds no solution.
     """
-    changed = []
+    changed, oldest = [], _oldest(ctx)
     for name, bases in BASES.items():
         if not (ROOT / f"requirements/{name}.in").is_file():
             continue  # what the pipeline's own tests need is not in a project
         file = ROOT / f"requirements/{name}.txt"
         before = file.read_bytes() if file.exists() else b""
-        words = ["pip", "compile", "--universal", "--python-version", "3.11", "--generate-hashes"]
+        python = oldest if "app" in (name, *bases) else PYTHONS[0]
+        words = [*COMPILE, python, "--generate-hashes"]
         words += ["--no-emit-index-url", "--no-header", "--quiet", *(["--upgrade"] * upgrade)]
         present = pins(*bases) if bases else []
         words += [f"--no-emit-package={pin.name}" for pin in present]
@@ -80,6 +83,19 @@ def compile(ctx: Context, upgrade: bool) -> list[str]:
         if file.read_bytes() != before:
             changed.append(f"requirements/{name}.txt")
     return changed
+
+
+def _oldest(ctx: Context) -> str:
+    """Return the oldest Python for which the app's requirements have a solution."""
+    uv = process.tool("uv")
+    if not (ROOT / "requirements/app.in").is_file():
+        return PYTHONS[0]
+    for python in PYTHONS:
+        if not process.look(
+            ctx, [uv, *COMPILE, python, "--quiet", "requirements/app.in"]
+        ).returncode:
+            return python
+    return PYTHONS[0]
 
 
 def install(ctx: Context, *names: str) -> None:
