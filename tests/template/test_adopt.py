@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.testbed import clones, projects
+from tests.testbed import clones, commands, projects
 from tests.testbed.commands import ROOT, environment, git
 from tests.testbed.projects import NOWHERE
 
@@ -131,3 +131,20 @@ def test_what_cannot_be_adopted_as_it_is_is_said_before_anything_is_written(
     assert status != 0
     assert why in said
     assert git(site, "status", "--short") == ""
+
+
+@pytest.mark.engine
+@pytest.mark.slow
+def test_its_image_is_built_and_its_tests_and_server_run_in_docker(template, site, inv, port):
+    adopt(template, site, agreed="true")
+    clones.commit(site, "adopted")
+    try:
+        for words in (["build"], ["test"], ["dev", "--detach", f"--port={port}"]):
+            done = inv(*words, root=site)
+            assert done.returncode == 0, done.stdout + done.stderr
+        assert "password" in commands.page(f"http://127.0.0.1:{port}/admin/login/")
+    finally:
+        inv("down", "--volumes", "--yes", root=site)
+        for name in ("*/example/site:*", "site-site-*"):
+            images = commands.docker("image", "ls", "--quiet", f"--filter=reference={name}")
+            commands.docker("image", "rm", "--force", *{*images.split()})

@@ -1,0 +1,74 @@
+"""The texts of the files that adoption adds."""
+
+from __future__ import annotations
+
+import keys
+import pytest
+import write
+import yaml
+from look import Found
+
+from tests.testbed.commands import ROOT
+
+FOUND = Found(
+    folder=".", settings="shop.settings", dev="shop.settings", test="shop.settings",
+    released="shop.settings", packages=("shop", "orders"), application="shop.wsgi:application",
+)  # fmt: skip
+
+
+def settings(found: Found) -> dict:
+    return yaml.safe_load(write.settings(ROOT, "my-shop", found))
+
+
+def test_the_settings_have_what_was_found_and_the_projects_name():
+    made = settings(FOUND)
+    assert made["project"]["name"] == "my-shop"
+    assert made["registry"]["image"].endswith("/my-shop")
+    assert made["app"]["packages"] == ["shop", "orders"]
+    assert "celery" not in made["app"] and "folder" not in made["app"]
+    assert (made["processes"], made["services"]) == ({}, {"broker": "none"})
+    assert "REDIS_PASSWORD" not in made["deploy"]["secrets"]
+
+
+def test_a_project_with_celery_in_a_folder_keeps_its_processes():
+    found = Found(**{**vars(FOUND), "folder": "backend", "celery": "shop", "broker": "redis"})
+    made = settings(found)
+    assert (made["app"]["folder"], made["app"]["celery"]) == ("backend", "shop")
+    assert set(made["processes"]) == {"worker", "beat"}
+    assert "REDIS_PASSWORD" in made["deploy"]["secrets"]
+
+
+def test_a_package_that_the_project_names_is_not_added_again():
+    given = ("Psycopg[c]>=3", "-r ../requirements.txt")
+    assert write.lines(given, ["psycopg[binary]", "pyuwsgi"]).splitlines() == [*given, "pyuwsgi"]
+
+
+@pytest.mark.parametrize(
+    ("base", "path", "name", "depth"),
+    [
+        ("shop.settings", "shop/settings_released.py", "settings", 1),
+        ("shop.settings.prod", "shop/settings/released.py", "prod", 2),
+        ("settings", "settings_released.py", "settings", 0),
+    ],
+)
+def test_settings_of_the_image_stand_beside_those_that_they_extend(
+    tmp_path, base, path, name, depth
+):
+    found = Found(**{**vars(FOUND), "settings": base, "released": base})
+    text = write.files(tmp_path, "shop", found)[path]
+    assert f"from .{name} import *" in text
+    assert f"parents[{depth}]" in text
+    assert found.released == path.removesuffix(".py").replace("/", ".")
+
+
+def test_gitignore_only_gets_lines_at_its_end(tmp_path):
+    (tmp_path / ".gitignore").write_text("*.pyc\n/.venv\n")
+    text = write.ignored(tmp_path)[".gitignore"]
+    assert text.startswith("*.pyc\n/.venv\n.dev/\n") and text.count(".venv") == 1
+    (tmp_path / ".gitignore").write_text(text)
+    assert write.ignored(tmp_path) == {}
+
+
+def test_an_edited_value_keeps_the_comment_above_it():
+    text = "a:\n  # Why.\n  b: 1\n  # Gone.\n  c: 2\n"
+    assert keys.edited(text, {"a.b": "3", "a.c": None}) == "a:\n  # Why.\n  b: 3\n"
