@@ -15,7 +15,7 @@ from typing import Any
 import packages
 
 # Folders without code of the project.
-SKIPPED = {"venv", "env", "node_modules", "build", "dist", "docs", "site-packages", "reports"}
+SKIPPED = {"venv", "env", "node_modules", "build", "dist", "site-packages", "reports"}
 # What a project may have beside its packages, and needs when it runs.
 DATA = ("templates", "static", "assets", "locale", "fixtures")
 # The usual names of settings modules, by use.
