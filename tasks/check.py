@@ -84,7 +84,7 @@ def types(ctx: Context) -> None:
 
     app = read_settings(ctx).app
     env = app.environment(app.settings.test, ROOT)
-    linters.report(ctx, linters.typing(ctx, app.paths), env)
+    linters.report(ctx, linters.typing(ctx, app.code(ROOT)), env)
 
 
 @task(help={"engine": "docker (PostgreSQL), host (SQLite, which hides some problems), or auto"})

@@ -46,7 +46,7 @@ def run(ctx: Context, settings: Settings, ref: str, testing: Testing) -> None:
 
     try:
         backend = ComposeBackend(ctx, settings, name, make)
-        failures = suite.app(backend, settings.app.paths, testing, settings)
+        failures = suite.app(backend, settings.app.code(ROOT), testing, settings)
         suite.conclude(failures, settings, counted=True)
     finally:
         client.remove(ctx, name)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 from ..app.base import Testing
-from ..project.settings import Settings
+from ..project.settings import ROOT, Settings
 from .collected import NAMES
 
 PYTEST, DJANGO = "pytest", "django"
@@ -31,7 +31,7 @@ def pytest(paths: Sequence[str], testing: Testing, part: str) -> list[str]:
 
 
 def _pytest_coverage(testing: Testing, settings: Settings) -> list[str]:
-    words = [*(f"--cov={path}" for path in settings.app.paths), "--cov-branch"]
+    words = [*(f"--cov={path}" for path in settings.app.code(ROOT)), "--cov-branch"]
     words += ["--cov-report=term:skip-covered", f"--cov-report=xml:{REPORT}"]
     words += ["--cov-report=html:reports/html"] if testing.html else []
     words += [f"--cov-fail-under={settings.test.floor}"] if testing.whole else []
@@ -40,7 +40,7 @@ def _pytest_coverage(testing: Testing, settings: Settings) -> list[str]:
 
 def _measured(testing: Testing, settings: Settings) -> list[str]:
     words = ["python", "docker/measured.py", f"--xml={REPORT}"]
-    words += [f"--source={path}" for path in settings.app.paths]
+    words += [f"--source={path}" for path in settings.app.code(ROOT)]
     words += ["--html=reports/html"] if testing.html else []
     return words + ([f"--floor={settings.test.floor}"] if testing.whole else [])
 

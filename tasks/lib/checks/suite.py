@@ -30,7 +30,7 @@ def run(
 ) -> None:
     """Run the app's tests and the pipeline's own. Raises TaskError, naming them, if tests fail."""
     backend = choose_backend(ctx, settings, engine)
-    app_paths, pipeline_paths = split(testing, settings.app.paths)
+    app_paths, pipeline_paths = split(testing, settings.app.code(ROOT))
     failures = []
     if app_paths:
         require_inside(settings)

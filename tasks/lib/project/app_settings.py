@@ -108,6 +108,12 @@ class App(Section, frozen=True):
         """The packages, from the repository's root."""
         return [self.path(name) for name in self.packages]
 
+    def code(self, root: Path) -> list[str]:
+        """Return those of the packages that have Python code; others have templates and such."""
+        plain = {path for path in self.paths if (root / path).is_dir()}
+        plain -= {path for path in plain if any((root / path).rglob("*.py"))}
+        return [path for path in self.paths if path not in plain]
+
     def environment(self, module: str, root: Path) -> dict[str, str]:
         """Return where Django finds its settings and the app, before this shell's own."""
         folder = str(root / self.folder)
