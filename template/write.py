@@ -52,9 +52,12 @@ def needs(found: Found) -> list[str]:
 
 
 def lines(given: tuple[str, ...] | list[str], more: tuple[str, ...] | list[str]) -> str:
-    """Return a requirements file: what the project names, then what is not among it."""
-    named = {re.split(r"[\s\[<>=!~;@]", line, maxsplit=1)[0].lower() for line in given}
-    added = [each for each in more if re.split(r"[\[;]", each)[0].lower() not in named]
+    """Return a requirements file: what the project names, then what is not among it.
+
+    A package with extras is added unless the project names it with some.
+    """
+    named = {re.split(r"(?<=\[)|[\s<>=!~;@]", line, maxsplit=1)[0].lower() for line in given}
+    added = [each for each in more if re.split(r"(?<=\[)|;", each)[0].lower() not in named]
     return "".join(f"{line}\n" for line in [*given, *added])
 
 

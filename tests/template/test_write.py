@@ -39,8 +39,14 @@ def test_a_project_with_celery_in_a_folder_keeps_its_processes():
 
 
 def test_a_package_that_the_project_names_is_not_added_again():
-    given = ("Psycopg[c]>=3", "-r ../requirements.txt")
-    assert write.lines(given, ["psycopg[binary]", "pyuwsgi"]).splitlines() == [*given, "pyuwsgi"]
+    given = ("Psycopg[c]>=3", "-r ../requirements.txt", "uvicorn==1")
+    wanted = ["psycopg[binary]", "uvicorn", "pyuwsgi; x"]
+    assert write.lines(given, wanted).splitlines() == [*given, "pyuwsgi; x"]
+
+
+def test_a_package_without_the_extra_that_the_image_needs_gets_it():
+    made = write.lines(["psycopg==3.3.4"], ["psycopg[binary]"])
+    assert made.splitlines() == ["psycopg==3.3.4", "psycopg[binary]"]
 
 
 @pytest.mark.parametrize(
