@@ -78,7 +78,7 @@ def same(name: str, file: Path) -> bool:
 
 def require_free(taken: list[str], answers: dict[str, Any]) -> None:
     """End if files of the project are where the pipeline needs its own, unless they may go."""
-    if any(ROOT.glob("tasks/*.py")) and not (ROOT / "tasks/lib/version.py").exists():
+    if any(ROOT.glob("tasks/*.py")) and not (ROOT / "tasks/lib/project/version.py").exists():
         sys.exit(
             "tasks/ is yours, and the pipeline's package has this name - move it, or rename it"
         )

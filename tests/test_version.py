@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from tasks.lib.version import VERSION
+from tasks.lib.project.version import VERSION
 from tests.testbed.commands import ROOT
 
 HEADINGS = re.findall(r"^## \[(.+)\]$", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.M)
