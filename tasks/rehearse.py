@@ -10,11 +10,20 @@ from .lib import console
 from .lib.errors import TaskError
 
 NAME = "lab name; several labs can run at once"
+ORCHESTRATOR = (
+    "what runs the lab's containers: swarm or compose (default: swarm, or as the lab has)"
+)
 
 
-@task(help={"name": NAME, "nodes": "number of servers (default: 3, or as many as the lab has)"})
-def up(ctx: Context, name: str = "lab", nodes: int = 0) -> None:
-    """Start a lab: a registry and a Swarm of servers.
+@task(
+    help={
+        "name": NAME,
+        "nodes": "number of servers (default: 3, or as many as the lab has; 1 for compose)",
+        "orchestrator": ORCHESTRATOR,
+    }
+)
+def up(ctx: Context, name: str = "lab", nodes: int = 0, orchestrator: str = "") -> None:
+    """Start a lab: a registry, and a Swarm of servers or one alone.
 
     Prints lines for the shell: after eval "$(./inv lab.up)" the tasks use the lab, in every
     environment. In a lab that exists, starts what is missing.
@@ -25,7 +34,7 @@ def up(ctx: Context, name: str = "lab", nodes: int = 0) -> None:
     from .lib.lab.lab import Lab
 
     with Lab(ctx, name).locked() as lab:
-        variables = lab.up(nodes)
+        variables = lab.up(nodes, orchestrator)
     if sys.stdout.isatty():
         console.say(f'to use the lab, type: eval "$(./inv lab.up --name {name})"')
     elif variables:
@@ -67,9 +76,16 @@ def status(ctx: Context, name: str = "lab") -> None:
         "name": NAME,
         "event": "run only this: branch, main, tag or rollback (repeat for more)",
         "keep": "keep the lab afterwards, to look around",
+        "orchestrator": ORCHESTRATOR,
     },
 )
-def rehearse(ctx: Context, event: list[str], name: str = "rehearsal", keep: bool = False) -> None:
+def rehearse(
+    ctx: Context,
+    event: list[str],
+    name: str = "rehearsal",
+    keep: bool = False,
+    orchestrator: str = "",
+) -> None:
     """Run this commit's whole GitLab pipeline for real, in a lab.
 
     In a clean clone: for a merge request, the default branch, a tag, and a rollback after another
@@ -85,7 +101,7 @@ def rehearse(ctx: Context, event: list[str], name: str = "rehearsal", keep: bool
     selected = events.select(event)
     lab = Lab(ctx, name)
     gitlab_ci_local.install(ctx)
-    with lab.locked(), rehearsal.workspace(ctx, lab, keep) as workspace:
+    with lab.locked(), rehearsal.workspace(ctx, lab, keep, orchestrator) as workspace:
         problems = events.run(workspace, selected) + report.save_logs(workspace)
         console.result(report.table(workspace))
     if keep:

@@ -13,8 +13,8 @@ from invoke import Context
 from tasks.lib.deploys.proxy_check import VALIDATE
 from tasks.lib.docker.cli import DockerError
 from tasks.lib.environments.server_check import PROGRAM
+from tasks.lib.orchestrators.servers import try_out
 from tasks.lib.orchestrators.swarm.client import Swarm
-from tasks.lib.orchestrators.swarm.servers import try_out
 from tests.image.proxies import HOST, ROOT_CERTIFICATE, Proxy, before, static_files
 from tests.testbed import attacks
 from tests.testbed.commands import ROOT, docker, until, works

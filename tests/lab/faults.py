@@ -16,7 +16,7 @@ from tests.testbed.runs import Run
 HEAD = """\
 # What goes wrong, and what you see then
 
-Written by the tests in `tests/lab`, which do all of this to a real Swarm:
+Written by the tests in `tests/lab`, which do all of this to a real Swarm, or to one Docker host:
 `FAULTS=docs/faults.md ./inv test --path tests/lab --slow`. After each of them nobody has the
 lock, or it ends by itself within a minute where it could not be left; and the next deploy works.
 

@@ -1,4 +1,4 @@
-"""Worlds for the conformance suite: in memory, and on the Swarm of a lab."""
+"""Worlds for the conformance suite: in memory, on the Swarm of a lab, and on this machine."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import pytest
 from tests.testbed.labs import started
 from tests.testbed.sites import Site
 
+from .compose_world import compose_world, local_site
 from .swarm_world import Factory, swarm_world
 from .world import World, memory_world
 
-# Of the scenarios on the Swarm those that every run has; the others are slow.
+# Of the scenarios in real worlds those that every run has; the others are slow.
 ALWAYS = {
     "test_a_change_replaces_what_serves",
     "test_an_image_that_exits_is_rolled_back",
@@ -26,7 +27,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "world" in metafunc.fixturenames:
         marks = [pytest.mark.engine]
         marks += [] if metafunc.function.__name__ in ALWAYS else [pytest.mark.slow]
-        worlds = ["memory", pytest.param("swarm", marks=marks)]
+        real = (pytest.param(name, marks=marks) for name in ("swarm", "compose"))
+        worlds = ["memory", *real]
         metafunc.parametrize("world", worlds, indirect=True)
 
 
@@ -40,12 +42,26 @@ def factory(
         yield Factory(Site(make_clone(folder / "clone"), lab, env="prod"))
 
 
+@pytest.fixture(scope="session")
+def local_factory(
+    tmp_path_factory: pytest.TempPathFactory, make_clone: Callable[[Path], Path]
+) -> Iterator[Factory]:
+    """Images of the app, in a registry of this machine."""
+    folder = tmp_path_factory.mktemp("onehost")
+    with local_site(folder, make_clone(folder / "clone")) as site:
+        yield Factory(site)
+
+
 @pytest.fixture
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     """An environment that nothing was deployed to yet."""
-    if getattr(request, "param", "memory") == "memory":
+    kind = getattr(request, "param", "memory")
+    if kind == "memory":
         with memory_world(tmp_path) as made:
             yield made
-    else:
+    elif kind == "swarm":
         with swarm_world(request.getfixturevalue("factory"), tmp_path) as made:
+            yield made
+    else:
+        with compose_world(request.getfixturevalue("local_factory"), tmp_path) as made:
             yield made

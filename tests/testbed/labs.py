@@ -34,7 +34,12 @@ def new_name() -> str:
 
 @contextmanager
 def started(
-    folder: Path, name: str = "", nodes: int = 0, root: Path = ROOT, keep: bool = False
+    folder: Path,
+    name: str = "",
+    nodes: int = 0,
+    root: Path = ROOT,
+    keep: bool = False,
+    orchestrator: str = "",
 ) -> Iterator[Exports]:
     """Start a lab; yields the variables with which tasks work with it, and removes it at the end.
 
@@ -46,11 +51,13 @@ def started(
         nodes: how many servers it has; 0 for as many as it has, or as lab.up makes.
         root: the clone whose lab it is.
         keep: it is there, or is to stay.
+        orchestrator: what runs its containers.
     """
     name = name or new_name()
     folder.mkdir(parents=True, exist_ok=True)
     exports = folder / "exports"
     words = ["./inv", "lab.up", f"--name={name}", *([f"--nodes={nodes}"] if nodes else [])]
+    words += [f"--orchestrator={orchestrator}"] if orchestrator else []
     try:
         # What it prints meanwhile is no line for the shell.
         Run(["sh", "-c", f"exec {shlex.join(words)} >{exports}"], root, environment()).succeed(600)

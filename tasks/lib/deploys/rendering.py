@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from ..docker.compose import Project
 from ..environments.connection import Target
 from ..images.promotion import Candidate
+from ..orchestrators.kinds import OVERLAYS
 from ..orchestrators.stack import Stack
 from ..project import contract
 from ..project.settings import ELSEWHERE, ROOT
@@ -22,9 +23,10 @@ def render(target: Target, image: Candidate) -> Stack:
     """Return the stack of an image for an environment."""
     name = str(target.registry.image.at(image.manifest.digest))
     secrets = newest(target)
-    files = [ROOT / file for file in (*FILES, *([EXTERNAL] if ELSEWHERE in secrets else []))]
+    overlay = OVERLAYS.get(target.environment.orchestrator)
+    named = [*FILES, *([overlay] if overlay else []), *([EXTERNAL] if ELSEWHERE in secrets else [])]
     values = variables(target, name, secrets)
-    config = Project(target.ctx, files, target.stack, values).config()
+    config = Project(target.ctx, [ROOT / file for file in named], target.stack, values).config()
     config = processes.applied(config, target.settings, values)
     return target.orchestrator.render(config, name, secrets)
 

@@ -75,6 +75,7 @@ def overlay(state: State, project: str, names: Iterable[str]) -> dict[str, Any]:
             "url": f"http://127.0.0.1:{port}",
             "hosts": [f"deploy@127.0.0.1:{port}" for port in state.ssh],
             "admin": "",
+            "orchestrator": state.orchestrator,
             "values": {"REPLICAS": 2, "HTTP_PORT": 80 + number, "HTTPS_PORT": 443 + number},
         }
         for number, (name, port) in enumerate(zip(names, state.http, strict=False))

@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from typing import get_args
 
 import yaml
 from invoke import Context
@@ -15,13 +16,16 @@ from .. import console, files
 from ..docker import cli, client
 from ..docker.compose import Project, project_name
 from ..errors import ExitCode, TaskError
+from ..project.fields import Kind
 from ..project.settings import ROOT, read_settings
 from . import config_files, environments, images, state
 from .state import State
 
 # The label that Compose gives all resources of a project.
 PROJECT = "com.docker.compose.project"
-# The number of a new lab's servers where 0 is given, and the largest one.
+# What a new lab is for where nothing is said.
+SWARM = "swarm"
+# The number of a new Swarm's servers where 0 is given, and the largest one.
 NODES, MOST = 3, 20
 # Seconds within which every server must be healthy.
 TIMEOUT = 90
@@ -65,10 +69,10 @@ class Lab:
             what = f"lab {self.name} is locked by another task"
             raise TaskError(what, "wait until it ends, then retry", ExitCode.REFUSED) from None
 
-    def up(self, nodes: int) -> Mapping[str, str]:
+    def up(self, nodes: int, orchestrator: str = "") -> Mapping[str, str]:
         """Start what is missing, wait until it is ready; return the variables that use the lab."""
         started = time.monotonic()
-        wanted = self._ensure_state(nodes)
+        wanted = self._ensure_state(nodes, orchestrator)
         images.ensure(self.ctx)
         console.step(f"lab {self.name}: starting {len(wanted.nodes)} servers and a registry")
         self.compose.run("up", "--detach", "--remove-orphans")
@@ -80,7 +84,7 @@ class Lab:
         console.step(f"lab {self.name}: ready after {time.monotonic() - started:.0f} s")
         return variables
 
-    def _ensure_state(self, nodes: int) -> State:
+    def _ensure_state(self, nodes: int, orchestrator: str) -> State:
         """Read or create the lab's state, and write its Compose file."""
         known = state.load(self.folder)
         if not 0 <= nodes <= MOST:
@@ -89,11 +93,19 @@ class Lab:
         if known and nodes not in (0, len(known.nodes)):
             what = f"lab {self.name} has {len(known.nodes)} servers, not {nodes}"
             raise TaskError(what, f"inv lab.down --name {self.name}, then retry", ExitCode.REFUSED)
+        if orchestrator and orchestrator not in get_args(Kind):
+            hint = f"known: {', '.join(get_args(Kind))}"
+            raise TaskError(f"no orchestrator {orchestrator!r}", hint, ExitCode.REFUSED)
+        if known and orchestrator not in ("", known.orchestrator):
+            what = f"lab {self.name} is for {known.orchestrator}, not {orchestrator}"
+            raise TaskError(what, f"inv lab.down --name {self.name}, then retry", ExitCode.REFUSED)
         if not known:
             # Containers left without their state are unusable: their keys are lost.
             self._clear()
             names, count = self.settings.deploy.secrets, len(self.environments)
-            known = state.new_state(self._subnet(), nodes or NODES, count, names)
+            kind = orchestrator or SWARM
+            nodes = nodes or (NODES if kind == SWARM else 1)
+            known = state.new_state(self._subnet(), nodes, count, names, kind)
         if not self.dry:
             state.save(self.folder, known)
             compose = config_files.compose(known, self.project, images.node_image())

@@ -37,6 +37,7 @@ class State:
         http: the published ports of the first server's ports 80, 81 and so on.
         mark: the password's htpasswd entry.
         variables: the values of the environments' secrets.
+        orchestrator: of every environment.
     """
 
     subnet: str
@@ -49,6 +50,7 @@ class State:
     private: str
     public: str
     variables: dict[str, str]
+    orchestrator: str = "swarm"
 
     @property
     def nodes(self) -> list[str]:
@@ -66,7 +68,9 @@ class State:
         return str(ip_network(self.subnet)[number])
 
 
-def new_state(subnet: str, nodes: int, environments: int, names: Iterable[str]) -> State:
+def new_state(
+    subnet: str, nodes: int, environments: int, names: Iterable[str], orchestrator: str
+) -> State:
     """Create a lab's state: free ports, new keys and passwords, a value for each secret's name."""
     private, public = _key_pair()
     password = secrets.token_hex(16)
@@ -82,6 +86,7 @@ def new_state(subnet: str, nodes: int, environments: int, names: Iterable[str]) 
         private=private,
         public=public,
         variables={name: secrets.token_hex(32) for name in names},
+        orchestrator=orchestrator,
     )
 
 

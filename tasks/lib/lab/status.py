@@ -9,13 +9,15 @@ from ..errors import TaskError
 from ..registry.credentials import Login
 from ..registry.session import Session
 from . import config_files, state
-from .lab import Lab
+from .lab import SWARM, Lab
 from .state import State
 
 # What `docker node ls` prints of a node.
 MEMBER = "{{.Hostname}} {{.Status}} {{.ManagerStatus}}"
 HEADS = ("WHAT", "STATE", "WHERE", "MORE")
 HEALTHY, UNHEALTHY = "healthy", "unhealthy"
+# What is said of a server in place of its status in a Swarm.
+ALONE = "without a Swarm"
 Row = tuple[str, str, str, str]
 
 
@@ -27,7 +29,7 @@ def check(lab: Lab) -> tuple[str, list[str]]:
     known = state.load(lab.folder)
     if known is None:
         raise TaskError(f"lab {lab.name} not found", f"inv lab.up --name {lab.name}")
-    members = _members(lab, known.nodes)
+    members = _members(lab, known.nodes) if known.orchestrator == SWARM else None
     rows = [_registry(known), *(_node(lab, known, node, members) for node in known.nodes)]
     unhealthy = [row[0] for row in rows if row[1] == UNHEALTHY]
     settings = config_files.overlay(known, lab.settings.project.name, lab.environments)
@@ -53,9 +55,16 @@ def _registry(known: State) -> Row:
     return "registry", HEALTHY, known.host, f"login succeeded as {login.user}"
 
 
-def _node(lab: Lab, known: State, node: str, members: Mapping[str, str]) -> Row:
+def _node(lab: Lab, known: State, node: str, members: Mapping[str, str] | None) -> Row:
     version = lab.query(node, "version", "--format", "{{.Server.Version}}")
-    member = members.get(node, "not in the Swarm").strip() if members else "no Swarm leader"
-    health = HEALTHY if version and member.startswith("Ready") else UNHEALTHY
+    member = _member(node, members)
+    health = HEALTHY if version and member.startswith(("Ready", ALONE)) else UNHEALTHY
     ssh = f"deploy@127.0.0.1:{known.ssh[known.nodes.index(node)]}"
     return node, health, ssh, f"docker {version or 'does not answer'}, {member}"
+
+
+def _member(node: str, members: Mapping[str, str] | None) -> str:
+    """Return a server's status in the Swarm, which None stands for where there is none."""
+    if members is None:
+        return ALONE
+    return members.get(node, "not in the Swarm").strip() if members else "no Swarm leader"

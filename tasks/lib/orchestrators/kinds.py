@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from .compose.orchestrator import ComposeOrchestrator
+from .on_docker import DockerOrchestrator
 from .swarm.orchestrator import SwarmOrchestrator
 
-KINDS = {"swarm": SwarmOrchestrator}
+KINDS: dict[str, type[DockerOrchestrator]] = {
+    "swarm": SwarmOrchestrator,
+    "compose": ComposeOrchestrator,
+}
+# The Compose file of an orchestrator, on top of those of all servers.
+OVERLAYS = {"compose": "compose/onehost.yml"}

@@ -9,8 +9,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ..project import contract
+
 # Labels of a service: the number of its release, and where the history is that has it.
 RELEASE, HISTORY = "deploy.release", "deploy.history"
+# Labels of our own: the stack that something belongs to; a container's service, without a Swarm.
+STACK, SERVICE = "deploy.stack", "deploy.service"
 
 
 @dataclass(frozen=True)
@@ -68,8 +72,10 @@ class Stack:
 
 
 def load(name: str, image: str, text: str) -> Stack:
-    """Return a recorded stack."""
-    return Stack(name, image, json.loads(text))
+    """Return a recorded stack; if its record has lost the app's image, the stack itself has it."""
+    content = json.loads(text)
+    app = content.get("services", {}).get(contract.APP, {})
+    return Stack(name, image or app.get("image", ""), content)
 
 
 def difference(old: Stack | None, new: Stack) -> list[str]:

@@ -1,7 +1,7 @@
 """The kinds of values in invoke.yaml, each with its pattern and a text that says what is right."""
 
 import re
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
@@ -35,6 +35,7 @@ Host = Annotated[
 Variable = Annotated[
     str, Meta(pattern=r"^[A-Z][A-Z0-9_]*$", description="A-Z, 0-9 and _, a letter first")
 ]
+Kind = Literal["swarm", "compose"]
 Seconds = Annotated[int, Meta(ge=1, le=86400)]
 # A module with dots, and one with a name in it.
 Module = Annotated[

@@ -20,6 +20,7 @@ from .fields import (
     Address,
     EnvironmentName,
     Host,
+    Kind,
     Name,
     Port,
     Seconds,
@@ -112,12 +113,12 @@ class Deploy(Section, frozen=True):
 
 
 class Environment(Section, frozen=True):
-    """What the app is deployed to; the orchestrator runs the containers, so far only `swarm`."""
+    """What the app is deployed to; the orchestrator runs the containers there."""
 
     url: Site
     hosts: Annotated[list[Host], Meta(min_length=1)]
     values: dict[Variable, str | int | list[int]]
-    orchestrator: Literal["swarm"] = "swarm"
+    orchestrator: Kind = "swarm"
     public: bool = True
     admin: Annotated[str, Meta(pattern=r"^([a-z_][a-z0-9_-]*)?$", description="a user's name")] = ""
 

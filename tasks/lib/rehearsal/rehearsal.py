@@ -102,7 +102,7 @@ class Workspace:
 
 
 @contextmanager
-def workspace(ctx: Context, lab: Lab, keep: bool) -> Iterator[Workspace]:
+def workspace(ctx: Context, lab: Lab, keep: bool, orchestrator: str = "") -> Iterator[Workspace]:
     """Make a clone and start a lab; remove both in the end, but keep a lab that existed before."""
     started = time.monotonic()
     if git.read(ROOT).dirty:
@@ -111,7 +111,7 @@ def workspace(ctx: Context, lab: Lab, keep: bool) -> Iterator[Workspace]:
     with tempfile.TemporaryDirectory(prefix="rehearsal-") as folder:
         clone = Path(folder, lab.settings.project.name)
         try:
-            yield _prepare(ctx, lab, clone, started)
+            yield _prepare(ctx, lab, clone, started, orchestrator)
         finally:
             image = compose.project_name(lab.settings.project.name, clone, "test")
             if client.has(ctx, image):
@@ -120,9 +120,9 @@ def workspace(ctx: Context, lab: Lab, keep: bool) -> Iterator[Workspace]:
                 lab.down()
 
 
-def _prepare(ctx: Context, lab: Lab, clone: Path, started: float) -> Workspace:
+def _prepare(ctx: Context, lab: Lab, clone: Path, started: float, orchestrator: str) -> Workspace:
     """Start the lab, make the clone, and set the project's CI/CD variables."""
-    variables = lab.up(0)
+    variables = lab.up(0, orchestrator)
     settings = yaml.safe_load((lab.folder / "invoke.yaml").read_text()) if variables else {}
     runner, main = Runner(ctx, clone), lab.settings.registry.main
     probes = lab.settings.app.probes

@@ -12,8 +12,8 @@ import pytest
 from invoke import Context
 
 from tasks.lib.docker.cli import DockerError
+from tasks.lib.orchestrators.preflight import engine_problem
 from tasks.lib.orchestrators.swarm.client import Swarm
-from tasks.lib.orchestrators.swarm.preflight import engine_problem
 from tasks.lib.ssh.host import connected
 from tests.testbed.sshds import USER, Sshd, public
 

@@ -3,63 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
-
-from invoke import Context
 
 from ... import files
 from ...docker import cli
 from ...docker.cli import DockerError
 from ...docker.retry import again
+from ..engine import Engine, versions
+from ..servers import DIGEST
+from ..stack import STACK as OWN
 from ..stack import Stack
 
 # Labels that `docker stack deploy` sets: the stack, and the image of its file.
 STACK, IMAGE = "com.docker.stack.namespace", "com.docker.stack.image"
-# The label of secrets and configs. It is our own: `docker stack rm` deletes what has STACK.
-OWN = "deploy.stack"
 
 
-class Swarm:
+class Swarm(Engine):
     """Docker on a manager; `env` lets it reach the manager, and log in to the registry."""
-
-    def __init__(self, ctx: Context, env: Mapping[str, str]) -> None:
-        self.ctx, self.env = ctx, dict(env)
-
-    def run(self, *words: str, text: str = "") -> str:
-        """Return the output of a docker command."""
-        return cli.run(self.ctx, *words, env=self.env, text=text)
-
-    def query(self, *words: str) -> str:
-        """Return the output of a docker command that changes nothing; it is retried."""
-        return again(partial(cli.run, self.ctx, *words, env=self.env, reads=True))
-
-    def inspect(self, kind: str, names: Iterable[str]) -> list[dict[str, Any]]:
-        """Return what docker knows of some objects of a kind."""
-        wanted = list(names)
-        return json.loads(self.query("inspect", "--type", kind, *wanted)) if wanted else []
-
-    def ids(self, kind: str, *filters: str) -> list[str]:
-        """Return the IDs of the services, nodes or other objects of a kind."""
-        return self.query(kind, "ls", "--quiet", *filters).split()
-
-    def names(self, kind: str, *filters: str) -> list[str]:
-        """Return the names of the secrets, configs or other objects of a kind."""
-        return self.query(kind, "ls", "--format", "{{.Name}}", *filters).split()
-
-    def info(self) -> dict[str, Any]:
-        """Return what the engine says of itself and of its part in the Swarm."""
-        return again(self._info)
-
-    def _info(self) -> dict[str, Any]:
-        words = ("info", "--format", "{{json .}}")
-        found: dict[str, Any] = json.loads(cli.run(self.ctx, *words, env=self.env, reads=True))
-        # Docker 26 exits with 0 although the engine does not answer.
-        if errors := found.get("ServerErrors"):
-            raise DockerError(["docker", *words], 1, "\n".join(errors))
-        return found
 
     def nodes(self) -> list[dict[str, Any]]:
         """Return the nodes."""
@@ -70,6 +32,10 @@ class Swarm:
         wanted = [f"{stack}_{name}" for name in names] or self.ids("service", *of(stack))
         found = self.inspect("service", wanted)
         return {each["Spec"]["Name"].removeprefix(f"{stack}_"): each for each in found}
+
+    def digests(self) -> list[str]:
+        """Return the digests of the images that services have."""
+        return DIGEST.findall(json.dumps(self.inspect("service", self.ids("service"))))
 
     def logs(self, name: str, lines: int | str = "all") -> list[str]:
         """Return the last lines that a service or one of its tasks logged; none if it is gone."""
@@ -82,12 +48,7 @@ class Swarm:
 
     def secrets(self, stack: str) -> dict[str, list[str]]:
         """Return the versions of each secret of a stack, the newest first."""
-        found: dict[str, list[tuple[int, str]]] = defaultdict(list)
-        for name in self.names("secret"):
-            key, _, version = name.removeprefix(f"{stack}_").rpartition("_v")
-            if name.startswith(f"{stack}_") and key and version.isdigit():
-                found[key].append((int(version), name))
-        return {key: [name for _, name in sorted(each)[::-1]] for key, each in found.items()}
+        return versions(stack, self.names("secret"))
 
     def set_secret(self, stack: str, name: str, value: str) -> str:
         """Store a secret's next version, as none can be changed; return its name."""
@@ -146,5 +107,8 @@ def of(stack: str) -> tuple[str, str]:
 
 
 def own(stack: str) -> tuple[str, str]:
-    """Return docker's filter for the secrets and configs that are a stack's."""
+    """Return docker's filter for the secrets and configs that are a stack's.
+
+    The label is our own: `docker stack rm` deletes what has Docker's.
+    """
     return "--filter", f"label={OWN}={stack}"

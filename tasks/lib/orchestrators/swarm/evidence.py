@@ -12,11 +12,9 @@ from typing import Any
 
 from ...errors import explain
 from ...ssh.host import Host
+from ..evidence import LAST, complaint
 from ..status import Evidence, Failure
 from .client import Swarm
-
-# How many lines of its log are shown.
-LAST = 15
 
 
 def collect(swarm: Swarm, hosts: Sequence[Host], failure: Failure) -> Evidence:
@@ -43,11 +41,3 @@ def _health(docker: Swarm, task: Mapping[str, Any]) -> str:
             found = docker.run("inspect", "--format", "{{json .State.Health}}", container)
             return complaint((json.loads(found) or {}).get("Log") or [])
     return ""
-
-
-def complaint(log: Sequence[Mapping[str, Any]]) -> str:
-    """Return what a health check printed most since it failed; the last may only say "stopping"."""
-    failed: list[str] = []
-    for check in log:
-        failed = [*failed, " ".join(check["Output"].split())] if check["ExitCode"] else []
-    return max(failed, key=failed.count, default="")

@@ -9,7 +9,8 @@ from urllib.parse import quote
 
 from ...docker import api
 from ...docker.retry import again
-from .client import OWN, STACK, Swarm, own
+from ..stack import STACK as OWN
+from .client import STACK, Swarm, own
 from .client import of as dockers
 
 # How the names of a secret's and a config's versions end.

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ...provisioning.sockets import LISTENING, listening
+from ...provisioning.sockets import LISTENING
 from ...ssh.host import Host
+from ..ports import CONTAINERS, add
 from ..status import Ports
 from . import labels
 from .client import STACK, Swarm
-
-# As docker lists a container's: 0.0.0.0:80->80/tcp, [::]:9000-9001->9000-9001/tcp.
-PUBLISHED = re.compile(r":(\d+)(?:-(\d+))?->[\d-]+/(\w+)")
-CONTAINERS = f'{{{{.Names}}}}\t{{{{.Label "{STACK}"}}}}\t{{{{.Ports}}}}'
-OTHER = "another process"
 
 
 def taken(swarm: Swarm, hosts: Sequence[Host], stack: str) -> Ports:
@@ -39,7 +34,7 @@ def taken(swarm: Swarm, hosts: Sequence[Host], stack: str) -> Ports:
             docker = Swarm(swarm.ctx, env)
             if docker.info()["Swarm"].get("NodeID") == node["ID"]:
                 shown = docker.query("ps", "--format", CONTAINERS)
-                _add(found, shown, host.run(LISTENING, changes=False))
+                add(found, shown, host.run(LISTENING, changes=False))
                 break
     return Ports(node["Description"]["Hostname"], found)
 
@@ -56,23 +51,4 @@ def published(service: Mapping[str, Any], node: labels.Node) -> set[str]:
         for port in ports
         # The routing mesh publishes a port on every node.
         if port.get("PublishedPort") and (here or port.get("PublishMode") != "host")
-    }
-
-
-def _add(found: dict[str, set[str]], containers: str, sockets: str) -> None:
-    """Add the ports of a server's containers, and those of its other processes."""
-    docker = set()
-    for line in containers.splitlines():
-        name, stack, shown = line.split("\t")
-        docker |= (ports := listed(shown))
-        found[stack or f"container {name}"] |= ports
-    found[OTHER] |= listening(sockets) - docker
-
-
-def listed(shown: str) -> set[str]:
-    """Return the ports of the server in docker's list of a container's ports."""
-    return {
-        f"{port}/{protocol}"
-        for first, last, protocol in PUBLISHED.findall(shown)
-        for port in range(int(first), int(last or first) + 1)
     }

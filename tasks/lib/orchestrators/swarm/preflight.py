@@ -12,18 +12,14 @@ from typing import Any
 from ...docker.cli import DockerError
 from ...project import contract
 from ...ssh.host import Host
+from ..preflight import engine_problem, full, moved, outdated
+from ..stack import STACK
 from . import labels
 from .client import Swarm
 
-# The first Docker whose client leaves a stack to Swarm: `stack deploy --detach` (docker/cli#373).
-# The health checks and capabilities that the stack uses are older.
-DOCKER = (26, 0)
-# Gigabytes that an image's rollout may need on a server.
-DISK = 2
 # Seconds that a server may take to be ready again after the managers have elected a leader, or
 # after a lost heartbeat, which comes every 5 s.
 BACK = 20
-FREE = 'df -Pk "$1" 2>/dev/null || df -Pk /'
 
 
 @dataclass
@@ -56,21 +52,18 @@ class Preflight:
 
     def _host(self, host: Host) -> list[str]:
         with host.docker() as env:
+            engine = Swarm(self.swarm.ctx, env)
             try:
-                info = Swarm(self.swarm.ctx, env).info()
+                info = engine.info()
+                found = moved(engine, host.name, self.stack, STACK, "compose", "swarm")
             except DockerError as error:
                 return [engine_problem(host, error.reason)]
         self.ids[host.name] = info["Swarm"].get("NodeID", "")
-        found = outdated(host.name, info["ServerVersion"])
+        found += outdated(host.name, info["ServerVersion"])
         if host is self.hosts[0]:
             found += outdated("this machine", info["ClientInfo"].get("Version", "0.0"))
             found += self._manager(host.name, info)
-        shown = host.run(FREE, info["DockerRootDir"], changes=False)
-        free = int(shown.splitlines()[-1].split()[3]) / 10**6
-        if free < DISK:
-            hint = "docker system prune there"
-            found.append(f"{host.name}: {free:.1f} GB free, {DISK} needed - {hint}")
-        return found
+        return found + full(host, info["DockerRootDir"])
 
     def _manager(self, name: str, info: Mapping[str, Any]) -> list[str]:
         label = f"{self.stack}={contract.HOME}"
@@ -94,18 +87,6 @@ def not_manager(name: str, info: Mapping[str, Any], setup: str) -> str:
     )
 
 
-def engine_problem(host: Host, reason: str) -> str:
-    """Return why a server's engine cannot be used, and what to do."""
-    if "permission denied" in reason.lower():
-        user = host.run("id -un", changes=False).strip()
-        hint = f"add {user} to the group docker there: sudo usermod -aG docker {user}"
-        return f"{host.name}: {user} may not use Docker - {hint}, then log in again"
-    if "not found" in reason:
-        hint = "install Docker there, or link it: sudo ln -s /PATH/TO/docker /usr/local/bin/docker"
-        return f"{host.name}: no docker on the PATH of a command over SSH ({reason}) - {hint}"
-    return f"{host.name}: its Docker engine does not answer ({reason}) - start it there"
-
-
 def home_problems(homes: Sequence[Mapping[str, str]]) -> list[str]:
     """Return the problem of the nodes of the proxy and the database, if there is one."""
     up = _up(homes)
@@ -117,14 +98,6 @@ def home_problems(homes: Sequence[Mapping[str, str]]) -> list[str]:
         hint = f"on a manager: docker node update --availability=active {first['ID']}"
         return [f"{where} accepts no tasks ({first['Availability'].lower()}) - {hint}"]
     return []
-
-
-def outdated(name: str, version: str) -> list[str]:
-    """Return the problem with the Docker of a machine, if it is too old."""
-    if tuple(int(part) for part in version.split(".")[:2]) >= DOCKER:
-        return []
-    wanted = ".".join(map(str, DOCKER))
-    return [f"{name}: Docker {version} is too old - install {wanted} or later"]
 
 
 def _up(nodes: Sequence[Mapping[str, str]]) -> list[Mapping[str, str]]:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from base64 import b64decode
 from collections.abc import Mapping, Sequence
 
 from ...errors import TaskError
 from ...process import wait_until
 from ...project import contract
 from ...ssh.host import Host
-from . import jobs, servers
+from .. import servers
+from ..secret_reader import SHOW, values
+from . import jobs
 from .client import STACK, Swarm
 from .rendering import JOBS
 
 # Seconds until the job has started, its image pulled; and until it ends by itself.
 START, LIFE = 120, 300
-SHOW = 'cd /run/secrets; for each in *; do echo "$each $(base64 "$each" | tr -d "\\n")"; done'
 
 
 def read(
@@ -40,12 +40,12 @@ def read(
     options += ["--no-resolve-image", "--with-registry-auth"]
     command = ["--entrypoint=sleep", image, str(LIFE)]
     swarm.run("service", "create", "--detach", "--quiet", "--name", name, *options, *uses, *command)
+    label = f"com.docker.swarm.service.name={name}"
     try:
-        shown = wait_until(lambda: servers.inside(swarm, hosts, name, SHOW) or "", START)
+        shown = wait_until(lambda: servers.inside(swarm.ctx, hosts, label, SHOW) or "", START)
     except TimeoutError:
         what = f"the job that reads the secrets did not start within {START} s"
         raise TaskError(what, f"is {image} still in the registry?") from None
     finally:
         jobs.clear(swarm, stack)
-    lines = (line.partition(" ") for line in shown.splitlines())
-    return {key: b64decode(text).decode() for key, _, text in lines}
+    return values(shown)

@@ -33,15 +33,10 @@ INSTEAD = {
 ELSE = "a stack cannot do it"
 
 
-def problems(config: Mapping[str, Any], secrets: Mapping[str, str]) -> Iterator[str]:
+def problems(config: Mapping[str, Any]) -> Iterator[str]:
     """Yield what Swarm cannot do as it is written, one line each."""
     for name, service in config["services"].items():
         yield from (f"services.{name}.{problem}" for problem in _service(service))
-    for key, config_file in config.get("configs", {}).items():
-        if not config_file.get("file"):
-            yield f"configs.{key}: needs a file"
-    for key in sorted(set(config.get("secrets", {})) - set(secrets)):
-        yield f"secrets.{key}: not in deploy.secrets of invoke.yaml"
 
 
 def _service(service: Mapping[str, Any]) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tasks.lib.orchestrators.jobs import reason
 from tasks.lib.orchestrators.swarm import jobs
 
 
@@ -27,8 +28,8 @@ def test_a_failed_job_says_why_in_its_last_line_but_for_details():
         " ^",
         "",
     ]
-    assert jobs.reason(lines) == "Error: null value in column"
-    assert jobs.reason([]) == ""
+    assert reason(lines) == "Error: null value in column"
+    assert reason([]) == ""
 
 
 def test_a_job_has_failed_when_one_task_has():

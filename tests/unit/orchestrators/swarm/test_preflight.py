@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import pytest
 
+from tasks.lib.orchestrators.preflight import outdated
 from tasks.lib.orchestrators.swarm import preflight
 
 
 @pytest.mark.parametrize("version", ["26.0.0", "26.1.5+dfsg1", "28.2.2", "100.0.0-rc.1"])
 def test_docker_of_today_is_taken(version):
-    assert preflight.outdated("web1", version) == []
+    assert outdated("web1", version) == []
 
 
 @pytest.mark.parametrize("version", ["25.0.5", "0.0"])
 def test_docker_that_is_too_old_is_told(version):
-    (problem,) = preflight.outdated("web1", version)
+    (problem,) = outdated("web1", version)
     assert problem == f"web1: Docker {version} is too old - install 26.0 or later"
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ...provisioning import item
-from ...provisioning.item import Difference, Item
+from ..provisioning import item
+from ..provisioning.item import Difference, Item
 
 CONFIG = "/etc/docker/daemon.json"
 # A container's log has at most 100 MB.
@@ -22,14 +22,14 @@ fi
 """
 
 
-def configuration() -> Item:
-    """Return the item of daemon.json, in which the keys of others stay."""
+def configuration(swarm: bool) -> Item:
+    """Return the item of daemon.json, for servers of a Swarm or not; the keys of others stay."""
 
     def compare(state: str) -> list[Difference]:
         try:
             there = json.loads(state or "{}")
             keys = ", ".join(additions(there))
-            return conflicts(there) or ([Difference(f"{keys} not set")] if keys else [])
+            return conflicts(there, swarm) or ([Difference(f"{keys} not set")] if keys else [])
         except (ValueError, AttributeError, TypeError):
             return [Difference(f"{CONFIG} cannot be read", "correct its JSON there")]
 
@@ -61,10 +61,10 @@ def additions(there: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def conflicts(there: dict[str, Any]) -> list[Difference]:
+def conflicts(there: dict[str, Any], swarm: bool) -> list[Difference]:
     """Return what others have set in daemon.json that a Swarm or its containers must not have."""
     found = []
-    if there.get("live-restore"):
+    if swarm and there.get("live-restore"):
         # Docker refuses: https://docs.docker.com/engine/containers/live-restore/
         hint = "there: remove live-restore, then sudo systemctl reload docker"
         found.append(Difference(f"{CONFIG}: live-restore does not work with a Swarm", hint))

@@ -1,4 +1,4 @@
-"""The leases of a stack's lock on a Swarm: configs, since Swarm gives each name only once."""
+"""The leases of a stack's lock: objects of Docker's, which gives each name only once."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from datetime import datetime
 from functools import partial
 from typing import NamedTuple
 
-from ...docker.cli import DockerError
-from ...docker.retry import again
-from ..status import Lease
-from .client import Swarm
+from ..docker.cli import DockerError
+from ..docker.retry import again
+from .engine import Engine
+from .status import Lease
 
 # Labels of our own: whatever removes the stack leaves them alone. Its text is a label too, which
 # docker lists; the content would have to be inspected.
 LABEL, TEXT = "deploy.lock", "deploy.lock.text"
-LISTING = f'{{{{.ID}}}}\t{{{{.Name}}}}\t{{{{.Label "{TEXT}"}}}}'
+# For each kind of object that a lease may be: what identifies it, and what is said when it is made.
+KINDS = {"config": ("{{.ID}}", ("-",)), "volume": ("{{.Name}}", ())}
 
 
 class Listed(NamedTuple):
@@ -29,10 +30,11 @@ class Listed(NamedTuple):
 
 
 class Leases:
-    """The leases of a stack, from the one that was made first."""
+    """The leases of a stack, each an object of a kind, from the one that was made first."""
 
-    def __init__(self, swarm: Swarm, stack: str) -> None:
-        self._swarm, self._stack = swarm, stack
+    def __init__(self, engine: Engine, stack: str, kind: str) -> None:
+        self._engine, self._stack, self._kind = engine, stack, kind
+        self._id, self._end = KINDS[kind]
 
     def newest(self) -> Lease | None:
         """Return the newest lease; see base.Orchestrator.lease."""
@@ -51,15 +53,16 @@ class Leases:
 
     def _age(self, lease: Listed) -> float:
         """Return the seconds since a lease was made, by the servers' clocks."""
-        created = self._swarm.run("config", "inspect", "--format", "{{json .CreatedAt}}", lease.id)
-        now = datetime.fromisoformat(self._swarm.info()["SystemTime"])
+        words = (self._kind, "inspect", "--format", "{{json .CreatedAt}}", lease.id)
+        created = self._engine.run(*words)
+        now = datetime.fromisoformat(self._engine.info()["SystemTime"])
         return (now - datetime.fromisoformat(json.loads(created))).total_seconds()
 
     def take(self, former: Lease | None, text: str) -> Lease | None:
         """Make the lease after another one, or the first; see base.Orchestrator.take_lease."""
         number = former.number + 1 if former else 1
         found = again(partial(self._make, number, text))
-        if self._swarm.ctx.config.run.dry:
+        if self._engine.ctx.config.run.dry:
             return Lease(number, text)
         made = next((each for each in found if (each.number, each.text) == (number, text)), None)
         if made and _follows(made, former, found):
@@ -75,7 +78,8 @@ class Leases:
         labels = ("--label", f"{LABEL}={self._stack}", "--label", f"{TEXT}={text}")
         try:
             name = f"{self._stack}_lock_{number}"
-            self._swarm.run("config", "create", *labels, name, "-", text="see its labels")
+            # If there is a volume of that name, docker says nothing and changes none of its labels.
+            self._engine.run(self._kind, "create", *labels, name, *self._end, text="see its labels")
         except DockerError:
             found = self._listed()
             if number not in {each.number for each in found}:
@@ -88,18 +92,21 @@ class Leases:
         found = self._listed()
         last = max((each.number for each in found if each.text == text), default=0)
         if old := [each.id for each in found if each.number <= last]:
-            self._swarm.run("config", "rm", *old)
+            self._engine.run(self._kind, "rm", *old)
 
     def _remove(self, leases: Iterable[Listed]) -> None:
         """Remove leases; one that stays for now is removed later."""
         if old := [each.id for each in leases]:
             with suppress(DockerError):
-                self._swarm.run("config", "rm", *old)
+                self._engine.run(self._kind, "rm", *old)
 
     def _listed(self) -> list[Listed]:
         """Return the leases, the oldest first: they are also removed in this order."""
-        words = ("config", "ls", "--filter", f"label={LABEL}={self._stack}", "--format", LISTING)
-        lines = (line.split("\t") for line in self._swarm.run(*words).splitlines())
+        listing = f'{self._id}\t{{{{.Name}}}}\t{{{{.Label "{TEXT}"}}}}'
+        chosen = ("--filter", f"label={LABEL}={self._stack}", "--format", listing)
+        lines = (
+            line.split("\t") for line in self._engine.run(self._kind, "ls", *chosen).splitlines()
+        )
         return sorted(Listed(int(name.rpartition("_")[2]), id_, text) for id_, name, text in lines)
 
 

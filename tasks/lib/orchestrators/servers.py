@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from collections.abc import Collection, Mapping, Sequence
@@ -13,13 +12,13 @@ from typing import Any, NamedTuple
 
 from invoke import Context
 
-from ... import files
-from ...docker import api, cli
-from ...docker.retry import again
-from ...errors import explain
-from ...ssh.host import Host
-from ..status import Stored
-from .client import Swarm
+from .. import files
+from ..docker import api, cli
+from ..docker.retry import again
+from ..errors import explain
+from ..ssh.host import Host
+from .engine import Engine
+from .status import Stored
 
 # Seconds that a server may take to delete its old images; the next deploy goes on from there.
 BOUND = 30
@@ -58,12 +57,12 @@ def familiar(repository: str) -> str:
     return repository.removeprefix("docker.io/").removeprefix("library/")
 
 
-def stored_images(swarm: Swarm, hosts: Sequence[Host], repository: str) -> list[Stored]:
+def stored_images(ctx: Context, hosts: Sequence[Host], repository: str) -> list[Stored]:
     """Return the images of a repository on each server, at the same time."""
 
     def stored(host: Host) -> Stored:
         with host.docker() as env:
-            shown = Swarm(swarm.ctx, env).query(*_listing())
+            shown = Engine(ctx, env).query(*_listing())
         sizes = {each.id: each.bytes for each in _images(shown, repository)}
         return Stored(host.name, len(sizes), sum(sizes.values()))
 
@@ -72,13 +71,11 @@ def stored_images(swarm: Swarm, hosts: Sequence[Host], repository: str) -> list[
 
 
 def tidy_images(
-    swarm: Swarm, hosts: Sequence[Host], repository: str, keep: Collection[str]
+    ctx: Context, hosts: Sequence[Host], repository: str, keep: Collection[str]
 ) -> list[str]:
     """Delete a repository's images that nothing needs; see base.Orchestrator.tidy_images."""
-    services = swarm.inspect("service", swarm.ids("service"))
-    kept = {*keep, *DIGEST.findall(json.dumps(services))}
     with ThreadPoolExecutor(len(hosts)) as pool:
-        work = partial(_tidy, swarm.ctx, repository, kept)
+        work = partial(_tidy, ctx, repository, {*keep})
         return [problem for problem in pool.map(work, hosts) if problem]
 
 
@@ -123,10 +120,10 @@ def _images(shown: str, repository: str = "") -> list[Image]:
     return [each for each in every if not repository or each.repository == familiar(repository)]
 
 
-def unpullable(swarm: Swarm, hosts: Sequence[Host], image: str, auth: str) -> list[str]:
+def unpullable(ctx: Context, hosts: Sequence[Host], image: str, auth: str) -> list[str]:
     """Return a line for each server that has not an image, and cannot pull it."""
     with ThreadPoolExecutor(len(hosts)) as pool:
-        found = pool.map(lambda host: _unpullable(swarm.ctx, host, image, auth), hosts)
+        found = pool.map(lambda host: _unpullable(ctx, host, image, auth), hosts)
         return [line for line in found if line]
 
 
@@ -145,18 +142,17 @@ def _unpullable(ctx: Context, host: Host, image: str, auth: str) -> str:
     return ""
 
 
-def inside(swarm: Swarm, hosts: Sequence[Host], service: str, script: str) -> str | None:
-    """Return what a script prints in a replica; see base.Orchestrator.inside."""
-    label = f"label=com.docker.swarm.service.name={service}"
+def inside(ctx: Context, hosts: Sequence[Host], label: str, script: str) -> str | None:
+    """Return what a script prints in a replica with a label; see base.Orchestrator.inside."""
     for host in hosts:
         with host.docker() as env, suppress(cli.DockerError):
-            docker = Swarm(swarm.ctx, env)
-            if replicas := docker.ids("container", "--filter", label):
-                return docker.query("exec", replicas[0], "sh", "-c", script)
+            engine = Engine(ctx, env)
+            if replicas := engine.ids("container", "--filter", f"label={label}"):
+                return engine.query("exec", replicas[0], "sh", "-c", script)
     return None
 
 
-def try_out(swarm: Swarm, service: Mapping[str, Any], command: Sequence[str]) -> None:
+def try_out(engine: Engine, service: Mapping[str, Any], command: Sequence[str]) -> None:
     """Run a command in a service's image on the first server; see base.Orchestrator.try_out."""
     options = [
         f"--{option}={each}"
@@ -172,7 +168,7 @@ def try_out(swarm: Swarm, service: Mapping[str, Any], command: Sequence[str]) ->
         file.write_text(text, "utf-8")
         words = ["run", "--rm", "--network=none", "--user=0:0", f"--env-file={file}", *options]
         words += [service["image"], *command]
-        trial = partial(cli.run, swarm.ctx, *words, env=swarm.env, reads=True, merged=True)
+        trial = partial(cli.run, engine.ctx, *words, env=engine.env, reads=True, merged=True)
         try:
             again(partial(trial, timeout=TRIAL))
         except cli.DockerError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tasks.lib.orchestrators.swarm import servers
+from tasks.lib.orchestrators import servers
 
 OURS, OTHER = "registry.example.com/app", "registry.example.com/app-other"
 

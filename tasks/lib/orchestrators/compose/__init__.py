@@ -1,0 +1,1 @@
+"""One Docker host without Swarm as an orchestrator."""

@@ -1,0 +1,145 @@
+"""One Docker host as an orchestrator; base.Orchestrator says what each method promises."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from ... import process
+from ...docker import cli
+from ...errors import ExitCode, TaskError, explain
+from ...project import contract
+from ...provisioning.facts import Facts
+from ...provisioning.sockets import LISTENING
+from ...ssh.host import Host
+from .. import installation, ports
+from ..base import Job, LogOptions
+from ..evidence import LAST, complaint
+from ..jobs import Runner
+from ..needs import Needs
+from ..on_docker import DockerOrchestrator
+from ..stack import Stack
+from ..status import Evidence, Failure, Node, Ports, Service
+from . import containers, preflight, rendering, running, teardown
+from .files import CONFIG, Files
+from .jobs import ComposeJobs, clear
+from .rollout import ComposeRollout
+from .server import Server
+
+
+class ComposeOrchestrator(DockerOrchestrator):
+    """One stack on one server."""
+
+    leases = "volume"
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self._server = Server(self._ctx, self._env, self._stack)
+        self._files = Files(self._server)
+
+    def services(self) -> dict[str, Service]:
+        found = self._server.containers()
+        return containers.services(found, contract.APP, self._hosts[0].name)
+
+    def running(self) -> Stack:
+        return running.read(self._server.containers(), self._stack)
+
+    def nodes(self) -> list[Node]:
+        info, name = self._server.info(), self._hosts[0].name
+        return [Node(name, info["Name"], "ready", "server", info["ServerVersion"])]
+
+    def ports(self) -> Ports:
+        host, found = self._hosts[0], defaultdict[str, set[str]](set)
+        shown = self._server.query("ps", "--format", ports.CONTAINERS)
+        ports.add(found, shown, host.run(LISTENING, changes=False))
+        return Ports(host.name, found)
+
+    def problems(self) -> list[str]:
+        return preflight.problems(self._server, self._hosts, self._absent)
+
+    def evidence(self, failure: Failure) -> Evidence:
+        facts, lines = failure.handle or {}, []
+        try:
+            lines = self._server.log(facts["Id"], LAST)
+        except Exception as error:
+            lines = [f"they cannot be read: {explain(error)}"]
+        health = (facts.get("State", {}).get("Health") or {}).get("Log") or []
+        return Evidence(self._hosts[0].name, complaint(health), lines)
+
+    def logs(self, services: Sequence[str], options: LogOptions) -> None:
+        words = ["compose", "--ansi=never", "--project-name", self._stack, "logs", "--no-color"]
+        words += ["--tail", str(options.tail), *(["--follow"] if options.follow else [])]
+        words += ["--since", options.since] if options.since else []
+        known = containers.by_service(self._server.containers())
+        serving = [containers.serving(known[name]) for name in services if name in known]
+        names = [f"{each.service}-{each.generation}" for each, *_ in serving]
+        child = cli.popen(self._server.ctx, *words, *names, env=self._server.env)
+        try:
+            if process.wait(child):
+                raise TaskError("the logs cannot be read", "the lines above say why")
+        finally:
+            process.end(child)
+
+    def inside(self, service: str, script: str) -> str | None:
+        mine = containers.by_service(self._server.containers()).get(service, [])
+        with suppress(cli.DockerError):
+            for each in containers.serving(mine):
+                return self._server.query("exec", each.id, "sh", "-c", script)
+        return None
+
+    @staticmethod
+    def needs(hosts: Sequence[Host], facts: Sequence[Facts], user: str, source: str) -> Needs:
+        items = [installation.items(each, user, source) for each in facts]
+        return Needs(items, held=installation.HELD)
+
+    def set_up(self) -> Iterator[str]:
+        if found := preflight.several(self._hosts, self._absent):
+            raise TaskError(found[0], code=ExitCode.REFUSED)
+        name = f"{self._stack}_default"
+        if name not in self._server.names("network", "--filter", f"name={name}"):
+            self._files.network({"name": name})
+            yield f"{self._hosts[0].name}: network {name}"
+
+    def secrets(self) -> dict[str, list[str]]:
+        return self._files.secrets()
+
+    def set_secret(self, name: str, value: str) -> str:
+        return self._files.set_secret(name, value)
+
+    def read_secrets(self, image: str) -> dict[str, str]:
+        return self._files.read_secrets(image)
+
+    def remove_secret(self, name: str) -> None:
+        self._server.run("volume", "rm", *self.secrets()[name])
+
+    def render(self, config: Mapping[str, Any], image: str, secrets: Mapping[str, str]) -> Stack:
+        return rendering.render(config, self._stack, image, secrets)
+
+    def stored(self, kind: str) -> list[str]:
+        return self._files.volumes(kind)
+
+    def runner(self, stack: Stack, jobs: Sequence[Job]) -> Runner:
+        return ComposeJobs(self._server, stack, jobs)
+
+    def rollout(self, stack: Stack, back: bool = False, prune: bool = True) -> ComposeRollout:
+        return ComposeRollout(self._server, stack, back, prune)
+
+    def clear_jobs(self) -> None:
+        clear(self._server)
+
+    def remove_services(self, names: Sequence[str]) -> None:
+        found = [each for each in self._server.containers() if each.service in names]
+        if stopping := self._server.stopping(found):
+            stopping.wait()
+        self._server.delete(found)
+
+    def tidy(self, used: Collection[str]) -> None:
+        older = [name for versions in self.secrets().values() for name in versions[1:]]
+        if old := sorted({*older, *self._files.volumes(CONFIG)} - {*used}):
+            self._server.run("volume", "rm", *old)
+
+    def remove(self, volumes: bool) -> list[str]:
+        teardown.remove(self._server, volumes)
+        return []

@@ -1,0 +1,60 @@
+"""A stack is removed from its server: containers, networks, files and, if wanted, data."""
+
+from __future__ import annotations
+
+import time
+
+from ...docker.cli import DockerError
+from ...errors import TaskError
+from ..leases import LABEL
+from . import jobs
+from .files import CONFIG, VIEW
+from .server import Server
+
+# Seconds until a network or a volume must be in use no longer.
+TIMEOUT = 30
+
+
+def remove(server: Server, volumes: bool) -> None:
+    """Remove a stack; with volumes its data and its secrets, too."""
+    jobs.clear(server)
+    containers = server.containers()
+    if stopping := server.stopping(containers):
+        stopping.wait()
+    # One that did not stop is not removed: that is an error.
+    server.delete(containers)
+    if left := server.ids_of():
+        server.run("container", "rm", *left)
+    for name in server.ids("network", *server.of()):
+        _remove(server, "network", name)
+    wanted = _volumes(server) if volumes else [*_kind(server, CONFIG), f"{server.stack}_{VIEW}"]
+    for name in wanted:
+        _remove(server, "volume", name)
+
+
+def _kind(server: Server, kind: str) -> list[str]:
+    return server.names("volume", *server.of(f"deploy.kind={kind}"))
+
+
+def _volumes(server: Server) -> list[str]:
+    """Return the names of the stack's volumes, but for the leases of its lock."""
+    prefix = f"{server.stack}_"
+    leases = server.names("volume", "--filter", f"label={LABEL}={server.stack}")
+    named = server.names("volume", "--filter", f"name={prefix}")
+    mine = {each for each in named if each.startswith(prefix)}
+    return sorted(mine | {*server.names("volume", *server.of())} - {*leases})
+
+
+def _remove(server: Server, kind: str, name: str) -> None:
+    deadline = time.monotonic() + TIMEOUT
+    while True:
+        try:
+            server.run(kind, "rm", name)
+            return
+        except DockerError as error:
+            if "no such" in error.stderr.lower() or "not found" in error.stderr.lower():
+                return
+            if time.monotonic() > deadline:
+                what = f"cannot remove {kind} {name}: {error}"
+                raise TaskError(what, "see what uses it, then retry") from None
+        time.sleep(0.3)

@@ -1,0 +1,85 @@
+"""What the orchestrators on Docker do alike; base.Orchestrator says what each method promises."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from invoke import Context
+
+from ..ssh.host import Host
+from . import jobs, servers
+from .base import Guard, Job, Orchestrator
+from .engine import Engine
+from .leases import Leases
+from .stack import Stack
+from .status import Lease, Stored
+
+
+class DockerOrchestrator(Orchestrator):
+    """One stack on servers with Docker.
+
+    Args:
+        hosts: the servers that answer; docker asks the first.
+        env: the variables that let docker reach the first host, and log in to the registry.
+        setup: the command that sets the servers up, for messages.
+        absent: how many of the environment's servers do not answer.
+    """
+
+    poll = 0.3
+    # The kind of object that a lease of the lock is.
+    leases = ""
+
+    def __init__(
+        self,
+        ctx: Context,
+        hosts: Sequence[Host],
+        stack: str,
+        env: Mapping[str, str],
+        setup: str,
+        absent: int = 0,
+    ) -> None:
+        self._ctx, self._hosts, self._stack, self._env = ctx, hosts, stack, env
+        self._setup, self._absent = setup, absent
+        self._leases = Leases(Engine(ctx, env), stack, self.leases)
+
+    def misfits(self, stack: Stack, auth: str) -> list[str]:
+        return servers.unpullable(self._ctx, self._hosts, stack.image, auth)
+
+    def missing(self, stack: Stack) -> list[str]:
+        return [
+            f"{kind} {name}"
+            for kind in ("secret", "config")
+            for name in sorted(stack.versions(f"{kind}s") - {*self.stored(kind)})
+        ]
+
+    def stored(self, kind: str) -> list[str]:
+        """Return the names of the versions that there are, of secrets or configs."""
+        raise NotImplementedError
+
+    def lease(self) -> Lease | None:
+        return self._leases.newest()
+
+    def take_lease(self, former: Lease | None, text: str) -> Lease | None:
+        return self._leases.take(former, text)
+
+    def drop_lease(self, text: str) -> None:
+        self._leases.drop(text)
+
+    def stored_images(self, repository: str) -> list[Stored]:
+        return servers.stored_images(self._ctx, self._hosts, repository)
+
+    def tidy_images(self, repository: str, keep: Collection[str]) -> list[str]:
+        return servers.tidy_images(self._ctx, self._hosts, repository, keep)
+
+    def try_out(self, service: Mapping[str, Any], command: Sequence[str]) -> None:
+        servers.try_out(Engine(self._ctx, self._env), service, command)
+
+    def run_jobs(
+        self, stack: Stack, jobs_: Sequence[Job], timeout: float, guard: Guard, answer: str = ""
+    ) -> str:
+        return jobs.run(self.runner(stack, jobs_), jobs_, timeout, guard, answer)
+
+    def runner(self, stack: Stack, jobs_: Sequence[Job]) -> jobs.Runner:
+        """Return what runs some jobs of a stack."""
+        raise NotImplementedError
