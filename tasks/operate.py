@@ -23,7 +23,7 @@ def setup(ctx: Context, env: str = "", plan: bool = False) -> None:
 
     if plan or ctx.config.run.dry:
         found = server_setup.found(ctx, env)
-        return console.result("\n".join(found) or f"{env}: nothing to do")
+        return console.result(console.as_typed("\n".join(found)) or f"{env}: nothing to do")
     with server_setup.reach(ctx, env) as servers:
         changed = server_setup.set_up(ctx, servers)
     with connection.reach(ctx, env) as target:

@@ -28,7 +28,7 @@ def preflight(ctx: Context, env: str = "", ref: str = "", verify_url: bool = Tru
     from .lib.environments.connection import reach
 
     with reach(ctx, env, verify_url=verify_url) as target:
-        console.result(preflight.dry_run(target, ref))
+        console.result(console.as_typed(preflight.dry_run(target, ref)))
 
 
 @task(

@@ -25,14 +25,14 @@ def tests() -> list[Path]:
 
 
 def test_each_row_of_faults_is_of_a_test_and_each_test_of_a_fault_has_a_row():
-    told = rows((ROOT / "docs/faults.md").read_text(), HEAD)
+    shown = rows((ROOT / "docs/faults.md").read_text(), HEAD)
     found = [fault for file in tests() for fault in marked(file.read_text())]
-    assert sorted(told) == sorted(set(found))
+    assert sorted(shown) == sorted(set(found))
 
 
 def test_each_attack_has_a_row():
-    told = rows((ROOT / "docs/faults.md").read_text(), ATTACKS)
-    assert sorted(told) == sorted(QUICK | SLOW)
+    shown = rows((ROOT / "docs/faults.md").read_text(), ATTACKS)
+    assert sorted(shown) == sorted(QUICK | SLOW)
 
 
 def test_a_mark_is_found_above_a_test_and_in_its_parameters():

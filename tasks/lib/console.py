@@ -57,12 +57,12 @@ def as_typed(text: str) -> str:
 
 def say(text: str) -> None:
     """Print a line of progress; secrets in it are masked."""
-    write(f"{as_typed(redact(text))}\n", sys.stderr)
+    write(f"{redact(text)}\n", sys.stderr)
 
 
 def result(text: object, masked: bool = True) -> None:
     """Print a task's result, on stdout; secrets in it are masked, unless they are the result."""
-    write(f"{as_typed(redact(str(text))) if masked else text}\n", sys.stdout)
+    write(f"{redact(str(text)) if masked else text}\n", sys.stdout)
 
 
 def step(text: str) -> None:
@@ -72,7 +72,7 @@ def step(text: str) -> None:
 
 def warn(text: str) -> None:
     """Print a warning."""
-    say(colour(f"warning: {text}", 33))
+    say(colour(f"warning: {as_typed(text)}", 33))
 
 
 def outcome(text: str, ok: bool) -> None:

@@ -67,7 +67,7 @@ class Executor(invoke.Executor):
             if self.core and self.core[0].args.debug.value:
                 _trace(error)
             # Invoke's own print would fail if stderr is closed, and lose the status.
-            console.say(f"inv: {explain(error)}")
+            console.say(f"inv: {console.as_typed(explain(error))}")
             raise Exit(code=getattr(error, "code", ExitCode.FAILED)) from error
 
 
@@ -105,7 +105,7 @@ def excepthook(
         return
     if {"--debug", "-d"} & {*sys.argv}:
         _trace(error)
-    text = explain(error)
+    text = console.as_typed(explain(error))
     if mark := getattr(error, "problem_mark", None):
         text = f"{mark.name}:{mark.line + 1}: not valid YAML: {error.problem} - correct it"  # type: ignore[attr-defined]
     console.say(f"inv: {text}")

@@ -13,7 +13,7 @@ import msgspec
 import yaml
 from invoke import Config, Context
 
-from tasks.lib.environments import bootstrap, teardown
+from tasks.lib.environments import bootstrap
 from tasks.lib.environments.connection import Target
 from tasks.lib.images.promotion import Candidate
 from tasks.lib.orchestrators.compose import rendering
@@ -28,7 +28,7 @@ from tests.testbed.sites import Site
 
 from .servers import LocalHost
 from .swarm_world import Factory, whole_stack
-from .world import World
+from .world import World, removed_in_the_end
 
 # The value of every secret: with all that shells and Compose files take for their own.
 VALUE = "s3cret $HOME #1 \"'\\ x" * 3
@@ -126,12 +126,8 @@ def compose_world(factory: Factory, home: Path, **values: Any) -> Iterator[World
     for name in settings.deploy.secrets:
         orchestrator.set_secret(name, f"{name} {VALUE}")
     world = World(target, factory.make, whole_stack, ComposeByHand(orchestrator, target), pace=2)
-    try:
+    with removed_in_the_end(world):
         yield world
-    finally:
-        world.restart()
-        target.unlock()
-        teardown.remove(target, volumes=True)
 
 
 def configured(site: Site, values: dict[str, Any]) -> Settings:

@@ -14,7 +14,7 @@ import yaml
 from invoke import Config, Context
 
 from tasks.lib.deploys import rendering
-from tasks.lib.environments import bootstrap, teardown
+from tasks.lib.environments import bootstrap
 from tasks.lib.environments.connection import Target, reach
 from tasks.lib.images import refs
 from tasks.lib.images.promotion import Candidate
@@ -22,7 +22,7 @@ from tasks.lib.orchestrators.stack import HISTORY, RELEASE, Stack
 from tasks.lib.project.settings import ROOT, Settings
 from tests.testbed.sites import Site
 
-from .world import World
+from .world import World, removed_in_the_end
 
 BOOM = "#!/bin/sh\necho 'boom: no licence file' >&2\nexit 7\n"
 RAISE = '\n\ndef home(request):\n    raise ValueError("{reason}")\n'
@@ -142,11 +142,9 @@ def swarm_world(factory: Factory, home: Path) -> Iterator[World]:
         world = World(target, factory.make, whole_stack, SwarmByHand(target), pace=2)
         path = target.path
         try:
-            yield world
+            with removed_in_the_end(world):
+                yield world
         finally:
-            world.restart()
-            target.unlock()
-            teardown.remove(target, volumes=True)
             target.first.run('rm -rf -- "$1"', path)
 
 

@@ -18,6 +18,7 @@ from invoke import Config, Context
 
 from tasks.lib.deploys import preflight, proxy_check, rendering
 from tasks.lib.deploys.deployment import Deployment
+from tasks.lib.environments import teardown
 from tasks.lib.environments.connection import Target
 from tasks.lib.environments.lock import Terms
 from tasks.lib.environments.records import Record
@@ -334,6 +335,17 @@ def push(there: Registry, revision: str, **more: str) -> Manifest:
     manifest = Manifest(json.dumps(body).encode(), KIND)
     there.put(revision, manifest)
     return manifest
+
+
+@contextmanager
+def removed_in_the_end(world: World) -> Iterator[None]:
+    """Remove all that was deployed to a world of real servers, whatever became of its deployer."""
+    try:
+        yield
+    finally:
+        world.restart()
+        world.target.unlock()
+        teardown.remove(world.target, volumes=True)
 
 
 def reply(orchestrator: MemoryOrchestrator, path: str) -> tuple[int, str]:

@@ -146,6 +146,15 @@ def test_commands_are_shown_as_they_are_typed(monkeypatch, program, shown):
     assert console.as_typed("no lab - inv lab.up, or `inv --debug`; not /bin/inv dev") == shown
 
 
+def test_what_others_have_written_is_shown_as_it_is(monkeypatch, capfd):
+    monkeypatch.setattr("sys.argv", ["/x/invoke/__main__.py"])
+    console.say("Make inv deploy faster")
+    console.result("complete -F _inv inv invoke")
+    assert capfd.readouterr() == ("complete -F _inv inv invoke\n", "Make inv deploy faster\n")
+    console.warn("old - inv deploy makes it anew")
+    assert "./inv deploy" in capfd.readouterr().err
+
+
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize("words", ["--list", "--help dev", "completion"])
 def test_nothing_is_said_when_nobody_reads_on(words, unbuffered):

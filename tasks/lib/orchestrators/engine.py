@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -13,6 +14,10 @@ from invoke import Context
 from ..docker import cli
 from ..docker.cli import DockerError
 from ..docker.retry import again
+from ..errors import TaskError
+
+# What docker says of an object that is gone; seconds between two tries to remove one in use.
+GONE, POLL = ("no such", "not found"), 0.3
 
 
 class Engine:
@@ -53,6 +58,30 @@ class Engine:
         if errors := found.get("ServerErrors"):
             raise DockerError(["docker", *words], 1, "\n".join(errors))
         return found
+
+    def remove(self, kind: str, name: str, seconds: float) -> None:
+        """Remove a network, volume or other object that a container may still use for a while.
+
+        Raises TaskError if it is in use after so many seconds. One that is gone is no error.
+        """
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                self.run(kind, "rm", name)
+                return
+            except DockerError as error:
+                if any(sign in error.stderr.lower() for sign in GONE):
+                    return
+                if time.monotonic() > deadline:
+                    what = f"cannot remove {kind} {name}: {error}"
+                    raise TaskError(what, "see what uses it, then retry") from None
+            time.sleep(POLL)
+
+
+def next_version(stack: str, name: str, known: Mapping[str, Sequence[str]]) -> str:
+    """Return the name of a secret's next version; `known` is what `versions` returns."""
+    newest = known.get(name, ["_v0"])[0]
+    return f"{stack}_{name}_v{int(newest.rpartition('_v')[2]) + 1}"
 
 
 def versions(stack: str, names: Iterable[str]) -> dict[str, list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -53,9 +54,9 @@ class DockerOrchestrator(Orchestrator):
             for name in sorted(stack.versions(f"{kind}s") - {*self.stored(kind)})
         ]
 
+    @abstractmethod
     def stored(self, kind: str) -> list[str]:
         """Return the names of the versions that there are, of secrets or configs."""
-        raise NotImplementedError
 
     def lease(self) -> Lease | None:
         return self._leases.newest()
@@ -80,6 +81,6 @@ class DockerOrchestrator(Orchestrator):
     ) -> str:
         return jobs.run(self.runner(stack, jobs_), jobs_, timeout, guard, answer)
 
+    @abstractmethod
     def runner(self, stack: Stack, jobs_: Sequence[Job]) -> jobs.Runner:
         """Return what runs some jobs of a stack."""
-        raise NotImplementedError

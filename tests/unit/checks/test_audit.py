@@ -93,7 +93,7 @@ def test_a_vulnerable_pin_is_shown_with_the_version_that_fixes_it(small, inv, da
     done = inv("audit", root=small, INVOKE_AUDIT_DATABASE=database())
     assert done.returncode == 1
     assert "vulnerabilities  django 3.2: PYSEC-2021-98: Potential directory" in done.stdout
-    assert "requirements/dev.txt  ./inv requirements --upgrade: fixed in 3.2.4" in done.stdout
+    assert "requirements/dev.txt  inv requirements --upgrade: fixed in 3.2.4" in done.stdout
     assert "inv: failed: vulnerabilities - see above" in done.stderr
 
 

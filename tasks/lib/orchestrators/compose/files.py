@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from .. import secret_reader
-from ..engine import versions
+from ..engine import next_version, versions
 from ..stack import STACK, Stack
 from .rendering import VALUE, copy_name, mounts
 from .server import Server
@@ -66,8 +66,7 @@ class Files:
 
     def set_secret(self, name: str, value: str) -> str:
         """Store a secret's next version, a volume of its own; return its name."""
-        newest = self.secrets().get(name, [f"{self._server.stack}_{name}_v0"])[0]
-        made = f"{self._server.stack}_{name}_v{int(newest.rpartition('_v')[2]) + 1}"
+        made = next_version(self._server.stack, name, self.secrets())
         self._store(made, SECRET, value, 0o400)
         return made
 

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
-from ...docker.cli import DockerError
-from ...errors import TaskError
 from ..leases import LABEL
 from . import jobs
 from .files import CONFIG, VIEW
@@ -26,10 +22,10 @@ def remove(server: Server, volumes: bool) -> None:
     if left := server.ids_of():
         server.run("container", "rm", *left)
     for name in server.ids("network", *server.of()):
-        _remove(server, "network", name)
+        server.remove("network", name, TIMEOUT)
     wanted = _volumes(server) if volumes else [*_kind(server, CONFIG), f"{server.stack}_{VIEW}"]
     for name in wanted:
-        _remove(server, "volume", name)
+        server.remove("volume", name, TIMEOUT)
 
 
 def _kind(server: Server, kind: str) -> list[str]:
@@ -43,18 +39,3 @@ def _volumes(server: Server) -> list[str]:
     named = server.names("volume", "--filter", f"name={prefix}")
     mine = {each for each in named if each.startswith(prefix)}
     return sorted(mine | {*server.names("volume", *server.of())} - {*leases})
-
-
-def _remove(server: Server, kind: str, name: str) -> None:
-    deadline = time.monotonic() + TIMEOUT
-    while True:
-        try:
-            server.run(kind, "rm", name)
-            return
-        except DockerError as error:
-            if "no such" in error.stderr.lower() or "not found" in error.stderr.lower():
-                return
-            if time.monotonic() > deadline:
-                what = f"cannot remove {kind} {name}: {error}"
-                raise TaskError(what, "see what uses it, then retry") from None
-        time.sleep(0.3)

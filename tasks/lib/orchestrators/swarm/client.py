@@ -11,7 +11,7 @@ from ... import files
 from ...docker import cli
 from ...docker.cli import DockerError
 from ...docker.retry import again
-from ..engine import Engine, versions
+from ..engine import Engine, next_version, versions
 from ..servers import DIGEST
 from ..stack import STACK as OWN
 from ..stack import Stack
@@ -52,8 +52,7 @@ class Swarm(Engine):
 
     def set_secret(self, stack: str, name: str, value: str) -> str:
         """Store a secret's next version, as none can be changed; return its name."""
-        newest = self.secrets(stack).get(name, [f"{stack}_{name}_v0"])[0]
-        made = f"{stack}_{name}_v{int(newest.rpartition('_v')[2]) + 1}"
+        made = next_version(stack, name, self.secrets(stack))
         self.run("secret", "create", "--label", f"{OWN}={stack}", made, "-", text=value)
         return made
 

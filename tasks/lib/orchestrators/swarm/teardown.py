@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ...docker.cli import DockerError
 from ...errors import TaskError
 from ...ssh.host import Host
 from . import labels, ownership
@@ -32,10 +31,10 @@ def remove(swarm: Swarm, hosts: Sequence[Host], stack: str, volumes: bool) -> li
     swarm.remove_services(swarm.ids("service", *of(stack)))
     _wait_stopped(swarm, hosts, stack, seconds)
     for name in swarm.ids("network", *of(stack)):
-        _remove(swarm, "network", name)
+        swarm.remove("network", name, TIMEOUT)
     for kind in ("config", *(["secret"] if volumes else [])):
         for name in ownership.ids(swarm, kind, stack):
-            _remove(swarm, kind, name)
+            swarm.remove(kind, name, TIMEOUT)
     if not volumes:
         return []
     reached = _remove_volumes(swarm, hosts, stack)
@@ -73,22 +72,6 @@ def _remove_volumes(swarm: Swarm, hosts: Sequence[Host], stack: str) -> set[str]
             docker = Swarm(swarm.ctx, env)
             for name in docker.ids("volume", "--filter", f"name={stack}_"):
                 if name.startswith(f"{stack}_"):
-                    _remove(docker, "volume", name)
+                    docker.remove("volume", name, TIMEOUT)
             reached.add(docker.info()["Swarm"].get("NodeID", ""))
     return reached
-
-
-def _remove(swarm: Swarm, kind: str, name: str) -> None:
-    """Remove an object that a container may still use for a while."""
-    deadline = time.monotonic() + TIMEOUT
-    while True:
-        try:
-            swarm.run(kind, "rm", name)
-            return
-        except DockerError as error:
-            if "no such" in error.stderr.lower():
-                return
-            if time.monotonic() > deadline:
-                what = f"cannot remove {kind} {name}: {error}"
-                raise TaskError(what, "see what uses it, then retry") from None
-        time.sleep(POLL)
