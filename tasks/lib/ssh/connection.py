@@ -60,8 +60,10 @@ class Connection:
         self._socket.unlink(missing_ok=True)
 
     def log(self) -> str:
-        """Return what ssh has said of it."""
-        return self._client.readable(self._log.read_text("utf-8", "replace"))
+        """Return what ssh has said of it; nothing if another program has deleted its log."""
+        with suppress(FileNotFoundError):
+            return self._client.readable(self._log.read_text("utf-8", "replace"))
+        return ""
 
     def alive(self, patience: float = 0) -> bool:
         """Return whether it stands, also after so many seconds."""

@@ -15,7 +15,8 @@ from invoke import Context
 
 from tasks.lib.errors import TaskError
 from tasks.lib.ssh import variables
-from tasks.lib.ssh.connection import destination, remote
+from tasks.lib.ssh.client import Client
+from tasks.lib.ssh.connection import Connection, destination, remote
 from tasks.lib.ssh.failures import HostUnreachable, lost
 from tasks.lib.ssh.host import connected
 from tests.testbed.commands import until
@@ -214,3 +215,8 @@ def test_a_connection_that_stops_to_answer_has_timed_out():
 def test_known_hosts_in_one_line_are_split():
     lines = ["a ssh-rsa A", "@revoked b ssh-rsa B", "c,d ecdsa-sha2-nistp256 C me"]
     assert variables.known_hosts(" ".join(lines)).splitlines() == lines
+
+
+def test_a_connection_whose_log_was_deleted_is_lost_in_one_line(tmp_path):
+    error = Connection(Client(tmp_path, {}), "deploy@here", 0).lost()
+    assert str(error) == "deploy@here: SSH failed (no output) - see sshd's log there"
