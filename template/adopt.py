@@ -26,6 +26,8 @@ JOBS = {
     ".gitlab-ci.yml": "check: {script: ./inv lint test}",
     ".github/workflows/ci.yml": "- run: ./inv lint test",
 }
+# Folders that no package of the project can have; reports/ is where the tasks write.
+RESERVED = ("compose", "lab", "reports", "tasks")
 ROOT = Path()
 
 
@@ -78,10 +80,10 @@ def same(name: str, file: Path) -> bool:
 
 def require_free(taken: list[str], answers: dict[str, Any]) -> None:
     """End if files of the project are where the pipeline needs its own, unless they may go."""
-    if any(ROOT.glob("tasks/*.py")) and not (ROOT / "tasks/lib/project/version.py").exists():
-        sys.exit(
-            "tasks/ is yours, and the pipeline's package has this name - move it, or rename it"
-        )
+    adopted = (ROOT / "tasks/lib/project/version.py").exists()
+    for name in RESERVED:
+        if any((ROOT / name).glob("*.py")) and not (adopted and name == "tasks"):
+            sys.exit(f"{name}/ is yours, and the pipeline's folder has this name - rename it")
     needed = [name for name in taken if name not in KEPT and name not in answers["replace"]]
     if needed and not sys.stdin.isatty():
         names = json.dumps(needed)

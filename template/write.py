@@ -18,6 +18,15 @@ LINTERS = {
     "djlint": (".djlintrc", "djlint.toml"),
     "yamllint": (".yamllint", ".yamllint.yml", ".yamllint.yaml"),
 }
+COVERAGE = '[tool.coverage.run]\nomit = ["*/tests/*", "*/tests.py"]\n'
+# The table in pyproject.toml, or mypy.ini. ALLOWED_HOSTS = [] has no type, nor have many packages.
+MYPY = """\
+[{table}mypy]
+plugins = {plugins}
+allow_untyped_globals = true
+ignore_missing_imports = true
+"""
+CONFIGS = {"mypy.ini": "", ".mypy.ini": "", "setup.cfg": "[mypy]", "pyproject.toml": "[tool.mypy]"}
 
 
 def files(root: Path, name: str, found: Found) -> dict[str, str]:
@@ -32,7 +41,7 @@ def files(root: Path, name: str, found: Found) -> dict[str, str]:
         "requirements/test.in": lines(["-c app.txt", *found.development], RUNNERS[found.runner]),
         "requirements/dev.in": (SOURCE / "requirements/dev.in").read_text("utf-8"),
         "requirements/types.in": (SOURCE / "requirements/types.in").read_text("utf-8"),
-        "pyproject.toml": '[tool.coverage.run]\nomit = ["*/tests/*", "*/tests.py"]\n',
+        **checks(root),
     }
     if module:
         texts[below(found, module)] = release(found, module, base or "")
@@ -69,6 +78,17 @@ def ignored(root: Path) -> dict[str, str]:
     left = [line for line in IGNORED if line.strip("/") not in known]
     start = f"{text.rstrip()}\n" if text.strip() else ""
     return {".gitignore": start + "".join(f"{line}\n" for line in left)} if left else {}
+
+
+def checks(root: Path) -> dict[str, str]:
+    """Return the settings of coverage, and those of mypy unless the project has some."""
+    there = {name: root / name for name in CONFIGS if (root / name).is_file()}
+    table = MYPY.format(table="tool.", plugins='["mypy_django_plugin.main"]')
+    found = {"pyproject.toml": f"{COVERAGE}\n{table}"}
+    if "pyproject.toml" in there:
+        found["mypy.ini"] = MYPY.format(table="", plugins="mypy_django_plugin.main")
+    known = any(CONFIGS[name] in file.read_text("utf-8") for name, file in there.items())
+    return {"pyproject.toml": COVERAGE} if known else found
 
 
 def settings(root: Path, name: str, found: Found) -> str:

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import adopt as adoption
 import pytest
 import yaml
 
@@ -52,13 +53,15 @@ def test_a_new_django_project_is_adopted_and_tested(template, site, inv):
     assert status == 0, said
     assert "mysite.settings (dev), mysite.settings (test), mysite.settings_released" in said
     assert [line for line in git(site, "status", "--short").splitlines() if line[:2] != "??"] == []
-    for name in ("app", "test"):
+    for name in ("app", "test", "types"):
         shutil.copy(ROOT / f"requirements/{name}.txt", site / "requirements")
     done = inv("doctor", root=site, **NOWHERE)
     assert re.search(r"^ok +app ", done.stdout, re.MULTILINE), done.stdout
     done = inv("test", "--engine=host", root=site, **NOWHERE)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Ran 1 test" in done.stderr
+    done = inv("types", root=site, **NOWHERE)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_the_settings_of_the_released_image_take_what_the_pipeline_passes(template, site):
@@ -116,7 +119,8 @@ def test_files_of_the_team_stay_unless_they_are_named(template, site):
 @pytest.mark.parametrize(
     ("name", "why"),
     [
-        ("tasks/models.py", "tasks/ is yours, and the pipeline's package has this name"),
+        ("tasks/models.py", "tasks/ is yours, and the pipeline's folder has this name"),
+        ("reports/models.py", "reports/ is yours, and the pipeline's folder has this name"),
         ("compose/base.yml", "the pipeline needs its own compose/base.yml - move yours"),
         ("other/manage.py", "folder is not clear"),
     ],
@@ -133,10 +137,24 @@ def test_what_cannot_be_adopted_as_it_is_is_said_before_anything_is_written(
     assert git(site, "status", "--short") == ""
 
 
+def test_what_the_builder_does_not_get_is_no_name_of_a_package():
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    names = {line for line in lines if re.fullmatch(r"\w+", line)}
+    assert names == {*adoption.RESERVED}
+    assert not any(line.endswith(".md") for line in lines)
+
+
 @pytest.mark.engine
 @pytest.mark.slow
 def test_its_image_is_built_and_its_tests_and_server_run_in_docker(template, site, inv, port):
-    adopt(template, site, agreed="true")
+    # Settings may read any file that app.packages names, and packages have data of any kind.
+    (site / "CHANGELOG.md").write_text("# 1.0\n")
+    (site / "mysite/notes.md").write_text("# Notes\n")
+    with (site / "mysite/settings.py").open("a") as settings:
+        settings.write('for name in ("CHANGELOG.md", "mysite/notes.md"):\n')
+        settings.write("    (BASE_DIR / name).read_text()\n")
+    found = '{"packages": ["mysite", "CHANGELOG.md"]}'
+    adopt(template, site, agreed="true", found=found)
     clones.commit(site, "adopted")
     try:
         for words in (["build"], ["test"], ["dev", "--detach", f"--port={port}"]):

@@ -67,6 +67,15 @@ def test_settings_of_the_image_stand_beside_those_that_they_extend(
     assert found.released == path.removesuffix(".py").replace("/", ".")
 
 
+def test_mypy_has_settings_where_the_project_has_none(tmp_path):
+    added = write.checks(tmp_path)
+    assert "allow_untyped_globals" in added["pyproject.toml"] and "mypy.ini" not in added
+    (tmp_path / "pyproject.toml").write_text("[project]\n")
+    assert write.checks(tmp_path)["mypy.ini"].startswith("[mypy]\nplugins = ")
+    (tmp_path / "setup.cfg").write_text("[mypy]\nstrict = true\n")
+    assert "mypy.ini" not in write.checks(tmp_path)
+
+
 def test_gitignore_only_gets_lines_at_its_end(tmp_path):
     (tmp_path / ".gitignore").write_text("*.pyc\n/.venv\n")
     text = write.ignored(tmp_path)[".gitignore"]

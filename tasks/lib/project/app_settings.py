@@ -110,7 +110,7 @@ class App(Section, frozen=True):
 
     def code(self, root: Path) -> list[str]:
         """Return those of the packages that have Python code; others have templates and such."""
-        plain = {path for path in self.paths if (root / path).is_dir()}
+        plain = {path for path in self.paths if (root / path).exists() and path[-3:] != ".py"}
         plain -= {path for path in plain if any((root / path).rglob("*.py"))}
         return [path for path in self.paths if path not in plain]
 
