@@ -81,7 +81,7 @@ def test_the_app_has_no_rights_that_it_does_not_need():
 
 def test_without_redis_nothing_knows_of_it():
     for overlay in ("dev", "test"):
-        files = [f"-fcompose/{name}.yml" for name in ("base", overlay, "no-redis")]
+        files = [f"-fcompose/{name}.yml" for name in ("base", overlay, "broker-none")]
         services = json.loads(compose(*files, "config", "--format=json"))["services"]
         assert "redis" not in services
         assert services["app"]["environment"]["REDIS_URL"] == ""

@@ -29,8 +29,8 @@ class ComposeBackend:
 
     def _project(self, overlay: str, **env: object) -> Project:
         name = project_name(self.settings.project.name, ROOT, overlay)
-        redis = [] if self._backing[1:] else ["no-redis"]
-        files = [ROOT / f"compose/{each}.yml" for each in ("base", overlay, *redis)]
+        files = [ROOT / f"compose/{each}.yml" for each in ("base", overlay)]
+        files += self.settings.services.overlays(ROOT)
         variables = {"IMAGE": self.image or name, "APP_UID": os.getuid(), "APP_GID": os.getgid()}
         variables |= self.settings.app.variables() | env
         return Project(self.ctx, files, name, {key: str(value) for key, value in variables.items()})

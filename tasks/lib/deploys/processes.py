@@ -1,4 +1,4 @@
-"""The processes of the app and its backing services: those of invoke.yaml, on the Compose files."""
+"""The processes of the app, as invoke.yaml has them, on the Compose files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from ..project import contract
 from ..project.app_settings import Process
-from ..project.settings import Settings
+from ..project.settings import Deploy, Settings
 
 # The processes that compose/server.yml has; others are like the worker.
 KNOWN = {contract.WORKER, contract.BEAT}
@@ -18,7 +18,7 @@ KNOWN = {contract.WORKER, contract.BEAT}
 def applied(
     config: Mapping[str, Any], settings: Settings, values: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Return Compose's configuration with the processes and the backing services of invoke.yaml.
+    """Return Compose's configuration with the processes of invoke.yaml, and what is given to them.
 
     Args:
         values: the environment's; NAME_REPLICAS among them is how many replicas a process has.
@@ -29,10 +29,26 @@ def applied(
         services.pop(name, None)
     for name, process in settings.processes.items():
         services[name] = _service(name, process, services.get(name) or worker, values)
-    if settings.services.broker == "none":
-        del services[contract.REDIS]
-        services = {name: _without_redis(each) for name, each in services.items()}
-    return {**config, "services": services}
+    for name in (contract.APP, *settings.processes):
+        services[name] = _given(services[name], settings.deploy, values)
+    own = {name: {"external": True} for name in _secrets(settings.deploy)}
+    return {**config, "services": services, "secrets": own | config.get("secrets", {})}
+
+
+def _secrets(deploy: Deploy) -> list[str]:
+    """Return the secrets that every process of the app has."""
+    return [name for name in deploy.secrets if name not in contract.OTHERS]
+
+
+def _given(service: Mapping[str, Any], deploy: Deploy, values: Mapping[str, str]) -> dict[str, Any]:
+    """Return a service of the app with all of the app's secrets, and the project's variables."""
+    uses = {use["source"]: use for use in service["secrets"]}
+    like = service["secrets"][0]
+    for name in _secrets(deploy):
+        uses.setdefault(name, {**like, "source": name, "target": f"/run/secrets/{name}"})
+    variables = {key: values.get(key, str(value)) for key, value in deploy.variables.items()}
+    environment = {**service["environment"], **variables}
+    return {**service, "secrets": [*uses.values()], "environment": environment}
 
 
 def _service(
@@ -40,7 +56,7 @@ def _service(
 ) -> dict[str, Any]:
     """Return the service of a process."""
     made = copy.deepcopy(dict(like))
-    made["command"] = shlex.split(process.command or name)
+    made["command"] = shlex.split((process.command or name).replace("$", "$$"))
     if process.queues:
         made["environment"] = made["environment"] | {"WORKER_QUEUES": ",".join(process.queues)}
     deploy = made.setdefault("deploy", {})
@@ -51,10 +67,3 @@ def _service(
         home = f"node.labels.{values['STACK']} == {contract.HOME}"
         deploy["placement"] = {"constraints": [home]}
     return made
-
-
-def _without_redis(service: Mapping[str, Any]) -> dict[str, Any]:
-    environment = dict(service.get("environment") or {})
-    environment.pop("REDIS_URL", None)
-    needed = {key: v for key, v in service.get("depends_on", {}).items() if key != contract.REDIS}
-    return {**service, "environment": environment, "depends_on": needed}

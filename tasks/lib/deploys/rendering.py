@@ -25,8 +25,9 @@ def render(target: Target, image: Candidate) -> Stack:
     secrets = newest(target)
     overlay = OVERLAYS.get(target.environment.orchestrator)
     named = [*FILES, *([overlay] if overlay else []), *([EXTERNAL] if ELSEWHERE in secrets else [])]
+    files = [*(ROOT / file for file in named), *target.settings.services.overlays(ROOT)]
     values = variables(target, name, secrets)
-    config = Project(target.ctx, [ROOT / file for file in named], target.stack, values).config()
+    config = Project(target.ctx, files, target.stack, values).config()
     config = processes.applied(config, target.settings, values)
     return target.orchestrator.render(config, name, secrets)
 

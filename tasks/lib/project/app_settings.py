@@ -43,6 +43,11 @@ class Services(Section, frozen=True):
 
     broker: Literal["redis", "none"] = "redis"
 
+    def overlays(self, root: Path) -> list[Path]:
+        """Return the Compose files for services that are not those of compose/base.yml."""
+        chosen = (f"compose/{key}-{getattr(self, key)}.yml" for key in self.__struct_fields__)
+        return [root / name for name in chosen if (root / name).exists()]
+
 
 class Process(Section, frozen=True):
     """A process of the app beside the web server; `home` binds it to the home node.

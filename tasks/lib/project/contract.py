@@ -36,5 +36,7 @@ JOB_GRACE = 30
 LOGIN, REDIS_LOGIN = "DATABASE_PASSWORD", "REDIS_PASSWORD"
 URL, OWNER = "DATABASE_URL", "DATABASE_OWNER"
 OWNERS = {LOGIN: "OWNER_PASSWORD", URL: "OWNER_URL"}
+# Secrets that the app itself never has.
+OTHERS = {"POSTGRES_PASSWORD", *OWNERS.values()}
 # Secrets whose values only their operators know.
 GIVEN = {URL, OWNERS[URL]}

@@ -107,6 +107,7 @@ class Deploy(Section, frozen=True):
     soak: Annotated[int, Meta(ge=0, le=3600)]
     keep: Annotated[int, Meta(ge=2, le=1000)]
     secrets: list[Variable]
+    variables: dict[Variable, str | int] = {}
     backups: Annotated[int, Meta(ge=1, le=1000)] = 10
     joblimit: Seconds = 300
     recipients: list[str] = []

@@ -7,24 +7,25 @@ from typing import Any
 import msgspec
 
 from tasks.lib.deploys import processes
-from tasks.lib.project.app_settings import Process, Services
+from tasks.lib.project.app_settings import Process
+from tasks.lib.project.settings import Deploy
 from tests.testbed.project import SETTINGS
 
-VALUES = {"STACK": "shop-prod", "POLL_REPLICAS": "3"}
+VALUES = {"STACK": "shop-prod", "POLL_REPLICAS": "3", "HOST": "smtp.example.com"}
+BARE = msgspec.structs.replace(SETTINGS.deploy, secrets=["SECRET_KEY"])
 
 
 def config() -> dict[str, Any]:
     """What `docker compose config` prints of the Compose files, in short."""
-    app = {"environment": {"REDIS_URL": "redis://redis", "A": "1"}, "deploy": {"replicas": 2},
-           "depends_on": {"db": {}, "redis": {}}}  # fmt: skip
+    secrets = [{"source": "SECRET_KEY", "target": "/run/secrets/SECRET_KEY", "uid": "10001"}]
+    app = {"environment": {"A": "1"}, "deploy": {"replicas": 2}, "secrets": secrets}
     worker = {**app, "command": ["worker"], "deploy": {"replicas": 1}}
     beat = {**app, "command": ["beat"], "deploy": {}}
     return {"services": {"app": app, "worker": worker, "beat": beat, "db": {}, "redis": {}}}
 
 
-def applied(broker: str = "redis", **given: Process) -> dict[str, Any]:
-    services = Services(broker=broker)  # type: ignore[arg-type]
-    settings = msgspec.structs.replace(SETTINGS, processes=given, services=services)
+def applied(deploy: Deploy = BARE, **given: Process) -> dict[str, Any]:
+    settings = msgspec.structs.replace(SETTINGS, processes=given, deploy=deploy)
     return dict(processes.applied(config(), settings, VALUES)["services"])
 
 
@@ -52,8 +53,25 @@ def test_any_command_is_a_process_whose_replicas_an_environment_sets():
     assert made["poll"]["deploy"] == {"replicas": 3, "placement": home}
 
 
-def test_without_a_broker_there_is_no_redis_and_nothing_knows_of_it():
-    made = applied("none")
-    assert set(made) == {"app", "db"}
-    assert made["app"]["environment"] == {"A": "1"}
-    assert made["app"]["depends_on"] == {"db": {}}
+def test_a_dollar_in_a_command_reaches_the_container():
+    made = applied(poll=Process("sh -c 'echo $HOME'"))
+    assert made["poll"]["command"] == ["sh", "-c", "echo $$HOME"]
+
+
+def test_every_process_has_all_secrets_but_those_of_others():
+    names = ["SECRET_KEY", "POSTGRES_PASSWORD", "OWNER_PASSWORD", "DATABASE_URL", "API_KEY"]
+    deploy = msgspec.structs.replace(BARE, secrets=names)
+    made = applied(deploy, mail=Process("worker"))
+    for name in ("app", "mail"):
+        uses = made[name]["secrets"]
+        assert [use["source"] for use in uses] == ["SECRET_KEY", "DATABASE_URL", "API_KEY"]
+        assert uses[-1] == {**uses[0], "source": "API_KEY", "target": "/run/secrets/API_KEY"}
+    assert "secrets" not in made["db"]
+
+
+def test_a_variable_has_the_value_of_its_environment_or_that_for_all():
+    deploy = msgspec.structs.replace(BARE, variables={"HOST": "localhost", "PORT": 25})
+    made = applied(deploy, mail=Process("worker"))
+    for name in ("app", "mail"):
+        expected = {"A": "1", "HOST": "smtp.example.com", "PORT": "25"}
+        assert made[name]["environment"] == expected

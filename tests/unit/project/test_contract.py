@@ -76,9 +76,10 @@ def test_the_owner_of_the_schema_has_a_secret_that_no_service_of_the_stack_gets(
     settings, server = yaml.safe_load(text("invoke.yaml")), text("compose/server.yml")
     app = compose("server")["services"]["app"]
     sources = [use["source"] for use in app["secrets"]]
-    assert {contract.LOGIN, contract.REDIS_LOGIN} <= {*sources}
+    assert contract.LOGIN in sources and contract.REDIS_LOGIN not in contract.OTHERS
     assert {contract.URL, contract.OWNER} <= app["environment"].keys()
     owner = contract.OWNERS[contract.LOGIN]
+    assert {owner, database.SUPERUSER} <= contract.OTHERS
     assert owner in settings["deploy"]["secrets"]
     assert f"source: {owner}" not in server and "source: POSTGRES_PASSWORD, target" not in server
     for kind in database.KINDS.values():
