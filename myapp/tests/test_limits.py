@@ -1,6 +1,6 @@
 """Limits: how many headers a request has, and how many wrong passwords an address."""
 
-from django.contrib.auth.models import User
+from django.contrib.auth import get_user_model
 from django.test import TestCase, override_settings
 
 from .support import CleanCache, cache_that_is_down
@@ -25,7 +25,7 @@ class Headers(TestCase):
 class Logins(CleanCache, TestCase):
     @classmethod
     def setUpTestData(cls) -> None:
-        User.objects.create_superuser("ann", password=RIGHT)
+        get_user_model().objects.create_superuser("ann", password=RIGHT)
 
     def log_in(self, password: str, address: str = "192.0.2.1", **headers: str) -> int:
         """Tries a password through the proxy, which has seen the address; returns the status."""

@@ -175,9 +175,9 @@ class TheLog(TestCase):
 
 class Admin(TestCase):
     def setUp(self) -> None:
-        from django.contrib.auth.models import User
+        from django.contrib.auth import get_user_model
 
-        self.client.force_login(User.objects.create_superuser("someone"))
+        self.client.force_login(get_user_model().objects.create_superuser("someone"))
 
     def test_validates_as_the_page_does(self) -> None:
         fields = {"target": "ftp://a.example", "code": ""}
