@@ -55,7 +55,7 @@ FROM frontend-${APP_FRONTEND} AS frontend
 # The released code: without tests, compiled, and readable with any umask of the clone. /assets has the
 # part of it that collectstatic needs, /tests the tests.
 FROM base AS code
-ARG APP_MANAGE APP_PACKAGES APP_STATIC_MODULES APP_FRONTEND_FOLDER APP_FRONTEND_OUTPUT
+ARG APP_MANAGE APP_PACKAGES APP_STATIC_MODULES APP_FRONTEND_FOLDER APP_FRONTEND_OUTPUT APP_MEDIA
 COPY --from=frontend /output /output
 # hadolint ignore=SC2086
 RUN --mount=type=bind,target=/source \
@@ -70,6 +70,7 @@ RUN --mount=type=bind,target=/source \
  && cp --parents docker/measured.py /tests \
  && rm docker/measured.py docker/sources \
  && chmod -R u=rwX,go=rX /tests \
+ && if [ "$APP_MEDIA" ]; then install -d -o 10001 -g 10001 "$APP_MEDIA"; fi \
  && python -m compileall -q --invalidation-mode checked-hash docker $APP_PACKAGES
 
 # Static files, hashed and compressed; a change of code alone does not rebuild this stage.

@@ -16,6 +16,7 @@ import yaml
 
 from tasks.lib.app import contract_check
 from tasks.lib.deploys import rendering
+from tasks.lib.errors import TaskError
 from tasks.lib.orchestrators.compose import rendering as onehost
 from tasks.lib.orchestrators.stack import Stack
 from tasks.lib.orchestrators.swarm import rendering as swarm
@@ -89,7 +90,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 @pytest.fixture
 def stack(world: World, project: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Stack]:
-    """Renders the stack of the project for an environment: for a Swarm, and the same for one host."""
+    """Renders the stack of the project for an environment, on a Swarm and on one host alike."""
     monkeypatch.setattr(rendering, "ROOT", project)
     target, image = world.target, world.image()
 
@@ -203,3 +204,19 @@ def test_a_process_that_sleeps_keeps_its_command(project, stack):
     assert command == [
         "sh", "-c", "while sleep 86400; do docker/entrypoint manage clearsessions; done"
     ]  # fmt: skip
+
+
+@pytest.mark.engine
+def test_media_are_on_a_volume_that_the_proxy_serves(project, stack):
+    done_to(project, "media")
+    services = stack().services
+    mounts = {
+        name: (each["target"], bool(each.get("read_only")))
+        for name in services
+        for each in services[name]["volumes"]
+        if each.get("source") == "media"
+    }
+    own = dict.fromkeys(("app", "worker", "beat"), ("/app/media", False))
+    assert mounts == {**own, "proxy": ("/srv/media", True)}
+    with pytest.raises(TaskError, match="prod has several servers"):
+        stack("prod")

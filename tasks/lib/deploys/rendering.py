@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from ..docker.compose import Project
 from ..environments.connection import Target
+from ..errors import ExitCode, TaskError
 from ..images.promotion import Candidate
 from ..orchestrators.kinds import OVERLAYS
 from ..orchestrators.stack import Stack
@@ -17,14 +18,21 @@ from . import processes
 FILES = ("compose/base.yml", "compose/server.yml")
 # The file that leaves our database out where the secret ELSEWHERE names another one.
 EXTERNAL = "compose/external.yml"
+# The file with the volume of the app's media, which is on one server.
+MEDIA = "compose/media.yml"
 
 
 def render(target: Target, image: Candidate) -> Stack:
-    """Return the stack of an image for an environment."""
+    """Return the stack of an image for an environment. Raises TaskError if its parts do not fit."""
+    if target.settings.app.media and len(target.environment.hosts) > 1:
+        what = f"app.media: {target.name} has several servers, and media are on the disk of one"
+        hint = "store them in an object storage (docs/recipes/media.md)"
+        raise TaskError(what, hint, ExitCode.REFUSED)
     name = str(target.registry.image.at(image.manifest.digest))
     secrets = newest(target)
     overlay = OVERLAYS.get(target.environment.orchestrator)
-    named = [*FILES, *([overlay] if overlay else []), *([EXTERNAL] if ELSEWHERE in secrets else [])]
+    chosen = {EXTERNAL: ELSEWHERE in secrets, MEDIA: target.settings.app.media}
+    named = [*FILES, *([overlay] if overlay else []), *(file for file, it in chosen.items() if it)]
     files = [*(ROOT / file for file in named), *target.settings.services.overlays(ROOT)]
     values = variables(target, name, secrets)
     config = Project(target.ctx, files, target.stack, values).config()
@@ -56,6 +64,7 @@ def variables(target: Target, image: str, secrets: Mapping[str, str]) -> dict[st
         "STACK": target.stack,
         "SITE_URL": target.url,
         "SITE_ADDRESS": address(target.url),
+        "APP_MEDIA": target.settings.app.variables()["APP_MEDIA"],
         "JOB_SECONDS": str(limit),
         "JOB_GRACE": f"{limit + contract.JOB_GRACE}s",
     }  # fmt: skip

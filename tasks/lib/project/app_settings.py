@@ -97,6 +97,7 @@ class App(Section, frozen=True):
     level: Level = "WARNING"
     probes: Probes = Probes()
     static: Static = Static()
+    media: Below | Literal[""] = ""
     frontend: Frontend | None = None
 
     def path(self, name: str) -> str:
@@ -144,5 +145,6 @@ class App(Section, frozen=True):
             "APP_PAGE": self.probes.page,
             "APP_STATIC": self.path(self.static.root),
             "APP_STATIC_MODULES": " ".join(self.static.modules),
+            "APP_MEDIA": self.media and self.path(self.media),
             **(self.frontend.variables() if self.frontend else {}),
         }
