@@ -2,6 +2,9 @@
 # released image without the code), runtime (the released image: web, worker, beat and one-off commands),
 # test (runtime plus the packages of the tests), dev.
 
+# Packages of a private index: the secrets pip.conf and npmrc, which end in no layer, are pip's and npm's own
+# configuration. inv build takes them from the files that PIP_CONFIG_FILE and NPM_CONFIG_USERCONFIG name.
+#
 # What the arguments APP_* are is in the section `app` of invoke.yaml: inv build gives them, and inv
 # variables prints them.
 ARG PYTHON_VERSION=3.13
@@ -20,22 +23,25 @@ WORKDIR /app
 FROM base AS deps
 COPY requirements/app.txt /requirements/
 RUN --mount=type=cache,target=/root/.cache/pip \
+    --mount=type=secret,id=pip.conf \
     python -m venv --without-pip /opt/venv \
- && pip --python /opt/venv/bin/python install --no-compile --require-hashes -r /requirements/app.txt \
+ && PIP_CONFIG_FILE=/run/secrets/pip.conf pip --python /opt/venv/bin/python install --no-compile --require-hashes -r /requirements/app.txt \
  && python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/venv/lib
 
 # The packages that tests add to the tested image, independent of that image.
 FROM base AS test-deps
 COPY requirements/test.txt /requirements/
 RUN --mount=type=cache,target=/root/.cache/pip \
+    --mount=type=secret,id=pip.conf \
     python -m venv --without-pip /opt/venv \
- && pip --python /opt/venv/bin/python install --no-deps --require-hashes -r /requirements/test.txt
+ && PIP_CONFIG_FILE=/run/secrets/pip.conf pip --python /opt/venv/bin/python install --no-deps --require-hashes -r /requirements/test.txt
 
 FROM base AS dev-deps
 COPY requirements/dev.txt /requirements/
 RUN --mount=type=cache,target=/root/.cache/pip \
+    --mount=type=secret,id=pip.conf \
     python -m venv --without-pip /opt/venv \
- && pip --python /opt/venv/bin/python install --no-deps --require-hashes -r /requirements/dev.txt
+ && PIP_CONFIG_FILE=/run/secrets/pip.conf pip --python /opt/venv/bin/python install --no-deps --require-hashes -r /requirements/dev.txt
 
 # What the front-end's command has written, in /output.
 FROM base AS frontend-none
@@ -46,7 +52,8 @@ ARG APP_FRONTEND_FOLDER APP_FRONTEND_COMMAND APP_FRONTEND_OUTPUT
 WORKDIR /frontend
 COPY ${APP_FRONTEND_FOLDER} ./
 RUN --mount=type=cache,target=/root/.npm \
-    sh -euc "$APP_FRONTEND_COMMAND" \
+    --mount=type=secret,id=npmrc \
+    NPM_CONFIG_USERCONFIG=/run/secrets/npmrc sh -euc "$APP_FRONTEND_COMMAND" \
  && cp -R "$APP_FRONTEND_OUTPUT" /output
 
 # hadolint ignore=DL3006

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import base64
+import os
+import socket
+import threading
+import time
 import uuid
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -12,9 +20,8 @@ import pytest
 from tests.image.conftest import starter
 from tests.image.engine import Container
 from tests.image.proxies import Proxy, before
-from tests.testbed.commands import docker
-
-from .test_recipes import done_to, project, settings, shop  # noqa: F401
+from tests.testbed import clones, recipes
+from tests.testbed.commands import Done, docker
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
@@ -34,7 +41,7 @@ def mark() -> Iterator[str]:
 def built(root: Path, mark: str, *options: str) -> Iterator[str]:
     """Yield the released image of a project."""
     tag = f"{mark}:image"
-    arguments = [f"--build-arg={k}={v}" for k, v in settings(root).app.variables().items()]
+    arguments = [f"--build-arg={k}={v}" for k, v in recipes.settings(root).app.variables().items()]
     docker("build", "--quiet", f"--tag={tag}", *arguments, *options, root)
     try:
         yield tag
@@ -43,15 +50,17 @@ def built(root: Path, mark: str, *options: str) -> Iterator[str]:
 
 
 @pytest.fixture
-def site(project: Path, mark: str) -> Callable[..., Iterator[Proxy]]:  # noqa: F811
+def site(project: Path, mark: str, inv: Callable[..., Done]) -> Callable[..., Iterator[Proxy]]:
     """Runs the project, changed as a page says, behind the proxy."""
 
     @contextmanager
     def run(page: str, *volumes: str) -> Iterator[Proxy]:
-        done_to(project, page)
+        if "./inv requirements" in recipes.done_to(project, page):
+            assert inv("requirements", root=project).returncode == 0
         with built(project, mark) as image, started(mark, image, *volumes) as web:
+            served = f"--env=APP_SERVER={recipes.settings(project).app.server}"
             mounts = [f"--volume={volume.split(':')[0]}:/srv/media:ro" for volume in volumes]
-            with before(web, mark, mark, ":80", *mounts) as proxy:
+            with before(web, mark, mark, ":80", served, *mounts) as proxy:
                 yield proxy
 
     return run
@@ -81,3 +90,117 @@ def test_what_the_app_stores_is_served_by_the_proxy(site, mark):
         assert proxy.ask("/media/").status == 404
         assert proxy.ask("/media/../static/no").status == 404
         assert proxy.web.execute("sh", "-c", "touch /app/x; true").endswith("Read-only file system")
+
+
+class WebSocket:
+    """A connection to the site, which sends and gets short messages."""
+
+    def __init__(self, port: int) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=20)
+        key = base64.b64encode(os.urandom(16)).decode()
+        self.socket.sendall(
+            b"GET /echo HTTP/1.1\r\nHost: links.localhost\r\nConnection: Upgrade\r\n"
+            b"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+            + f"Sec-WebSocket-Key: {key}\r\n\r\n".encode()
+        )
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            head += self.socket.recv(1)
+        self.status = head.split()[1].decode()
+
+    def send(self, text: bytes) -> None:
+        """Send a text, masked with zeros."""
+        self.socket.sendall(bytes([0x81, 0x80 | len(text)]) + bytes(4) + text)
+
+    def receive(self) -> tuple[int, bytes]:
+        """The kind of the next message, and what it says."""
+        kind, length = self.socket.recv(2)
+        return kind & 0x0F, self.socket.recv(length)
+
+
+def test_a_web_socket_works_through_the_proxy_and_ends_with_a_reason(site):
+    with site("asgi") as proxy:
+        talk = WebSocket(proxy.port(80))
+        assert talk.status == "101"
+        talk.send(b"Hello")
+        assert talk.receive() == (1, b"Hello")
+        assert proxy.ask("/").status == 200
+        began = time.monotonic()
+        proxy.web.stop()
+        assert time.monotonic() - began < 10
+        kind, reason = talk.receive()
+        assert (kind, int.from_bytes(reason[:2])) == (8, 1012)
+        assert proxy.web.state()["ExitCode"] == 0
+
+
+PASSWORD = "correct-horse-battery"
+WHEEL = "our_package-1.0-py3-none-any.whl"
+# The files of a package that says hello.
+PACKAGE = {
+    "our_package.py": "HELLO = 'from the private index'\n",
+    "our_package-1.0.dist-info/METADATA":
+        "Metadata-Version: 2.1\nName: our-package\nVersion: 1.0\n",
+    "our_package-1.0.dist-info/WHEEL":
+        "Wheel-Version: 1.0\nGenerator: t\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    "our_package-1.0.dist-info/RECORD": "",
+}  # fmt: skip
+
+
+class Guarded(SimpleHTTPRequestHandler):
+    """Serves files to whoever has the password."""
+
+    def do_GET(self) -> None:
+        """Answer with a file."""
+        login = base64.b64encode(f"us:{PASSWORD}".encode()).decode()
+        if self.headers.get("Authorization") == f"Basic {login}":
+            return super().do_GET()
+        self.send_response(401)
+        self.send_header("WWW-Authenticate", "Basic realm=packages")
+        return self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> Iterator[str]:
+    """The address of a private index with one package, as containers reach it."""
+    folder = tmp_path / "index/simple/our-package"
+    folder.mkdir(parents=True)
+    with zipfile.ZipFile(folder / WHEEL, "w") as wheel:
+        for name, text in PACKAGE.items():
+            wheel.writestr(name, text)
+    (folder / "index.html").write_text(f'<a href="{WHEEL}">{WHEEL}</a>')
+    host = docker("network", "inspect", "bridge", "--format={{(index .IPAM.Config 0).Gateway}}")
+    handler = partial(Guarded, directory=str(tmp_path / "index"))
+    with ThreadingHTTPServer((host, 0), handler) as server:
+        threading.Thread(target=server.serve_forever).start()
+        yield f"http://us:{PASSWORD}@{host}:{server.server_port}/simple"
+        server.shutdown()
+
+
+def test_a_package_of_a_private_index_is_in_the_image_and_its_password_is_not(
+    project,
+    index,
+    inv,
+    tmp_path,
+):
+    recipes.done_to(project, "private-index")
+    done = inv("requirements", root=project, UV_INDEX=index)
+    assert done.returncode == 0, done.stderr
+    assert PASSWORD not in (project / "requirements/app.txt").read_text()
+    commit = clones.commit(project, "locked")
+    host = index.partition("@")[2].partition(":")[0]
+    config = tmp_path / "pip.conf"
+    config.write_text(f"[global]\nextra-index-url = {index}\ntrusted-host = {host}\n")
+    image = f"registry.example.com/example/shop:{commit}"
+    try:
+        done = inv("build", root=project, PIP_CONFIG_FILE=str(config))
+        assert done.returncode == 0, done.stderr
+        say = "import our_package; print(our_package.HELLO)"
+        assert docker("run", "--rm", image, "python", "-c", say) == "from the private index"
+        left = ("sh", "-c", f"grep -rl {PASSWORD} / --exclude-dir=proc --exclude-dir=sys; true")
+        assert docker("run", "--rm", "--user=0", "--entrypoint=", image, *left) == ""
+        assert PASSWORD not in docker("history", "--no-trunc", image)
+    finally:
+        docker("image", "rm", "--force", image)

@@ -59,12 +59,11 @@ def variables(target: Target, image: str, secrets: Mapping[str, str]) -> dict[st
     pace = {"PARALLELISM": str(at_a_time(replicas, servers))}
     values = {key: str(value) for key, value in target.environment.values.items()}
     pace |= {f"{key}_VERSION": name.rpartition("_")[2] for key, name in secrets.items()}
-    return pace | values | {
+    return pace | values | target.settings.app.variables() | {
         "IMAGE": image,
         "STACK": target.stack,
         "SITE_URL": target.url,
         "SITE_ADDRESS": address(target.url),
-        "APP_MEDIA": target.settings.app.variables()["APP_MEDIA"],
         "JOB_SECONDS": str(limit),
         "JOB_GRACE": f"{limit + contract.JOB_GRACE}s",
     }  # fmt: skip

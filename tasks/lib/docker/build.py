@@ -1,5 +1,6 @@
 """Builds images."""
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -10,6 +11,9 @@ from invoke import Context
 
 from ..errors import ExitCode, TaskError
 from . import client
+
+# The secrets of the Dockerfile, and the variables that name their files.
+SECRETS = {"pip.conf": "PIP_CONFIG_FILE", "npmrc": "NPM_CONFIG_USERCONFIG"}
 
 
 @dataclass(frozen=True)
@@ -47,9 +51,15 @@ def build(ctx: Context, wanted: Build, env: Mapping[str, str]) -> None:
             cache_to={"type": "inline"}, cache=wanted.cache, pull=wanted.pull,
             push=wanted.push and tagged, load=tagged and not wanted.push,
             output={} if tagged else {"type": "cacheonly"},
-            platforms=[*wanted.platforms] or None, provenance=False,
+            platforms=[*wanted.platforms] or None, provenance=False, secrets=_secrets(),
             progress="auto" if sys.stderr.isatty() else "plain",
         )  # fmt: skip
+
+
+def _secrets() -> list[str]:
+    """Return what only the build sees: the configurations of pip and npm that variables name."""
+    found = {id: os.environ.get(name, "") for id, name in SECRETS.items()}
+    return [f"id={id},src={path}" for id, path in found.items() if os.path.isfile(path)]
 
 
 def _one_at_a_time(ctx: Context, env: Mapping[str, str]) -> bool:
