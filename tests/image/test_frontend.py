@@ -18,12 +18,13 @@ BASE = "python:3.13-slim-trixie"
 COMMAND = "mkdir dist && sed s/red/blue/ site.css >dist/built.css"
 
 
-def test_what_the_command_writes_is_collected(clone: Path):
-    (clone / "frontend").mkdir()
-    (clone / "frontend/site.css").write_text("a { color: red }")
+@pytest.mark.parametrize("folder", ["frontend", "."])
+def test_what_the_command_writes_is_collected(clone: Path, folder: str):
+    (clone / folder).mkdir(exist_ok=True)
+    (clone / folder / "site.css").write_text("a { color: red }")
     with (clone / f"{APP.packages[0]}/settings/base.py").open("a") as settings:
-        settings.write('\nSTATICFILES_DIRS = [BASE_DIR / "frontend/dist"]\n')
-    app = msgspec.structs.replace(APP, frontend=Frontend("frontend", BASE, COMMAND, "dist"))
+        settings.write(f'\nSTATICFILES_DIRS = [BASE_DIR / "{folder}/dist"]\n')
+    app = msgspec.structs.replace(APP, frontend=Frontend(folder, BASE, COMMAND, "dist"))
     arguments = [f"--build-arg={name}={value}" for name, value in app.variables().items()]
     tag = f"frontend-test-{uuid.uuid4().hex[:8]}"
     try:

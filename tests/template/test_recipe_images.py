@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import socket
 import threading
@@ -21,7 +22,7 @@ from tests.image.conftest import starter
 from tests.image.engine import Container
 from tests.image.proxies import Proxy, before
 from tests.testbed import clones, recipes
-from tests.testbed.commands import Done, docker
+from tests.testbed.commands import ROOT, Done, docker, until
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
@@ -204,3 +205,60 @@ def test_a_package_of_a_private_index_is_in_the_image_and_its_password_is_not(
         assert PASSWORD not in docker("history", "--no-trunc", image)
     finally:
         docker("image", "rm", "--force", image)
+
+
+@pytest.fixture
+def stand_in(mark: str) -> Iterator[Callable[[str], str]]:
+    """Builds the stand-in of an image that is not on this machine."""
+    made = []
+
+    def build(name: str) -> str:
+        folder, tag = ROOT / "lab/images", f"{mark}:{name}"
+        docker("build", "--quiet", f"--tag={tag}", f"--file={folder}/{name}.Dockerfile", folder)
+        made.append(tag)
+        return tag
+
+    yield build
+    if made:
+        docker("image", "rm", "--force", *made)
+
+
+@contextmanager
+def server(service: str, overlay: str, image: str, mark: str, tmp_path: Path) -> Iterator[str]:
+    """Run a backing service as server.yml and its overlays have it; its password is "secret"."""
+    names = ("base", "server", overlay, f"{overlay}-server")
+    files = [f"--file={ROOT / 'compose'}/{name}.yml" for name in names]
+    shown = docker("compose", *files, "config", "--no-interpolate", "--format=json")
+    made = json.loads(shown)["services"][service]
+    (use,) = made["secrets"]
+    password = tmp_path / use["source"]
+    password.write_text("secret")
+    password.chmod(0o444)
+    words = [f"--env={key}={value}" for key, value in made["environment"].items()]
+    words += [f"--volume={each['target']}" for each in made["volumes"]]
+    words += [f"--{key.replace('_', '-')}={each}" for key in ("cap_drop", "cap_add")
+              for each in made[key]]  # fmt: skip
+    words += [f"--hostname={made.get('hostname', service)}", f"--network-alias={service}"]
+    words += [f"--health-cmd={made['healthcheck']['test'][-1].replace('$$', '$')}"]
+    words += ["--health-interval=1s", f"--volume={password}:/run/secrets/{use['source']}:ro"]
+    command = [word.replace("$$", "$") for word in made["command"]]
+    id = docker("run", "--detach", f"--network={mark}", *words, image, *command)
+    try:
+        until(lambda: docker("inspect", "--format={{.State.Health.Status}}", id) == "healthy", 60)
+        yield id
+    finally:
+        docker("rm", "--force", "--volumes", id)
+
+
+def test_valkey_serves_who_has_the_password_and_lets_nobody_administer_it(mark, stand_in, tmp_path):
+    with server("redis", "broker-valkey", stand_in("valkey"), mark, tmp_path) as id:
+        words = ["exec", "--env=REDISCLI_AUTH=secret", id, "valkey-cli", "--no-auth-warning"]
+        assert docker(*words, "SET", "a", "1") == "OK"
+        assert docker(*words, "GET", "a") == "1"
+        assert "NOPERM" in docker(*words, "CONFIG", "GET", "*", both=True)
+        assert "NOAUTH" in docker("exec", id, "valkey-cli", "GET", "a", both=True)
+        assert docker("top", id, "-o", "user").splitlines()[1].strip() in (
+            "999",
+            "valkey",
+            "systemd+",
+        )

@@ -167,3 +167,30 @@ def test_media_are_on_a_volume_that_the_proxy_serves(project, stack):
     assert mounts == {**own, "proxy": ("/srv/media", True)}
     with pytest.raises(TaskError, match="prod has several servers"):
         stack("prod")
+
+
+@pytest.mark.slow
+def test_a_front_end_has_the_styles_that_templates_name(project):
+    lines = [line for line in recipes.done_to(project, "frontend") if line.startswith("npm ")]
+    for line in lines:
+        subprocess.run(line.split(), cwd=project, check=True, capture_output=True)
+    assert ".antialiased" in (project / "dist/tailwind.css").read_text()
+    frontend = recipes.settings(project).app.frontend
+    assert frontend and (project / frontend.folder / frontend.output).samefile(project / "dist")
+
+
+@pytest.mark.engine
+def test_valkey_is_where_redis_was_with_a_volume_of_its_own(project, stack):
+    before = stack().services
+    recipes.done_to(project, "valkey")
+    services = stack().services
+    assert {*services} == {*before}
+    assert services["redis"]["image"].startswith("valkey/valkey:")
+    assert services["redis"]["environment"] == {"REDIS": "valkey"}
+    assert [each["source"] for each in services["redis"]["volumes"] if "source" in each] == [
+        "valkey"
+    ]
+    same = ("command", "secrets", "healthcheck")
+    assert [services["redis"][key] for key in same] == [before["redis"][key] for key in same]
+    url = "redis://default@redis:6379/0"
+    assert services["app"]["environment"]["REDIS_URL"] == url

@@ -36,7 +36,7 @@ def done_to(root: Path, page: str) -> list[str]:
             assert not file.exists(), f"{name} is here already"
             file.write_text(block, "utf-8")
     clones.commit(root, page)
-    return [line for line in lines if re.match(rf"\./inv ({'|'.join(HERE)})\b", line)]
+    return [line for line in lines if re.match(rf"npm |\./inv ({'|'.join(HERE)})\b", line)]
 
 
 def changed(text: str, block: str) -> str:

@@ -38,7 +38,7 @@ class ComposeBackend:
     @property
     def _backing(self) -> list[str]:
         """The services that the app needs."""
-        redis = [contract.REDIS] if self.settings.services.broker == "redis" else []
+        redis = [] if self.settings.services.broker == "none" else [contract.REDIS]
         return [contract.DATABASE, *redis]
 
     @property

@@ -33,7 +33,7 @@ def render(target: Target, image: Candidate) -> Stack:
     overlay = OVERLAYS.get(target.environment.orchestrator)
     chosen = {EXTERNAL: ELSEWHERE in secrets, MEDIA: target.settings.app.media}
     named = [*FILES, *([overlay] if overlay else []), *(file for file, it in chosen.items() if it)]
-    files = [*(ROOT / file for file in named), *target.settings.services.overlays(ROOT)]
+    files = [*(ROOT / file for file in named), *target.settings.services.overlays(ROOT, True)]
     values = variables(target, name, secrets)
     config = Project(target.ctx, files, target.stack, values).config()
     config = processes.applied(config, target.settings, values)

@@ -14,6 +14,7 @@ from .. import console, process
 from ..docker import cli, client
 from ..docker.build import Build, build
 from ..errors import TaskError
+from ..project.app_settings import Services
 from ..project.settings import ROOT
 from ..registry.client import Registry
 from ..registry.reference import HUB, Reference
@@ -29,16 +30,17 @@ def node_image() -> str:
     return f"lab-node:{hashlib.sha256(b''.join(files)).hexdigest()[:12]}"
 
 
-def hub_images() -> list[str]:
-    """Return the images of Docker Hub that the project's Compose files name."""
-    text = "".join(file.read_text("utf-8") for file in (ROOT / "compose").glob("*.yml"))
+def hub_images(services: Services) -> list[str]:
+    """Return the images of Docker Hub that the Compose files name which the project uses."""
+    files = [ROOT / "compose/base.yml", ROOT / "compose/server.yml", *services.overlays(ROOT)]
+    text = "".join(file.read_text("utf-8") for file in files)
     found = {*re.findall(r"^ +image: *([^\s$]+)$", text, re.M)}
     return sorted(name for name in found if Reference.parse(name).host == HUB)
 
 
-def ensure(ctx: Context) -> None:
+def ensure(ctx: Context, services: Services) -> None:
     """Get missing images: pull those of Docker Hub, build the servers'."""
-    for image in [REGISTRY, *hub_images()]:
+    for image in [REGISTRY, *hub_images(services)]:
         if not client.has(ctx, image):
             console.say(f"pulling {image}")
             client.pull(ctx, image)
@@ -48,14 +50,14 @@ def ensure(ctx: Context) -> None:
 
 
 @contextmanager
-def pushing(ctx: Context, port: int) -> Iterator[None]:
+def pushing(ctx: Context, port: int, services: Services) -> Iterator[None]:
     """Push the images of Docker Hub to the mirror at a port, in the background of the block.
 
     Raises TaskError at the block's end when a push fails.
     """
     pushes = {}
     try:
-        for image in hub_images():
+        for image in hub_images(services):
             source = Reference.parse(image)
             copy = Reference(f"localhost:{port}", source.path, source.tag)
             if not Registry(copy, Session(copy.host)).digest(copy.tag):

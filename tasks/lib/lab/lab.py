@@ -73,12 +73,12 @@ class Lab:
         """Start what is missing, wait until it is ready; return the variables that use the lab."""
         started = time.monotonic()
         wanted = self._ensure_state(nodes, orchestrator)
-        images.ensure(self.ctx)
+        images.ensure(self.ctx, self.settings.services)
         console.step(f"lab {self.name}: starting {len(wanted.nodes)} servers and a registry")
         self.compose.run("up", "--detach", "--remove-orphans")
         if self.dry:
             return {}
-        with images.pushing(self.ctx, wanted.mirror):
+        with images.pushing(self.ctx, wanted.mirror, self.settings.services):
             self._wait()
             variables = self._write_client_config(wanted)
         console.step(f"lab {self.name}: ready after {time.monotonic() - started:.0f} s")

@@ -41,12 +41,17 @@ class Static(Section, frozen=True):
 class Services(Section, frozen=True):
     """The backing services; without a broker there is no Redis, and no worker nor beat."""
 
-    broker: Literal["redis", "none"] = "redis"
+    broker: Literal["redis", "valkey", "none"] = "redis"
 
-    def overlays(self, root: Path) -> list[Path]:
-        """Return the Compose files for services that are not those of compose/base.yml."""
-        chosen = (f"compose/{key}-{getattr(self, key)}.yml" for key in self.__struct_fields__)
-        return [root / name for name in chosen if (root / name).exists()]
+    def overlays(self, root: Path, server: bool = False) -> list[Path]:
+        """Return the Compose files for services that are not those of compose/base.yml.
+
+        Args:
+            server: also those for servers alone.
+        """
+        names = [f"{key}-{getattr(self, key)}" for key in self.__struct_fields__]
+        files = [root / f"compose/{name}{end}.yml" for name in names for end in ("", "-server")]
+        return [f for f in files if f.exists() and (server or not f.stem.endswith("-server"))]
 
 
 class Process(Section, frozen=True):
