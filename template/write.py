@@ -57,7 +57,8 @@ def below(found: Found, path: str) -> str:
 def needs(found: Found) -> list[str]:
     """Return what the image needs beside the project's own requirements."""
     server = SERVERS[found.server]
-    return [server, "psycopg[binary]", *(["redis"] if found.broker == "redis" else [])]
+    driver = [] if found.database == "mysql" else ["psycopg[binary]"]
+    return [server, *driver, *(["redis"] if found.broker == "redis" else [])]
 
 
 def lines(given: tuple[str, ...] | list[str], more: tuple[str, ...] | list[str]) -> str:
@@ -109,6 +110,7 @@ def settings(root: Path, name: str, found: Found) -> str:
         "app.level": "ERROR",
         "app.probes": f"{{page: {found.page}}}",
         "app.static": f"{{root: {found.static or 'staticfiles'}}}",
+        "services.database": "mariadb" if found.database == "mysql" else "postgres",
         "services.broker": found.broker,
         "test.runner": found.runner,
         "test.floor": "0",
@@ -117,6 +119,9 @@ def settings(root: Path, name: str, found: Found) -> str:
     }
     if found.broker == "none":
         text = text.replace(", REDIS_PASSWORD]", "]")
+    if found.database == "mysql":
+        ours = "POSTGRES_PASSWORD, DATABASE_PASSWORD, OWNER_PASSWORD"
+        text = text.replace(f"[SECRET_KEY, {ours}", "[SECRET_KEY, DATABASE_URL")
     return edited(text, values)
 
 

@@ -72,7 +72,7 @@ class WhatIsSaidOfAWrongVariable(SimpleTestCase):
             "https://:80",
         ],
         "DATABASE_URL": [
-            "mysql://u:hunter2@h/n",
+            "oracle://u:hunter2@h/n",
             "postgres://",
             "postgres://u:hunter2@h",
             "hunter2",

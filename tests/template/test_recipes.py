@@ -194,3 +194,17 @@ def test_valkey_is_where_redis_was_with_a_volume_of_its_own(project, stack):
     assert [services["redis"][key] for key in same] == [before["redis"][key] for key in same]
     url = "redis://default@redis:6379/0"
     assert services["app"]["environment"]["REDIS_URL"] == url
+
+
+@pytest.mark.engine
+def test_mysql_is_external_on_servers_or_refused(project, stack):
+    recipes.done_to(project, "mysql")
+    made = stack()
+    assert {*made.services} == {"proxy", "app", "worker", "beat", "redis"}
+    for each in ("app", "worker", "beat"):
+        assert not made.services[each]["environment"].get("DATABASE_URL")
+        sources = [use["source"] for use in made.services[each]["secrets"]]
+        assert sources == ["SECRET_KEY", "DATABASE_URL", "REDIS_PASSWORD"]
+    assert "OWNER_URL" in made.content["secrets"]
+    with pytest.raises(TaskError, match="no server runs MariaDB"):
+        stack(secrets=["SECRET_KEY", "REDIS_PASSWORD"])

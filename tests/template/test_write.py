@@ -26,7 +26,8 @@ def test_the_settings_have_what_was_found_and_the_projects_name():
     assert made["registry"]["image"].endswith("/my-shop")
     assert made["app"]["packages"] == ["shop", "orders"]
     assert "celery" not in made["app"] and "folder" not in made["app"]
-    assert (made["processes"], made["services"]) == ({}, {"broker": "none"})
+    assert made["processes"] == {}
+    assert made["services"] == {"database": "postgres", "broker": "none"}
     assert "REDIS_PASSWORD" not in made["deploy"]["secrets"]
 
 
@@ -36,6 +37,14 @@ def test_a_project_with_celery_in_a_folder_keeps_its_processes():
     assert (made["app"]["folder"], made["app"]["celery"]) == ("backend", "shop")
     assert set(made["processes"]) == {"worker", "beat"}
     assert "REDIS_PASSWORD" in made["deploy"]["secrets"]
+
+
+def test_a_project_with_mysql_has_an_external_database_on_servers():
+    found = Found(**{**vars(FOUND), "database": "mysql"})
+    made = settings(found)
+    assert made["services"]["database"] == "mariadb"
+    assert made["deploy"]["secrets"] == ["SECRET_KEY", "DATABASE_URL"]
+    assert write.needs(found) == ['pyuwsgi; sys_platform != "win32"']
 
 
 def test_a_package_that_the_project_names_is_not_added_again():

@@ -42,8 +42,9 @@ def done_to(root: Path, page: str) -> list[str]:
 def changed(text: str, block: str) -> str:
     """Return a text with the hunks of a diff, each of which must fit in one place."""
     for hunk in block.split("@@\n"):
-        old, new = ("".join(each[1:] for each in hunk.splitlines(keepends=True)
-                            if each[0] in signs) for signs in (" -", " +"))  # fmt: skip
+        lines = [each if each != "\n" else " \n" for each in hunk.splitlines(keepends=True)]
+        old = "".join(each[1:] for each in lines if each[0] != "+")
+        new = "".join(each[1:] for each in lines if each[0] != "-")
         assert text.count(old) == 1, f"{text.count(old)} times in the file: {old}"
         text = text.replace(old, new)
     return text

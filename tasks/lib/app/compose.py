@@ -96,11 +96,12 @@ class ComposeBackend:
         return project.stream(*how, *_tty(sys.stdin), contract.APP, *words)
 
     def psql(self) -> int:
-        """Open psql in the database's container."""
+        """Open the database's shell in its container."""
         project = self._project("dev")
         if not any(db.running for db in project.containers(contract.DATABASE)):
             raise TaskError("the database is not running", "inv dev --detach")
         psql = 'psql -U "$POSTGRES_USER" "$POSTGRES_DB"'
+        psql = f"command -v psql >/dev/null || exec mariadb app; {psql}"
         return project.stream("exec", *_tty(sys.stdin), contract.DATABASE, "sh", "-c", psql)
 
     def test(self, words: list[str], keep: bool = False) -> int:

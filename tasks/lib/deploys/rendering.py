@@ -24,20 +24,30 @@ MEDIA = "compose/media.yml"
 
 def render(target: Target, image: Candidate) -> Stack:
     """Return the stack of an image for an environment. Raises TaskError if its parts do not fit."""
-    if target.settings.app.media and len(target.environment.hosts) > 1:
-        what = f"app.media: {target.name} has several servers, and media are on the disk of one"
-        hint = "store them in an object storage (docs/recipes/media.md)"
-        raise TaskError(what, hint, ExitCode.REFUSED)
+    _require_fitting(target)
     name = str(target.registry.image.at(image.manifest.digest))
     secrets = newest(target)
     overlay = OVERLAYS.get(target.environment.orchestrator)
-    chosen = {EXTERNAL: ELSEWHERE in secrets, MEDIA: target.settings.app.media}
-    named = [*FILES, *([overlay] if overlay else []), *(file for file, it in chosen.items() if it)]
-    files = [*(ROOT / file for file in named), *target.settings.services.overlays(ROOT, True)]
+    settings, base = target.settings, [*FILES, *([overlay] if overlay else [])]
+    chosen = {EXTERNAL: ELSEWHERE in secrets, MEDIA: settings.app.media}
+    last = [ROOT / file for file, wanted in chosen.items() if wanted]
+    files = [*(ROOT / file for file in base), *settings.services.overlays(ROOT, True), *last]
     values = variables(target, name, secrets)
     config = Project(target.ctx, files, target.stack, values).config()
-    config = processes.applied(config, target.settings, values)
+    config = processes.applied(config, settings, values)
     return target.orchestrator.render(config, name, secrets)
+
+
+def _require_fitting(target: Target) -> None:
+    """Raise TaskError if an environment cannot have what the app needs."""
+    settings = target.settings
+    if settings.app.media and len(target.environment.hosts) > 1:
+        what = f"app.media: {target.name} has several servers, and media are on the disk of one"
+        raise TaskError(what, "see docs/recipes/media.md", ExitCode.REFUSED)
+    if settings.services.database == "mariadb" and ELSEWHERE not in settings.deploy.secrets:
+        what = "services.database: no server runs MariaDB, which has no roles and no backups here"
+        hint = f"name {ELSEWHERE} in deploy.secrets: docs/recipes/mysql.md"
+        raise TaskError(what, hint, ExitCode.REFUSED)
 
 
 def newest(target: Target) -> dict[str, str]:

@@ -41,6 +41,7 @@ class Static(Section, frozen=True):
 class Services(Section, frozen=True):
     """The backing services; without a broker there is no Redis, and no worker nor beat."""
 
+    database: Literal["postgres", "mariadb"] = "postgres"
     broker: Literal["redis", "valkey", "none"] = "redis"
 
     def overlays(self, root: Path, server: bool = False) -> list[Path]:
