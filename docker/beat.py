@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import broker
 from celery.beat import ScheduleEntry, Scheduler
 from celery.utils.log import get_logger
 from redis import Redis
@@ -28,7 +29,7 @@ class Alone(Scheduler):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        url = self.app.conf.broker_url
+        url = broker.redis_url(self.app)
         self.redis = Redis.from_url(url, socket_connect_timeout=5, socket_timeout=5)
         self.lock = self.redis.lock(LOCK, timeout=LEASE, thread_local=False)
         self.held = False

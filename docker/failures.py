@@ -7,6 +7,7 @@ import json
 import time
 from typing import Any
 
+import broker
 from celery import current_app
 from celery.signals import task_failure, task_unknown
 from celery.utils.log import get_logger
@@ -33,7 +34,7 @@ def discarded(name: str, id: str, **_: object) -> None:
 def keep(job: str, id: str, error: str) -> None:
     """Keep a failure; that it is kept is not worth another one."""
     failure = {"at": time.time(), "job": job, "id": id, "error": error}
-    url = current_app.conf.broker_url
+    url = broker.redis_url(current_app)
     try:
         with Redis.from_url(url, socket_connect_timeout=5, socket_timeout=5) as redis:
             redis.lpush(FAILED, json.dumps(failure))

@@ -9,12 +9,15 @@ import json
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
+import broker
 import failures
 from celery import Celery
 from celery.app.utils import find_app
-from kombu.exceptions import OperationalError
+from kombu import Connection
+from kombu.exceptions import ChannelError, OperationalError
 from redis import Redis
 from redis.exceptions import RedisError
 
@@ -34,7 +37,7 @@ def find(app: Celery) -> dict[str, Any]:
         "queues": depths(app, queues),
         "workers": {name: bool(taken) for name, taken in sorted(queues.items())},
         "jobs": [*jobs(app, held)],
-        "failures": failed(app.conf.broker_url),
+        "failures": failed(broker.redis_url(app)),
     }
 
 
@@ -42,8 +45,16 @@ def depths(app: Celery, taken: Mapping[str, Any]) -> dict[str, int]:
     """Return how many jobs wait in each queue of the settings or of a worker."""
     names = {*app.amqp.queues, *(queue["name"] for each in taken.values() for queue in each)}
     with app.connection_for_read() as connection:
-        channel = connection.default_channel
-        return {name: channel._size(name) for name in sorted(names)}
+        if broker.is_redis(app):
+            return {name: connection.default_channel._size(name) for name in sorted(names)}
+        return {name: depth(connection, name) for name in sorted(names)}
+
+
+def depth(connection: Connection, name: str) -> int:
+    """Return how many jobs wait in a queue of an AMQP broker; it may not be there yet."""
+    with suppress(ChannelError), connection.channel() as channel:
+        return int(channel.queue_declare(queue=name, passive=True).message_count)
+    return 0
 
 
 def jobs(app: Celery, held: Mapping[str, Mapping[str, Any]]) -> Iterator[dict[str, Any]]:

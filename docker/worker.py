@@ -1,10 +1,17 @@
 """Imported by Celery's worker: what keeps jobs from being lost, run twice, or stuck unseen."""
 
+import broker
 import drain
 import failures
 import heartbeat
-import lease
-import reading
 import unknown
+from celery import current_app
 
-__all__ = ["drain", "failures", "heartbeat", "lease", "reading", "unknown"]
+__all__ = ["drain", "failures", "heartbeat", "unknown"]
+
+# Other brokers know by themselves whose jobs nobody holds any more.
+if broker.is_redis(current_app):
+    import lease
+    import reading
+
+    __all__ += ["lease", "reading"]

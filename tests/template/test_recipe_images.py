@@ -22,7 +22,7 @@ from tests.image.conftest import starter
 from tests.image.engine import Container
 from tests.image.proxies import Proxy, before
 from tests.testbed import clones, recipes
-from tests.testbed.commands import ROOT, Done, docker, until
+from tests.testbed.commands import ROOT, Done, docker, until, works
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
@@ -297,3 +297,44 @@ def test_the_tests_run_on_mariadb(project, inv):
         images = docker("image", "ls", "--quiet", "--filter=reference=shop-shop-*-test")
         if images:
             docker("image", "rm", "--force", *images.split())
+
+
+@pytest.fixture
+def redis(mark: str) -> Iterator[None]:
+    """A Redis in the network."""
+    words = [f"--network={mark}", "--network-alias=redis", "redis:8-trixie"]
+    id = docker("run", "--detach", *words)
+    yield
+    docker("rm", "--force", "--volumes", id)
+
+
+@pytest.mark.usefixtures("redis")
+def test_jobs_go_through_rabbitmq(project, mark, stand_in, tmp_path):
+    recipes.done_to(project, "rabbitmq")
+    variables = {
+        "BROKER_URL": "amqp://app@rabbitmq:5672//", "RABBITMQ_PASSWORD": "secret",
+        "REDIS_URL": "redis://redis:6379/0",
+    }  # fmt: skip
+    rabbit = server("rabbitmq", "broker-rabbitmq", stand_in("rabbitmq"), mark, tmp_path)
+    with rabbit as id, built(project, mark) as image:
+        for start in starter(mark, image):
+            roles = [start(role, options=[f"--network={mark}"], **variables)
+                     for role in ("worker", "beat")]  # fmt: skip
+            worker, beat = roles
+            beat.prints("Says when jobs are due")
+            send = "from shop.tasks import add; add.delay(20, 22); add.delay('a', 1)"
+            worker.execute("/app/docker/entrypoint", "manage", "shell", "--command", send)
+            worker.prints("succeeded in")
+            assert ": 42" in worker.logs()
+            worker.becomes("healthy")
+            beat.becomes("healthy")
+            found = json.loads(worker.execute("/app/docker/entrypoint", "jobs").splitlines()[-1])
+            assert found["queues"] == {"celery": 0}
+            assert [failure["error"] for failure in found["failures"]] == ["TypeError"]
+            assert worker.stop() < 10 and worker.state()["ExitCode"] == 0
+            # Without a worker they wait, also for a RabbitMQ that starts again.
+            beat.execute("/app/docker/entrypoint", "manage", "shell", "--command", send)
+            docker("restart", id)
+            ask = ["exec", id, "rabbitmqctl", "--quiet", "list_queues", "name", "messages"]
+            until(works(partial(docker, *ask)), 60)
+            assert "celery\t2" in docker(*ask)

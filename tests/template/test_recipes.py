@@ -208,3 +208,17 @@ def test_mysql_is_external_on_servers_or_refused(project, stack):
     assert "OWNER_URL" in made.content["secrets"]
     with pytest.raises(TaskError, match="no server runs MariaDB"):
         stack(secrets=["SECRET_KEY", "REDIS_PASSWORD"])
+
+
+@pytest.mark.engine
+def test_rabbitmq_stands_beside_redis_with_a_password_of_its_own(project, stack):
+    before = {*stack().services}
+    recipes.done_to(project, "rabbitmq")
+    services = stack().services
+    assert {*services} == before | {"rabbitmq"}
+    for each in ("app", "worker", "beat"):
+        assert services[each]["environment"]["BROKER_URL"] == "amqp://app@rabbitmq:5672//"
+        sources = {use["source"] for use in services[each]["secrets"]}
+        assert {"REDIS_PASSWORD", "RABBITMQ_PASSWORD"} <= sources
+    assert [use["source"] for use in services["rabbitmq"]["secrets"]] == ["RABBITMQ_PASSWORD"]
+    assert services["rabbitmq"]["environment"] == {}

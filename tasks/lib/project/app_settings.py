@@ -42,7 +42,7 @@ class Services(Section, frozen=True):
     """The backing services; without a broker there is no Redis, and no worker nor beat."""
 
     database: Literal["postgres", "mariadb"] = "postgres"
-    broker: Literal["redis", "valkey", "none"] = "redis"
+    broker: Literal["redis", "valkey", "rabbitmq", "none"] = "redis"
 
     def overlays(self, root: Path, server: bool = False) -> list[Path]:
         """Return the Compose files for services that are not those of compose/base.yml.

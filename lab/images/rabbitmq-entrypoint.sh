@@ -1,0 +1,8 @@
+#!/bin/sh
+# The part of the official image's entrypoint that this project uses.
+set -eu
+if [ "$(id -u)" = 0 ]; then
+    chown rabbitmq:rabbitmq /var/lib/rabbitmq
+    exec setpriv --reuid rabbitmq --regid rabbitmq --init-groups -- "$@"
+fi
+exec "$@"
