@@ -124,7 +124,7 @@ class ComposeOrchestrator(DockerOrchestrator):
         return ComposeJobs(self._server, stack, jobs)
 
     def rollout(self, stack: Stack, back: bool = False, prune: bool = True) -> ComposeRollout:
-        return ComposeRollout(self._server, stack, back, prune)
+        return ComposeRollout(self._hosts[0], self._server, stack, back, prune)
 
     def clear_jobs(self) -> None:
         clear(self._server)
