@@ -12,46 +12,21 @@ import pytest
 
 from tests.testbed.commands import docker, until
 from tests.testbed.labs import started
-from tests.testbed.replicas import Replica
-from tests.testbed.sites import SLOW, Site
+from tests.testbed.onehost import OneHost
+from tests.testbed.sites import SLOW
 
 from .conftest import quick
 from .test_truth import other_settings
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 EXITS = {"=docker/web": "#!/bin/sh\necho 'boom: no licence file' >&2\nexit 7\n"}
-# Healthy beside a web server that is; a worker or a beat that exits at boot.
 # Python, for manage.py shell: a link is made, and shown.
 MAKE = (
     "from myapp.models import Link; Link.objects.create(code='kept', target='https://example.com/')"
 )
 SHOW = "from myapp.models import Link; print('found', Link.objects.filter(code='kept').count())"
+# Healthy beside a web server that is; a beat that exits at boot.
 BEAT_EXITS = {"=docker/beat.py": "raise SystemExit('no beat')\n"}
-
-
-class OneHost(Site):
-    """A site on one server, of which docker itself says what is there."""
-
-    def inspected(self, *filters: str) -> list[dict]:
-        """What docker says of the containers of the site."""
-        chosen = " ".join(f"-f label={each}" for each in (f"deploy.stack={self.stack}", *filters))
-        script = f"docker ps -aq --no-trunc {chosen} | xargs -r docker inspect"
-        return json.loads(self.on("node1", script) or "[]")
-
-    def replicas(self, service: str, *filters: str) -> list[Replica]:
-        """The containers of a service, those that have ended too."""
-        return [Replica(each) for each in self.inspected(f"deploy.service={service}", *filters)]
-
-    def ids(self) -> set[str]:
-        """The IDs of all containers."""
-        return {each["Id"] for each in self.inspected()}
-
-    @property
-    def lock(self) -> str:
-        """The lock's text; empty when nobody has it."""
-        form = '{{.Label "deploy.lock.text"}}'
-        chosen = f"label=deploy.lock={self.stack}"
-        return self.on("node1", f"docker volume ls -f {chosen} --format '{form}'")
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +121,9 @@ def test_what_was_accepted_comes_back_after_a_restart_of_the_server_and_nothing_
     os.killpg(run.process.pid, signal.SIGKILL)
     docker("restart", "--time", "10", host.nodes["node1"])
     until(lambda: host.versions() == {host.good}, 120)
-    running = [each for each in host.inspected("deploy.service=app") if each["State"]["Running"]]
+    running = [
+        each for each in host.inspected("label=deploy.service=app") if each["State"]["Running"]
+    ]
     assert len(running) == 2
     assert {each["HostConfig"]["RestartPolicy"]["Name"] for each in running} == {"unless-stopped"}
     host.must("unlock", "--yes")

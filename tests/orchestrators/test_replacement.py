@@ -186,6 +186,6 @@ def test_a_server_that_cannot_replace_says_why_and_changes_nothing(small, monkey
     rollout = small.rollout(small.stack(SLEEP))
     lost = "export DOCKER_HOST=unix:///none; "
     monkeypatch.setattr(small.host, "start", lambda command, **io: start(lost + command, **io))
-    with pytest.raises(TaskError, match="db was not replaced: .*Docker daemon at unix:///none"):
+    with pytest.raises(TaskError, match=r"db was not replaced: .*Docker daemon at unix:///none"):
         small.roll(rollout)
     assert [each.id for each in small.running("db")] == before

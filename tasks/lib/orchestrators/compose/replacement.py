@@ -6,7 +6,6 @@ the old one or the new one comes back, but for the moment between the two.
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Sequence
 from subprocess import DEVNULL, PIPE
 
@@ -20,9 +19,10 @@ from .containers import ACCEPTED, NONE, Container
 PATIENCE = 600
 # One script at a time: the folder is there, and is locked as long as the script runs.
 LOCK = 'exec 9<"$HOME" && flock 9 || exit 1\n'
-# $1 is the stack, $2 the service, then come the IDs of its new containers. Docker starts a container
-# with "always" after a restart of the server even if it was stopped by hand; one that was never
-# started, it leaves alone.
+STATE = "{{.State.Status}} {{with .State.Health}}{{.Status}}{{end}} {{.RestartCount}}"
+# $1 is the stack, $2 the service, then come the IDs of its new containers. After a restart of the
+# server, Docker starts a container with "always" even if it was stopped by hand, and leaves one
+# alone that was never started.
 SCRIPT = f"""
 stack=$1 service=$2; shift 2
 new=$(printf '%s\\n' "$@")
@@ -34,11 +34,10 @@ others() {{
 }}
 policy() {{ name=$1; shift; [ $# = 0 ] || docker update --restart="$name" "$@"; }}
 healthy() {{
-    format='{{{{.State.Status}}}} {{{{with .State.Health}}}}{{{{.Status}}}}{{{{end}}}} {{{{.RestartCount}}}}'
     looks=0 unchecked=0 first=
     while [ $((looks += 1)) -le {PATIENCE} ]; do
         sleep 0.5
-        now=$(docker inspect --format "$format" $new) || continue
+        now=$(docker inspect --format '{STATE}' $new) || continue
         first=${{first:-$(echo "$now" | cut -d' ' -f3)}}
         case "$now" in *exited*|*dead*|*restarting*|*unhealthy*) break ;; esac
         [ "$first" = "$(echo "$now" | cut -d' ' -f3)" ] || break
