@@ -13,6 +13,13 @@ from tests.testbed.sites import Site
 class OneHost(Site):
     """A site on one server, of which docker itself says what is there."""
 
+    database = "label=deploy.stack={stack} -f label=deploy.service=db"
+
+    def jobs(self) -> str:
+        """The one-off jobs that are on the server."""
+        mine = f"label=deploy.stack={self.stack}"
+        return self.on("node1", f"docker ps -aq --filter {mine} --filter label=deploy.job")
+
     def inspected(self, *filters: str) -> list[dict[str, Any]]:
         """What docker says of the containers of the site."""
         mine = f"label=deploy.stack={self.stack}"

@@ -233,9 +233,18 @@ class Site:
         shown = self.on("node1", f"docker service ls --format '{{{{.Name}}}}' --filter {filters}")
         return sorted(name.removeprefix(f"{self.stack}_") for name in shown.split())
 
+    def jobs(self) -> str:
+        """The one-off jobs that are on the servers."""
+        only = f"label=com.docker.stack.namespace={self.stack}_jobs"
+        return self.on("node1", f"docker service ls --format '{{{{.Name}}}}' --filter {only}")
+
+    # How docker finds the database's container on the first server.
+    database = "name={stack}_db."
+
     def sql(self, text: str) -> str:
         """What the database answers, a line a row."""
-        inner = f"docker exec -i $(docker ps -q -f name={self.stack}_db.)"
+        found = self.database.format(stack=self.stack)
+        inner = f"docker exec -i $(docker ps -q -f {found})"
         return self.on("node1", f"{inner} psql -U app -d app -qAtv ON_ERROR_STOP=1", text)
 
     def load(self, *paths: str, pause: float = 0.1) -> Load:
