@@ -74,9 +74,17 @@ def one_host(
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run what is marked "either" with each orchestrator."""
-    if metafunc.definition.get_closest_marker("either"):
-        kinds = ["deployed", pytest.param("one_host", marks=pytest.mark.slow)]
-        metafunc.parametrize("site", kinds, indirect=True, ids=["swarm", "compose"])
+    names = [name for name in ("place", "site") if name in metafunc.fixturenames]
+    either = metafunc.definition.get_closest_marker("either")
+    # All tests of a place say which, so that they have the same one.
+    if either or "place" in names:
+        kinds = {"swarm": "deployed", **({"compose": "one_host"} if either else {})}
+        slow = {"compose": pytest.mark.slow}
+        params = [
+            pytest.param(*[fixture] * len(names), id=name, marks=slow.get(name, ()))
+            for name, fixture in kinds.items()
+        ]
+        metafunc.parametrize(names, params, indirect=True)
 
 
 @pytest.fixture

@@ -13,7 +13,27 @@ from tests.testbed.sites import Site
 class OneHost(Site):
     """A site on one server, of which docker itself says what is there."""
 
-    database = "label=deploy.stack={stack} -f label=deploy.service=db"
+    def box(self, service: str) -> str:
+        """Docker's filter for the containers of a service."""
+        return f"-f label=deploy.stack={self.stack} -f label=deploy.service={service}"
+
+    def tasks(self, *services: str) -> list[str]:
+        """The IDs of the containers of services that run."""
+        scripts = (f"docker ps -q {self.box(service)}" for service in services)
+        return sorted(self.on("node1", "; ".join(scripts)).split())
+
+    def wipe(self) -> None:
+        """Leave nothing of the environment on the server."""
+        mine = f"-f label=deploy.stack={self.stack}"
+        removals = (
+            f"docker {listing} {mine} | xargs -r docker {removal}"
+            for listing, removal in (
+                ("ps -aq", "rm -f"),
+                ("volume ls -q", "volume rm"),
+                ("network ls -q", "network rm"),
+            )
+        )
+        self.on("node1", "; ".join((*removals, f"rm -rf deploy/myapp/{self.env}")))
 
     def jobs(self) -> str:
         """The one-off jobs that are on the server."""

@@ -238,13 +238,19 @@ class Site:
         only = f"label=com.docker.stack.namespace={self.stack}_jobs"
         return self.on("node1", f"docker service ls --format '{{{{.Name}}}}' --filter {only}")
 
-    # How docker finds the database's container on the first server.
-    database = "name={stack}_db."
+    def box(self, service: str) -> str:
+        """Docker's filter for the containers of a service."""
+        return f"-f label=com.docker.swarm.service.name={self.stack}_{service}"
+
+    def tasks(self, *services: str) -> list[str]:
+        """What runs of services; a replica that is replaced is another one."""
+        names = " ".join(f"{self.stack}_{service}" for service in services)
+        script = f"docker service ps -q -f desired-state=running {names}"
+        return sorted(self.on("node1", script).split())
 
     def sql(self, text: str) -> str:
         """What the database answers, a line a row."""
-        found = self.database.format(stack=self.stack)
-        inner = f"docker exec -i $(docker ps -q -f {found})"
+        inner = f"docker exec -i $(docker ps -q {self.box('db')})"
         return self.on("node1", f"{inner} psql -U app -d app -qAtv ON_ERROR_STOP=1", text)
 
     def load(self, *paths: str, pause: float = 0.1) -> Load:
