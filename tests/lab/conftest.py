@@ -74,15 +74,12 @@ def one_host(
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run what is marked "either" with each orchestrator."""
-    names = [name for name in ("place", "site") if name in metafunc.fixturenames]
-    either = metafunc.definition.get_closest_marker("either")
-    # All tests of a place say which, so that they have the same one.
-    if either or "place" in names:
-        kinds = {"swarm": "deployed", **({"compose": "one_host"} if either else {})}
-        slow = {"compose": pytest.mark.slow}
+    if metafunc.definition.get_closest_marker("either"):
+        names = [name for name in ("place", "site") if name in metafunc.fixturenames]
+        swarm, compose = (["deployed"] * len(names), ["one_host"] * len(names))
         params = [
-            pytest.param(*[fixture] * len(names), id=name, marks=slow.get(name, ()))
-            for name, fixture in kinds.items()
+            pytest.param(*swarm, id="swarm"),
+            pytest.param(*compose, id="compose", marks=pytest.mark.slow),
         ]
         metafunc.parametrize(names, params, indirect=True)
 

@@ -12,6 +12,7 @@ import yaml
 
 from tasks.lib.orchestrators.swarm import network
 from tests.testbed.commands import docker, until
+from tests.testbed.onehost import OneHost
 from tests.testbed.sites import Site
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
@@ -90,18 +91,37 @@ def older(root: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def place(request, make_clone: Callable[[Path], Path], tmp_path_factory) -> Iterator[Site]:
-    """Another environment of a lab; to a Swarm, nothing was deployed of it yet."""
-    name, folder = getattr(request, "param", "deployed"), tmp_path_factory.mktemp("plane")
-    first = request.getfixturevalue(name)
-    site = type(first)(make_clone(folder / "new"), first.lab, env="staging", good=first.good)
-    site.wipe()
+def swarm_place(deployed: Site, make_clone, tmp_path_factory) -> Iterator[Site]:
+    """Another environment of the lab, to which nothing was deployed yet."""
+    site = other(deployed, make_clone, tmp_path_factory.mktemp("plane"))
     site.must("server.setup")
-    if name == "one_host":
-        site.set_up()
-        site.must("deploy", f"--ref={site.good}")
     yield site
     site.wipe()
+
+
+@pytest.fixture(scope="module")
+def one_host_place(one_host: OneHost, make_clone, tmp_path_factory) -> Iterator[Site]:
+    """Another environment on one Docker host, deployed."""
+    site = other(one_host, make_clone, tmp_path_factory.mktemp("onehost"))
+    site.set_up()
+    site.must("deploy", f"--ref={site.good}")
+    yield site
+    site.wipe()
+
+
+def other(site: Site, make_clone: Callable[[Path], Path], folder: Path) -> Site:
+    """Another environment of a site's lab, of which nothing is there."""
+    made = type(site)(make_clone(folder / "new"), site.lab, env="staging", good=site.good)
+    made.wipe()
+    return made
+
+
+@pytest.fixture
+def place(request: pytest.FixtureRequest) -> Site:
+    """The other environment of a lab."""
+    places = {"deployed": "swarm_place", "one_host": "one_host_place"}
+    made: Site = request.getfixturevalue(places[getattr(request, "param", "deployed")])
+    return made
 
 
 def labels(site: Site, kind: str) -> dict[str, dict[str, str]]:
