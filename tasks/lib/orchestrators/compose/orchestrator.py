@@ -59,6 +59,9 @@ class ComposeOrchestrator(DockerOrchestrator):
     def problems(self) -> list[str]:
         return preflight.problems(self._server, self._hosts, self._absent)
 
+    def misfits(self, stack: Stack, auth: str) -> list[str]:
+        return [*super().misfits(stack, auth), *self._files.misfits(stack)]
+
     def evidence(self, failure: Failure) -> Evidence:
         facts, lines = failure.handle or {}, []
         try:
