@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -32,7 +32,8 @@ from .server import Server
 class ComposeOrchestrator(DockerOrchestrator):
     """One stack on one server."""
 
-    leases = "volume"
+    leases, secret = "volume", "volume"
+    rendered = staticmethod(rendering.render)
 
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
@@ -113,12 +114,6 @@ class ComposeOrchestrator(DockerOrchestrator):
 
     def read_secrets(self, image: str) -> dict[str, str]:
         return self._files.read_secrets(image)
-
-    def remove_secret(self, name: str) -> None:
-        self._server.run("volume", "rm", *self.secrets()[name])
-
-    def render(self, config: Mapping[str, Any], image: str, secrets: Mapping[str, str]) -> Stack:
-        return rendering.render(config, self._stack, image, secrets)
 
     def stored(self, kind: str) -> list[str]:
         return self._files.volumes(kind)
