@@ -14,7 +14,7 @@ import pytest
 from invoke import Config, Context
 
 from tasks.lib.errors import TaskError
-from tasks.lib.orchestrators.compose import teardown
+from tasks.lib.orchestrators.compose import replacement, teardown
 from tasks.lib.orchestrators.compose.containers import ACCEPTED, Container
 from tasks.lib.orchestrators.compose.rollout import ComposeRollout
 from tasks.lib.orchestrators.compose.server import Server
@@ -114,6 +114,7 @@ def small(tmp_path: Path) -> Iterator[Small]:
     finally:
         made.settle()
         teardown.remove(Server(made.ctx, {}, made.name), volumes=True)
+        replacement.forget(made.host, made.name)  # type: ignore[arg-type]
 
 
 def survives(small: Small, stack: Stack, lives: int) -> bool:

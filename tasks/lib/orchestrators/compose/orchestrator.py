@@ -22,7 +22,7 @@ from ..needs import Needs
 from ..on_docker import DockerOrchestrator
 from ..stack import Stack
 from ..status import Evidence, Failure, Node, Ports, Service
-from . import containers, preflight, rendering, running, teardown
+from . import containers, preflight, rendering, replacement, running, teardown
 from .files import CONFIG, Files
 from .jobs import ComposeJobs, clear
 from .rollout import ComposeRollout
@@ -140,4 +140,5 @@ class ComposeOrchestrator(DockerOrchestrator):
 
     def remove(self, volumes: bool) -> list[str]:
         teardown.remove(self._server, volumes)
+        replacement.forget(self._hosts[0], self._stack)
         return []

@@ -17,16 +17,16 @@ from .containers import ACCEPTED, NONE, Container
 
 # Seconds that a script of a deployer that was killed may need to end.
 PATIENCE = 600
-# One script at a time: the folder is there, and is locked as long as the script runs.
-LOCK = 'exec 9<"$HOME" && flock 9 || exit 1\n'
+# One script of a stack, $1, at a time: the file is locked as long as it runs.
+LOCK = 'exec 9>"$HOME/.$1.lock" && flock 9 || exit 1\n'
 STATE = "{{.State.Status}} {{with .State.Health}}{{.Status}}{{end}} {{.RestartCount}}"
-# $1 is the stack, $2 the service, then come the IDs of its new containers. After a restart of the
+# $2 is the service, then come the IDs of its new containers. After a restart of the
 # server, Docker starts a container with "always" even if it was stopped by hand, and leaves one
 # alone that was never started.
 SCRIPT = f"""
+{LOCK}
 stack=$1 service=$2; shift 2
 new=$(printf '%s\\n' "$@")
-{LOCK}
 others() {{
     set -- "$@" --filter "label={STACK}=$stack" --filter "label={SERVICE}=$service"
     all=$(docker ps --quiet --no-trunc "$@") || return 1
@@ -91,6 +91,11 @@ class Replacement:
             raise TaskError(f"{self._service} was not replaced: {why}")
 
 
-def wait(host: Host) -> None:
+def wait(host: Host, stack: str) -> None:
     """Wait until a script that runs on the server has ended: its deployer may have been killed."""
-    host.run(LOCK, changes=False, seconds=PATIENCE)
+    host.run(LOCK, stack, changes=False, seconds=PATIENCE)
+
+
+def forget(host: Host, stack: str) -> None:
+    """Remove what scripts of a stack have left on the server."""
+    host.run('rm -f "$HOME/.$1.lock"', stack)

@@ -35,7 +35,7 @@ class ComposeRollout(Rollout):
     def __init__(self, host: Host, server: Server, stack: Stack, back: bool, prune: bool) -> None:
         self._server, self._stack, self._back, self._prune = server, stack, back, prune
         self._host, self._files, self._mark = host, Files(server), ""
-        replacement.wait(host)
+        replacement.wait(host, stack.name)
         self._seen = Watched(server)
         self._chosen: dict[str, list[str]] = {}
         self._late: set[str] = set()
