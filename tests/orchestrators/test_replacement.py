@@ -57,9 +57,9 @@ class Mortal(Server):
 class Small:
     """A stack of an app and a database, which deployers roll out; some are killed."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, host: EngineHost, env: dict[str, str]) -> None:
         self.ctx = Context(Config(overrides={"run": {"dry": False, "echo": False}}))
-        self.host, self.name = EngineHost(home), f"t-{uuid.uuid4().hex[:6]}-prod"
+        self.host, self.env, self.name = host, env, f"t-{uuid.uuid4().hex[:6]}-prod"
         self.release = 0
         self.first = self.stack(SLEEP)
 
@@ -76,9 +76,20 @@ class Small:
         networks = {"default": {"name": f"{self.name}_default"}}
         return Stack(self.name, APP, {"services": services, "networks": networks})
 
+    @property
+    def server(self) -> Server:
+        """Docker on the server."""
+        return Server(self.ctx, self.env, self.name)
+
+    def remove(self) -> None:
+        """Remove all of it."""
+        self.settle()
+        teardown.remove(self.server, volumes=True)
+        replacement.forget(self.host, self.name)  # type: ignore[arg-type]
+
     def rollout(self, stack: Stack, lives: int = 10**6, back: bool = False) -> ComposeRollout:
         """A deployer's rollout that ends with it, after so many calls."""
-        server = Mortal(self.ctx, {}, self.name)
+        server = Mortal(self.ctx, self.env, self.name)
         server.left = lives
         return ComposeRollout(self.host, server, stack, back, True)  # type: ignore[arg-type]
 
@@ -100,21 +111,19 @@ class Small:
 
     def running(self, service: str) -> list[Container]:
         """The containers of a service that run."""
-        found = Server(self.ctx, {}, self.name).containers()
+        found = self.server.containers()
         return [each for each in found if each.service == service and not each.ended]
 
 
 @pytest.fixture
 def small(tmp_path: Path) -> Iterator[Small]:
     """A small stack, of which the first release runs; it is removed at the end."""
-    made = Small(tmp_path / "home")
+    made = Small(EngineHost(tmp_path / "home"), {})
     try:
         assert made.roll(made.rollout(made.first)) == ""
         yield made
     finally:
-        made.settle()
-        teardown.remove(Server(made.ctx, {}, made.name), volumes=True)
-        replacement.forget(made.host, made.name)  # type: ignore[arg-type]
+        made.remove()
 
 
 def survives(small: Small, stack: Stack, lives: int) -> bool:
