@@ -26,7 +26,7 @@ TOLD = "rolling back"
 def measure(scratch: Scratch) -> list[Row]:
     """Both ways on one server."""
     with lab(scratch, 1) as one:
-        bench = Deploying(one)
+        bench = Deploying(one, one.site, Theirs(one))
         return [bench.loaded(), *bench.quiet(), bench.nothing(), bench.back(), bench.death()]
 
 
@@ -61,11 +61,11 @@ class Roll(NamedTuple):
 
 
 class Deploying:
-    """One server, to which both ways deploy the same images."""
+    """One server, to which all ways deploy the same images; the first is ours."""
 
-    def __init__(self, lab: Lab) -> None:
-        self.site, self.change, self.newest = lab.site, lab.change, lab.change()
-        self.sides: tuple[Site | Theirs, ...] = (lab.site, Theirs(lab))
+    def __init__(self, lab: Lab, site: Site, *others: Site | Theirs) -> None:
+        self.site, self.change, self.newest = site, lab.change, lab.change()
+        self.sides: tuple[Site | Theirs, ...] = (site, *others)
         for side in self.sides:
             self.roll(side)
 
@@ -87,15 +87,12 @@ class Deploying:
         return k6
 
     def in_turns(self, take: Callable[[Site | Theirs], Any], rounds: int) -> list[list[Any]]:
-        """What comes of deploys of new images, by both sides in turns."""
-        kept: list[list[Any]] = [[], []]
-
-        def deploy(number: int) -> float:
-            self.newest = self.change()
-            kept[number].append(take(self.sides[number]))
-            return 0
-
-        alternate(partial(deploy, 0), partial(deploy, 1), rounds, warm=False)
+        """What comes of deploys of new images, by all sides in turns."""
+        kept: list[list[Any]] = [[] for _ in self.sides]
+        for turn in range(rounds):
+            for number in range(len(self.sides))[:: -1 if turn % 2 else 1]:
+                self.newest = self.change()
+                kept[number].append(take(self.sides[number]))
         return kept
 
     def loaded(self) -> Row:
@@ -135,10 +132,14 @@ class Deploying:
 
     def death(self) -> Row:
         """Time from the end of a replica that cannot start until that is told."""
-        run = self.site.inv("deploy", f"--ref={self.site.build('it ends', BROKEN)}")
-        if run.status != 1 or not run.at(TOLD):
-            raise RuntimeError(f"a broken deploy does not fail:\n{run.text}")
-        ended = self.site.replicas("app", "status=exited", f"exited={CODE}")
-        taken = run.at(TOLD) - min(each.ended for each in ended)
-        what, note = "a replica's end at its start, until told", "the old way never tells"
-        return Row(what, taken, limit=5, note=note)
+        note = "the old way never tells"
+        return Row("a replica's end at its start, until told", dying(self.site), limit=5, note=note)
+
+
+def dying(site: Site) -> float:
+    """Seconds from the end of a replica that cannot start until that is told."""
+    run = site.inv("deploy", f"--ref={site.build('it ends', BROKEN)}")
+    if run.status != 1 or not run.at(TOLD):
+        raise RuntimeError(f"a broken deploy does not fail:\n{run.text}")
+    ended = site.replicas("app", "status=exited", f"exited={CODE}")
+    return run.at(TOLD) - min(each.ended for each in ended)

@@ -11,7 +11,7 @@ import signal
 import sys
 from collections.abc import Callable
 
-from bench import deploy, host, image, pipeline, publish, records, reloading, table
+from bench import deploy, host, image, onehost, pipeline, publish, records, reloading, table
 from tests.testbed.scratch import Scratch, scratch
 
 MEASURES: dict[str, Callable[[Scratch], list[table.Row]]] = {
@@ -21,6 +21,7 @@ MEASURES: dict[str, Callable[[Scratch], list[table.Row]]] = {
     "image": image.measure,
     "publish": publish.measure,
     "deploy": deploy.measure,
+    "onehost": onehost.measure,
     "pipeline": pipeline.measure,
     "growth": deploy.grow,
     "records": records.measure,

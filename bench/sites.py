@@ -65,31 +65,39 @@ def lab(scratch: Scratch, nodes: int) -> Iterator[Lab]:
 class Theirs:
     """Deployed by hand: the stack's file copied, a login on the server, `docker stack deploy`."""
 
-    def __init__(self, lab: Lab) -> None:
-        self.lab, self.scratch, self.env = lab, lab.scratch, lab.site.lab
+    def __init__(self, lab: Lab, port: int = PORT) -> None:
+        self.lab, self.scratch, self.env, self.port = lab, lab.scratch, lab.site.lab, port
         # The lab publishes the server's ports from 80 on.
-        self.url = f"http://127.0.0.1:{lab.facts['http'][PORT - 80]}"
+        self.url = f"http://127.0.0.1:{lab.facts['http'][port - 80]}"
         hosts = f"UserKnownHostsFile={lab.folder}/known_hosts"
         self.options = ["-F", "none", "-i", f"{lab.folder}/key", "-o", hosts]
         self.options += ["-o", f"Port={lab.facts['ssh'][0]}"]
 
-    def deploy(self, commit: str, image: str = "") -> float:
-        """Seconds to deploy a commit: the image that we built of it, or one that is named."""
+    def values(self, commit: str, image: str = "") -> dict[str, str]:
+        """The variables for a commit: the image that we built of it, or one that is named."""
         image = image or f"{self.lab.site.settings['registry']['image']}:{commit}"
-        values = {"IMAGE": image, "VERSION": commit, "PORT": str(PORT), "SITE_URL": self.url}
-        values |= {key: self.env[key] for key in ("SECRET_KEY", "POSTGRES_PASSWORD")}
-        file = self.scratch.folder / "naive.env"
-        file.write_text("".join(f"{key}={value}\n" for key, value in values.items()))
+        known = {"IMAGE": image, "VERSION": commit, "PORT": str(self.port), "SITE_URL": self.url}
+        return known | {key: self.env[key] for key in ("SECRET_KEY", "POSTGRES_PASSWORD")}
+
+    @property
+    def login(self) -> str:
+        """The shell's words for a login to the registry."""
         names = (f"CI_REGISTRY{end}" for end in ("_USER", "_PASSWORD", ""))
         user, password, host = (shlex.quote(self.env[name]) for name in names)
-        login = f"echo {password} | docker login --username {user} --password-stdin {host}"
+        return f"echo {password} | docker login --username {user} --password-stdin {host}"
+
+    def deploy(self, commit: str, image: str = "") -> float:
+        """Seconds to deploy a commit; see values."""
+        file = self.scratch.folder / "naive.env"
+        values = self.values(commit, image).items()
+        file.write_text("".join(f"{key}={value}\n" for key, value in values))
         stack = "docker stack deploy --with-registry-auth --prune --compose-file naive.stack.yml"
         # Swarm refuses it now and then ("update out of sequence"): a person types it once more.
         stack = f"{stack} {NAIVE} || {stack} {NAIVE}"
         here = "deploy@127.0.0.1"
         steps = (
             ["scp", "-q", *self.options, "bench/naive.stack.yml", str(file), f"{here}:"],
-            ["ssh", *self.options, here, login],
+            ["ssh", *self.options, here, self.login],
             ["ssh", *self.options, here, f"set -a && . ./naive.env && {{ {stack}; }}"],
         )
         return sum(self.scratch.seconds(*words) for words in steps)

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from tests.testbed.labs import started
+from tests.testbed.onehost import OneHost
 from tests.testbed.runs import Run
 from tests.testbed.sites import JOBS, SLOW, Exports, Site
 
@@ -55,16 +56,45 @@ def deployed(
         yield made
 
 
+@pytest.fixture(scope="session")
+def one_host(
+    tmp_path_factory: pytest.TempPathFactory, make_clone: Callable[[Path], Path]
+) -> Iterator[OneHost]:
+    """The app, deployed in a lab of one server without a Swarm."""
+    folder = tmp_path_factory.mktemp("onehost")
+    with started(folder / "lab", orchestrator="compose") as lab:
+        settings = quick(Path(lab["INVOKE_RUNTIME_CONFIG"]), folder / "invoke.yaml")
+        made = OneHost(make_clone(folder / "clone"), {**lab, "INVOKE_RUNTIME_CONFIG": settings})
+        made.set_up()
+        made.write("myapp/urls.py", SLOW, add=True)
+        made.good = made.build("the site")
+        made.first = made.must("deploy", f"--ref={made.good}")
+        yield made
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run what is marked "either" with each orchestrator."""
+    if metafunc.definition.get_closest_marker("either"):
+        names = [name for name in ("place", "site") if name in metafunc.fixturenames]
+        swarm, compose = (["deployed"] * len(names), ["one_host"] * len(names))
+        params = [
+            pytest.param(*swarm, id="swarm"),
+            pytest.param(*compose, id="compose", marks=pytest.mark.slow),
+        ]
+        metafunc.parametrize(names, params, indirect=True)
+
+
 @pytest.fixture
-def site(deployed: Site) -> Site:
+def site(request: pytest.FixtureRequest) -> Site:
     """The app, deployed in a lab, of which site.good serves; site.first was its first deploy.
 
     The lab is another than that of the fixture lab: only tests of the site touch its servers.
     """
-    if deployed.versions() != {deployed.good} or deployed.lock:
-        deployed.must("unlock", "--yes")
-        deployed.must("deploy", f"--ref={deployed.good}")
-    return deployed
+    made: Site = request.getfixturevalue(getattr(request, "param", "deployed"))
+    if made.versions() != {made.good} or made.lock:
+        made.must("unlock", "--yes")
+        made.must("deploy", f"--ref={made.good}")
+    return made
 
 
 @pytest.fixture
@@ -96,7 +126,8 @@ def fault(request: pytest.FixtureRequest, site: Site) -> Callable[..., None]:
         assert bool(place.lock) == locked
         mark = request.node.get_closest_marker("fault")
         what = faults.served(serves, site.good)
-        faults.record(mark.args[0], run, f"{what}, but {but}" if but else what)
+        seen = f"{what}, but {but}" if but else what
+        faults.record(mark.args[0], run, seen, isinstance(place, OneHost))
 
     return judge
 

@@ -20,8 +20,8 @@ Written by the tests in `tests/lab`, which do all of this to a real Swarm, or to
 `FAULTS=docs/faults.md ./inv test --path tests/lab --slow`. After each of them nobody has the
 lock, or it ends by itself within a minute where it could not be left; and the next deploy works.
 
-| Fault | Exit status, and what is said | Serves then | Seconds |
-| --- | --- | --- | --- |
+| Fault | Exit status, and what is said | Serves then | Seconds | On one Docker host |
+| --- | --- | --- | --- | --- |
 """
 ATTACKS = """
 ## What a client tries, and what others see of it
@@ -44,7 +44,8 @@ VARIES = {
     r"\d{8}T\d{6}Z": "TIME",
     re.escape(f"{getpass.getuser()}@{socket.gethostname()}"): "USER@MACHINE",
 }
-_rows: dict[str, str] = {}
+# What was seen of each fault: the cells of its row, by their number.
+_seen: dict[str, dict[int, str]] = {}
 _attacks: dict[str, str] = {}
 
 
@@ -62,13 +63,15 @@ def served(commit: str, good: str) -> str:
     )
 
 
-def record(fault: str, run: Run, serves: str) -> None:
-    """Keep a row for the table."""
+def record(fault: str, run: Run, serves: str, one_host: bool = False) -> None:
+    """Keep what was seen for the table; on one Docker host, for the last column."""
     signs = ("inv: ", "warning: ", "release ")
     lines = (line for sign in signs for _, line in run.lines if line.startswith(sign))
     said = next(lines, run.lines[-1][1])
     said = plain(said).replace("|", "\\|")
-    _rows[fault] = f"| {fault} | {run.status}: `{said}` | {serves} | {run.seconds:.0f} |"
+    told, took = f"{run.status}: `{said}`", f"{run.seconds:.0f}"
+    cells = {4: f"{told}; {serves}; {took} s"} if one_host else {1: told, 2: serves, 3: took}
+    _seen.setdefault(fault, {}).update(cells)
 
 
 def record_attack(name: str, usual: Referee, attacked: Referee) -> None:
@@ -79,16 +82,26 @@ def record_attack(name: str, usual: Referee, attacked: Referee) -> None:
 
 def forget(fault: str) -> None:
     """A test that fails after all has no row of its own."""
-    _rows.pop(fault, None)
+    _seen.pop(fault, None)
 
 
 def write(file: Path) -> None:
     """Write the tables; rows of what was not tried this time stay."""
     page = file.read_text() if file.is_file() else ""
-    tables = (HEAD, rows(page, HEAD) | _rows), (ATTACKS, rows(page, ATTACKS) | _attacks)
+    known = rows(page, HEAD)
+    seen = {
+        fault: with_cells(known.get(fault, f"| {fault} |"), each) for fault, each in _seen.items()
+    }
+    tables = (HEAD, known | seen), (ATTACKS, rows(page, ATTACKS) | _attacks)
     file.write_text(
         "".join(head + "".join(f"{line}\n" for line in each.values()) for head, each in tables)
     )
+
+
+def with_cells(line: str, seen: dict[int, str]) -> str:
+    """A row of faults with other cells; "-" stands for what no test has seen."""
+    known = dict(enumerate(line.removeprefix("| ").removesuffix(" |").split(" | ")))
+    return f"| {' | '.join((known | seen).get(number, '-') for number in range(5))} |"
 
 
 def rows(page: str, head: str) -> dict[str, str]:

@@ -95,6 +95,7 @@ def test_a_container_that_exits_at_boot_is_told_within_five_seconds(site, fault)
 
 
 @pytest.mark.slow
+@pytest.mark.either
 @pytest.mark.fault("the app never gets healthy")
 def test_an_app_that_never_gets_healthy_is_told_with_its_probe(site, fault):
     bad, done = broken(site, "never healthy", {"myapp/probes.py": UNREADY})
@@ -105,6 +106,7 @@ def test_an_app_that_never_gets_healthy_is_told_with_its_probe(site, fault):
 
 
 @pytest.mark.slow
+@pytest.mark.either
 @pytest.mark.fault("the app listens on the wrong port")
 def test_an_app_that_listens_on_another_port_is_told_with_its_probe(site, fault):
     bad, done = broken(site, "wrong port", {"=docker/uwsgi.ini": PORT})
@@ -125,6 +127,7 @@ def test_an_app_that_dies_while_it_is_watched_is_undone(site, fault):
     undone(site, done, bad)
 
 
+@pytest.mark.either
 @pytest.mark.fault("the new version's home page fails")
 def test_a_page_that_fails_is_found_before_anything_is_rolled(site, fault):
     bad, done = broken(site, "home page fails", {"myapp/views.py": RAISE})
@@ -137,6 +140,7 @@ def test_a_page_that_fails_is_found_before_anything_is_rolled(site, fault):
 
 
 @pytest.mark.slow
+@pytest.mark.either
 @pytest.mark.fault("the home page fails, but only once it serves")
 def test_a_page_that_fails_where_it_serves_is_undone(site, fault):
     bad = site.build("home page fails in the server", {"myapp/views.py": RAISE_IN_SERVER})

@@ -198,6 +198,7 @@ def test_a_jump_host_of_the_users_ssh_config_is_gone_through(site, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.either
 @pytest.mark.fault("the connection is cut while it rolls")
 def test_a_connection_that_is_cut_is_opened_again(site, fault):
     new = another(site)

@@ -12,6 +12,7 @@ import yaml
 
 from tasks.lib.orchestrators.swarm import network
 from tests.testbed.commands import docker, until
+from tests.testbed.onehost import OneHost
 from tests.testbed.sites import Site
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
@@ -90,19 +91,37 @@ def older(root: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def place(deployed: Site, make_clone: Callable[[Path], Path], tmp_path_factory) -> Iterator[Site]:
+def swarm_place(deployed: Site, make_clone, tmp_path_factory) -> Iterator[Site]:
     """Another environment of the lab, to which nothing was deployed yet."""
-    folder = tmp_path_factory.mktemp("plane")
-    site = Site(make_clone(folder / "new"), deployed.lab, env="staging", good=deployed.good)
-    site.wipe()
+    site = other(deployed, make_clone, tmp_path_factory.mktemp("plane"))
     site.must("server.setup")
     yield site
     site.wipe()
 
 
-def box(service: str, site: Site) -> str:
-    """Docker's filter for the containers of a service."""
-    return f"-f label=com.docker.swarm.service.name={site.stack}_{service}"
+@pytest.fixture(scope="module")
+def one_host_place(one_host: OneHost, make_clone, tmp_path_factory) -> Iterator[Site]:
+    """Another environment on one Docker host, deployed."""
+    site = other(one_host, make_clone, tmp_path_factory.mktemp("onehost"))
+    site.set_up()
+    site.must("deploy", f"--ref={site.good}")
+    yield site
+    site.wipe()
+
+
+def other(site: Site, make_clone: Callable[[Path], Path], folder: Path) -> Site:
+    """Another environment of a site's lab, of which nothing is there."""
+    made = type(site)(make_clone(folder / "new"), site.lab, env="staging", good=site.good)
+    made.wipe()
+    return made
+
+
+@pytest.fixture
+def place(request: pytest.FixtureRequest) -> Site:
+    """The other environment of a lab."""
+    places = {"deployed": "swarm_place", "one_host": "one_host_place"}
+    made: Site = request.getfixturevalue(places[getattr(request, "param", "deployed")])
+    return made
 
 
 def labels(site: Site, kind: str) -> dict[str, dict[str, str]]:
@@ -118,7 +137,7 @@ def labels(site: Site, kind: str) -> dict[str, dict[str, str]]:
 
 def inside(site: Site, service: str, command: str, text: str = "", tries: int = 3) -> str:
     """What a command prints in a replica; in another one if that, which may drain, has gone."""
-    chosen = f"docker ps -q {box(service, site)} | head -1"
+    chosen = f"docker ps -q {site.box(service)} | head -1"
     node, replica = next(
         (node, one) for node in site.nodes if (one := site.on(node, chosen).strip())
     )
@@ -137,7 +156,7 @@ def ask(site: Site) -> list[str]:
 
 def redis(site: Site, *words: str) -> str:
     """What Redis answers to a client beside it, without a password."""
-    script = f"docker exec $(docker ps -q {box('redis', site)}) redis-cli {' '.join(words)} 2>&1"
+    script = f"docker exec $(docker ps -q {site.box('redis')}) redis-cli {' '.join(words)} 2>&1"
     return site.on("node1", script)
 
 
@@ -192,6 +211,7 @@ def test_a_stack_of_a_superuser_is_moved_without_loss_and_rolled_back(place, mak
     assert place.sql(ROWS) == rows
 
 
+@pytest.mark.either
 def test_migrations_have_the_owner_and_the_app_may_use_what_they_make(place):
     newest = max(file.stem for file in (place.root / "myapp/migrations").glob("0*.py"))
     file = {"=myapp/migrations/9000_made.py": MIGRATION.format(before=newest)}
@@ -207,6 +227,7 @@ def test_migrations_have_the_owner_and_the_app_may_use_what_they_make(place):
     place.must("deploy", f"--ref={place.good}")
 
 
+@pytest.mark.either
 def test_every_password_is_rotated_without_a_failed_request_and_rolled_back(place):
     place.must("deploy", f"--ref={place.good}")
     number = max(int(each["number"]) for each in place.history())
@@ -228,6 +249,7 @@ def test_every_password_is_rotated_without_a_failed_request_and_rolled_back(plac
     assert "nothing to do" in place.must("deploy", f"--ref={place.good}").text
 
 
+@pytest.mark.either
 @pytest.mark.fault("somebody has made tables and roles in the database by hand")
 def test_what_was_changed_by_hand_in_the_database_is_repaired_by_a_deploy(place, fault):
     place.sql("CREATE TABLE by_hand (i int); CREATE ROLE app_user_v99 LOGIN;")

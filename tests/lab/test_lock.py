@@ -49,12 +49,7 @@ def quiet(site):
     forget_slow(site)
 
 
-def jobs(site: Site) -> str:
-    """The one-off jobs that are on the servers."""
-    only = f"label=com.docker.stack.namespace={site.stack}_jobs"
-    return site.on("node1", f"docker service ls --format '{{{{.Name}}}}' --filter {only}")
-
-
+@pytest.mark.either
 @pytest.mark.fault("two deploys at once")
 def test_of_two_deploys_at_once_one_goes_on_and_the_other_is_told_whose(site, fault):
     new = another(site)
@@ -66,6 +61,7 @@ def test_of_two_deploys_at_once_one_goes_on_and_the_other_is_told_whose(site, fa
     assert f"inv: locked by {OWNER}, deploys since 2" in second.verdict
 
 
+@pytest.mark.either
 @pytest.mark.fault("Ctrl-C while all is looked at before")
 def test_ctrl_c_in_the_preflight_changes_nothing(site, fault):
     new, history, before = another(site), site.history(), site.logins()
@@ -77,6 +73,7 @@ def test_ctrl_c_in_the_preflight_changes_nothing(site, fault):
     assert site.history() == history
 
 
+@pytest.mark.either
 @pytest.mark.fault("Ctrl-C while the image is checked")
 def test_ctrl_c_before_the_roll_leaves_all_as_it_was(site, fault):
     run = site.begin("deploy", f"--ref={another(site)}")
@@ -84,7 +81,7 @@ def test_ctrl_c_before_the_roll_leaves_all_as_it_was(site, fault):
     interrupt(run)
     fault(run.wait(), status=1, serves=site.good)
     assert "interrupted; no replica of the app was touched" in run.verdict
-    assert jobs(site) == ""
+    assert site.jobs() == ""
     assert site.history()[0]["state"] == "failed"
     assert "nothing to do" in site.must("deploy", f"--ref={site.good}").text
 
@@ -96,7 +93,7 @@ def test_ctrl_c_in_the_backup_leaves_all_as_it_was(quiet, fault):
     interrupt(run)
     fault(run.wait(), status=1, serves=quiet.good)
     assert "interrupted; no replica of the app was touched" in run.verdict
-    assert jobs(quiet) == ""
+    assert quiet.jobs() == ""
     assert "nothing to do" in quiet.must("deploy", f"--ref={quiet.good}").text
 
 
@@ -104,15 +101,16 @@ def test_ctrl_c_in_the_backup_leaves_all_as_it_was(quiet, fault):
 def test_ctrl_c_in_a_migration_ends_it(quiet, fault):
     run = quiet.begin("deploy", f"--ref={slow(quiet)}")
     run.until("waiting")
-    assert jobs(quiet) == f"{quiet.stack}_jobs_migrate"
+    assert quiet.jobs() == f"{quiet.stack}_jobs_migrate"
     interrupt(run)
     fault(run.wait(), status=1, serves=quiet.good)
     assert "interrupted; no replica of the app was touched" in run.verdict
-    assert jobs(quiet) == ""
+    assert quiet.jobs() == ""
     assert quiet.sql("SELECT name FROM django_migrations WHERE name = '9001_slow';") == ""
     assert "nothing to do" in quiet.must("deploy", f"--ref={quiet.good}").text
 
 
+@pytest.mark.either
 @pytest.mark.fault("Ctrl-C while it rolls")
 def test_ctrl_c_in_the_roll_undoes_it(site, fault):
     run = site.begin("deploy", f"--ref={another(site)}")
@@ -123,6 +121,7 @@ def test_ctrl_c_in_the_roll_undoes_it(site, fault):
     assert site.history()[0]["state"] == "undone"
 
 
+@pytest.mark.either
 @pytest.mark.fault("Ctrl-C while the new version is watched")
 def test_ctrl_c_when_only_the_new_version_serves_undoes_it(site, fault):
     new = another(site)
@@ -134,6 +133,7 @@ def test_ctrl_c_when_only_the_new_version_serves_undoes_it(site, fault):
     assert "inv: interrupted; rolled back: release " in run.verdict
 
 
+@pytest.mark.either
 @pytest.mark.fault("Ctrl-C, and again while it is undone")
 def test_ctrl_c_twice_says_that_a_person_is_needed_and_the_next_deploy_repairs_it(site, fault):
     new = another(site)
@@ -172,6 +172,7 @@ def test_a_terminal_that_is_closed_undoes_the_roll(site):
     assert site.history()[0]["state"] == "undone"
 
 
+@pytest.mark.either
 @pytest.mark.fault("the deployer is killed while it rolls")
 def test_a_deployer_killed_in_the_roll_blocks_nobody_for_long(site, fault, tmp_path):
     new = another(site)
@@ -221,14 +222,14 @@ def test_a_deployer_killed_in_a_migration_is_followed_by_the_next_within_a_minut
     assert time.monotonic() - killed > 30
     fault(done, status=0, serves=new)
     assert "took over the lock of " in done.text
-    assert jobs(quiet) == ""
+    assert quiet.jobs() == ""
 
 
 def test_a_command_that_lost_the_lock_leaves_the_jobs_of_who_has_it(site):
     sleep = "import time; print('begun', flush=True); time.sleep(60)"
     first = site.begin("manage", f'shell -c "{sleep}"')
     first.until("begun")
-    assert jobs(site) == f"{site.stack}_jobs_manage"
+    assert site.jobs() == f"{site.stack}_jobs_manage"
     # Somebody takes the lock over, and ends what the former owner had begun.
     take_lock(site, "{}")
     site.on("node1", f"docker service rm {site.stack}_jobs_manage")
@@ -237,7 +238,7 @@ def test_a_command_that_lost_the_lock_leaves_the_jobs_of_who_has_it(site):
     try:
         assert first.wait().status == 3, first.text
         assert "deploy lock lost (held by an unknown owner)" in first.verdict
-        assert jobs(site) == "theirs"
+        assert site.jobs() == "theirs"
     finally:
         site.on("node1", "docker service rm theirs")
         site.must("unlock", "--yes")

@@ -66,6 +66,7 @@ def untouched(site: Site, bad: str) -> None:
     assert "nothing to do" in site.must("deploy", f"--ref={site.good}").text
 
 
+@pytest.mark.either
 @pytest.mark.fault("a migration fails")
 def test_a_migration_that_fails_leaves_the_old_version_untouched(trial, fault):
     bad = trial.build("a migration that fails", {FILE: MIGRATION % "SELECT 1 / 0"})
@@ -73,7 +74,7 @@ def test_a_migration_that_fails_leaves_the_old_version_untouched(trial, fault):
         done = trial.inv("deploy", f"--ref={bad}")
     fault(done, status=1, serves=trial.good)
     assert load.failures == []
-    assert "migrate failed: task: non-zero exit (1)" in done.verdict
+    assert "migrate failed: " in done.verdict
     assert "division by zero" in done.verdict
     assert "rolling out" not in done.text
     untouched(trial, bad)

@@ -5,84 +5,35 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Callable, Iterator
+import uuid
 from pathlib import Path
 
 import pytest
 
 from tests.testbed.commands import docker, until
-from tests.testbed.labs import started
-from tests.testbed.replicas import Replica
-from tests.testbed.sites import SLOW, Site
+from tests.testbed.onehost import OneHost
+from tests.testbed.sites import Site
 
-from .conftest import quick
 from .test_truth import other_settings
 
-pytestmark = [pytest.mark.engine, pytest.mark.slow]
+pytestmark = [
+    *(pytest.mark.engine, pytest.mark.slow),
+    pytest.mark.parametrize("site", ["one_host"], indirect=True),
+]
 EXITS = {"=docker/web": "#!/bin/sh\necho 'boom: no licence file' >&2\nexit 7\n"}
-# Healthy beside a web server that is; a worker or a beat that exits at boot.
 # Python, for manage.py shell: a link is made, and shown.
 MAKE = (
     "from myapp.models import Link; Link.objects.create(code='kept', target='https://example.com/')"
 )
 SHOW = "from myapp.models import Link; print('found', Link.objects.filter(code='kept').count())"
+# Healthy beside a web server that is; a beat that exits at boot.
 BEAT_EXITS = {"=docker/beat.py": "raise SystemExit('no beat')\n"}
 
 
-class OneHost(Site):
-    """A site on one server, of which docker itself says what is there."""
-
-    def inspected(self, *filters: str) -> list[dict]:
-        """What docker says of the containers of the site."""
-        chosen = " ".join(f"-f label={each}" for each in (f"deploy.stack={self.stack}", *filters))
-        script = f"docker ps -aq --no-trunc {chosen} | xargs -r docker inspect"
-        return json.loads(self.on("node1", script) or "[]")
-
-    def replicas(self, service: str, *filters: str) -> list[Replica]:
-        """The containers of a service, those that have ended too."""
-        return [Replica(each) for each in self.inspected(f"deploy.service={service}", *filters)]
-
-    def ids(self) -> set[str]:
-        """The IDs of all containers."""
-        return {each["Id"] for each in self.inspected()}
-
-    @property
-    def lock(self) -> str:
-        """The lock's text; empty when nobody has it."""
-        form = '{{.Label "deploy.lock.text"}}'
-        chosen = f"label=deploy.lock={self.stack}"
-        return self.on("node1", f"docker volume ls -f {chosen} --format '{form}'")
-
-
-@pytest.fixture(scope="module")
-def lab_site(
-    tmp_path_factory: pytest.TempPathFactory, make_clone: Callable[[Path], Path]
-) -> Iterator[OneHost]:
-    """The app, deployed in a lab of one server without a Swarm."""
-    folder = tmp_path_factory.mktemp("onehost")
-    with started(folder / "lab", orchestrator="compose") as lab:
-        settings = quick(Path(lab["INVOKE_RUNTIME_CONFIG"]), folder / "invoke.yaml")
-        made = OneHost(make_clone(folder / "clone"), {**lab, "INVOKE_RUNTIME_CONFIG": settings})
-        made.set_up()
-        made.write("myapp/urls.py", SLOW, add=True)
-        made.good = made.build("the site")
-        made.first = made.must("deploy", f"--ref={made.good}")
-        yield made
-
-
 @pytest.fixture
-def host(lab_site: OneHost) -> OneHost:
+def host(site: OneHost) -> OneHost:
     """The site, of which host.good serves."""
-    if lab_site.versions() != {lab_site.good} or lab_site.lock:
-        lab_site.must("unlock", "--yes")
-        lab_site.must("deploy", f"--ref={lab_site.good}")
-    return lab_site
-
-
-@pytest.fixture
-def site(host: OneHost) -> OneHost:
-    """The site, for the fixture `fault`."""
-    return host
+    return site
 
 
 def test_deploys_and_a_rollback_under_load_lose_no_request(host):
@@ -106,10 +57,8 @@ def test_a_deploy_leaves_the_database_redis_and_the_proxy_as_they_are(host):
 @pytest.mark.parametrize(
     "files",
     [
-        pytest.param(EXITS, marks=pytest.mark.fault("one Docker host: the app exits at its start")),
-        pytest.param(
-            BEAT_EXITS, marks=pytest.mark.fault("one Docker host: beat exits at its start")
-        ),
+        pytest.param(EXITS, marks=pytest.mark.fault("the app exits when it starts")),
+        pytest.param(BEAT_EXITS, marks=pytest.mark.fault("beat exits when it starts")),
     ],
     ids=["web", "beat"],
 )
@@ -122,7 +71,7 @@ def test_a_failed_deploy_never_touches_what_serves(host, files, fault):
     assert host.ids() == before
 
 
-@pytest.mark.fault("one Docker host: a deploy after one that was killed while it rolled")
+@pytest.mark.fault("the deployer is killed while it rolls, then a deploy of what was before")
 @pytest.mark.parametrize("sign", ["rolling out", "healthy, 1 starting", "healthy, 2 old"])
 def test_a_killed_deploy_is_followed_by_a_good_one(host, sign, fault):
     image = host.build(f"killed at {sign}")
@@ -146,12 +95,43 @@ def test_what_was_accepted_comes_back_after_a_restart_of_the_server_and_nothing_
     os.killpg(run.process.pid, signal.SIGKILL)
     docker("restart", "--time", "10", host.nodes["node1"])
     until(lambda: host.versions() == {host.good}, 120)
-    running = [each for each in host.inspected("deploy.service=app") if each["State"]["Running"]]
+    running = [
+        each for each in host.inspected("label=deploy.service=app") if each["State"]["Running"]
+    ]
     assert len(running) == 2
     assert {each["HostConfig"]["RestartPolicy"]["Name"] for each in running} == {"unless-stopped"}
     host.must("unlock", "--yes")
     host.must("deploy", f"--ref={host.build('after the restart')}")
     assert host.must("status").status == 0
+
+
+@pytest.mark.parametrize("restart", [False, True], ids=["", "and the server restarts"])
+def test_a_database_whose_deployer_is_killed_while_it_is_replaced_is_there(host, tmp_path, restart):
+    values = host.settings["environments"][host.env]["values"]
+    memory = {"DB_MEMORY": "900M" if restart else "800M"}
+    changed = other_settings(host, tmp_path, {"values": values | memory})
+    (old,) = host.replicas("db")
+    run = changed.begin("deploy", f"--ref={host.good}")
+    until(lambda: old.facts["Id"] not in databases(host), 120)
+    os.killpg(run.process.pid, signal.SIGKILL)
+    if restart:
+        docker("restart", "--time", "10", host.nodes["node1"])
+    until(lambda: len(databases(host)) == 1 and host.versions() == {host.good}, 120)
+    host.must("unlock", "--yes")
+    changed.must("deploy", f"--ref={host.good}")
+    (new,) = host.replicas("db")
+    assert new.facts["HostConfig"]["Memory"] == int(memory["DB_MEMORY"][:-1]) * 2**20
+    host.must("deploy", f"--ref={host.good}")
+    assert host.must("status").status == 0
+
+
+def databases(host: OneHost) -> list[str]:
+    """The IDs of the databases that run; none while the server is away."""
+    try:
+        known = [each.facts for each in host.replicas("db")]
+    except RuntimeError:
+        return []
+    return [each["Id"] for each in known if each["State"]["Running"]]
 
 
 def test_secrets_are_files_of_their_reader_and_in_no_inspection(host):
@@ -174,7 +154,7 @@ def test_another_orchestrator_is_refused_with_the_steps(host, tmp_path, fault):
     assert "inv destroy" in done.verdict
 
 
-@pytest.mark.fault("one Docker host: several servers are named")
+@pytest.mark.fault("several servers are named for one Docker host")
 def test_several_servers_are_refused_and_swarm_is_named(host, tmp_path, fault):
     hosts = host.settings["environments"][host.env]["hosts"]
     done = other_settings(host, tmp_path, {"hosts": hosts * 2}).inv("deploy")
@@ -183,21 +163,29 @@ def test_several_servers_are_refused_and_swarm_is_named(host, tmp_path, fault):
 
 
 # It is the last: what is above runs without a Swarm.
-def test_an_environment_moves_to_a_swarm_with_its_data_and_secrets(host, tmp_path):
+def test_an_environment_moves_to_a_swarm_and_back_with_its_data_and_secrets(host, tmp_path):
     import pyrage
 
     made = pyrage.x25519.Identity.generate()
-    key, file = tmp_path / "key.txt", tmp_path / "lab.age"
+    key = tmp_path / "key.txt"
     key.write_text(f"{made}\n")
     host.must("manage", f'shell -c "{MAKE}"')
-    host.must("secrets.export", f"--to={file}", f"--recipient={made.to_public()}")
-    host.must("destroy", "--yes")
-    assert host.inspected() == []
     swarm = other_settings(host, tmp_path, {"orchestrator": "swarm"})
-    swarm.must("server.setup")
-    swarm.must("secrets.import", f"--from={file}", f"--identity={key}")
-    swarm.must("deploy", f"--ref={host.good}")
-    swarm.serves(host.good)
-    assert "found 1" in swarm.must("manage", f'shell -c "{SHOW}"').text
-    refused = host.inv("deploy", f"--ref={host.good}")
-    assert refused.status == 2 and "runs there with `orchestrator: swarm`" in refused.verdict
+    move(host, swarm, key, str(made.to_public()))
+    assert host.inspected() == []
+    move(swarm, host, key, str(made.to_public()))
+    assert swarm.services() == []
+
+
+def move(old: Site, new: Site, key: Path, recipient: str) -> None:
+    """Follow the steps that a deploy is refused with, to another orchestrator."""
+    refused = new.inv("deploy", f"--ref={old.good}")
+    assert refused.status == 2 and "runs there with `orchestrator: " in refused.verdict
+    file = key.with_suffix(f".{uuid.uuid4().hex}")
+    old.must("secrets.export", f"--to={file}", f"--recipient={recipient}")
+    old.must("destroy", "--yes")
+    new.must("server.setup")
+    new.must("secrets.import", f"--from={file}", f"--identity={key}")
+    new.must("deploy", f"--ref={old.good}")
+    assert new.versions() == {old.good}
+    assert "found 1" in new.must("manage", f'shell -c "{SHOW}"').text

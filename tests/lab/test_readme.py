@@ -15,11 +15,16 @@ from tests.testbed.commands import environment, git
 pytestmark = pytest.mark.engine
 
 
-def test_four_commands_lead_to_a_running_deploy(clone: Path, inv):
+@pytest.mark.parametrize(
+    "options", ["", pytest.param(" --orchestrator compose", marks=pytest.mark.slow)]
+)
+def test_four_commands_lead_to_a_running_deploy(clone: Path, inv, options):
     text = (clone / "README.md").read_text()
     block = re.search(r"## A deploy in four commands.*?```sh\n(.*?)```", text, re.S)
     assert block
-    commands = block[1].strip().splitlines()
+    up = '"$(./inv lab.up'
+    assert f"{up}{options})" in text
+    commands = block[1].replace(up, f"{up}{options}").strip().splitlines()
     assert len(commands) == 4
     try:
         done = subprocess.run(

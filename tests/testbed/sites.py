@@ -233,9 +233,24 @@ class Site:
         shown = self.on("node1", f"docker service ls --format '{{{{.Name}}}}' --filter {filters}")
         return sorted(name.removeprefix(f"{self.stack}_") for name in shown.split())
 
+    def jobs(self) -> str:
+        """The one-off jobs that are on the servers."""
+        only = f"label=com.docker.stack.namespace={self.stack}_jobs"
+        return self.on("node1", f"docker service ls --format '{{{{.Name}}}}' --filter {only}")
+
+    def box(self, service: str) -> str:
+        """Docker's filter for the containers of a service."""
+        return f"-f label=com.docker.swarm.service.name={self.stack}_{service}"
+
+    def tasks(self, *services: str) -> list[str]:
+        """What runs of services; a replica that is replaced is another one."""
+        names = " ".join(f"{self.stack}_{service}" for service in services)
+        script = f"docker service ps -q -f desired-state=running {names}"
+        return sorted(self.on("node1", script).split())
+
     def sql(self, text: str) -> str:
         """What the database answers, a line a row."""
-        inner = f"docker exec -i $(docker ps -q -f name={self.stack}_db.)"
+        inner = f"docker exec -i $(docker ps -q {self.box('db')})"
         return self.on("node1", f"{inner} psql -U app -d app -qAtv ON_ERROR_STOP=1", text)
 
     def load(self, *paths: str, pause: float = 0.1) -> Load:

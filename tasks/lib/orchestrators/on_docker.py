@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from invoke import Context
@@ -28,8 +28,10 @@ class DockerOrchestrator(Orchestrator):
     """
 
     poll = 0.3
-    # The kind of object that a lease of the lock is.
-    leases = ""
+    # The kinds of object that a lease of the lock is, and a version of a secret.
+    leases, secret = "", ""
+    # What renders a stack; see rendering.rendered.
+    rendered: Callable[[Mapping[str, Any], str, str, Mapping[str, str]], Stack]
 
     def __init__(
         self,
@@ -43,6 +45,12 @@ class DockerOrchestrator(Orchestrator):
         self._ctx, self._hosts, self._stack, self._env = ctx, hosts, stack, env
         self._setup, self._absent = setup, absent
         self._leases = Leases(Engine(ctx, env), stack, self.leases)
+
+    def render(self, config: Mapping[str, Any], image: str, secrets: Mapping[str, str]) -> Stack:
+        return type(self).rendered(config, self._stack, image, secrets)
+
+    def remove_secret(self, name: str) -> None:
+        Engine(self._ctx, self._env).run(self.secret, "rm", *self.secrets()[name])
 
     def misfits(self, stack: Stack, auth: str) -> list[str]:
         return servers.unpullable(self._ctx, self._hosts, stack.image, auth)

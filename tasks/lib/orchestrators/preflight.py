@@ -15,6 +15,8 @@ MOVED = (
     " inv destroy (its data stays), set `orchestrator: {new}`, inv server.setup,"
     " inv secrets.import, inv deploy"
 )
+# What to do with a network that was made otherwise: docker never changes one.
+AGAIN = "inv destroy, then inv deploy, make it again; data and secrets stay"
 FREE = 'df -Pk "$1" 2>/dev/null || df -Pk /'
 
 

@@ -62,9 +62,14 @@ class Container:
         return replicas(self.content["services"][self.service])
 
     @property
+    def policy(self) -> str:
+        """Its restart policy."""
+        return str(self.facts["HostConfig"]["RestartPolicy"]["Name"])
+
+    @property
     def accepted(self) -> bool:
-        """Whether it may be in use: only then it has a restart policy."""
-        return str(self.facts["HostConfig"]["RestartPolicy"]["Name"]) not in ("", NONE)
+        """Whether it may be in use: it was started, and has a restart policy."""
+        return self.state != "created" and self.policy not in ("", NONE)
 
     @property
     def state(self) -> str:
@@ -104,7 +109,9 @@ class Container:
             memory = ", out of memory" if state.get("OOMKilled") else ""
             return f"{replica} exited (exit code {state['ExitCode']}{memory})"
         if self.state == "restarting" or self.facts["RestartCount"] > restarts:
-            return f"{replica} ended and was restarted (exit code {state['ExitCode']})"
+            # That of one that runs again says nothing.
+            code = f" (exit code {state['ExitCode']})" if state["ExitCode"] else ""
+            return f"{replica} ended and was restarted{code}"
         return f"{replica} is unhealthy" if self.health == "unhealthy" else ""
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from .. import secret_reader
 from ..engine import next_version, versions
+from ..preflight import AGAIN
 from ..stack import STACK, Stack
 from .rendering import VALUE, copy_name, mounts
 from .server import Server
@@ -117,6 +118,15 @@ class Files:
     def _names(self, kind: str) -> list[str]:
         return self._server.names(kind, "--filter", f"name={self._server.stack}_")
 
+    def misfits(self, stack: Stack) -> list[str]:
+        """Return the stack's networks that were made otherwise than it says, a line each."""
+        wanted = {each["name"]: each for each in stack.content.get("networks", {}).values()}
+        found = self._server.inspect("network", sorted({*wanted} & {*self._names("network")}))
+        pairs = ((each["Name"], made_otherwise(each, wanted[each["Name"]])) for each in found)
+        return [
+            f"network {name} was made with another {what} - {AGAIN}" for name, what in pairs if what
+        ]
+
     def network(self, network: Mapping[str, Any]) -> None:
         """Make a network."""
         options = _driver(network, "bridge")
@@ -149,6 +159,20 @@ class Files:
         options = [*ALONE, *(f"--cap-add={each}" for each in ("CHOWN", "DAC_OVERRIDE", "FOWNER"))]
         options += [f"--volume={volume}:{folder}" for volume, folder in volumes.items()]
         self._server.run("run", *options, image, "-c", script, "/files", *words)
+
+
+def made_otherwise(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    """Return the key of Compose's in which a network is another one; empty for none."""
+    ranges = {each["subnet"] for each in (wanted.get("ipam") or {}).get("config") or []}
+    options = {k: str(v) for k, v in (wanted.get("driver_opts") or {}).items()}
+    same = {
+        "driver": found["Driver"] == wanted.get("driver", "bridge"),
+        "internal": found["Internal"] == bool(wanted.get("internal")),
+        "enable_ipv6": found["EnableIPv6"] == bool(wanted.get("enable_ipv6")),
+        "driver_opts": options.items() <= (found["Options"] or {}).items(),
+        "ipam": ranges <= {each["Subnet"] for each in found["IPAM"]["Config"] or []},
+    }
+    return next((key for key, each in same.items() if not each), "")
 
 
 def _driver(given: Mapping[str, Any], default: str) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -22,7 +22,7 @@ from ..needs import Needs
 from ..on_docker import DockerOrchestrator
 from ..stack import Stack
 from ..status import Evidence, Failure, Node, Ports, Service
-from . import containers, preflight, rendering, running, teardown
+from . import containers, preflight, rendering, replacement, running, teardown
 from .files import CONFIG, Files
 from .jobs import ComposeJobs, clear
 from .rollout import ComposeRollout
@@ -32,7 +32,8 @@ from .server import Server
 class ComposeOrchestrator(DockerOrchestrator):
     """One stack on one server."""
 
-    leases = "volume"
+    leases, secret = "volume", "volume"
+    rendered = staticmethod(rendering.render)
 
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
@@ -58,6 +59,9 @@ class ComposeOrchestrator(DockerOrchestrator):
 
     def problems(self) -> list[str]:
         return preflight.problems(self._server, self._hosts, self._absent)
+
+    def misfits(self, stack: Stack, auth: str) -> list[str]:
+        return [*super().misfits(stack, auth), *self._files.misfits(stack)]
 
     def evidence(self, failure: Failure) -> Evidence:
         facts, lines = failure.handle or {}, []
@@ -111,12 +115,6 @@ class ComposeOrchestrator(DockerOrchestrator):
     def read_secrets(self, image: str) -> dict[str, str]:
         return self._files.read_secrets(image)
 
-    def remove_secret(self, name: str) -> None:
-        self._server.run("volume", "rm", *self.secrets()[name])
-
-    def render(self, config: Mapping[str, Any], image: str, secrets: Mapping[str, str]) -> Stack:
-        return rendering.render(config, self._stack, image, secrets)
-
     def stored(self, kind: str) -> list[str]:
         return self._files.volumes(kind)
 
@@ -124,7 +122,7 @@ class ComposeOrchestrator(DockerOrchestrator):
         return ComposeJobs(self._server, stack, jobs)
 
     def rollout(self, stack: Stack, back: bool = False, prune: bool = True) -> ComposeRollout:
-        return ComposeRollout(self._server, stack, back, prune)
+        return ComposeRollout(self._hosts[0], self._server, stack, back, prune)
 
     def clear_jobs(self) -> None:
         clear(self._server)
@@ -142,4 +140,5 @@ class ComposeOrchestrator(DockerOrchestrator):
 
     def remove(self, volumes: bool) -> list[str]:
         teardown.remove(self._server, volumes)
+        replacement.forget(self._hosts[0], self._stack)
         return []

@@ -17,6 +17,7 @@ COMPOSE = (2, 26)
 ONE = "{name}: {count} servers - `orchestrator: compose` is for one; `swarm` joins several"
 # The lowest port that a user who is not root may bind.
 LOWEST = "cat /proc/sys/net/ipv4/ip_unprivileged_port_start"
+FLOCK = "command -v flock || true"
 LINGER = 'loginctl show-user "$(id -un)" --property=Linger --value 2>/dev/null || true'
 
 
@@ -37,6 +38,7 @@ def problems(server: Server, hosts: Sequence[Host], absent: int) -> list[str]:
     found += outdated("this machine", info["ClientInfo"].get("Version", "0.0"))
     found += _plugin(client.plugin(server.ctx, "compose"))
     found += [*full(host, info["DockerRootDir"]), *_limits(host.name, info), *_rootless(host, info)]
+    found += _unlocked(host)
     return found + moved(server, host.name, server.stack, SWARM_STACK, "swarm", "compose")
 
 
@@ -48,6 +50,13 @@ def _plugin(shown: str) -> list[str]:
         return []
     wanted = ".".join(map(str, COMPOSE))
     return [f"this machine: Docker Compose {number or 'is missing'} - install {wanted} or later"]
+
+
+def _unlocked(host: Host) -> list[str]:
+    """Return the problem of a server without what replacement.py needs there."""
+    if host.run(FLOCK, changes=False).strip():
+        return []
+    return [f"{host.name}: no command flock - install the package util-linux there"]
 
 
 def _limits(name: str, info: Mapping[str, Any]) -> list[str]:

@@ -13,10 +13,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ... import console
+from ...ssh.host import Host
 from ..base import Rollout
 from ..stack import RELEASE, Stack
 from ..status import Failure, Progress
-from . import rendering, spec
+from . import rendering, replacement, spec
 from .containers import ACCEPTED, NONE, Container, by_service, replicas, reusable
 from .files import Files
 from .server import Server, stopped
@@ -31,9 +32,10 @@ PATIENCE = 90
 class ComposeRollout(Rollout):
     """One rollout on one server."""
 
-    def __init__(self, server: Server, stack: Stack, back: bool, prune: bool) -> None:
+    def __init__(self, host: Host, server: Server, stack: Stack, back: bool, prune: bool) -> None:
         self._server, self._stack, self._back, self._prune = server, stack, back, prune
-        self._files, self._mark = Files(server), ""
+        self._host, self._files, self._mark = host, Files(server), ""
+        replacement.wait(host, stack.name)
         self._seen = Watched(server)
         self._chosen: dict[str, list[str]] = {}
         self._late: set[str] = set()
@@ -102,16 +104,16 @@ class ComposeRollout(Rollout):
     def _replace(self, name: str) -> Iterator[None]:
         """Stop what there is of a service, then start what was chosen: only one may be there."""
         new, old = self._new([name]), self._others([name])
-        if not old and all(each.accepted and each.healthy for each in new):
+        if not old and all(each.policy == ACCEPTED and each.healthy for each in new):
             return
-        self._server.restart_policy(NONE, old)
-        self._server.restart_policy(ACCEPTED, [each for each in new if not each.accepted])
-        yield from self._stop(old, None)
-        self._start([name])
-        yield
-        while not all(each.healthy for each in self._new([name])):
+        script = replacement.Replacement(self._host, self._server.stack, name, new)
+        while not script.ended():
             yield
-        self._server.delete(self._others([name]))
+        self._seen.started |= {each.id for each in new}
+        self._seen.look()
+        if not self._failure(name):
+            script.check()
+            self._server.delete(self._others([name]))
 
     def _start(self, names: Sequence[str]) -> None:
         """Start the new containers of services that do not run yet."""
@@ -139,7 +141,10 @@ class ComposeRollout(Rollout):
         until = time.monotonic() + LOOKED_UP
         while time.monotonic() < until:
             yield
-        yield from self._stop(old, PATIENCE)
+        began, stopping = time.monotonic(), self._server.stopping(old)
+        while not stopped(stopping) and time.monotonic() - began < PATIENCE:
+            yield
+        self._seen.look()
         ids = {each.id for each in old}
         left = [each for each in self._seen.all if each.id in ids]
         self._server.delete(each for each in left if each.ended)
@@ -149,16 +154,6 @@ class ComposeRollout(Rollout):
             console.warn(
                 f"old containers still finish their work: {names}; the next deploy goes on"
             )
-
-    def _stop(self, containers: Sequence[Container], patience: float | None) -> Iterator[None]:
-        """Stop containers, and wait for it, but no longer than so many seconds."""
-        began = time.monotonic()
-        stopping = self._server.stopping(containers)
-        while not stopped(stopping):
-            if patience and time.monotonic() - began > patience:
-                return
-            yield
-        self._seen.look()
 
     # What there is.
 

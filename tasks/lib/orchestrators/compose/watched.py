@@ -31,6 +31,7 @@ class Watched:
     def look(self) -> None:
         """Look at them again."""
         self.all, now = self._server.containers(), time.monotonic()
+        self.started |= {each.id for each in self.all if not each.ended}
         for each in self.all:
             if not each.healthy:
                 self._since.pop(each.id, None)

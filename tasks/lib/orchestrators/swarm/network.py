@@ -12,6 +12,7 @@ from ... import console
 from ...docker import api
 from ...docker.retry import again
 from ...ssh.host import Host
+from ..preflight import AGAIN
 from ..stack import Stack
 from .client import Swarm
 
@@ -22,7 +23,6 @@ IPSEC = (
     "grep -qw esp_output_head /proc/kallsyms || "
     'grep -qs /esp4[.]ko "/lib/modules/$(uname -r)"/modules.* && echo yes || echo no'
 )
-AGAIN = "inv destroy, then inv deploy, make it again; data and secrets stay"
 
 
 def problems(swarm: Swarm, hosts: Sequence[Host], stack: Stack) -> Iterator[str]:

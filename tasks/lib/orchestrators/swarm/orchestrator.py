@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from ...docker.cli import DockerError
@@ -40,7 +40,8 @@ from .rollout import SwarmRollout
 class SwarmOrchestrator(DockerOrchestrator):
     """One stack on a Swarm; the first host is a manager, through which the Swarm is asked."""
 
-    leases = "config"
+    leases, secret = "config", "secret"
+    rendered = staticmethod(rendering.render)
 
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
@@ -103,12 +104,6 @@ class SwarmOrchestrator(DockerOrchestrator):
     def read_secrets(self, image: str) -> dict[str, str]:
         newest = {key: versions[0] for key, versions in self.secrets().items()}
         return secret_reader.read(self._swarm, self._hosts, self._stack, image, newest)
-
-    def remove_secret(self, name: str) -> None:
-        self._swarm.run("secret", "rm", *self.secrets()[name])
-
-    def render(self, config: Mapping[str, Any], image: str, secrets: Mapping[str, str]) -> Stack:
-        return rendering.render(config, self._stack, image, secrets)
 
     def stored(self, kind: str) -> list[str]:
         return self._swarm.names(kind)

@@ -60,6 +60,7 @@ def test_healthy_is_that_word_and_running(state, health, healthy):
         ({"state": "exited"}, "replica 1 exited (exit code 0)"),
         ({"health": "unhealthy"}, "replica 1 is unhealthy"),
         ({"restarts": 3, "code": 1}, "replica 1 ended and was restarted (exit code 1)"),
+        ({"restarts": 3, "code": 0}, "replica 1 ended and was restarted"),
         ({"health": "starting"}, ""),
         ({"restarts": 2}, ""),
     ],

@@ -12,7 +12,8 @@ from tasks.lib.orchestrators.compose import preflight
 
 def host(**answers: str) -> Any:
     """A server whose scripts print what is given."""
-    known = {preflight.LINGER: answers.get("linger", ""), preflight.LOWEST: answers.get("port", "")}
+    names = {preflight.LINGER: "linger", preflight.LOWEST: "port", preflight.FLOCK: "flock"}
+    known = {script: answers.get(name, "") for script, name in names.items()}
     return SimpleNamespace(name="web1", run=lambda script, changes: known[script])
 
 
@@ -49,6 +50,12 @@ def test_a_rootless_engine_must_outlive_its_user_and_may_bind_port_80(info, answ
     found = preflight._rootless(host(**answers), info)
     assert len(found) == len(words)
     assert all(word in line for word, line in zip(words, found, strict=True))
+
+
+def test_a_server_without_flock_is_a_problem():
+    assert preflight._unlocked(host(flock="/usr/bin/flock\n")) == []
+    (problem,) = preflight._unlocked(host())
+    assert problem == "web1: no command flock - install the package util-linux there"
 
 
 def test_limits_that_the_engine_does_not_keep_are_a_problem():

@@ -1,0 +1,201 @@
+"""A deployer that is killed while a database is replaced, at every step of it, on one Docker host.
+
+On this machine's own engine, with containers that only sleep: one database is always left.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from invoke import Config, Context
+
+from tasks.lib.errors import TaskError
+from tasks.lib.orchestrators.compose import replacement, teardown
+from tasks.lib.orchestrators.compose.containers import ACCEPTED, Container
+from tasks.lib.orchestrators.compose.rollout import ComposeRollout
+from tasks.lib.orchestrators.compose.server import Server
+from tasks.lib.orchestrators.stack import RELEASE, Stack
+from tests.testbed.commands import until
+
+from .compose_world import EngineHost
+from .world import Killed
+
+pytestmark = [pytest.mark.engine]
+APP, DATABASE = "debian:trixie-slim", "redis:8-trixie"
+SLEEP = ["sh", "-c", "trap 'exit 0' TERM; sleep 600 & wait"]
+EXITS = ["sh", "-c", "sleep 0.3; exit 7"]
+FINE = {"test": ["CMD", "true"], "interval": "500ms"}
+HANGS = {"test": ["CMD", "false"], "interval": "500ms", "retries": 2}
+
+
+class Mortal(Server):
+    """Docker on the server, until its deployer is killed: in place of the call of that number."""
+
+    left = 10**6
+
+    def live(self) -> None:
+        """Count a call."""
+        self.left -= 1
+        if self.left < 0:
+            raise Killed
+
+    def run(self, *words: str, text: str = "") -> str:
+        """Return the output of a docker command; see Engine.run."""
+        self.live()
+        return super().run(*words, text=text)
+
+    def containers(self) -> list[Container]:
+        """Return the containers; see Server.containers."""
+        self.live()
+        return super().containers()
+
+
+class Small:
+    """A stack of an app and a database, which deployers roll out; some are killed."""
+
+    def __init__(self, host: EngineHost, env: dict[str, str]) -> None:
+        self.ctx = Context(Config(overrides={"run": {"dry": False, "echo": False}}))
+        self.host, self.env, self.name = host, env, f"t-{uuid.uuid4().hex[:6]}-prod"
+        self.release = 0
+        self.first = self.stack(SLEEP)
+
+    def stack(self, database: list[str], **more: object) -> Stack:
+        """The stack of the next release, with a command of the database."""
+        self.release += 1
+        deploy = {"labels": {RELEASE: str(self.release)}, "replicas": 1}
+        common = {"environment": {"RELEASE": str(self.release)}, "deploy": deploy}
+        common |= {"healthcheck": FINE}
+        services = {
+            "app": {**common, "image": APP, "command": SLEEP},
+            "db": {**common, "image": DATABASE, "command": database, **more},
+        }
+        networks = {"default": {"name": f"{self.name}_default"}}
+        return Stack(self.name, APP, {"services": services, "networks": networks})
+
+    @property
+    def server(self) -> Server:
+        """Docker on the server."""
+        return Server(self.ctx, self.env, self.name)
+
+    def remove(self) -> None:
+        """Remove all of it."""
+        self.settle()
+        teardown.remove(self.server, volumes=True)
+        replacement.forget(self.host, self.name)  # type: ignore[arg-type]
+
+    def rollout(self, stack: Stack, lives: int = 10**6, back: bool = False) -> ComposeRollout:
+        """A deployer's rollout that ends with it, after so many calls."""
+        server = Mortal(self.ctx, self.env, self.name)
+        server.left = lives
+        return ComposeRollout(self.host, server, stack, back, True)  # type: ignore[arg-type]
+
+    def roll(self, rollout: ComposeRollout) -> str:
+        """Roll out to its end; returns how it failed, if it did."""
+        rollout.apply()
+        found = []
+        while not found or not all(each.done for each in found):
+            found = rollout.progress() or found
+            time.sleep(0.1)
+            if failed := [each.failed.reason for each in found if each.failed]:
+                return failed[0]
+        return ""
+
+    def settle(self) -> None:
+        """Wait until the server does nothing of itself any more."""
+        for script in self.host.begun:
+            script.wait()
+
+    def running(self, service: str) -> list[Container]:
+        """The containers of a service that run."""
+        found = self.server.containers()
+        return [each for each in found if each.service == service and not each.ended]
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Small]:
+    """A small stack, of which the first release runs; it is removed at the end."""
+    made = Small(EngineHost(tmp_path / "home"), {})
+    try:
+        assert made.roll(made.rollout(made.first)) == ""
+        yield made
+    finally:
+        made.remove()
+
+
+def survives(small: Small, stack: Stack, lives: int) -> bool:
+    """Kill a deployer after so many calls; see what the server has made of it.
+
+    Returns whether it had ended before.
+    """
+    try:
+        small.roll(small.rollout(stack, lives))
+    except Killed:
+        killed = True
+    else:
+        killed = False
+    small.settle()
+    (database,) = small.running("db")
+    assert database.policy == ACCEPTED, f"killed after {lives} calls"
+    assert small.running("app")
+    return not killed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("database", "more"),
+    [(SLEEP, {}), (EXITS, {}), (SLEEP, {"healthcheck": HANGS})],
+    ids=["good", "exits", "hangs"],
+)
+def test_a_deployer_killed_at_any_step_leaves_one_database_that_runs(small, database, more):
+    for lives in range(1, 1000, 2):
+        if survives(small, small.stack(database, **more), lives):
+            break
+    assert lives > 10
+    assert small.roll(small.rollout(small.stack(SLEEP))) == ""
+    assert len(small.running("db")) == len(small.running("app")) == 1
+
+
+def test_a_deployer_killed_right_after_the_replacement_began_leaves_a_database(small):
+    (old,) = small.running("db")
+    rollout = small.rollout(small.stack(SLEEP))
+    rollout.apply()
+    until(lambda: [each.id for each in small.running("db")] not in ([old.id], []), 20)
+    (new,) = small.running("db")
+    small.settle()
+    assert new.policy == ACCEPTED and [each.id for each in small.running("db")] == [new.id]
+
+
+def test_a_database_that_does_not_start_is_put_back_by_the_server_itself(small):
+    (old,) = small.running("db")
+    small.rollout(small.stack(EXITS)).apply()
+    small.settle()
+    (now,) = small.running("db")
+    assert (now.id, now.policy) == (old.id, ACCEPTED)
+
+
+def test_a_failed_replacement_names_the_replica_and_its_undo_keeps_the_old_database(small):
+    (old,) = small.running("db")
+    assert "replica 1 e" in small.roll(small.rollout(small.stack(EXITS)))
+    assert small.roll(small.rollout(small.first, back=True)) == ""
+    assert [each.id for each in small.running("db")] == [old.id]
+
+
+def test_of_two_deployers_one_database_is_left(small):
+    for _ in range(2):
+        small.rollout(small.stack(SLEEP)).apply()
+    small.settle()
+    assert len(small.running("db")) == 1
+
+
+def test_a_server_that_cannot_replace_says_why_and_changes_nothing(small, monkeypatch):
+    before, start = [each.id for each in small.running("db")], small.host.start
+    rollout = small.rollout(small.stack(SLEEP))
+    lost = "export DOCKER_HOST=unix:///none; "
+    monkeypatch.setattr(small.host, "start", lambda command, **io: start(lost + command, **io))
+    with pytest.raises(TaskError, match=r"db was not replaced: .*Docker daemon at unix:///none"):
+        small.roll(rollout)
+    assert [each.id for each in small.running("db")] == before
