@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 from ..docker.compose import Project
 from ..environments.connection import Target
+from ..errors import ExitCode, TaskError
+from ..images import data
 from ..images.promotion import Candidate
 from ..orchestrators.kinds import OVERLAYS
 from ..orchestrators.stack import Stack
@@ -17,6 +20,10 @@ from . import processes
 FILES = ("compose/base.yml", "compose/server.yml")
 # The file that leaves our database out where the secret ELSEWHERE names another one.
 EXTERNAL = "compose/external.yml"
+# The file with the service that makes backups.
+BACKUP = "compose/backup.yml"
+# The secrets of the storage that backups are copied to.
+STORAGE = {"S3_ACCESS_KEY_ID", "S3_SECRET_ACCESS_KEY"}
 
 
 def render(target: Target, image: Candidate) -> Stack:
@@ -24,10 +31,17 @@ def render(target: Target, image: Candidate) -> Stack:
     name = str(target.registry.image.at(image.manifest.digest))
     secrets = newest(target)
     overlay = OVERLAYS.get(target.environment.orchestrator)
-    named = [*FILES, *([overlay] if overlay else []), *([EXTERNAL] if ELSEWHERE in secrets else [])]
+    backup = target.settings.backup.every and ELSEWHERE not in secrets
+    named = [*FILES, overlay, ELSEWHERE in secrets and EXTERNAL, backup and BACKUP]
     values = variables(target, name, secrets)
-    config = Project(target.ctx, [ROOT / file for file in named], target.stack, values).config()
+    if backup:
+        values |= backups(target)
+    config = Project(
+        target.ctx, [ROOT / file for file in named if file], target.stack, values
+    ).config()
     config = processes.applied(config, target.settings, values)
+    if backup and not target.settings.backup.storage:
+        config = without_storage(config)
     return target.orchestrator.render(config, name, secrets)
 
 
@@ -58,6 +72,33 @@ def variables(target: Target, image: str, secrets: Mapping[str, str]) -> dict[st
         "JOB_SECONDS": str(limit),
         "JOB_GRACE": f"{limit + contract.JOB_GRACE}s",
     }  # fmt: skip
+
+
+def backups(target: Target) -> dict[str, str]:
+    """Return the variables of compose/backup.yml. Raises TaskError if none could read a backup."""
+    backup, readers = target.settings.backup, target.settings.deploy.recipients
+    if not readers:
+        hint = "add public keys of age to deploy.recipients in invoke.yaml; age-keygen makes one"
+        raise TaskError("backups have no readers", hint, ExitCode.REFUSED)
+    return {
+        "DATA_IMAGE": data.image(target.registry),
+        "BACKUP_EVERY": str(backup.every * 3600),
+        "BACKUP_KEEP": str(backup.keep),
+        "BACKUP_DAYS": str(backup.days),
+        "BACKUP_RECIPIENTS": "\n".join(readers),
+        "BACKUP_STORAGE": backup.storage and f"{backup.storage.rstrip('/')}/{target.stack}",
+        "S3_ENDPOINT": backup.endpoint,
+        "S3_REGION": backup.region,
+    }
+
+
+def without_storage(config: dict[str, Any]) -> dict[str, Any]:
+    """Return a configuration whose backups stay on the server, and need no secrets for more."""
+    service = config["services"][contract.BACKUP]
+    uses = [use for use in service["secrets"] if use["source"] not in STORAGE]
+    services = {**config["services"], contract.BACKUP: {**service, "secrets": uses}}
+    named = {key: each for key, each in config["secrets"].items() if key not in STORAGE}
+    return {**config, "services": services, "secrets": named}
 
 
 def at_a_time(replicas: int, servers: int) -> int:

@@ -10,7 +10,7 @@ WAITS, ANSWER = "waiting for ", '{"pending":'
 # Services of compose/, and the volumes of compose/server.yml with the folders they are mounted on.
 APP, WORKER, BEAT, DATABASE, REDIS = "app", "worker", "beat", "db", "redis"
 STATIC_FILES, STATIC_FOLDER = "static", "/srv/static"
-BACKUPS, BACKUPS_FOLDER = "backups", "/backups"
+BACKUP, BACKUPS, BACKUPS_FOLDER = "backup", "backups", "/backups"
 # Celery's default queue.
 QUEUE = "celery"
 # The node with this value of the label STACK keeps what is on disk: compose/server.yml.
