@@ -8,6 +8,7 @@ from .lib import console
 
 ENV = "the environment, as invoke.yaml names it"
 FROM = "a backup's name, latest, or a time with its zone: the newest backup of before it"
+CONFIRM = "the environment's name, instead of typing it, if invoke.yaml protects it"
 IDENTITY = "a file with a reader's private key, of age or SSH; it stays on this machine"
 
 
@@ -59,6 +60,7 @@ def list_backups(ctx: Context, env: str = "") -> None:
         "identity": IDENTITY,
         "undo": "swap the old database back",
         "yes": "do not ask",
+        "confirm": CONFIRM,
     },
 )
 def restore(
@@ -68,6 +70,7 @@ def restore(
     identity: str = "",
     undo: bool = False,
     yes: bool = False,
+    confirm: str = "",
 ) -> None:
     """Restore a backup: beside the database, then swap the two.
 
@@ -78,25 +81,14 @@ def restore(
     from .lib.data import backups, restoring, tools
     from .lib.environments import connection
 
-    with connection.reach(ctx, env) as target, target.locked("restores a backup") as lock:
+    with connection.reach(ctx, env) as target:
         stack = tools.stack(target)
-        if undo:
-            console.confirm(
-                f"Swap {env}'s database with the one of before the restore?",
-                yes,
-                "nothing was changed",
-            )
-            done = tools.run(target, stack, lock, "undo")
-            restoring.verify(target, stack)
-            return console.say(f"the old database is back; the other one is kept as {done['kept']}")
-        chosen = backups.choose(backups.listed(target)["backups"], from_)
-        key = backups.key(chosen, identity)
-        question = f"Replace {env}'s database by {restoring.summary(chosen)}?"
-        console.confirm(question, yes, "nothing was changed")
-        restoring.Restore(target, stack, lock, chosen, key).run()
-    console.say(
-        f"{env} has the data of {chosen['name']}; to go back: inv restore --env={env} --undo"
-    )
+        backup, key = ({}, "") if undo else backups.opened(target, from_, identity)
+        question = restoring.question(target.name, backup)
+        target.confirm(question, yes, confirm, "nothing was changed")
+        with target.locked("restores a backup") as lock:
+            restore = restoring.Restore(target, stack, lock, backup, key)
+            console.say(restore.undo() if undo else restore.run())
 
 
 @task(help={"env": ENV, "from_": FROM, "identity": IDENTITY})
@@ -113,10 +105,8 @@ def drill(ctx: Context, env: str = "", from_: str = "latest", identity: str = ""
     from .lib.environments import connection
 
     with connection.reach(ctx, env) as target, target.locked("proves a backup") as lock:
+        backup, key = backups.opened(target, from_, identity)
         stack = tools.stack(target)
-        chosen = backups.choose(backups.listed(target)["backups"], from_)
-        key = backups.key(chosen, identity)
-        done = tools.run(target, stack, lock, "drill", chosen["name"], key=key)
-    console.result(
-        f"{chosen['name']}: {done['tables']} tables, {done['rows']} rows, in {done['seconds']} s"
-    )
+        done = tools.run(target, stack, lock, "drill", backup["name"], key=key)
+    held = f"{done['tables']} tables, {done['rows']} rows"
+    console.result(f"{backup['name']}: {held}, in {done['seconds']} s")

@@ -6,6 +6,7 @@ import json
 import re
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyrage  # type: ignore[import-untyped]
@@ -14,17 +15,24 @@ import yaml
 
 from tests.testbed.commands import ROOT, docker
 from tests.testbed.labs import started
+from tests.testbed.sites import SLOW
 
 from .conftest import quick
 from .test_onehost import OneHost
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 ACCESS, SECRET = "an-access-key", "a-secret-key"
+SECRETS = {"S3_ACCESS_KEY_ID": ACCESS, "S3_SECRET_ACCESS_KEY": SECRET}
 LINKS = "SELECT count(*) FROM myapp_link WHERE code LIKE 'data-%';"
 
 
 class DataSite(OneHost):
     """A site with backups, whose readers' keys are in files."""
+
+    def set_up(self) -> None:
+        super().set_up()
+        for name in SECRETS:
+            self.must("secrets.set", f"--name={name}")
 
     def fill(self, rows: int) -> None:
         """Have so many links of ours."""
@@ -50,37 +58,25 @@ class DataSite(OneHost):
         return re.findall(r"^\d{8}T\d{6}Z", self.must("backup.list").text, re.MULTILINE)[0]
 
 
-@pytest.fixture(scope="module")
-def storage() -> Iterator[Callable[[str], str]]:
-    """Starts an S3 server on a server's network; gives its address."""
+@contextmanager
+def storage(node: str) -> Iterator[str]:
+    """An S3 server on a server's network; gives its address."""
     name = f"s3-{uuid.uuid4().hex[:8]}"
     image = docker("build", "--quiet", "--file=docker/data.Dockerfile", ROOT)
-
-    def run(node: str) -> str:
-        networks = json.loads(
-            docker("inspect", "--format={{json .NetworkSettings.Networks}}", node)
-        )
-        script = f"mkdir -p /s3/bucket; exec rclone serve s3 --addr :9000 --auth-key {ACCESS},{SECRET} /s3"
-        words = [
-            "run",
-            "--detach",
-            f"--name={name}",
-            f"--network={next(iter(networks))}",
-            "--entrypoint=sh",
-        ]
-        docker(*words, image, "-c", script)
-        found = json.loads(docker("inspect", "--format={{json .NetworkSettings.Networks}}", name))
-        return f"http://{next(iter(found.values()))['IPAddress']}:9000"
-
-    yield run
-    docker("rm", "--force", "--volumes", name)
+    form = "--format={{json .NetworkSettings.Networks}}"
+    network = next(iter(json.loads(docker("inspect", form, node))))
+    serve = f"rclone serve s3 --addr :9000 --auth-key {ACCESS},{SECRET} /s3"
+    words = ["run", "--detach", f"--name={name}", f"--network={network}", "--entrypoint=sh"]
+    docker(*words, image, "-c", f"mkdir -p /s3/bucket; exec {serve}")
+    try:
+        yield f"http://{json.loads(docker('inspect', form, name))[network]['IPAddress']}:9000"
+    finally:
+        docker("rm", "--force", "--volumes", name)
 
 
 @pytest.fixture(scope="module")
 def lab_site(
-    tmp_path_factory: pytest.TempPathFactory,
-    make_clone: Callable[[Path], Path],
-    storage: Callable[[str], str],
+    tmp_path_factory: pytest.TempPathFactory, make_clone: Callable[[Path], Path]
 ) -> Iterator[DataSite]:
     """The app, deployed with backups in a lab of one server without a Swarm."""
     folder = tmp_path_factory.mktemp("data")
@@ -90,32 +86,26 @@ def lab_site(
     with started(folder / "lab", orchestrator="compose") as lab:
         file = Path(quick(Path(lab["INVOKE_RUNTIME_CONFIG"]), folder / "invoke.yaml"))
         node = docker("ps", "--quiet", f"--filter=name=-lab-{lab['LAB_NAME']}-node1")
-        settings = yaml.safe_load(file.read_text())
-        known = yaml.safe_load((ROOT / "invoke.yaml").read_text())["deploy"]["secrets"]
-        settings["deploy"] |= {
-            "recipients": [
-                str(mine.to_public()),
-                str(pyrage.x25519.Identity.generate().to_public()),
-            ],
-            "secrets": [*known, "S3_ACCESS_KEY_ID", "S3_SECRET_ACCESS_KEY"],
-        }
-        settings["backup"] = {
-            "every": 24,
-            "storage": "s3://bucket/backups",
-            "endpoint": storage(node),
-        }
-        file.write_text(yaml.safe_dump(settings))
-        secrets = {"S3_ACCESS_KEY_ID": ACCESS, "S3_SECRET_ACCESS_KEY": SECRET}
-        made = DataSite(
-            make_clone(folder / "clone"), {**lab, "INVOKE_RUNTIME_CONFIG": str(file)},
-            more={"IDENTITY": str(folder / "key.txt"), **secrets},
-        )  # fmt: skip
-        made.set_up()
-        for name in secrets:
-            made.must("secrets.set", f"--name={name}")
-        made.good = made.build("the site")
-        made.first = made.must("deploy", f"--ref={made.good}")
-        yield made
+        with storage(node) as endpoint:
+            settings = yaml.safe_load(file.read_text())
+            known = yaml.safe_load((ROOT / "invoke.yaml").read_text())["deploy"]["secrets"]
+            third = pyrage.x25519.Identity.generate()
+            settings["deploy"] |= {
+                "recipients": [str(each.to_public()) for each in (mine, third)],
+                "secrets": [*known, *SECRETS],
+            }
+            place = {"storage": "s3://bucket/backups", "endpoint": endpoint}
+            settings["backup"] = {"every": 24, **place}
+            file.write_text(yaml.safe_dump(settings))
+            made = DataSite(
+                make_clone(folder / "clone"), {**lab, "INVOKE_RUNTIME_CONFIG": str(file)},
+                more={"IDENTITY": str(folder / "key.txt"), **SECRETS},
+            )  # fmt: skip
+            made.set_up()
+            made.write("myapp/urls.py", SLOW, add=True)
+            made.good = made.build("the site")
+            made.first = made.must("deploy", f"--ref={made.good}")
+            yield made
 
 
 @pytest.fixture
@@ -144,8 +134,6 @@ def test_everything_is_restored_from_the_storage_on_a_fresh_server(site):
     name = site.backup()
     site.must("destroy", "--volumes", "--yes")
     site.set_up()
-    for key in ("S3_ACCESS_KEY_ID", "S3_SECRET_ACCESS_KEY"):
-        site.must("secrets.set", f"--name={key}")
     site.must("deploy", f"--ref={site.good}")
     assert site.sql(LINKS) == "0"
     site.must("restore", f"--from={name}", site.identity(), "--yes")

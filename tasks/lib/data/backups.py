@@ -88,6 +88,12 @@ def choose(backups: Sequence[dict[str, Any]], wanted: str) -> dict[str, Any]:
     return earlier[0]
 
 
+def opened(target: Target, wanted: str, identity: str) -> tuple[dict[str, Any], str]:
+    """Return the backup that is meant, and its own key; see choose and key."""
+    found = choose(listed(target)["backups"], wanted)
+    return found, key(found, identity)
+
+
 def key(backup: dict[str, Any], identity: str) -> str:
     """Return a backup's own key, opened with a reader's identity; empty for a plain dump.
 

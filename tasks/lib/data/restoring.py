@@ -37,10 +37,10 @@ class Restore:
     key: str
     new: str = ""
 
-    def run(self) -> None:
+    def run(self) -> str:
         """Restore, check, migrate, swap, and see that the site answers; undo it when it does not.
 
-        Raises TaskError; the live database is then as it was.
+        Returns what was done. Raises TaskError; the live database is then as it was.
         """
         self._beside()
         try:
@@ -49,6 +49,15 @@ class Restore:
             self._tools("drop", self.new)
             raise
         self._swap()
+        name = self.target.name
+        back = f"to go back: inv restore --env={name} --undo"
+        return f"{name} has the data of {self.backup['name']}; {back}"
+
+    def undo(self) -> str:
+        """Swap the database of before the last restore back; return what was done."""
+        done = self._tools("undo")
+        self._verify()
+        return f"the old database is back; the other one is kept as {done['kept']}"
 
     def _tools(self, *words: str, key: str = "") -> Any:
         return tools.run(self.target, self.stack, self.lock, *words, key=key)
@@ -93,21 +102,23 @@ class Restore:
         done = self._tools("swap", self.new)
         console.say(f"  the site was closed for {done['seconds']} s; {done['kept']} is kept")
         try:
-            verify(self.target, self.stack)
+            self._verify()
         except Exception as error:
             self._tools("undo")
             what = f"the site does not answer with the restored database: {explain(error)}"
             raise TaskError(f"{what}; the old one is back") from None
 
+    def _verify(self) -> None:
+        """See that the site answers on its server. Raises TaskError if it does not."""
+        record = known(self.target).record
+        server_check.verify(self.target, self.stack, record.revision if record else "")
 
-def verify(target: Target, stack: Stack) -> None:
-    """See that the site answers on its server. Raises TaskError if it does not."""
-    record = known(target).record
-    server_check.verify(target, stack, record.revision if record else "")
 
-
-def summary(backup: dict[str, Any]) -> str:
-    """Return a backup in words, for a question."""
+def question(name: str, backup: dict[str, Any]) -> str:
+    """Return what is asked before a restore, or before the undo of one if there is no backup."""
+    if not backup:
+        return f"Swap {name}'s database with the one of before the restore?"
     made = f"of release {backup['release']}" if "release" in backup else "of before a deploy"
     held = f", {sum(backup['facts']['tables'].values())} rows" if "facts" in backup else ""
-    return f"{backup['name']} {made}, {size(weight(backup))}{held}"
+    what = f"{backup['name']} {made}, {size(weight(backup))}{held}"
+    return f"Replace {name}'s database by backup {what}?"

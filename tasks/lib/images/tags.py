@@ -3,8 +3,8 @@
 NAME and NAME-previous belong to an environment: its image, and the one before. deployed-NAME-NUMBER
 is the image of a deploy that the environment's history remembers. tested-REVISION marks an image
 that passed the tests, forced-REVISION records why an untested one was released, cache-STAGE is a
-kept stage of the Dockerfile, data-CONTENT are the tools for backups. Commit, branch slug and git tag
-name the image built.
+kept stage of the Dockerfile, data-CONTENT are the tools for backups. Commit, branch slug and
+git tag name the image built.
 """
 
 import re

@@ -136,6 +136,7 @@ class Environment(Section, frozen=True):
     values: dict[Variable, str | int | list[int]]
     orchestrator: Kind = "swarm"
     public: bool = True
+    protected: bool = False
     admin: Annotated[str, Meta(pattern=r"^([a-z_][a-z0-9_-]*)?$", description="a user's name")] = ""
 
     @property
