@@ -110,3 +110,27 @@ def drill(ctx: Context, env: str = "", from_: str = "latest", identity: str = ""
         done = tools.run(target, stack, lock, "drill", backup["name"], key=key)
     held = f"{done['tables']} tables, {done['rows']} rows"
     console.result(f"{backup['name']}: {held}, in {done['seconds']} s")
+
+
+@task(help={"env": ENV})
+def pull(ctx: Context, env: str = "") -> None:
+    """Copy an environment's database to the app in Docker here.
+
+    It is scrubbed on the server by backup.scrub. What the app here had is lost.
+
+    Example: inv db.pull --env=staging
+    """
+    from .lib import files
+    from .lib.app.backend import choose_backend
+    from .lib.data import pulling, tools
+    from .lib.environments import connection
+    from .lib.project.settings import read_settings
+
+    backend = choose_backend(ctx, read_settings(ctx), "docker")
+    with files.folder() as folder:
+        with connection.reach(ctx, env) as target, target.locked("copies the database") as lock:
+            scrub = pulling.scrub(target)
+            pulling.pull(target, tools.stack(target), lock, folder / "dump", scrub)
+        console.step("loading it into the database here")
+        backend.load(folder / "dump")
+    console.say(f"the app here has the data of {env}")

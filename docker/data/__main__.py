@@ -1,13 +1,14 @@
 """Backups of the database. The last line that it prints is what was done, as JSON.
 
 Usage: data make [ABOUT] | dump [ABOUT] | list | schedule SECONDS ABOUT | beside NAME | swap NEW |
-undo | drop NAME | kept | drill NAME | state. ABOUT is a JSON object for the manifest; dump also
-succeeds if the storage does not answer.
+undo | drop NAME | kept | drill NAME | state | copy READER SQL | forget. ABOUT is a JSON object for
+the manifest; dump also succeeds if the storage does not answer.
 """
 
 import json
 import sys
 
+import copying
 import database
 import restore
 import schedule
@@ -36,6 +37,8 @@ def main(verb, *words):
         "undo": restore.undo,
         "drop": restore.drop,
         "kept": restore.kept,
+        "copy": copying.make,
+        "forget": copying.clear,
         "state": schedule.known,
     }
     return verbs[verb](*words)

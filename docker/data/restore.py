@@ -58,7 +58,7 @@ def beside(name, kind="restored"):
         _clear()
         plain, manifest = _opened(name)
         try:
-            _create(new, live, manifest)
+            create(new, live, manifest)
             run("pg_restore", "--exit-on-error", "--jobs=2", f"--dbname={new}", plain)
             found = _compared(new, manifest)
             sql("ANALYZE", new)
@@ -107,7 +107,8 @@ def _opened(name):
     return plain, manifest
 
 
-def _create(new, live, manifest):
+def create(new, live, manifest):
+    """Make a new database with the live one's owner, and the roles that a backup needs."""
     import json
 
     known = {*sql("SELECT name FROM pg_available_extensions", "postgres").split()}

@@ -17,18 +17,30 @@ import pytest
 from tests.testbed.commands import ROOT, docker, until
 
 pytestmark = pytest.mark.engine
+DISKS = ("backups", "static", "small")
+Process = subprocess.Popen[str]
 PASSWORD, ACCESS, SECRET = "a-password-1", "an-access-key", "a-secret-key"
+SECRETS = {
+    "POSTGRES_PASSWORD": PASSWORD, "S3_ACCESS_KEY_ID": ACCESS, "S3_SECRET_ACCESS_KEY": SECRET,
+}  # fmt: skip
 TABLES = """
 CREATE ROLE app_owner NOLOGIN; CREATE ROLE app_user NOLOGIN;
 ALTER DATABASE app OWNER TO app_owner;
-CREATE TABLE notes (id serial PRIMARY KEY, text text NOT NULL); ALTER TABLE notes OWNER TO app_owner;
-CREATE TABLE "Odd name" (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, notes_id int REFERENCES notes);
+CREATE TABLE notes (id serial PRIMARY KEY, text text NOT NULL);
+ALTER TABLE notes OWNER TO app_owner;
+CREATE TABLE "Odd name" (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, notes_id int REFERENCES notes
+);
 ALTER TABLE "Odd name" OWNER TO app_owner;
 GRANT SELECT ON notes TO app_user;
 INSERT INTO notes (text) SELECT repeat('text ', 20) || n FROM generate_series(1, 2000) n;
 INSERT INTO "Odd name" (notes_id) SELECT 7 FROM generate_series(1, 30);
 SELECT lo_from_bytea(0, 'a large object');
 """
+WIDE = (
+    "CREATE TABLE wide AS SELECT md5(n::text) || md5((-n)::text) || md5((n * 7)::text) AS t "
+    "FROM generate_series(1, 200000) n"
+)
 
 
 @dataclass
@@ -41,64 +53,60 @@ class World:
     identity: Any
     env: dict[str, str]
 
-    def run(self, *words: str, key: str = "", **env: str) -> subprocess.CompletedProcess[str]:
-        """Run the tools in a container of their own."""
-        secrets = {
-            "POSTGRES_PASSWORD": PASSWORD, "S3_ACCESS_KEY_ID": ACCESS, "S3_SECRET_ACCESS_KEY": SECRET,
-        }  # fmt: skip
-        secrets |= {"BACKUP_KEY": key} if key else {}
+    def begin(self, *words: str, key: str = "", disk: str = "backups", **env: str) -> Process:
+        """Start the tools in a container of their own.
+
+        Args:
+            key: the key of one backup.
+            disk: the volume with the backups.
+        """
         place = self.folder / uuid.uuid4().hex
         place.mkdir()
-        for name, value in secrets.items():
+        for name, value in (SECRETS | ({"BACKUP_KEY": key} if key else {})).items():
             (place / name).write_text(value)
-        variables = [f"--env={name}={value}" for name, value in {**self.env, **env}.items()]
-        options = ["--rm", f"--label={self.mark}", f"--network={self.mark}", "--cap-drop=ALL"]
-        options += [
-            f"--volume={self.mark}-backups:/backups",
-            f"--volume={self.mark}-static:/srv/static",
-        ]
-        return subprocess.run(
-            ["docker", "run", *options, f"--volume={place}:/run/secrets:ro", *variables, self.image, *words],
-            capture_output=True, text=True, timeout=300,
+        volumes = {f"{self.mark}-{disk}": "/backups", f"{self.mark}-static": "/srv/static"}
+        volumes[f"{place}"] = "/run/secrets:ro"
+        options = [f"--volume={each}:{where}" for each, where in volumes.items()]
+        options += [f"--env={name}={value}" for name, value in {**self.env, **env}.items()]
+        options += ["--rm", f"--label={self.mark}", f"--network={self.mark}", "--cap-drop=ALL"]
+        return subprocess.Popen(
+            ["docker", "run", *options, f"--name={self.mark}-tools", self.image, *words],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
+
+    def fails(self, *words: str, **more: str) -> str:
+        """Run the tools, which fail; return the line that says why."""
+        process = self.begin(*words, **more)
+        _, said = process.communicate(timeout=300)
+        assert process.returncode == 1, said
+        (line,) = said.splitlines()
+        return line
 
     def do(self, *words: str, **more: str) -> Any:
         """Run the tools; return what they have done. Raises AssertionError if they fail."""
-        done = self.run(*words, **more)
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout.splitlines()[-1])["done"]
+        process = self.begin(*words, **more)
+        out, said = process.communicate(timeout=300)
+        assert process.returncode == 0, said
+        return json.loads(out.splitlines()[-1])["done"]
 
     def sql(self, text: str, database: str = "app") -> str:
         """What statements print."""
-        words = [
-            "exec",
-            "--interactive",
-            f"{self.mark}-db",
-            "psql",
-            "-U",
-            "app",
-            "-d",
-            database,
-            "-qAt",
-        ]
-        return docker(*words, "-v", "ON_ERROR_STOP=1", text=text)
+        words = ["psql", "-U", "app", "-d", database, "-qAt", "-v", "ON_ERROR_STOP=1"]
+        return docker("exec", "--interactive", f"{self.mark}-db", *words, text=text)
+
+    def backup(self) -> str:
+        """Make a backup; return its name."""
+        return str(self.do("make")["name"])
 
     def key(self, name: str) -> str:
         """The key of one backup, as its readers get it."""
         found = {each["name"]: each for each in self.do("list")["backups"]}
         return pyrage.decrypt(base64.b64decode(found[name]["key"]), [self.identity]).decode()
 
-    def shell(self, script: str) -> str:
+    def shell(self, script: str, *options: str) -> str:
         """What a script prints where the volume of the backups is."""
-        return docker(
-            "run",
-            "--rm",
-            f"--volume={self.mark}-backups:/backups",
-            "--entrypoint=sh",
-            self.image,
-            "-c",
-            script,
-        )
+        volumes = [f"--volume={self.mark}-backups:/backups", *options, "--entrypoint=sh"]
+        return docker("run", "--rm", *volumes, self.image, "-c", script)
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +147,7 @@ def world(mark: str, data_image: str, tmp_path: Path) -> Iterator[World]:
         yield made
     finally:
         docker("rm", "--force", "--volumes", f"{own}-db", f"{own}-s3")
-        docker("volume", "rm", "--force", f"{own}-backups", f"{own}-static")
+        docker("volume", "rm", "--force", *(f"{own}-{disk}" for disk in DISKS))
         docker("network", "rm", own)
 
 
@@ -185,7 +193,7 @@ def test_a_backup_is_restored_beside_the_database_and_takes_its_place(world):
     assert world.do("kept") == [kept]
     world.do("drop", kept)
     assert world.do("kept") == []
-    assert "none that a restore has made" in world.run("drop", "app").stderr
+    assert "none that a restore has made" in world.fails("drop", "app")
 
 
 def test_everything_is_restored_from_the_storage_alone(world):
@@ -199,44 +207,48 @@ def test_everything_is_restored_from_the_storage_alone(world):
 
 
 def test_a_backup_is_readable_with_age_and_pg_restore_alone(world):
-    name = world.do("make")["name"]
+    name = world.backup()
     (world.folder / "id").write_text(world.key(name))
     script = f"age -d -i /id /backups/{name}/database.dump.age | pg_restore --list"
-    shown = docker(
-        "run", "--rm", f"--volume={world.mark}-backups:/backups", f"--volume={world.folder}/id:/id:ro",
-        "--entrypoint=sh", world.image, "-c", script,
-    )  # fmt: skip
+    shown = world.shell(script, f"--volume={world.folder}/id:/id:ro")
     assert "TABLE DATA public notes app_owner" in shown
 
 
 def test_nothing_of_a_backup_is_plain(world):
-    world.do("make")
-    assert world.shell("grep -rlE 'text text|AGE-SECRET|PASSWORD' /backups || echo none") == "none"
+    world.backup()
+    secrets = "text text|AGE-SECRET|PASSWORD"
+    assert world.shell(f"grep -rlE '{secrets}' /backups || echo none") == "none"
 
 
 @pytest.mark.parametrize(
     ("damage", "why"),
     [
         ("truncate -s 5000 database.dump.age", "database.dump.age is damaged: 5000 of"),
-        ("printf x | dd of=database.dump.age bs=1 seek=900 conv=notrunc 2>/dev/null", "is damaged"),
+        ("printf x | dd of=database.dump.age bs=1 seek=900 conv=notrunc 2>&1", "is damaged"),
         ("rm roles.sql.age", "roles.sql.age is missing"),
     ],
 )
 def test_a_damaged_backup_is_not_restored(world, damage, why):
-    name = world.do("make")["name"]
+    name = world.backup()
     key = world.key(name)
     world.shell(f"cd /backups/{name} && {damage}")
-    done = world.run("beside", name, key=key)
-    assert (done.returncode, why in done.stderr) == (1, True), done.stderr
+    assert why in world.fails("beside", name, key=key)
     assert world.do("kept") == []
 
 
 def test_a_foreign_key_restores_nothing(world):
-    name = world.do("make")["name"]
-    done = world.run("beside", name, key=str(pyrage.x25519.Identity.generate()))
-    assert done.returncode == 1
-    assert "no identity matched" in done.stderr
+    name = world.backup()
+    why = world.fails("beside", name, key=str(pyrage.x25519.Identity.generate()))
+    assert "no identity matched" in why
     assert world.shell("ls /backups | grep plain || echo none") == "none"
+
+
+def test_a_backup_with_other_rows_than_it_says_is_not_restored(world):
+    name = world.backup()
+    key = world.key(name)
+    world.shell(f"""sed -i 's/"public.notes": 2000/"public.notes": 2001/' /backups/{name}/*.json""")
+    assert "public.notes had 2001, has 2000" in world.fails("beside", name, key=key)
+    assert world.do("kept") == []
 
 
 @pytest.mark.parametrize(
@@ -247,59 +259,74 @@ def test_a_foreign_key_restores_nothing(world):
     ],
 )
 def test_storage_that_is_gone_fails_the_backup_and_keeps_the_old_ones(world, env, why):
-    old = [world.do("make")["name"] for _ in range(2)]
-    done = world.run("make", **env)
-    assert done.returncode == 1
-    assert why in done.stderr
-    known = {each["name"]: each["places"] for each in world.do("list")["backups"]}
-    assert {*old} <= known.keys()
+    old = {world.backup(), world.backup()}
+    assert why in world.fails("make", **env)
+    assert old <= {each["name"] for each in world.do("list")["backups"]}
     assert why in world.do("state")["why"]
+    # A deploy's has to be on the server only.
+    assert why in world.do("dump", **env)["problems"][0]
 
 
 def test_old_backups_go_after_a_good_one_and_what_others_wrote_stays(world):
     world.shell("mkdir -p /backups/mine; touch /backups/mine/a.dump")
-    names = [world.do("make")["name"] for _ in range(3)]
+    names = [world.backup() for _ in range(3)]
     left = [each["name"] for each in world.do("list")["backups"]]
     assert left == [names[2], names[1]]
     assert world.shell("ls /backups/mine") == "a.dump"
 
 
-def test_what_a_killed_backup_leaves_is_removed(world):
-    world.shell("mkdir -p /backups/20260101T000000Z.part; touch /backups/20260101T000000Z.part/x")
-    world.do("make")
-    assert world.shell("ls /backups | grep part || echo none") == "none"
+def test_a_killed_backup_is_none_and_the_next_one_removes_what_it_left(world):
+    world.sql(WIDE)
+    process = world.begin("make")
+    until(lambda: "part" in world.shell("ls /backups"))
+    docker("kill", f"{world.mark}-tools")
+    process.communicate(timeout=60)
+    assert world.do("list")["backups"] == []
+    name = world.backup()
+    assert world.shell("ls /backups").split() == [name, "state.json"]
+
+
+def test_two_backups_at_once_are_one(world):
+    script = "touch /backups/.lock; flock /backups/.lock sleep 4"
+    holder = docker("run", "--rm", "--detach", f"--volume={world.mark}-backups:/backups",
+                    "--entrypoint=sh", world.image, "-c", script)  # fmt: skip
+    until(lambda: world.shell("flock -n /backups/.lock true || echo held") == "held")
+    assert "another backup or restore is running" in world.fails("make")
+    docker("wait", holder)
 
 
 def test_a_full_disk_is_seen_before_anything_is_written(world):
-    script = "from collections import namedtuple; import shutil"
-    assert script
-    world.sql(
-        "CREATE TABLE wide AS SELECT repeat(md5(n::text), 100) AS t FROM generate_series(1, 40000) n"
-    )
-    docker(
-        "volume",
-        "create",
-        "--driver=local",
-        "--opt=type=tmpfs",
-        "--opt=device=tmpfs",
-        "--opt=o=size=1m",
-        f"{world.mark}-small",
-    )
-    try:
-        done = subprocess.run(
-            ["docker", "run", "--rm", f"--network={world.mark}", f"--volume={world.mark}-small:/backups",
-             f"--env=BACKUP_RECIPIENTS={world.env['BACKUP_RECIPIENTS']}", "--env=POSTGRES_USER=app",
-             "--env=POSTGRES_DB=app", f"--volume={_secret(world)}:/run/secrets:ro", world.image, "make"],
-            capture_output=True, text=True, timeout=100,
-        )  # fmt: skip
-        assert done.returncode == 1
-        assert "disk full: a backup needs" in done.stderr
-    finally:
-        docker("volume", "rm", "--force", f"{world.mark}-small")
+    world.sql(WIDE)
+    kind = [f"--opt={each}" for each in ("type=tmpfs", "device=tmpfs", "o=size=1m")]
+    docker("volume", "create", *kind, f"{world.mark}-small")
+    assert "disk full: a backup needs" in world.fails("make", disk="small")
 
 
-def _secret(world: World) -> Path:
-    place = world.folder / "secret"
-    place.mkdir()
-    (place / "POSTGRES_PASSWORD").write_text(PASSWORD)
-    return place
+def test_a_database_that_is_no_more_than_an_empty_one_is_backed_up_as_such(world):
+    world.sql('DROP TABLE "Odd name"; DROP TABLE notes;')
+    name = world.backup()
+    assert world.do("drill", name, key=world.key(name))["tables"] == 0
+
+
+def test_the_service_opens_the_site_again_after_a_swap_was_killed(world):
+    name = world.backup()
+    world.do("beside", name, key=world.key(name))
+    world.sql("ALTER DATABASE app ALLOW_CONNECTIONS false", "postgres")
+    world.shell("touch /srv/static/.closed", f"--volume={world.mark}-static:/srv/static")
+    service = world.begin("schedule", "86400", "{}")
+    allowed = "SELECT datallowconn FROM pg_database WHERE datname = 'app'"
+    until(lambda: world.sql(allowed, "postgres") == "t")
+    docker("stop", f"{world.mark}-tools")
+    service.communicate(timeout=60)
+    static = f"--volume={world.mark}-static:/srv/static"
+    assert world.shell("ls -A /srv/static", static) == ""
+
+
+def test_a_schedule_makes_a_backup_when_it_is_time(world):
+    service = world.begin("schedule", "86400", '{"why": "schedule"}')
+    until(lambda: world.shell("cat /backups/*/manifest.json 2>/dev/null || true"), 60)
+    docker("stop", f"{world.mark}-tools")
+    out, _ = service.communicate(timeout=60)
+    (made,) = world.do("list")["backups"]
+    assert made["why"] == "schedule"
+    assert f"backup {made['name']} in " in out

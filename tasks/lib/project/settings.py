@@ -125,6 +125,7 @@ class Backup(Section, frozen=True):
         str, Meta(pattern=r"^(https?://\S+)?$", description="http(s)://HOST, or nothing for AWS")
     ] = ""
     region: str = ""
+    scrub: str = ""
     timeout: Seconds = 21600
 
 

