@@ -13,14 +13,17 @@ import pyrage  # type: ignore[import-untyped]
 import pytest
 import yaml
 
-from tests.testbed.commands import ROOT, docker
+from tests.testbed.commands import ROOT, docker, output
 from tests.testbed.labs import started
 from tests.testbed.sites import SLOW
 
 from .conftest import quick
 from .test_onehost import OneHost
+from .test_truth import other_settings
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
+# The label of a container that Compose has made, with the folder of its files.
+FOLDER = "com.docker.compose.project.working_dir"
 ACCESS, SECRET = "an-access-key", "a-secret-key"
 SECRETS = {"S3_ACCESS_KEY_ID": ACCESS, "S3_SECRET_ACCESS_KEY": SECRET}
 LINKS = "SELECT count(*) FROM myapp_link WHERE code LIKE 'data-%';"
@@ -187,3 +190,33 @@ def test_the_backup_of_a_migration_is_a_backup_like_others(site):
     site.must("restore", f"--from={name}", site.identity(), "--yes")
     assert site.sql(LINKS) == "300"
     site.serves(site.good)
+
+
+def test_a_scrubbed_copy_is_loaded_into_the_app_here(site, tmp_path):
+    (tmp_path / "scrub.sql").write_text("UPDATE myapp_link SET target = 'https://example.org/'")
+    site.sql("UPDATE myapp_link SET target = 'https://secret.example.com/';")
+    copied = site.at(site.env, INVOKE_BACKUP_SCRUB=str(tmp_path / "scrub.sql"))
+    try:
+        copied.must("db.pull")
+        name = docker("ps", "--quiet", f"--filter=label={FOLDER}={site.root}/compose")
+        asked = "SELECT count(*), min(target), max(target) FROM myapp_link"
+        shown = docker("exec", name, "psql", "-U", "app", "-d", "app", "-qAtc", asked)
+        assert shown == "300|https://example.org/|https://example.org/"
+    finally:
+        output(["./inv", "down", "--volumes"], site.root)
+    live = site.sql("SELECT DISTINCT target FROM myapp_link;")
+    assert live == "https://secret.example.com/"
+    left = site.on("node1", "ls /var/lib/docker/volumes/*_backups/_data")
+    assert ".copy" not in left
+
+
+def test_a_protected_environment_asks_for_its_name(site, tmp_path):
+    site.backup()
+    guarded = other_settings(site, tmp_path, {"protected": True})
+    words = ("restore", "--from=latest", site.identity(), "--yes")
+    done = guarded.inv(*words)
+    assert done.status == 2
+    assert "is protected: add --confirm=lab" in done.verdict
+    assert guarded.inv("destroy", "--volumes", "--yes").status == 2
+    assert "no copy as it is" in guarded.inv("db.pull").verdict
+    guarded.must(*words, "--confirm=lab")
