@@ -276,12 +276,17 @@ def test_old_backups_go_after_a_good_one_and_what_others_wrote_stays(world):
 
 
 def test_a_killed_backup_is_none_and_the_next_one_removes_what_it_left(world):
-    world.sql(WIDE)
+    held = subprocess.Popen(
+        ["docker", "exec", f"{world.mark}-db", "psql", "-U", "app", "-d", "app", "-qc",
+         "LOCK TABLE notes; SELECT pg_sleep(300)"],
+    )  # fmt: skip
     process = world.begin("make")
     until(lambda: "part" in world.shell("ls /backups"))
     docker("kill", f"{world.mark}-tools")
     process.communicate(timeout=60)
     assert world.do("list")["backups"] == []
+    world.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LOCK%'")
+    held.wait(60)
     name = world.backup()
     assert world.shell("ls /backups").split() == [name, "state.json"]
 
