@@ -2,7 +2,7 @@
 
 from invoke import Collection
 
-from . import check, completion, develop, observe, operate, publish, rehearse, ship
+from . import check, completion, database, develop, observe, operate, publish, rehearse, ship
 from .lib import executor
 
 executor.install()
@@ -15,6 +15,9 @@ namespace = Collection(
     *(publish.login, publish.build, publish.release),
     *(ship.preflight, ship.deploy, ship.rollback, ship.destroy),
     *(operate.unlock, rehearse.rehearse),
+    Collection("backup", database.backup, database.list_backups),
+    Collection("restore", database.restore, database.drill),
+    Collection("db", database.pull),
     Collection("history", observe.history, observe.adopt),
     Collection("images", publish.images, publish.prune),
     Collection("lab", rehearse.up, rehearse.down, rehearse.status),

@@ -9,6 +9,7 @@ from .lib import console, files
 ENV = "the environment, as invoke.yaml names it"
 NAME = "the name of a dynamic environment: NAME of review/NAME"
 VERIFY = "check the site from here (default), or on its server: for one not reached from here (yet)"
+CONFIRM = "the environment's name, instead of typing it, if invoke.yaml protects it"
 DOTENV = "write DEPLOY_URL and DEPLOY_IMAGE to this file"
 
 
@@ -118,10 +119,16 @@ def rollback(
         "name": NAME,
         "volumes": "delete its data and its secrets, too",
         "yes": "do not ask",
+        "confirm": CONFIRM,
     }
 )
 def destroy(
-    ctx: Context, env: str = "", name: str = "", volumes: bool = False, yes: bool = False
+    ctx: Context,
+    env: str = "",
+    name: str = "",
+    volumes: bool = False,
+    yes: bool = False,
+    confirm: str = "",
 ) -> None:
     """Remove an environment from its servers.
 
@@ -133,7 +140,8 @@ def destroy(
 
     with connection.reach(ctx, dynamic.named(env, name)) as target:
         what = f"{target.stack}, its data and secrets too" if volumes else target.stack
-        console.confirm(f"Remove {what} from {target.first.name}?", yes, "nothing was removed")
+        question = f"Remove {what} from {target.first.name}?"
+        target.confirm(question, yes, confirm, "nothing was removed")
         with target.locked("removes it"):
             teardown.remove(target, volumes)
     console.say(f"removed {what}")

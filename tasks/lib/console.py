@@ -87,6 +87,16 @@ def confirm(question: str, yes: bool, refused: str = "nothing was deleted") -> N
         raise TaskError(refused, "answer y, or add --yes", ExitCode.REFUSED)
 
 
+def confirm_name(question: str, name: str, given: str, refused: str) -> None:
+    """Ask for a name, unless it was given, before something that cannot be taken back.
+
+    Raises TaskError if it is another one, or there is no terminal to ask on.
+    """
+    ask = f"{question} Type {name} to go on: "
+    if name != (given or (sys.stdin.isatty() and input(ask).strip())):
+        raise TaskError(refused, f"{name} is protected: add --confirm={name}", ExitCode.REFUSED)
+
+
 def table(rows: Sequence[Sequence[str]], heads: Sequence[str] = ()) -> str:
     """Return rows, one a line, in left-aligned columns."""
     lines = [heads, *rows] if heads else rows

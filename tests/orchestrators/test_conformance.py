@@ -170,7 +170,7 @@ def test_a_migration_that_fails_touches_no_replica_and_is_not_recorded(world):
 
 def dumps(world: World) -> int:
     """How many dumps of the database there are: real apps have migrations from the start."""
-    shown = storage.backups(world.target)
+    shown, _ = storage.backups(world.target, world.target.orchestrator.services())
     return 0 if shown == "none" else int(shown.partition(",")[0])
 
 

@@ -2,6 +2,7 @@
 
 import socket
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar, Protocol
 
 from ..errors import ExitCode, TaskError
@@ -52,6 +53,9 @@ class Backend(Protocol):
 
     def psql(self) -> int:
         """Open the database's shell, and return its exit status."""
+
+    def load(self, dump: Path) -> None:
+        """Replace the database by a dump of PostgreSQL. Raises TaskError if that fails."""
 
     def test(self, words: list[str], keep: bool = False) -> int:
         """Run a command where the tests run, and return its status; keep the database if asked."""

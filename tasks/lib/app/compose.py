@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar, TextIO
 
 from invoke import Context
@@ -15,6 +16,16 @@ from ..project import contract
 from ..project.app_settings import Process
 from ..project.settings import REPORTS, ROOT, Settings
 from .base import Running, claim
+
+# Where a dump is in the database's container, and how it takes the place of the database.
+PULLED = "/var/lib/postgresql/pulled.dump"
+LOAD = (
+    f"trap 'rm -f {PULLED}' EXIT; "
+    'dropdb --username="$POSTGRES_USER" --if-exists --force "$POSTGRES_DB"; '
+    'createdb --username="$POSTGRES_USER" "$POSTGRES_DB"; '
+    'pg_restore --username="$POSTGRES_USER" --dbname="$POSTGRES_DB" --exit-on-error --no-owner '
+    f"--no-acl {PULLED}"
+)
 
 
 @dataclass(frozen=True)
@@ -103,6 +114,13 @@ class ComposeBackend:
         psql = 'psql -U "$POSTGRES_USER" "$POSTGRES_DB"'
         psql = f"command -v psql >/dev/null || exec mariadb app; {psql}"
         return project.stream("exec", *_tty(sys.stdin), contract.DATABASE, "sh", "-c", psql)
+
+    def load(self, dump: Path) -> None:
+        """Replace the database in its container by a dump, and start it if it does not run."""
+        project = self._project("dev")
+        project.run("up", "--detach", "--wait", contract.DATABASE)
+        project.run("cp", str(dump), f"{contract.DATABASE}:{PULLED}")
+        project.run("exec", "-T", contract.DATABASE, "sh", "-ec", LOAD)
 
     def test(self, words: list[str], keep: bool = False) -> int:
         """Run a command in the test stage, with PostgreSQL and Redis of its own."""

@@ -108,6 +108,10 @@ class NativeBackend:
         """Open the shell of the SQLite database."""
         return self.manage(["dbshell"])
 
+    def load(self, dump: Path) -> None:
+        """Refuse a dump: this database is another one."""
+        raise TaskError("a dump of PostgreSQL needs an engine here", "start Docker, or inv doctor")
+
     def test(self, words: list[str], keep: bool = False) -> int:
         """Run a command of the app's Python; the tests' settings create the database in memory."""
         app, own = self.settings.app, python.interpreter(self.ctx, "test")

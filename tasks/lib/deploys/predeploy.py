@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from .. import console
+from ..data import backups, tools
 from ..environments.one_off import as_owner, once_reached
 from ..errors import explain
 from ..orchestrators.base import Job
@@ -57,7 +58,10 @@ def static(stack: Stack) -> Job:
 def _migrate(deployment: Deployment, found: dict[str, Any]) -> None:
     """Migrate the database, with a backup before."""
     pending, final = found["pending"], found["final"]
-    if contract.DATABASE in deployment.stack.services:
+    if contract.BACKUP in deployment.stack.services:
+        console.step("backing up the database")
+        deployment.record_ahead(backup=_encrypted(deployment))
+    elif contract.DATABASE in deployment.stack.services:
         console.step("backing up the database")
         name = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         count = deployment.target.settings.deploy.backups
@@ -77,6 +81,17 @@ def _migrate(deployment: Deployment, found: dict[str, Any]) -> None:
         applied, lost = ([name for name in each if name not in left] for each in (pending, final))
         deployment.note(migrations=applied, final=lost)
         raise
+
+
+def _encrypted(deployment: Deployment) -> str:
+    """Make a backup as the schedule does; return its name."""
+    why = f"before release {deployment.record.number}"
+    words = ("dump", backups.about(deployment.now.record, why))
+    job = tools.job(deployment.ahead or deployment.stack, *words)
+    done = json.loads(deployment.jobs([job], tools.ANSWER))["done"]
+    for problem in done["problems"]:
+        console.warn(problem)
+    return str(done["name"])
 
 
 def _pending(deployment: Deployment) -> list[str]:

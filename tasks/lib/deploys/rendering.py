@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 from ..docker.compose import Project
 from ..environments.connection import Target
 from ..errors import ExitCode, TaskError
+from ..images import data
 from ..images.promotion import Candidate
 from ..orchestrators.kinds import OVERLAYS
 from ..orchestrators.stack import Stack
@@ -20,6 +22,8 @@ FILES = ("compose/base.yml", "compose/server.yml")
 EXTERNAL = "compose/external.yml"
 # The file with the volume of the app's media, which is on one server.
 MEDIA = "compose/media.yml"
+# The file with the service that makes backups.
+BACKUP = "compose/backup.yml"
 
 
 def render(target: Target, image: Candidate) -> Stack:
@@ -29,12 +33,15 @@ def render(target: Target, image: Candidate) -> Stack:
     secrets = newest(target)
     overlay = OVERLAYS.get(target.environment.orchestrator)
     settings, base = target.settings, [*FILES, *([overlay] if overlay else [])]
-    chosen = {EXTERNAL: ELSEWHERE in secrets, MEDIA: settings.app.media}
+    backup = bool(settings.backup.every) and ELSEWHERE not in secrets
+    chosen = {EXTERNAL: ELSEWHERE in secrets, MEDIA: settings.app.media, BACKUP: backup}
     last = [ROOT / file for file, wanted in chosen.items() if wanted]
     files = [*(ROOT / file for file in base), *settings.services.overlays(ROOT, True), *last]
-    values = variables(target, name, secrets)
+    values = variables(target, name, secrets) | (backups(target) if backup else {})
     config = Project(target.ctx, files, target.stack, values).config()
     config = processes.applied(config, settings, values)
+    if backup and not settings.backup.storage:
+        config = without_storage(config)
     return target.orchestrator.render(config, name, secrets)
 
 
@@ -77,6 +84,36 @@ def variables(target: Target, image: str, secrets: Mapping[str, str]) -> dict[st
         "JOB_SECONDS": str(limit),
         "JOB_GRACE": f"{limit + contract.JOB_GRACE}s",
     }  # fmt: skip
+
+
+def backups(target: Target) -> dict[str, str]:
+    """Return the variables of compose/backup.yml. Raises TaskError if none could be read."""
+    backup, readers = target.settings.backup, target.settings.deploy.recipients
+    if not readers:
+        hint = "add public keys of age to deploy.recipients in invoke.yaml; age-keygen makes one"
+        raise TaskError("backups have no readers", hint, ExitCode.REFUSED)
+    if backup.storage and (lacking := contract.STORAGE - {*target.settings.deploy.secrets}):
+        hint = f"add {' and '.join(sorted(lacking))} to deploy.secrets in invoke.yaml"
+        raise TaskError("backup.storage has no keys", hint, ExitCode.REFUSED)
+    return {
+        "DATA_IMAGE": data.image(target.registry),
+        "BACKUP_EVERY": str(backup.every * 3600),
+        "BACKUP_KEEP": str(backup.keep),
+        "BACKUP_DAYS": str(backup.days),
+        "BACKUP_RECIPIENTS": "\n".join(readers),
+        "BACKUP_STORAGE": backup.storage and f"{backup.storage.rstrip('/')}/{target.stack}",
+        "S3_ENDPOINT": backup.endpoint,
+        "S3_REGION": backup.region,
+    }
+
+
+def without_storage(config: dict[str, Any]) -> dict[str, Any]:
+    """Return a configuration whose backups stay on the server, and need no secrets for more."""
+    service = config["services"][contract.BACKUP]
+    uses = [use for use in service["secrets"] if use["source"] not in contract.STORAGE]
+    services = {**config["services"], contract.BACKUP: {**service, "secrets": uses}}
+    named = {key: each for key, each in config["secrets"].items() if key not in contract.STORAGE}
+    return {**config, "services": services, "secrets": named}
 
 
 def at_a_time(replicas: int, servers: int) -> int:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from invoke import Context
 
+from .. import console
 from ..errors import refusing
 from ..images import login
 from ..orchestrators.base import Orchestrator
@@ -65,6 +66,12 @@ class Target:
     def first(self) -> host.Host:
         """The server that keeps the history."""
         return self.hosts[0]
+
+    def confirm(self, question: str, yes: bool, name: str, refused: str) -> None:
+        """Ask before data is lost; see console.confirm, or confirm_name if it is protected."""
+        if self.environment.protected:
+            return console.confirm_name(question, self.name, name, refused)
+        return console.confirm(question, yes, refused)
 
     def locked(self, doing: str) -> AbstractContextManager[lock.Lock]:
         """Hold the stack's lock; see lock.locked."""

@@ -53,7 +53,7 @@ def decrypted(name: str, identity: str) -> dict[str, str]:
     import pyrage
 
     try:
-        text = pyrage.decrypt(Path(name).read_bytes(), _identities(identity))
+        text = pyrage.decrypt(Path(name).read_bytes(), identities(identity))
         values = {str(key): str(value) for key, value in json.loads(text).items()}
     except OSError as error:
         raise TaskError(f"{error.filename}: {error.strerror}", code=ExitCode.REFUSED) from None
@@ -63,7 +63,8 @@ def decrypted(name: str, identity: str) -> dict[str, str]:
     return {key: redaction.know(key, value) for key, value in values.items()}
 
 
-def _identities(name: str) -> list[Any]:
+def identities(name: str) -> list[Any]:
+    """Return the private keys of a file, of age or SSH; none without a file."""
     import pyrage
 
     content = Path(name).read_bytes() if name else b""

@@ -39,14 +39,14 @@ def status(target: Target) -> tuple[str, list[str]]:
     """Return an environment's status as text, and what is wrong with it, a line each."""
     with ThreadPoolExecutor() as pool:
         servers = pool.submit(storage.servers, target)
-        backups = pool.submit(storage.backups, target)
         now, nodes = running.look(target), target.orchestrator.nodes()
+        backups, problems = storage.backups(target, now.services)
     services, names = now.services.values(), {node.id: node.name for node in nodes}
     answer = healthcheck.alive(target.url, target.settings.app.probes)
     holder = target.holder()
     wrong = [f"{each.name}: {each.progress}" for each in services if not each.progress.done]
     wrong += [f"node {node.name}: {node.state}" for node in nodes if node.state != "ready"]
-    wrong += [*url_problems(answer, now), *differences(target, now, holder)]
+    wrong += [*problems, *url_problems(answer, now), *differences(target, now, holder)]
     heads = ("service", "replicas", "release", "image", "nodes")
     rows = [_service(service, names) for service in services]
     machines = [(node.name, node.state, node.role, node.engine) for node in nodes]
@@ -56,7 +56,7 @@ def status(target: Target) -> tuple[str, list[str]]:
         servers.result(),
         f"url: {described(target.url, answer, now)}",
         f"lock: {holder or 'free'}",
-        f"backups: {backups.result()}",
+        f"backups: {backups}",
         drift(now),
         history_table(now.records[:3], bool(holder)),
     ]

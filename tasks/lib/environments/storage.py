@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import time
+from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from ..console import table
 from ..project import contract
@@ -12,6 +16,8 @@ from .connection import Target
 
 # Now, and then when each dump was written and its bytes.
 DUMPS = f"cd {contract.BACKUPS_FOLDER}; date +%s; stat -c '%Y %s' *.dump 2>/dev/null || true"
+# What the tools for backups know of the last ones.
+STATE = "python3 /opt/data state"
 HOUR, DAY = 3600, 86400
 
 
@@ -36,7 +42,41 @@ def disk(host: Host) -> str:
     return f"{fields[3]} of {fields[1]}"
 
 
-def backups(target: Target) -> str:
+def backups(target: Target, services: Collection[str]) -> tuple[str, list[str]]:
+    """Return in words what backups there are, and what is wrong with them.
+
+    Args:
+        services: those that run; one of them makes the backups, or deploys dump the database.
+    """
+    if contract.BACKUP in services:
+        shown = target.orchestrator.inside(contract.BACKUP, STATE)
+        known = json.loads(shown)["done"] if shown else {}
+        return state(known, target.settings.backup.every * HOUR, time.time())
+    return dumps(target), []
+
+
+def state(known: Mapping[str, Any], every: int, now: float) -> tuple[str, list[str]]:
+    """Return in words what is known of the last backup and the last drill, and what is wrong.
+
+    Args:
+        every: seconds between two backups. A backup is too old after twice that.
+    """
+    good, why = known.get("good"), known.get("why", "")
+    drill = known.get("drill")
+    words = [
+        f"the last one is {age(int(now - good))} old" if good else "none yet",
+        f"{known['drilled']} was restored in a drill, in {drill['seconds']} s"
+        if drill
+        else "no drill yet",
+        *filter(None, [why]),
+    ]
+    wrong = [f"backup: {why}"] if why and known.get("failed", 0) > (good or 0) else []
+    if good and now - good > 2 * every:
+        wrong.append(f"the last backup is {age(int(now - good))} old")
+    return "; ".join(words), wrong
+
+
+def dumps(target: Target) -> str:
     """Return how many dumps of the database there are, how large, and how old the newest is."""
     if ELSEWHERE in target.settings.deploy.secrets:
         return "its operator's"

@@ -14,7 +14,7 @@ from ..project.settings import ROOT, Settings
 from ..registry.client import Manifest, Registry, connect
 from ..registry.reference import BRANCH_LABEL, Reference, is_built_on
 from ..registry.session import Unreadable
-from . import login, sbom, tags
+from . import data, login, sbom, tags
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,8 @@ class Builder:
         manifest = self._pushed(first)
         for tag in moving:
             self._move(tag, manifest)
+        if self.settings.backup.every:
+            data.push(self.ctx, self.registry)
         if not self.source.dirty:
             self._update_cache(manifest)
         return self.image.at(manifest.digest)

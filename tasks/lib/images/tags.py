@@ -3,7 +3,8 @@
 NAME and NAME-previous belong to an environment: its image, and the one before. deployed-NAME-NUMBER
 is the image of a deploy that the environment's history remembers. tested-REVISION marks an image
 that passed the tests, forced-REVISION records why an untested one was released, cache-STAGE is a
-kept stage of the Dockerfile. Commit, branch slug and git tag name the image built.
+kept stage of the Dockerfile, data-CONTENT are the tools for backups. Commit, branch slug and
+git tag name the image built.
 """
 
 import re
@@ -15,7 +16,9 @@ from ..registry.reference import BRANCH_LABEL, VERSION_LABEL, short
 
 PREVIOUS = "-previous"
 # What reserved tags begin with: no branch and no git tag may take them.
-TESTED, FORCED, CACHE, DEPLOYED = RESERVED = ("tested-", "forced-", "cache-", "deployed-")
+TESTED, FORCED, CACHE, DEPLOYED, DATA = RESERVED = (
+    "tested-", "forced-", "cache-", "deployed-", "data-",
+)  # fmt: skip
 DEPLOY = re.compile(rf"^{DEPLOYED}(?P<environment>.+)-(?P<number>[0-9]+)$")
 
 
@@ -51,6 +54,11 @@ def _mark(prefix: str, image: Image) -> str:
 def cache(stage: str) -> str:
     """Return the tag of a stage that is kept as a cache."""
     return CACHE + stage
+
+
+def data(content: str) -> str:
+    """Return the tag of the tools for backups, by a hash of what they are built from."""
+    return DATA + content
 
 
 def previous(environment: str) -> str:
@@ -96,8 +104,8 @@ def is_commit(tag: str) -> bool:
 
 
 def is_image(tag: str) -> bool:
-    """Whether a tag points at an image to run, not at a note or a kept stage."""
-    return not tag.startswith((FORCED, CACHE))
+    """Whether a tag points at an image of the app, not at a note, a kept stage or the tools."""
+    return not tag.startswith((FORCED, CACHE, DATA))
 
 
 def is_reserved(tag: str, environments: Collection[str]) -> bool:

@@ -10,7 +10,7 @@ WAITS, ANSWER = "waiting for ", '{"pending":'
 # Services of compose/, and the volumes of compose/server.yml with the folders they are mounted on.
 APP, WORKER, BEAT, DATABASE, REDIS = "app", "worker", "beat", "db", "redis"
 STATIC_FILES, STATIC_FOLDER = "static", "/srv/static"
-BACKUPS, BACKUPS_FOLDER = "backups", "/backups"
+BACKUP, BACKUPS, BACKUPS_FOLDER = "backup", "backups", "/backups"
 # Celery's default queue.
 QUEUE = "celery"
 # The node with this value of the label STACK keeps what is on disk: compose/server.yml.
@@ -37,7 +37,9 @@ JOB_GRACE = 30
 LOGIN, REDIS_LOGIN = "DATABASE_PASSWORD", "REDIS_PASSWORD"
 URL, OWNER = "DATABASE_URL", "DATABASE_OWNER"
 OWNERS = {LOGIN: "OWNER_PASSWORD", URL: "OWNER_URL"}
+# The secrets of the storage that backups are copied to.
+STORAGE = {"BACKUP_ACCESS_KEY_ID", "BACKUP_SECRET_ACCESS_KEY"}
 # Secrets that the app itself never has.
-OTHERS = {"POSTGRES_PASSWORD", *OWNERS.values()}
+OTHERS = {"POSTGRES_PASSWORD", *OWNERS.values(), *STORAGE}
 # Secrets whose values only their operators know.
-GIVEN = {URL, OWNERS[URL]}
+GIVEN = {URL, OWNERS[URL], *STORAGE}

@@ -33,6 +33,7 @@ BASES: dict[str, tuple[str, ...]] = {
     "checks": ("tasks", "lint"),
     "selftest": ("tasks", "lint"),
     "browser": ("tasks", "selftest"),
+    "data": (),
 }
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 COMPILE = ("pip", "compile", "--universal", "--python-version")

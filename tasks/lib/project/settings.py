@@ -113,6 +113,23 @@ class Deploy(Section, frozen=True):
     recipients: list[str] = []
 
 
+class Backup(Section, frozen=True):
+    """How the data is backed up, by a service on the servers."""
+
+    every: Annotated[int, Meta(ge=0, le=168)] = 0
+    keep: Annotated[int, Meta(ge=1, le=1000)] = 7
+    days: Annotated[int, Meta(ge=0, le=3650)] = 30
+    storage: Annotated[
+        str, Meta(pattern=r"^(s3://[a-z0-9][a-z0-9./_-]*)?$", description="s3://BUCKET/PATH")
+    ] = ""
+    endpoint: Annotated[
+        str, Meta(pattern=r"^(https?://\S+)?$", description="http(s)://HOST, or nothing for AWS")
+    ] = ""
+    region: str = ""
+    scrub: str = ""
+    timeout: Seconds = 21600
+
+
 class Environment(Section, frozen=True):
     """What the app is deployed to; the orchestrator runs the containers there."""
 
@@ -121,6 +138,7 @@ class Environment(Section, frozen=True):
     values: dict[Variable, str | int | list[int]]
     orchestrator: Kind = "swarm"
     public: bool = True
+    protected: bool = False
     admin: Annotated[str, Meta(pattern=r"^([a-z_][a-z0-9_-]*)?$", description="a user's name")] = ""
 
     @property
@@ -142,6 +160,7 @@ class Settings(Section, frozen=True):
     environments: dict[EnvironmentName, Environment]
     server: Server = Server()
     lint: Lint = Lint()
+    backup: Backup = Backup()
     services: Services = Services()
     processes: dict[Name, Process] = {}
 

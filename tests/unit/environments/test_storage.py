@@ -41,4 +41,4 @@ def test_a_status_shows_images_and_dumps(world):
 def test_an_external_database_has_no_dumps_of_ours(world):
     deploy = msgspec.structs.replace(world.target.settings.deploy, secrets=["DATABASE_URL"])
     world.target.settings = msgspec.structs.replace(world.target.settings, deploy=deploy)
-    assert storage.backups(world.target) == "its operator's"
+    assert storage.backups(world.target, {})[0] == "its operator's"

@@ -32,7 +32,7 @@ from .server import Server
 class ComposeOrchestrator(DockerOrchestrator):
     """One stack on one server."""
 
-    leases, secret = "volume", "volume"
+    leases, secret = "volume", "volume"  # pragma: allowlist secret
     rendered = staticmethod(rendering.render)
 
     def __init__(self, *given: Any) -> None:

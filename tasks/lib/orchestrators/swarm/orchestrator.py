@@ -40,7 +40,7 @@ from .rollout import SwarmRollout
 class SwarmOrchestrator(DockerOrchestrator):
     """One stack on a Swarm; the first host is a manager, through which the Swarm is asked."""
 
-    leases, secret = "config", "secret"
+    leases, secret = "config", "secret"  # pragma: allowlist secret
     rendered = staticmethod(rendering.render)
 
     def __init__(self, *given: Any) -> None:

@@ -1,0 +1,23 @@
+# The tools for backups, with the programs of the database's own version: docker/data/.
+ARG DATABASE=postgres:17-trixie
+ARG PYTHON_VERSION=3.13
+
+FROM python:${PYTHON_VERSION}-slim-trixie AS rclone
+COPY requirements/data.txt /requirements/
+RUN --mount=type=cache,target=/root/.cache/pip \
+    python -m venv --without-pip /opt/venv \
+ && pip --python /opt/venv/bin/python install --no-compile --require-hashes -r /requirements/data.txt
+
+# hadolint ignore=DL3006
+FROM ${DATABASE} AS data
+# hadolint ignore=DL3008
+RUN --mount=type=cache,target=/var/cache/apt,sharing=locked \
+    --mount=type=cache,target=/var/lib/apt,sharing=locked \
+    apt-get update \
+ && apt-get install --yes --no-install-recommends age ca-certificates python3 tini \
+ && rm -rf /var/log/apt /var/log/dpkg.log
+COPY --link --from=rclone /opt/venv/bin/rclone /usr/local/bin/rclone
+COPY --link docker/data /opt/data
+ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/tmp
+ENTRYPOINT ["tini", "--", "python3", "/opt/data"]
+CMD ["list"]

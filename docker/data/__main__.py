@@ -1,0 +1,51 @@
+"""Backups of the database. The last line that it prints is what was done, as JSON.
+
+Usage: data make [ABOUT] | dump [ABOUT] | list | schedule SECONDS ABOUT | beside NAME | swap NEW |
+undo | drop NAME | kept | drill NAME | state | copy READER SQL | forget. ABOUT is a JSON object for
+the manifest; dump also succeeds if the storage does not answer.
+"""
+
+import json
+import sys
+
+import copying
+import database
+import restore
+import schedule
+import storage
+from programs import Failed
+
+
+def main(verb, *words):
+    """Do what is asked; return what was done."""
+    database.connect()
+    if verb in {"make", "dump"}:
+        about = json.loads(words[0]) if words else {}
+        manifest, problems = schedule.once(about, upload=verb == "make")
+        size = sum(each["size"] for each in manifest["files"].values())
+        return {"name": manifest["name"], "problems": problems, "bytes": size}
+    if verb == "schedule":
+        return schedule.main(int(words[0]), json.loads(words[1]))
+    if verb == "drill":
+        found = restore.drill(*words)
+        schedule.note(drilled=words[0], drill=found)
+        return found
+    verbs = {
+        "list": lambda: {**storage.listed(), "state": schedule.known()},
+        "beside": restore.beside,
+        "swap": restore.swap,
+        "undo": restore.undo,
+        "drop": restore.drop,
+        "kept": restore.kept,
+        "copy": copying.make,
+        "forget": copying.clear,
+        "state": schedule.known,
+    }
+    return verbs[verb](*words)
+
+
+if __name__ == "__main__":
+    try:
+        print(json.dumps({"done": main(*sys.argv[1:])}), flush=True)
+    except Failed as failed:
+        sys.exit(f"data: {failed}")

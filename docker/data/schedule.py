@@ -1,0 +1,91 @@
+"""Make a backup whenever it is time, and keep what is known of the last ones in a file."""
+
+import json
+import os
+import signal
+import sys
+import time
+from contextlib import suppress
+
+import backup
+import database
+import restore
+import storage
+from programs import Failed
+
+STATE = f"{storage.FOLDER}/state.json"
+# Seconds: between two looks at the clock; until a backup that failed is tried again.
+PAUSE, AGAIN = 3, 15 * 60
+# Days that a database is kept whose place a restored one has taken.
+DAYS = 7
+
+
+def known():
+    """Return what is known of the last backup and the last drill."""
+    try:
+        with open(STATE) as file:
+            return json.load(file)
+    except (FileNotFoundError, ValueError):
+        return {}
+
+
+def note(**values):
+    """Add to what is known."""
+    with open(f"{STATE}.new", "w") as file:
+        json.dump({**known(), **values}, file)
+    os.replace(f"{STATE}.new", STATE)
+
+
+def once(about, upload=True):
+    """Make a backup, copy it to the storage, delete old ones; note how it went.
+
+    Args:
+        upload: whether it is no backup unless the storage has it.
+    Returns its manifest, and a line for each problem.
+    """
+    problems = []
+    try:
+        manifest = backup.make(about)
+        try:
+            storage.upload(manifest["name"])
+        except Failed as failed:
+            if upload:
+                raise
+            problems.append(str(failed))
+    except Failed as failed:
+        note(failed=time.time(), why=str(failed))
+        raise
+    keep = [int(os.environ[key]) for key in ("BACKUP_KEEP", "BACKUP_DAYS")]
+    problems += [] if problems else storage.tidy(*keep)
+    for name in restore.kept():
+        if time.time() - storage.moment(name[-16:].upper()).timestamp() > DAYS * 24 * 60 * 60:
+            restore.drop(name)
+    note(good=storage.moment(manifest["name"]).timestamp(), why="; ".join(problems))
+    return manifest, problems
+
+
+def main(every, about):
+    """Make backups for ever, `every` so many seconds, until the container is stopped."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    database.ready()
+    while True:
+        _heal()
+        last, tried = known().get("good", 0), known().get("failed", 0)
+        if time.time() >= max(last + every, min(tried + AGAIN, tried + every)):
+            try:
+                manifest, problems = once(about)
+                print(
+                    f"backup {manifest['name']} in {manifest['seconds']} s",
+                    *problems,
+                    sep="; ",
+                    flush=True,
+                )
+            except Failed as failed:
+                print(f"backup failed: {failed}", file=sys.stderr, flush=True)
+        time.sleep(PAUSE)
+
+
+def _heal():
+    """End what a killed restore has left, unless one is at work."""
+    with suppress(Failed), storage.locked():
+        restore.reopen()

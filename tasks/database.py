@@ -1,0 +1,136 @@
+"""The data of an environment: back it up, restore it, prove that it can be restored."""
+
+from __future__ import annotations
+
+from invoke import Context, task
+
+from .lib import console
+
+ENV = "the environment, as invoke.yaml names it"
+FROM = "a backup's name, latest, or a time with its zone: the newest backup of before it"
+CONFIRM = "the environment's name, instead of typing it, if invoke.yaml protects it"
+IDENTITY = "a file with a reader's private key, of age or SSH; it stays on this machine"
+
+
+@task(name="make", default=True, help={"env": ENV})
+def backup(ctx: Context, env: str = "") -> None:
+    """Back up an environment's database now, besides its schedule.
+
+    Encrypted to deploy.recipients, on the server's volume and in backup.storage.
+
+    Example: inv backup --env=prod
+    """
+    from .lib.data import backups, tools
+    from .lib.environments import connection, running
+
+    with connection.reach(ctx, env) as target, target.locked("makes a backup") as lock:
+        stack = tools.stack(target)
+        about = backups.about(running.look(target).record, "by hand")
+        done = tools.run(target, stack, lock, "make", about)
+    for problem in done["problems"]:
+        console.warn(problem)
+    console.result(done["name"])
+
+
+@task(name="list", help={"env": ENV})
+def list_backups(ctx: Context, env: str = "") -> None:
+    """List an environment's backups, newest first.
+
+    Exits with 1 if the storage does not answer.
+
+    Example: inv backup.list --env=prod
+    """
+    from .lib.data import backups
+    from .lib.environments import connection
+    from .lib.errors import TaskError
+
+    with connection.reach(ctx, env) as target:
+        found = backups.listed(target)
+    console.result(backups.shown(found))
+    if found["problem"]:
+        raise TaskError(found["problem"], "see backup in invoke.yaml, and the secrets BACKUP_...")
+
+
+@task(
+    name="run",
+    default=True,
+    help={
+        "env": ENV,
+        "from_": FROM,
+        "identity": IDENTITY,
+        "undo": "swap the old database back",
+        "yes": "do not ask",
+        "confirm": CONFIRM,
+    },
+)
+def restore(
+    ctx: Context,
+    env: str = "",
+    from_: str = "",
+    identity: str = "",
+    undo: bool = False,
+    yes: bool = False,
+    confirm: str = "",
+) -> None:
+    """Restore a backup: beside the database, then swap the two.
+
+    The site is closed for the swap only. The old database is kept for a week: --undo.
+
+    Example: inv restore --env=prod --from=latest --identity=key.txt
+    """
+    from .lib.data import backups, restoring, tools
+    from .lib.environments import connection
+
+    with connection.reach(ctx, env) as target:
+        stack = tools.stack(target)
+        backup, key = ({}, "") if undo else backups.opened(target, from_, identity)
+        question = restoring.question(target.name, backup)
+        target.confirm(question, yes, confirm, "nothing was changed")
+        with target.locked("restores a backup") as lock:
+            restore = restoring.Restore(target, stack, lock, backup, key)
+            console.say(restore.undo() if undo else restore.run())
+
+
+@task(help={"env": ENV, "from_": FROM, "identity": IDENTITY})
+def drill(ctx: Context, env: str = "", from_: str = "latest", identity: str = "") -> None:
+    """Prove a backup: restore it into a scratch database.
+
+    It is compared with what the backup says of itself, and removed.
+
+    The result is in inv status. CI can run it every night.
+
+    Example: inv restore.drill --env=prod --identity=key.txt
+    """
+    from .lib.data import backups, tools
+    from .lib.environments import connection
+
+    with connection.reach(ctx, env) as target, target.locked("proves a backup") as lock:
+        backup, key = backups.opened(target, from_, identity)
+        stack = tools.stack(target)
+        done = tools.run(target, stack, lock, "drill", backup["name"], key=key)
+    held = f"{done['tables']} tables, {done['rows']} rows"
+    console.result(f"{backup['name']}: {held}, in {done['seconds']} s")
+
+
+@task(help={"env": ENV})
+def pull(ctx: Context, env: str = "") -> None:
+    """Copy an environment's database to the app in Docker here.
+
+    It is scrubbed on the server by backup.scrub. What the app here had is lost.
+
+    Example: inv db.pull --env=staging
+    """
+    from .lib import files
+    from .lib.app.backend import choose_backend
+    from .lib.data import pulling, tools
+    from .lib.environments import connection
+    from .lib.project.settings import read_settings
+
+    backend = choose_backend(ctx, read_settings(ctx), "docker")
+    with files.folder() as folder:
+        with connection.reach(ctx, env) as target, target.locked("copies the database") as lock:
+            scrub = pulling.scrub(target)
+            pulling.pull(target, tools.stack(target), lock, folder / "dump", scrub)
+        console.step("loading it into the database here")
+        backend.load(folder / "dump")
+    console.say(f"the app here has the data of {env}")

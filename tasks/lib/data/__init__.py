@@ -1,0 +1,1 @@
+"""Backups of the data of an environment, and restores."""

@@ -1,0 +1,120 @@
+"""The backups of an environment: make one, list them, choose one, open its key."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from .. import redaction
+from ..console import table
+from ..environments.connection import Target
+from ..environments.records import Record
+from ..environments.secret_files import IDENTITY, identities
+from ..environments.storage import age, size
+from ..errors import ExitCode, TaskError
+from . import tools
+
+FORMAT = "%Y%m%dT%H%M%SZ"
+HEADS = ("backup", "age", "size", "release", "where", "readers", "drill")
+
+
+def about(record: Record | None, why: str) -> str:
+    """Return what a backup's manifest has besides: the release that wrote the data."""
+    release = {"release": record.number, "revision": record.revision} if record else {}
+    return json.dumps({**release, "why": why})
+
+
+def listed(target: Target) -> dict[str, Any]:
+    """Return the backups, the newest first, and what is wrong with the storage."""
+    return dict(tools.ask(target, "list"))
+
+
+def shown(found: dict[str, Any]) -> str:
+    """Return the backups as a table."""
+    drilled = found["state"].get("drilled")
+    rows = [
+        (
+            each["name"],
+            age(int((datetime.now(UTC) - moment(each["name"])).total_seconds())),
+            size(weight(each)),
+            str(each.get("release", "-")),
+            ", ".join(each["places"]),
+            ", ".join(key[-6:] for key in each.get("recipients", [])) or "not encrypted",
+            "restored" if each["name"] == drilled else "-",
+        )
+        for each in found["backups"]
+    ]  # fmt: skip
+    return table(rows, HEADS) if rows else "no backup yet"
+
+
+def weight(backup: dict[str, Any]) -> int:
+    """Return how many bytes a backup has."""
+    files = backup.get("files", {}).values()
+    return sum(each["size"] for each in files) or int(backup["bytes"])
+
+
+def moment(name: str) -> datetime:
+    """Return the time of a backup."""
+    return datetime.strptime(name, FORMAT).replace(tzinfo=UTC)
+
+
+def choose(backups: Sequence[dict[str, Any]], wanted: str) -> dict[str, Any]:
+    """Return a backup by its name, the newest, or the newest of before a time.
+
+    Args:
+        wanted: a name, "latest", or a time of ISO 8601 with its zone.
+    Raises TaskError if there is none.
+    """
+    hint = "inv backup.list shows them; --from takes a name, latest, or 2026-11-26T14:03:05+01:00"
+    for each in backups:
+        if wanted in {each["name"], "latest"}:
+            return each
+    try:
+        until = datetime.fromisoformat(wanted)
+    except ValueError:
+        raise TaskError(f"no backup {wanted!r}", hint, ExitCode.REFUSED) from None
+    if until.tzinfo is None:
+        raise TaskError(f"{wanted} has no time zone", f"{wanted}+00:00 is UTC", ExitCode.REFUSED)
+    earlier = [each for each in backups if moment(each["name"]) <= until]
+    if not earlier:
+        raise TaskError(
+            f"no backup of before {until.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC",
+            hint,
+            ExitCode.REFUSED,
+        )
+    return earlier[0]
+
+
+def opened(target: Target, wanted: str, identity: str) -> tuple[dict[str, Any], str]:
+    """Return the backup that is meant, and its own key; see choose and key."""
+    found = choose(listed(target)["backups"], wanted)
+    return found, key(found, identity)
+
+
+def key(backup: dict[str, Any], identity: str) -> str:
+    """Return a backup's own key, opened with a reader's identity; empty for a plain dump.
+
+    Args:
+        identity: the path of a file with a private key of age or SSH.
+    Raises TaskError if it is not this backup's.
+    """
+    import pyrage  # type: ignore[import-untyped]
+
+    if not backup["key"]:
+        return ""
+    try:
+        opened = pyrage.decrypt(base64.b64decode(backup["key"]), identities(identity)).decode()
+        line = next(line for line in opened.splitlines() if line.startswith("AGE-SECRET-KEY-"))
+        if str(pyrage.x25519.Identity.from_str(line).to_public()) == backup["public"]:
+            return redaction.know(tools.KEY, line)
+        why = "it opens another one"
+    except OSError as error:
+        raise TaskError(f"{error.filename}: {error.strerror}", code=ExitCode.REFUSED) from None
+    except (pyrage.DecryptError, pyrage.IdentityError, ValueError, StopIteration) as error:
+        why = str(error)
+    what = f"{identity or 'no identity'} does not open backup {backup['name']}: {why}"
+    hint = f"{IDENTITY}; its readers are {', '.join(backup['recipients'])}"
+    raise TaskError(what, hint, ExitCode.REFUSED)
