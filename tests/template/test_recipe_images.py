@@ -205,7 +205,8 @@ def test_a_package_of_a_private_index_is_in_the_image_and_its_password_is_not(
         assert docker("run", "--rm", "--user=0", "--entrypoint=", image, *left) == ""
         assert PASSWORD not in docker("history", "--no-trunc", image)
     finally:
-        docker("image", "rm", "--force", image)
+        branch = f"{image.partition(':')[0]}:main"
+        docker("image", "rm", "--force", image, branch)
 
 
 @pytest.fixture
