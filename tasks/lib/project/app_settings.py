@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from .fields import Below, Callable, Module, Section, UrlPath
+from .fields import Below, Callable, Module, OptionalModule, Probe, Section, UrlPath
 
 Level = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 
@@ -25,8 +25,8 @@ class Probes(Section, frozen=True):
     `version` is whether the probe `live` answers JSON with the commit that runs as "version".
     """
 
-    live: UrlPath | Literal[""] = ""
-    ready: UrlPath | Literal[""] = ""
+    live: Probe = ""
+    ready: Probe = ""
     page: UrlPath = "/"
     version: bool = False
 
@@ -98,7 +98,7 @@ class App(Section, frozen=True):
     folder: Below = "."
     manage: Below = "manage.py"
     server: Literal["uwsgi", "uvicorn"] = "uwsgi"
-    celery: Module | Literal[""] = ""
+    celery: OptionalModule = ""
     python: Annotated[str, Meta(pattern=r"^3\.\d+$", description='"3.13"')] = "3.13"
     level: Level = "WARNING"
     probes: Probes = Probes()

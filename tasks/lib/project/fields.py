@@ -37,9 +37,12 @@ Variable = Annotated[
 ]
 Kind = Literal["swarm", "compose"]
 Seconds = Annotated[int, Meta(ge=1, le=86400)]
-# A module with dots, and one with a name in it.
+# A module with dots, also one that may be empty, and one with a name in it.
 Module = Annotated[
     str, Meta(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$", description="a module: shop.settings")
+]
+OptionalModule = Annotated[
+    str, Meta(pattern=r"^([A-Za-z_]\w*(\.[A-Za-z_]\w*)*)?$", description="a module, or empty")
 ]
 Callable = Annotated[
     str,
@@ -57,6 +60,7 @@ Below = Annotated[
     ),
 ]
 UrlPath = Annotated[str, Meta(pattern=r"^/[\w./~-]*$", description="a path of the site: /livez")]
+Probe = Annotated[str, Meta(pattern=r"^(/[\w./~-]*)?$", description="a path of the site, or empty")]
 
 
 class Section(Struct, frozen=True, forbid_unknown_fields=True):

@@ -71,3 +71,13 @@ def test_what_has_a_default_may_be_left_out(key):
     known = copy.deepcopy(KNOWN)
     known["app"].pop(key, None)
     assert refused(known) == (False, False)
+
+
+def test_every_default_may_be_written_out():
+    known = {key: value for key, value in copy.deepcopy(KNOWN).items() if key not in INVOKE}
+    needed = ("packages", "settings", "application")
+    known["app"] = {key: known["app"][key] for key in needed}
+    settings = msgspec.convert(known, Settings)
+    written = msgspec.to_builtins(settings)
+    assert (written["app"]["celery"], written["app"]["probes"]["live"]) == ("", "")
+    assert msgspec.convert(written, Settings) == settings
