@@ -1,6 +1,7 @@
-"""Copy this image's hashed static files, compressed ones too, to the folder that the proxy serves.
+"""Copy this image's static files, compressed ones too, to the folder that the proxy serves.
 
-Files of earlier versions stay for KEEP days, so that a page loaded before a deploy finds its own.
+Files with a hash in their names stay for KEEP days, so that a page loaded before a deploy finds its own.
+Without Django's manifest no name has a hash: each file takes the place of the earlier version's.
 The project's static file error.html, if there is one, is the proxy's page for its own errors.
 Usage: static.py FOLDER
 """
@@ -12,6 +13,7 @@ import sys
 import time
 import uuid
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 SOURCE = f"/app/{os.environ['APP_STATIC']}"
 PAGE = "error.html"
@@ -19,14 +21,17 @@ KEEP = 30
 
 
 def manifest():
-    """Return for each static file its name with a hash, as listed in Django's manifest."""
-    with open(f"{SOURCE}/staticfiles.json") as file:
+    """Return for each static file its name with a hash, as listed in Django's manifest, if any."""
+    with suppress(FileNotFoundError), open(f"{SOURCE}/staticfiles.json") as file:
         return json.load(file)["paths"]
+    found = (Path(place, name) for place, _, names in os.walk(SOURCE) for name in names)
+    names = (str(path.relative_to(SOURCE)) for path in found)
+    return {name: name for name in names}
 
 
-def lay(source, target):
-    """Copy a file atomically; if it exists already, only update its time."""
-    if os.path.exists(target):
+def lay(source, target, hashed):
+    """Copy a file atomically; if its name has a hash and it is there already, only update its time."""
+    if hashed and os.path.exists(target):
         os.utime(target)
         return
     os.makedirs(os.path.dirname(target), exist_ok=True)
@@ -55,9 +60,10 @@ def replaced(target):
 
 def main(folder):
     hashed = manifest()
-    for name in [f"{name}{end}" for name in hashed.values() for end in ("", ".gz", ".br")]:
-        if os.path.exists(f"{SOURCE}/{name}"):
-            lay(f"{SOURCE}/{name}", f"{folder}/{name}")
+    for plain, full in hashed.items():
+        for name in (full, f"{full}.gz", f"{full}.br"):
+            if os.path.exists(f"{SOURCE}/{name}"):
+                lay(f"{SOURCE}/{name}", f"{folder}/{name}", full != plain)
     if PAGE in hashed:
         lay_page(hashed, f"{folder}/{PAGE}")
     old = time.time() - KEEP * 24 * 60 * 60
