@@ -1,7 +1,7 @@
 """Copy this image's static files, compressed ones too, to the folder that the proxy serves.
 
-Files with a hash in their names stay for KEEP days, so that a page loaded before a deploy finds its own.
-Without Django's manifest no name has a hash: each file takes the place of the earlier version's.
+Files with a hash in the name stay for KEEP days: a page loaded before a deploy finds its own.
+Without Django's manifest no name has a hash: each file replaces the earlier version's.
 The project's static file error.html, if there is one, is the proxy's page for its own errors.
 Usage: static.py FOLDER
 """
@@ -30,7 +30,7 @@ def manifest():
 
 
 def lay(source, target, hashed):
-    """Copy a file atomically; if its name has a hash and it is there already, only update its time."""
+    """Copy a file atomically; if it exists with a hash in its name, only update its time."""
     if hashed and os.path.exists(target):
         os.utime(target)
         return

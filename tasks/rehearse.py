@@ -77,6 +77,7 @@ def status(ctx: Context, name: str = "lab") -> None:
         "event": "run only this: branch, main, tag or rollback (repeat for more)",
         "keep": "keep the lab afterwards, to look around",
         "orchestrator": ORCHESTRATOR,
+        "ci": "whose pipeline: gitlab or github",
     },
 )
 def rehearse(
@@ -85,23 +86,24 @@ def rehearse(
     name: str = "rehearsal",
     keep: bool = False,
     orchestrator: str = "",
+    ci: str = "gitlab",
 ) -> None:
-    """Run this commit's whole GitLab pipeline for real, in a lab.
+    """Run this commit's whole GitLab or GitHub pipeline in a lab.
 
     In a clean clone: for a merge request, the default branch, a tag, and a rollback after another
     tag. Shows each job with its time, digest and URL, and writes the logs to reports/rehearsal.
     Fails when a job fails, when another version is running than was deployed, or when a log
-    contains a secret. Needs Node.js with npm, and rsync. A lab that already exists is kept.
+    contains a secret. Needs Node.js with npm, and rsync for GitLab. A lab that exists is kept.
 
     Example: inv rehearse --keep
     """
     from .lib.lab.lab import Lab
-    from .lib.rehearsal import events, gitlab_ci_local, rehearsal, report
+    from .lib.rehearsal import events, rehearsal, report
 
     selected = events.select(event)
     lab = Lab(ctx, name)
-    gitlab_ci_local.install(ctx)
-    with lab.locked(), rehearsal.workspace(ctx, lab, keep, orchestrator) as workspace:
+    rehearsal.install(ctx, ci)
+    with lab.locked(), rehearsal.workspace(ctx, lab, keep, orchestrator, ci) as workspace:
         problems = events.run(workspace, selected) + report.save_logs(workspace)
         console.result(report.table(workspace))
     if keep:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,16 +13,21 @@ from typing import Any
 
 import pytest
 import yaml
+from invoke import Config, Context
 from invoke.exceptions import ParseError
 
 from docs import pipeline
+from tasks.lib.rehearsal import gitlab_ci_local
 from tests.test_readme import parse
+from tests.testbed import clones
+from tests.testbed.commands import git, output
 
 ROOT = Path(__file__).resolve().parents[1]
-GITHUB = ROOT / ".github/workflows/ci.yml"
+GITHUB = [ROOT / f".github/workflows/{name}.yml" for name in ("ci", "pipeline")]
 HEAD, BODY = pipeline.read(pipeline.FILE.read_text("utf-8"))
 JOBS = pipeline.jobs(BODY)
-WORKFLOW = yaml.safe_load(GITHUB.read_text("utf-8"))
+COMPONENT = ROOT / "templates/pipeline.yml"
+CALLER, WORKFLOW = (yaml.safe_load(file.read_text("utf-8")) for file in GITHUB)
 
 
 def check(line: Any) -> None:
@@ -38,6 +45,10 @@ def github_steps() -> list[dict[str, Any]]:
     return [step for job in WORKFLOW["jobs"].values() for step in job["steps"]]
 
 
+def github_lines(name: str) -> list[str]:
+    return [step["run"] for step in WORKFLOW["jobs"][name]["steps"] if "run" in step]
+
+
 def schema(name: str, *files: Path) -> subprocess.CompletedProcess[str]:
     command = [Path(sys.executable).with_name("check-jsonschema"), "--builtin-schema", name]
     return subprocess.run([*command, *files], capture_output=True, text=True)
@@ -49,9 +60,45 @@ def test_a_job_is_one_task(name):
     assert not {"before_script", "after_script"} & {*JOBS[name], *BODY["default"], *BODY}
 
 
-@pytest.mark.parametrize("step", [step for step in github_steps() if "run" in step], ids=str)
-def test_a_step_is_one_task(step):
-    check(step["run"])
+@pytest.mark.parametrize("name", WORKFLOW["jobs"])
+def test_a_job_of_github_is_one_task(name):
+    (line,) = github_lines(name)
+    check(line)
+
+
+def test_both_services_run_the_same_jobs_with_the_same_tasks():
+    ours = {name.replace(":", "-"): job["script"] for name, job in JOBS.items()}
+    output = {
+        line: re.sub(r"=reports/\w+[.]env", "=$GITHUB_OUTPUT", line) for line in ours.values()
+    }
+    assert {name: github_lines(name) for name in WORKFLOW["jobs"]} == {
+        name: [output[line]] for name, line in ours.items()
+    }
+
+
+def test_both_services_take_the_same_environments():
+    inputs = WORKFLOW[True]["workflow_call"]["inputs"]
+    given = HEAD["spec"]["inputs"]
+    assert {name: inputs[name]["default"] for name in ("staging", "prod", "review")} == {
+        name: given[name]["default"] for name in ("staging", "prod", "review")
+    }
+
+
+def test_what_changes_an_environment_of_github_has_its_turn_and_its_rules():
+    for name, job in WORKFLOW["jobs"].items():
+        verb, _, place = name.partition("-")
+        if verb in ("deploy", "rollback") and place != "review":
+            named = f"${{{{ inputs.{place} }}}}"
+            assert (job["concurrency"], job["environment"]["name"]) == (named, named)
+        elif place == "prod":
+            assert job.get("environment", {}).get("name") in (None, "${{ inputs.looking }}")
+    assert "cancel-in-progress" not in str([CALLER, WORKFLOW])
+
+
+def test_github_keeps_the_key_of_the_servers_from_the_tests():
+    own = {name for name, job in WORKFLOW["jobs"].items() if "SSH" in str(job)}
+    assert own and not own & {"build", "check", "quality", "audit", "test"}
+    assert "SSH" not in str(WORKFLOW["env"])
 
 
 def test_a_foreign_action_is_pinned_by_its_commit():
@@ -98,13 +145,48 @@ def test_what_gitlab_does_not_take_is_noticed(tmp_path):
     assert schema("vendor.gitlab-ci", file).returncode == 1
 
 
+def test_the_component_is_the_file_with_all_of_its_inputs():
+    head, body = yaml.safe_load_all(COMPONENT.read_text("utf-8"))
+    assert head["spec"]["inputs"] == HEAD["spec"]["inputs"]
+    passed = {name: f"$[[ inputs.{name} ]]" for name in HEAD["spec"]["inputs"]}
+    assert body == {"include": [{"local": pipeline.FILE.name, "inputs": passed}]}
+
+
+@pytest.mark.skipif(not shutil.which("npm"), reason="npm is not installed")
+@pytest.mark.parametrize("inputs", [{}, {"gate": "on_success", "staging": "test", "review": ""}])
+def test_the_component_gives_the_jobs_of_the_file(tmp_path, inputs):
+    gitlab_ci_local.install(Context(Config()))
+    for file in (pipeline.FILE, COMPONENT):
+        copy = tmp_path / file.relative_to(ROOT)
+        copy.parent.mkdir(exist_ok=True)
+        shutil.copy(file, copy)
+    address = "$CI_SERVER_FQDN/$CI_PROJECT_PATH/pipeline@$CI_COMMIT_SHA"
+    kinds = {"component": address, "local": pipeline.FILE.name}
+    for kind, value in kinds.items():
+        text = yaml.safe_dump({"include": [{kind: value, "inputs": inputs}]})
+        (tmp_path / f"{kind}.yml").write_text(text)
+    git(tmp_path, "init", "--quiet", "--initial-branch=main")
+    git(tmp_path, "remote", "add", "origin", "https://gitlab.com/example/shop.git")
+    clones.commit(tmp_path, "a component")
+    made, ours = (preview(tmp_path, f"{kind}.yml") for kind in kinds)
+    assert {*JOBS} < {*made}
+    assert made == ours
+    assert made["deploy:prod"]["rules"][0]["when"] == inputs.get("gate", "manual")
+
+
+def preview(root: Path, file: str) -> dict[str, Any]:
+    """Return a pipeline file as gitlab-ci-local has it with all that it includes."""
+    words = [gitlab_ci_local.TOOL, "--preview", "--no-color", f"--file={file}"]
+    return yaml.safe_load(output(words, root).partition("---\n")[2])
+
+
 def test_github_takes_the_file():
-    done = schema("vendor.github-workflows", GITHUB)
+    done = schema("vendor.github-workflows", *GITHUB)
     assert done.returncode == 0, done.stdout
 
 
 def test_the_files_are_short():
-    for file in (pipeline.FILE, GITHUB):
+    for file in (pipeline.FILE, *GITHUB):
         assert len(file.read_text("utf-8").splitlines()) < 100
 
 

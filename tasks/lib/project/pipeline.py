@@ -5,7 +5,7 @@ from pathlib import Path, PurePath
 
 FILES = (
     *("inv", "tasks", "docker", "compose", "lab"),
-    *("Dockerfile", ".gitlab-ci.yml", ".github/workflows/ci.yml"),
+    *("Dockerfile", ".gitlab-ci.yml", ".github/workflows/ci.yml", ".github/workflows/pipeline.yml"),
 )
 
 

@@ -29,6 +29,7 @@ BASES: dict[str, tuple[str, ...]] = {
     "tasks": (),
     "lint": ("tasks",),
     "binaries": (),
+    "act": (),
     "checks": ("tasks", "lint"),
     "selftest": ("tasks", "lint"),
     "browser": ("tasks", "selftest"),

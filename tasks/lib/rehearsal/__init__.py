@@ -1,1 +1,1 @@
-"""A rehearsal: the project's GitLab pipeline, run for real in a lab."""
+"""A rehearsal: the project's GitLab or GitHub pipeline, run for real in a lab."""

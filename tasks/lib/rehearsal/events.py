@@ -1,4 +1,4 @@
-"""The events of a rehearsal: what GitLab runs pipelines for, one after another."""
+"""The events of a rehearsal: what a CI service runs pipelines for, one after another."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _start_manual(workspace: Workspace, run: PipelineRun, prefix: str) -> Pipeli
     manual = [job.name for job in run.jobs if job.manual and job.optional]
     name = next((name for name in manual if name.startswith(prefix)), "")
     if not name and not workspace.ctx.config.run.dry:
-        raise TaskError(f"{run.event.name}: no manual job {prefix}...", "see .gitlab-ci.yml")
+        raise TaskError(f"{run.event.name}: no manual job {prefix}...", "see its CI file")
     return workspace.run(replace(run.event, name=prefix, only=name))
 
 

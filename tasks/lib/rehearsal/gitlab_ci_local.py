@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import re
-import shlex
 import shutil
-import signal
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 from pathlib import Path
 
 import yaml
@@ -22,19 +18,16 @@ from .. import console, process
 from ..errors import ExitCode, TaskError
 from ..files import own_folder, write_private
 from ..project.settings import ROOT
+from . import tool
 from .pipeline import ENDS, PASSED, WARNED, Event, Job
 
 LOCKED = ROOT / "requirements/node"
 TOOLS = ROOT / ".lab/.tools"
 TOOL = TOOLS / "node_modules/.bin/gitlab-ci-local"
 STATE = ".gitlab-ci-local"
-# Variables of another pipeline or of the user's shell, which no job must see.
-FOREIGN = re.compile(r"(CI|GITLAB|GITHUB|INVOKE|SSH|COMPOSE|DJANGO|GCL)_.*|CI|VIRTUAL_ENV")
 LINE = re.compile(r"(\S+) (starting shell \(|finished in |\$ |> ?)(.*)")
 # What gitlab-ci-local prints for a job without output.
 SILENT = "still running..."
-# Seconds that an interrupted command may take to exit.
-GRACE = 20
 
 
 def install(ctx: Context) -> None:
@@ -71,7 +64,9 @@ class Runner:
     def jobs(self, event: Event) -> list[Job]:
         """List the jobs of an event's pipeline, in the order of their stages."""
         command = self._command(event, "--list-json")
-        done = subprocess.run(command, cwd=self.clone, env=_env(), capture_output=True, text=True)
+        done = subprocess.run(
+            command, cwd=self.clone, env=tool.environment(), capture_output=True, text=True
+        )
         start = done.stdout.find("[\n")
         if done.returncode or start < 0:
             output = (done.stderr or done.stdout).strip()
@@ -86,15 +81,13 @@ class Runner:
 
     def run(self, event: Event) -> list[Job]:
         """Run an event's pipeline, with the manual jobs that block it, and return its jobs."""
-        if self.ctx.config.run.dry or self.ctx.config.run.echo:
-            console.say(console.colour(shlex.join(self._command(event)), 1))
-        if self.ctx.config.run.dry:
+        if tool.is_dry(self.ctx, self._command(event)):
             return []
         jobs = {job.name: job for job in self.jobs(event)}
         if not event.only:
             shutil.rmtree(self.clone / STATE, ignore_errors=True)
         started: dict[str, float] = {}
-        for line in self._lines(self._command(event, *_selection(event, jobs))):
+        for line in tool.lines(self._command(event, *_selection(event, jobs)), self.clone):
             _record(line, jobs, started)
         for job in jobs.values():
             # gitlab-ci-local writes the reports only some time after the job has finished.
@@ -117,21 +110,6 @@ class Runner:
         always = ["--force-shell-executor", "--no-color", "--max-job-name-padding=0"]
         return [str(TOOL), *always, f"--home={self.home}", *event.options, *words]
 
-    def _lines(self, command: list[str]) -> Iterator[str]:
-        """Yield the lines that a command prints; on an interrupt, stop all that it started."""
-        child = subprocess.Popen(
-            command, cwd=self.clone, env=_env(), text=True, errors="replace",
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )  # fmt: skip
-        try:
-            for line in child.stdout or ():
-                yield line.rstrip("\n")
-            child.wait()
-        except BaseException:
-            _stop(child)
-            raise
-
 
 def _selection(event: Event, jobs: Mapping[str, Job]) -> list[str]:
     """Build the arguments that name the jobs to run: an event's one job, and manual jobs."""
@@ -148,20 +126,7 @@ def _record(line: str, jobs: Mapping[str, Job], started: dict[str, float]) -> No
     if match[2].startswith("starting"):
         started[job.name] = time.monotonic()
     elif match[2].startswith("finished"):
-        job.seconds = time.monotonic() - started[job.name]
-        job.state = next((ENDS[word] for word in match[3].split() if word in ENDS), PASSED)
-        console.say(f"  {job.state:8} {job.name} ({job.seconds:.0f} s)")
+        state = next((ENDS[word] for word in match[3].split() if word in ENDS), PASSED)
+        job.end(state, time.monotonic() - started[job.name])
     elif match[3] != SILENT:
         job.log.append(match[2].removeprefix("> ") + match[3])
-
-
-def _stop(child: subprocess.Popen[str]) -> None:
-    """Interrupt a command and what it started; kill them after GRACE seconds."""
-    for number in (signal.SIGINT, signal.SIGKILL):
-        with suppress(ProcessLookupError, subprocess.TimeoutExpired):
-            os.killpg(child.pid, number)
-            child.communicate(timeout=GRACE)
-
-
-def _env() -> dict[str, str]:
-    return {key: value for key, value in os.environ.items() if not FOREIGN.fullmatch(key)}

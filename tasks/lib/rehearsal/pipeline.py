@@ -1,9 +1,11 @@
-"""A GitLab pipeline: the event that triggers it, its jobs, and one run of it."""
+"""A pipeline: the event that triggers it, its jobs, and one run of it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+
+from .. import console
 
 PASSED, WARNED, BROKEN = "passed", "warning", "failed"
 # How a job ended, by the word with which gitlab-ci-local marks it.
@@ -49,6 +51,11 @@ class Job:
     seconds: float = 0
     log: list[str] = field(default_factory=list)
     dotenv: dict[str, str] = field(default_factory=dict)
+
+    def end(self, state: str, seconds: float) -> None:
+        """Record how it ended, and print that."""
+        self.state, self.seconds = state, seconds
+        console.say(f"  {self.state:8} {self.name} ({self.seconds:.0f} s)")
 
 
 @dataclass

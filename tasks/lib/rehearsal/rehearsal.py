@@ -16,7 +16,7 @@ from invoke import Context
 from .. import console, process
 from ..docker import client, compose
 from ..environments import healthcheck
-from ..errors import TaskError
+from ..errors import ExitCode, TaskError
 from ..lab import state
 from ..lab.lab import Lab
 from ..project import git
@@ -27,8 +27,12 @@ from ..registry import credentials
 from ..registry.client import Registry
 from ..registry.reference import Reference
 from ..registry.session import Session
-from .gitlab_ci_local import STATE, Runner
+from . import act, gitlab_ci_local
+from .gitlab_ci_local import STATE
 from .pipeline import Event, PipelineRun
+
+CIS = {"gitlab": gitlab_ci_local, "github": act}
+Runner = act.Runner | gitlab_ci_local.Runner
 
 
 @dataclass
@@ -78,7 +82,7 @@ class Workspace:
     def verify(self, run: PipelineRun, built: PipelineRun) -> None:
         """Check that a run deployed what another (or itself) built. Raises TaskError if not."""
         if not run.deployed and run.jobs:
-            raise TaskError(f"{run.event.name}: no job reports a deploy", "see .gitlab-ci.yml")
+            raise TaskError(f"{run.event.name}: no job reports a deploy", "see its CI file")
         for deploy in run.deployed:
             url, image = deploy["DEPLOY_URL"], deploy["DEPLOY_IMAGE"]
             if image.rpartition("@")[2] != built.digest:
@@ -102,7 +106,9 @@ class Workspace:
 
 
 @contextmanager
-def workspace(ctx: Context, lab: Lab, keep: bool, orchestrator: str = "") -> Iterator[Workspace]:
+def workspace(
+    ctx: Context, lab: Lab, keep: bool, orchestrator: str, ci: str
+) -> Iterator[Workspace]:
     """Make a clone and start a lab; remove both in the end, but keep a lab that existed before."""
     started = time.monotonic()
     if git.read(ROOT).dirty:
@@ -111,7 +117,8 @@ def workspace(ctx: Context, lab: Lab, keep: bool, orchestrator: str = "") -> Ite
     with tempfile.TemporaryDirectory(prefix="rehearsal-") as folder:
         clone = Path(folder, lab.settings.project.name)
         try:
-            yield _prepare(ctx, lab, clone, started, orchestrator)
+            runner = CIS[ci].Runner(ctx, clone)
+            yield _prepare(ctx, lab, runner, started, orchestrator)
         finally:
             image = compose.project_name(lab.settings.project.name, clone, "test")
             if client.has(ctx, image):
@@ -120,13 +127,14 @@ def workspace(ctx: Context, lab: Lab, keep: bool, orchestrator: str = "") -> Ite
                 lab.down()
 
 
-def _prepare(ctx: Context, lab: Lab, clone: Path, started: float, orchestrator: str) -> Workspace:
+def _prepare(
+    ctx: Context, lab: Lab, runner: Runner, started: float, orchestrator: str
+) -> Workspace:
     """Start the lab, make the clone, and set the project's CI/CD variables."""
     variables = lab.up(0, orchestrator)
     settings = yaml.safe_load((lab.folder / "invoke.yaml").read_text()) if variables else {}
-    runner, main = Runner(ctx, clone), lab.settings.registry.main
-    probes = lab.settings.app.probes
-    made = Workspace(ctx, clone, runner, main, variables, settings, probes, started)
+    main, probes = lab.settings.registry.main, lab.settings.app.probes
+    made = Workspace(ctx, runner.clone, runner, main, variables, settings, probes, started)
     _clone(made, lab.settings.project.source)
     if settings:
         # None of the secrets that only the servers need.
@@ -134,6 +142,13 @@ def _prepare(ctx: Context, lab: Lab, clone: Path, started: float, orchestrator: 
         chosen = {key: value for key, value in variables.items() if key.startswith(names)}
         runner.set_variables({**chosen, "CI_REGISTRY_IMAGE": settings["registry"]["image"]})
     return made
+
+
+def install(ctx: Context, ci: str) -> None:
+    """Install what runs the pipelines of a CI service. Refuses one that is not known."""
+    if ci not in CIS:
+        raise TaskError(f"unknown CI {ci!r}", f"use {' or '.join(CIS)}", ExitCode.REFUSED)
+    CIS[ci].install(ctx)
 
 
 def _clone(workspace: Workspace, origin: str) -> None:
