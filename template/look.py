@@ -50,6 +50,7 @@ class Found:
     ci: str = ""
     containers: tuple[str, ...] = ()
     reads_url: bool = False
+    prints_mail: bool = False
 
 
 def look(root: Path, known: dict[str, Any]) -> Found:
@@ -132,6 +133,8 @@ def _code(root: Path, found: Found) -> None:
     found.broker = "redis" if found.celery else "none"
     everything = "\n".join(texts.values())
     found.reads_url = "DATABASE_URL" in everything
+    mailers = r"MAILERS *= *{\s*['\"]default['\"]: *{\s*['\"]BACKEND['\"]: *['\"][\w.]+\.console\."
+    found.prints_mail = bool(re.search(mailers, everything))
     engine = re.search(r"backends\.(postgresql|mysql|sqlite3)|(psycopg)", everything)
     kind = (engine[1] or engine[2]) if engine else "sqlite3"
     found.database = {"sqlite3": "sqlite", "psycopg": "postgresql"}.get(kind, kind)

@@ -156,6 +156,8 @@ def release(found: Found, path: str, base: str) -> str:
     text = text.replace("parents[1]", f"parents[{path.count('/')}]")
     if found.static:
         text = re.sub(r"\n# The static files.*\n.*\n", "\n", text)
+    if not found.prints_mail:
+        text = re.sub(r"\n# The mail server.*\n.*\n", "", text)
     if found.broker == "none":
         text = re.sub(r"\n# The broker.*\n(?:.+\n)+", "", text)
     return text

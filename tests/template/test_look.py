@@ -131,5 +131,15 @@ def test_poetrys_ranges_are_those_of_pip(poetry, pip):
     assert pinned({"python": "^3.11", "x": poetry}) == [f"x{pip}"]
 
 
+@pytest.mark.parametrize(
+    ("backend", "prints"), [("backends.console.EmailBackend", True), ("backends.smtp", False)]
+)
+def test_a_mailer_that_only_prints_is_noticed(see, backend, prints):
+    mailers = (
+        f"MAILERS = {{\n    'default': {{\n        'BACKEND': 'django.core.mail.{backend}'}}}}\n"
+    )
+    assert see(site() | {"shop/settings.py": mailers}).prints_mail == prints
+
+
 def test_nothing_is_found_in_an_empty_folder(tmp_path: Path):
     assert {"folder", "settings", "application", "packages"} == set(unknown(look(tmp_path, {})))

@@ -96,3 +96,11 @@ def test_gitignore_only_gets_lines_at_its_end(tmp_path):
 def test_an_edited_value_keeps_the_comment_above_it():
     text = "a:\n  # Why.\n  b: 1\n  # Gone.\n  c: 2\n"
     assert keys.edited(text, {"a.b": "3", "a.c": None}) == "a:\n  # Why.\n  b: 3\n"
+
+
+@pytest.mark.parametrize("prints", [True, False])
+def test_the_settings_of_the_image_send_mail_where_the_projects_only_print_it(tmp_path, prints):
+    found = Found(**{**vars(FOUND), "prints_mail": prints})
+    text = write.release(found, "shop/settings_released.py", "shop.settings")
+    assert ("\nMAILERS = " in text) == prints
+    compile(text, "settings_released.py", "exec")
