@@ -1,4 +1,4 @@
-"""The pipeline of GitLab, run for real: a good commit gets to prod, a broken one does not."""
+"""The pipelines, run for real: a good commit gets to prod, a broken one does not."""
 
 from __future__ import annotations
 
@@ -58,9 +58,9 @@ class Rehearsals(Clone):
         """Run a task in the clone, to its end."""
         return Run(["./inv", *words], self.root, environment(**env)).wait(900)
 
-    def rehearse(self, event: str) -> Run:
+    def rehearse(self, event: str, *more: str) -> Run:
         """Rehearse one event."""
-        return self.inv("rehearse", "--name", self.name, "--event", event)
+        return self.inv("rehearse", "--name", self.name, "--event", event, *more)
 
     def include(self, path: str, text: str) -> str:
         """Commit a new file; returns the commit."""
@@ -193,6 +193,18 @@ def test_a_failing_migration_stops_at_the_deploy_and_prod_still_serves(prod, reh
     assert found["smoke:prod"] == "not run"
     assert set(answers) == {prod.good} and len(answers) > 10
     prod.serves(prod.good)
+
+
+def test_the_same_jobs_of_github_bring_two_tags_to_prod_and_roll_back(prod, rehearsals):
+    run = rehearsals.rehearse("rollback", "--ci=github")
+    assert run.status == 0, run.text
+    found = results(run)
+    assert found.pop("audit") in ("passed", "warning")
+    assert set(found.values()) <= {"passed", "by hand"}
+    assert {"build", "check", "quality", "test", "deploy-prod", "rollback-prod"} <= found.keys()
+    prod.serves(prod.good)
+    logs = (prod.root / "reports/rehearsal").glob("*deploy-prod.log")
+    assert "./inv deploy" in next(logs).read_text()
 
 
 def test_another_repository_takes_the_pipeline_over_with_its_own_inputs(prod, tmp_path):

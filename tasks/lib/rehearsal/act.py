@@ -6,7 +6,6 @@ import json
 import re
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -37,12 +36,8 @@ def install(ctx: Context) -> None:
     requirements.install(ctx, "act")
 
 
-class Runner:
+class Runner(tool.Runner):
     """Runs pipelines of a clone: each job on this machine, on a copy of the committed files."""
-
-    def __init__(self, ctx: Context, clone: Path) -> None:
-        # The variables are in a private folder beside the clone.
-        self.ctx, self.clone, self.home = ctx, clone, clone.with_name("home")
 
     def set_variables(self, variables: Mapping[str, str]) -> None:
         """Set the repository's secrets and variables, and what a runner has by itself."""

@@ -9,7 +9,6 @@ import shutil
 import subprocess
 import time
 from collections.abc import Mapping
-from pathlib import Path
 
 import yaml
 from invoke import Context
@@ -47,12 +46,8 @@ def install(ctx: Context) -> None:
         raise TaskError("npm could not install gitlab-ci-local", "see above, then retry")
 
 
-class Runner:
+class Runner(tool.Runner):
     """Runs pipelines of a clone: each job in a shell, on the committed files."""
-
-    def __init__(self, ctx: Context, clone: Path) -> None:
-        # The variables are in a private folder beside the clone.
-        self.ctx, self.clone, self.home = ctx, clone, clone.with_name("home")
 
     def set_variables(self, variables: Mapping[str, str]) -> None:
         """Set the project's CI/CD variables."""

@@ -21,6 +21,13 @@ FOREIGN = re.compile(r"(CI|GITLAB|GITHUB|INVOKE|SSH|COMPOSE|DJANGO|GCL|ACT)_.*|C
 GRACE = 20
 
 
+class Runner:
+    """Runs pipelines of a clone; the variables are in a private folder beside it."""
+
+    def __init__(self, ctx: Context, clone: Path) -> None:
+        self.ctx, self.clone, self.home = ctx, clone, clone.with_name("home")
+
+
 def environment() -> dict[str, str]:
     """Return this process's variables without the foreign ones."""
     return {key: value for key, value in os.environ.items() if not FOREIGN.fullmatch(key)}
