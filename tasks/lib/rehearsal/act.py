@@ -12,8 +12,10 @@ import yaml
 from invoke import Context
 
 from .. import process
+from ..errors import ExitCode, TaskError
 from ..files import write_private
 from ..project import requirements
+from ..project.settings import ROOT
 from . import tool
 from .pipeline import BROKEN, PASSED, WARNED, Event, Job
 
@@ -32,7 +34,9 @@ SECRET = re.compile(r"SSH_.*|.*PASSWORD")
 
 
 def install(ctx: Context) -> None:
-    """Install the locked act into the pipeline's environment."""
+    """Install the locked act into the pipeline's environment. Refuses without GitHub's files."""
+    if not (ROOT / JOBS).is_file():
+        raise TaskError(f"{JOBS} not found", "use --ci=gitlab", ExitCode.REFUSED)
     requirements.install(ctx, "act")
 
 
@@ -57,8 +61,11 @@ class Runner(tool.Runner):
             return []
         write_private(self.home / "event.json", json.dumps(payload))
         jobs, started = self._jobs(), dict[str, float]()
-        for line in tool.lines(self._command(name), self.clone):
-            _record(line, jobs, started)
+        lines = [
+            _record(line, jobs, started) for line in tool.lines(self._command(name), self.clone)
+        ]
+        if not started:
+            raise TaskError("\n".join([f"act runs no job of {FILE}:", *lines[-9:]]), "fix the file")
         ran = [jobs[name] for name in started]
         places = {job.name.partition("-")[2] for job in ran if job.dotenv} - {""}
         manual = [job for job in jobs.values() if job.manual and job not in ran]
@@ -73,19 +80,13 @@ class Runner(tool.Runner):
         }
 
     def _command(self, name: str) -> list[str]:
-        text = (self.clone / JOBS).read_text("utf-8") if (self.clone / JOBS).exists() else ""
-        return [
-            *(
-                process.tool("act"),
-                name,
-                f"--workflows={FILE}",
-                f"--platform={RUNNER}=-self-hosted",
-            ),
-            *("--json", "--no-cache-server", f"--action-cache-path={self.home}/act"),
-            *(f"--{kind}-file={self.home}/{kind}.yml" for kind in ("secret", "var", "env")),
-            *(f"--local-repository={it}={self.home}/nothing" for it in {*OTHERS.findall(text)}),
-            f"--eventpath={self.home}/event.json",
-        ]
+        options = {f"{kind}-file": f"{self.home}/{kind}.yml" for kind in ("secret", "var", "env")}
+        options |= {"workflows": FILE, "platform": f"{RUNNER}=-self-hosted"}
+        options |= {"eventpath": f"{self.home}/event.json", "action-cache-path": f"{self.home}/act"}
+        others = {*OTHERS.findall((ROOT / JOBS).read_text("utf-8"))}
+        words = [f"--{key}={value}" for key, value in options.items()]
+        words += [f"--local-repository={action}={self.home}/nothing" for action in others]
+        return [process.tool("act"), name, "--json", "--no-cache-server", *words]
 
 
 def occurred(event: Event) -> tuple[str, dict[str, Any]]:
@@ -103,11 +104,11 @@ def occurred(event: Event) -> tuple[str, dict[str, Any]]:
     return "push", payload
 
 
-def _record(line: str, jobs: Mapping[str, Job], started: dict[str, float]) -> None:
-    """Record what a line of output says about a job."""
-    said = json.loads(line) if line.startswith("{") else {}
+def _record(line: str, jobs: Mapping[str, Job], started: dict[str, float]) -> str:
+    """Record what a line of output says about a job. Returns its text."""
+    said = json.loads(line) if line.startswith("{") else {"msg": line}
     if not (job := jobs.get(said.get("jobID", ""))):
-        return
+        return str(said["msg"])
     began = started.setdefault(job.name, time.monotonic())
     if said.get("raw_output"):
         job.log.append(said["msg"].rstrip("\n"))
@@ -119,3 +120,4 @@ def _record(line: str, jobs: Mapping[str, Job], started: dict[str, float]) -> No
         job.end(state, time.monotonic() - began)
     elif said["msg"].endswith(f"Run Main {said.get('step')}"):
         job.log.append(f"$ {said['step']}")
+    return str(said["msg"])

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from invoke import Config, Context
 
+from tasks.lib.errors import TaskError
 from tasks.lib.rehearsal import act, events
 from tasks.lib.rehearsal.pipeline import BROKEN, PASSED, WARNED, Event, Job
 from tests.testbed import clones
@@ -97,3 +98,14 @@ def test_after_a_job_that_fails_nothing_is_released(runner):
     file.write_text("0")
     assert (jobs["quality"], jobs["test"]) == (BROKEN, PASSED)
     assert not {"release-prod", "deploy-prod", "smoke-prod"} & {*jobs}
+
+
+def test_a_file_that_github_would_not_take_fails_with_the_reason(runner):
+    file = Path(runner.clone, act.FILE)
+    good = file.read_text()
+    file.write_text(good.replace("secrets: inherit", "secrests: inherit"))
+    try:
+        with pytest.raises(TaskError, match=r"(?s)act runs no job of .*secrests"):
+            runner.run(Event("a tag", TAG))
+    finally:
+        file.write_text(good)
