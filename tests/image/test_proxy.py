@@ -114,6 +114,13 @@ def test_every_answer_protects_its_page(proxy):
     assert "The site cannot answer right now" in answers[-1].read().decode()
 
 
+def test_only_a_file_with_a_hash_in_its_name_is_kept_for_ever(proxy):
+    sheet = proxy.web.execute("sh", "-c", "ls static/myapp/site.????????????.css")
+    answers = [proxy.ask_safely(f"/{file}") for file in (sheet, "static/error.html")]
+    kept = ["public, max-age=31536000, immutable", "no-cache"]
+    assert [answer.getheader("Cache-Control") for answer in answers] == kept
+
+
 def test_streams_that_are_reset_at_once_harm_nobody(proxy):
     for _ in range(5):
         with proxy.connect("h2") as connection:
