@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from .fields import Below, Callable, Module, OptionalModule, Probe, Section, UrlPath
+from .fields import Below, Callable, Module, OptionalBelow, OptionalModule, Probe, Section, UrlPath
 
 Level = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 
@@ -103,7 +103,7 @@ class App(Section, frozen=True):
     level: Level = "WARNING"
     probes: Probes = Probes()
     static: Static = Static()
-    media: Below | Literal[""] = ""
+    media: OptionalBelow = ""
     frontend: Frontend | None = None
 
     def path(self, name: str) -> str:

@@ -59,6 +59,13 @@ Below = Annotated[
         description="a path below the repository's root, with A-Z, a-z, 0-9, _, ., / and -",
     ),
 ]
+OptionalBelow = Annotated[
+    str,
+    Meta(
+        pattern=r"^(\.|[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*)?$",
+        description="a path below the repository's root, or empty",
+    ),
+]
 UrlPath = Annotated[str, Meta(pattern=r"^/[\w./~-]*$", description="a path of the site: /livez")]
 Probe = Annotated[str, Meta(pattern=r"^(/[\w./~-]*)?$", description="a path of the site, or empty")]
 
