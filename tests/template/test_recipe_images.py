@@ -33,9 +33,10 @@ def mark() -> Iterator[str]:
     name = f"recipe-test-{uuid.uuid4().hex[:8]}"
     docker("network", "create", f"--label={name}", name)
     yield name
-    for kind in ("network", "volume"):
-        if left := docker(kind, "ls", "--quiet", f"--filter=label={name}").split():
-            docker(kind, "rm", *left)
+    removing = {"ps --all": "rm --force --volumes", "network ls": "network rm"}
+    for kind, remove in {**removing, "volume ls": "volume rm"}.items():
+        if left := docker(*kind.split(), "--quiet", f"--filter=label={name}").split():
+            docker(*remove.split(), *left)
 
 
 @contextmanager
@@ -204,7 +205,8 @@ def test_a_package_of_a_private_index_is_in_the_image_and_its_password_is_not(
         assert docker("run", "--rm", "--user=0", "--entrypoint=", image, *left) == ""
         assert PASSWORD not in docker("history", "--no-trunc", image)
     finally:
-        docker("image", "rm", "--force", image)
+        branch = f"{image.partition(':')[0]}:main"
+        docker("image", "rm", "--force", image, branch)
 
 
 @pytest.fixture
@@ -312,7 +314,7 @@ def redis(mark: str) -> Iterator[None]:
 def test_jobs_go_through_rabbitmq(project, mark, stand_in, tmp_path):
     recipes.done_to(project, "rabbitmq")
     variables = {
-        "BROKER_URL": "amqp://app@rabbitmq:5672//", "RABBITMQ_PASSWORD": "secret",
+        "AMQP_URL": "amqp://app@rabbitmq:5672//", "RABBITMQ_PASSWORD": "secret",
         "REDIS_URL": "redis://redis:6379/0",
     }  # fmt: skip
     rabbit = server("rabbitmq", "broker-rabbitmq", stand_in("rabbitmq"), mark, tmp_path)

@@ -217,7 +217,7 @@ def test_rabbitmq_stands_beside_redis_with_a_password_of_its_own(project, stack)
     services = stack().services
     assert {*services} == before | {"rabbitmq"}
     for each in ("app", "worker", "beat"):
-        assert services[each]["environment"]["BROKER_URL"] == "amqp://app@rabbitmq:5672//"
+        assert services[each]["environment"]["AMQP_URL"] == "amqp://app@rabbitmq:5672//"
         sources = {use["source"] for use in services[each]["secrets"]}
         assert {"REDIS_PASSWORD", "RABBITMQ_PASSWORD"} <= sources
     assert [use["source"] for use in services["rabbitmq"]["secrets"]] == ["RABBITMQ_PASSWORD"]
