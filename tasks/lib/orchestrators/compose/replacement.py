@@ -61,7 +61,7 @@ back() {{
 }}
 old=$(others) || exit 1
 why=$(forward 2>&1) && exit 0
-# Whoever watches sees the container before it is stopped; Docker itself may be restarting.
+# A deployer that watches sees the container before it is stopped; Docker itself may be restarting.
 for second in 2 2 4 8 16 32; do
     sleep $second
     back >/dev/null 2>&1 && break
