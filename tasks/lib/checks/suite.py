@@ -2,6 +2,7 @@
 
 import re
 import sys
+from dataclasses import replace
 from pathlib import PurePosixPath
 
 from invoke import Context
@@ -78,6 +79,8 @@ def pipeline(
     requirements.install(ctx, "lint", "selftest", *(["browser"] if everything else []))
     # An earlier run's result must not be taken for this one's.
     (files.own_folder(REPORTS) / "pipeline.xml").unlink(missing_ok=True)
+    # The quick ones do not depend on each other; of the others, many need all of this machine.
+    testing = replace(testing, parallel=testing.parallel or (testing.whole and not everything))
     words = [sys.executable, *runners.pytest(paths, testing, "pipeline")[1:]]
     words += ["-p", "no:django", "-W", "ignore::pytest.PytestConfigWarning"]
     if not slow:
