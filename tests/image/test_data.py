@@ -208,6 +208,7 @@ def test_everything_is_restored_from_the_storage_alone(world):
     assert world.do("state")["drilled"] == made["name"]
 
 
+@pytest.mark.slow
 def test_a_backup_is_readable_with_age_and_pg_restore_alone(world):
     name = world.backup()
     (world.folder / "id").write_text(world.key(name))
@@ -222,6 +223,7 @@ def test_nothing_of_a_backup_is_plain(world):
     assert world.shell(f"grep -rlE '{secrets}' /backups || echo none") == "none"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("damage", "why"),
     [
@@ -238,6 +240,7 @@ def test_a_damaged_backup_is_not_restored(world, damage, why):
     assert world.do("kept") == []
 
 
+@pytest.mark.slow
 def test_a_foreign_key_restores_nothing(world):
     name = world.backup()
     why = world.fails("beside", name, key=str(pyrage.x25519.Identity.generate()))
@@ -245,6 +248,7 @@ def test_a_foreign_key_restores_nothing(world):
     assert world.shell("ls /backups | grep plain || echo none") == "none"
 
 
+@pytest.mark.slow
 def test_a_backup_with_other_rows_than_it_says_is_not_restored(world):
     name = world.backup()
     key = world.key(name)
@@ -253,6 +257,7 @@ def test_a_backup_with_other_rows_than_it_says_is_not_restored(world):
     assert world.do("kept") == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("env", "why"),
     [
@@ -277,6 +282,7 @@ def test_old_backups_go_after_a_good_one_and_what_others_wrote_stays(world):
     assert world.shell("ls /backups/mine") == "a.dump"
 
 
+@pytest.mark.slow
 def test_a_killed_backup_is_none_and_the_next_one_removes_what_it_left(world):
     held = subprocess.Popen(
         ["docker", "exec", f"{world.mark}-db", "psql", "-U", "app", "-d", "app", "-qc",
@@ -293,6 +299,7 @@ def test_a_killed_backup_is_none_and_the_next_one_removes_what_it_left(world):
     assert world.shell("ls /backups").split() == [name, "state.json"]
 
 
+@pytest.mark.slow
 def test_two_backups_at_once_are_one(world):
     script = "touch /backups/.lock; flock /backups/.lock sleep 4"
     holder = docker("run", "--rm", "--detach", f"--volume={world.mark}-backups:/backups",
@@ -302,6 +309,7 @@ def test_two_backups_at_once_are_one(world):
     docker("wait", holder)
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_seen_before_anything_is_written(world):
     world.sql(WIDE)
     kind = [f"--opt={each}" for each in ("type=tmpfs", "device=tmpfs", "o=size=1m")]
@@ -309,12 +317,14 @@ def test_a_full_disk_is_seen_before_anything_is_written(world):
     assert "disk full: a backup needs" in world.fails("make", disk="small")
 
 
+@pytest.mark.slow
 def test_a_database_that_is_no_more_than_an_empty_one_is_backed_up_as_such(world):
     world.sql('DROP TABLE "Odd name"; DROP TABLE notes;')
     name = world.backup()
     assert world.do("drill", name, key=world.key(name))["tables"] == 0
 
 
+@pytest.mark.slow
 def test_the_service_opens_the_site_again_after_a_swap_was_killed(world):
     name = world.backup()
     world.do("beside", name, key=world.key(name))
@@ -329,6 +339,7 @@ def test_the_service_opens_the_site_again_after_a_swap_was_killed(world):
     assert world.shell("ls -A /srv/static", static) == ""
 
 
+@pytest.mark.slow
 def test_a_schedule_makes_a_backup_when_it_is_time(world):
     service = world.begin("schedule", "86400", '{"why": "schedule"}')
     until(lambda: world.shell("cat /backups/*/manifest.json 2>/dev/null || true"), 60)
