@@ -1,7 +1,7 @@
 #!/bin/sh
 # The part of the official image's entrypoint that this project uses.
 set -eu
-if [ "$(id -u)" = 0 ]; then
+if [ "$1" = rabbitmq-server ] && [ "$(id -u)" = 0 ]; then
     chown rabbitmq:rabbitmq /var/lib/rabbitmq
     exec setpriv --reuid rabbitmq --regid rabbitmq --init-groups -- "$@"
 fi
