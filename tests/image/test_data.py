@@ -144,6 +144,7 @@ def world(mark: str, data_image: str, tmp_path: Path) -> Iterator[World]:
     made = World(own, data_image, tmp_path, identity, env)
     made.mark = own
     until(lambda: _answers(made), 60)
+    until(lambda: not made.do("list")["problem"], 60)
     made.sql(TABLES)
     try:
         yield made
