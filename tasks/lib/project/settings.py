@@ -13,6 +13,7 @@ from .. import redaction
 from ..errors import ExitCode, TaskError
 from . import names
 from .app_settings import App, Process, Services
+from .backup import Backup
 from .fields import (
     DYNAMIC_NAME,
     IMAGE,
@@ -111,23 +112,6 @@ class Deploy(Section, frozen=True):
     backups: Annotated[int, Meta(ge=1, le=1000)] = 10
     joblimit: Seconds = 300
     recipients: list[str] = []
-
-
-class Backup(Section, frozen=True):
-    """How the data is backed up, by a service on the servers."""
-
-    every: Annotated[int, Meta(ge=0, le=168)] = 0
-    keep: Annotated[int, Meta(ge=1, le=1000)] = 7
-    days: Annotated[int, Meta(ge=0, le=3650)] = 30
-    storage: Annotated[
-        str, Meta(pattern=r"^(s3://[a-z0-9][a-z0-9./_-]*)?$", description="s3://BUCKET/PATH")
-    ] = ""
-    endpoint: Annotated[
-        str, Meta(pattern=r"^(https?://\S+)?$", description="http(s)://HOST, or nothing for AWS")
-    ] = ""
-    region: str = ""
-    scrub: str = ""
-    timeout: Seconds = 21600
 
 
 class Environment(Section, frozen=True):
