@@ -19,13 +19,14 @@ def make(about):
     Args:
         about: what the manifest has besides: the release that wrote the data, why it was made.
     """
-    started, name = time.monotonic(), storage.now()
+    started = time.monotonic()
     readers = os.environ.get("BACKUP_RECIPIENTS", "").splitlines()
     if not readers:
         raise Failed("no recipients: deploy.recipients in invoke.yaml")
-    part = f"{storage.FOLDER}/{name}.part"
     with storage.locked():
         _clear()
+        name = storage.free()
+        part = f"{storage.FOLDER}/{name}.part"
         os.mkdir(part, 0o700)
         try:
             manifest = _written(part, name, readers)

@@ -38,6 +38,13 @@ def now():
     return time.strftime(FORMAT, time.gmtime())
 
 
+def free():
+    """Return the name of a backup of now that none has: a second has one at most."""
+    while os.path.exists(f"{FOLDER}/{(name := now())}"):
+        time.sleep(0.1)
+    return name
+
+
 def moment(name):
     """Return the time of a backup."""
     return datetime.strptime(name, FORMAT).replace(tzinfo=UTC)

@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
+import yaml
 
+from tasks.lib.deploys import processes
 from tasks.lib.orchestrators.swarm import unsupported
+from tasks.lib.project.settings import Settings
 from tests.testbed.commands import ROOT, docker
 from tests.testbed.sites import Site
 
@@ -21,10 +25,13 @@ USERS = {"app": 10001, "worker": 10001, "beat": 10001, "db": 999, "redis": 999, 
 
 @pytest.fixture(scope="module")
 def promised() -> dict[str, Any]:
-    """The services of the Compose files."""
+    """The services of the Compose files, with what invoke.yaml adds to them."""
     files = ["-f", ROOT / "compose/base.yml", "-f", ROOT / "compose/server.yml"]
     shown = docker("compose", *files, "config", "--format=json", env=FILLED)
-    return dict(json.loads(shown)["services"])
+    known = yaml.safe_load((ROOT / "invoke.yaml").read_text())
+    del known["tasks"]
+    settings = msgspec.convert(known, Settings)
+    return dict(processes.applied(json.loads(shown), settings, FILLED)["services"])
 
 
 def containers(site: Site, service: str) -> list[tuple[str, dict[str, Any]]]:
