@@ -19,14 +19,14 @@ def marked(source: str) -> list[str]:
     return [ast.literal_eval(node.args[0]) for node in marks]
 
 
-def tests() -> list[Path]:
+def fault_tests() -> list[Path]:
     """The files whose tests write the table."""
     return sorted((ROOT / "tests/lab").glob("test_*.py"))
 
 
 def test_each_row_of_faults_is_of_a_test_and_each_test_of_a_fault_has_a_row():
     shown = rows((ROOT / "docs/faults.md").read_text(), HEAD)
-    found = [fault for file in tests() for fault in marked(file.read_text())]
+    found = [fault for file in fault_tests() for fault in marked(file.read_text())]
     assert sorted(shown) == sorted(set(found))
 
 
