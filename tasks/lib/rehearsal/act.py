@@ -86,7 +86,9 @@ class Runner(tool.Runner):
         others = {*OTHERS.findall((ROOT / JOBS).read_text("utf-8"))}
         words = [f"--{key}={value}" for key, value in options.items()]
         words += [f"--local-repository={action}={self.home}/nothing" for action in others]
-        return [process.tool("act"), name, "--json", "--no-cache-server", *words]
+        # Of jobs that start at the same time, one sometimes fails at once: one at a time.
+        words += ["--concurrent-jobs=1", "--no-cache-server"]
+        return [process.tool("act"), name, "--json", *words]
 
 
 def occurred(event: Event) -> tuple[str, dict[str, Any]]:
