@@ -1,8 +1,8 @@
 """Backups of the database. The last line that it prints is what was done, as JSON.
 
 Usage: data make [ABOUT] | dump [ABOUT] | list | schedule SECONDS ABOUT | beside NAME | swap NEW |
-undo | drop NAME | kept | drill NAME | state | copy READER SQL | forget. ABOUT is a JSON object for
-the manifest; dump also succeeds if the storage does not answer.
+undo | drop NAME | kept | drill NAME | state | copy READER [SQL] | forget. ABOUT is a JSON object
+for the manifest; dump also succeeds if the storage does not answer.
 """
 
 import json

@@ -8,7 +8,7 @@ import storage
 from programs import Failed, chain, save
 
 
-def make(reader, scrub):
+def make(reader, scrub=""):
     """Copy the database, run SQL on the copy, and write it for a reader; return the file.
 
     Args:

@@ -16,6 +16,7 @@ OURS = re.compile(r"^.+_(restored|before|drill)_\d{8}t\d{6}z$")
 KEY = "BACKUP_KEY"
 # The proxy answers 503 while this file exists.
 CLOSED = "/srv/static/.closed"
+PLAIN = re.compile(r"[.]plain$")
 # Seconds until sessions that were ended are gone.
 PATIENCE = 10
 MISSING = """
@@ -55,7 +56,7 @@ def beside(name, kind="restored"):
     live, started = os.environ["PGDATABASE"], time.monotonic()
     new = f"{live}_{kind}_{storage.now().lower()}"
     with storage.locked():
-        _clear()
+        clear()
         plain, manifest = _opened(name)
         try:
             create(new, live, manifest)
@@ -73,9 +74,10 @@ def beside(name, kind="restored"):
     return {"database": new, "seconds": seconds, "extra": extra, **found}
 
 
-def _clear():
+def clear():
+    """Remove the plain dumps that killed restores have left."""
     for name in os.listdir(storage.FOLDER):
-        if name.endswith(".plain"):
+        if PLAIN.search(name):
             os.remove(f"{storage.FOLDER}/{name}")
 
 
@@ -184,6 +186,11 @@ def undo():
     if not before:
         raise Failed("no database of before a restore is kept")
     return swap(before[-1], "restored")
+
+
+def is_broken():
+    """Return whether a killed restore has left the site closed, or a plain dump."""
+    return os.path.exists(CLOSED) or any(map(PLAIN.search, os.listdir(storage.FOLDER)))
 
 
 def reopen():

@@ -87,5 +87,7 @@ def main(every, about):
 
 def _heal():
     """End what a killed restore has left, unless one is at work."""
-    with suppress(Failed), storage.locked():
-        restore.reopen()
+    if restore.is_broken():
+        with suppress(Failed), storage.locked():
+            restore.clear()
+            restore.reopen()

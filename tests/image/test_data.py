@@ -241,6 +241,16 @@ def test_a_damaged_backup_is_not_restored(world, damage, why):
     assert world.do("kept") == []
 
 
+@pytest.mark.parametrize("scrub", [(), ("UPDATE notes SET text = 'none'",)])
+def test_a_copy_is_for_its_reader_and_leaves_no_database(world, scrub):
+    reader = str(pyrage.x25519.Identity.generate().to_public())
+    made = world.do("copy", reader, *scrub)
+    assert made["size"] > 1000
+    assert world.do("kept") == []
+    world.do("forget")
+    assert world.shell("ls /backups | grep copy || echo none") == "none"
+
+
 @pytest.mark.slow
 def test_a_foreign_key_restores_nothing(world):
     name = world.backup()
@@ -330,14 +340,16 @@ def test_the_service_opens_the_site_again_after_a_swap_was_killed(world):
     name = world.backup()
     world.do("beside", name, key=world.key(name))
     world.sql("ALTER DATABASE app ALLOW_CONNECTIONS false", "postgres")
-    world.shell("touch /srv/static/.closed", f"--volume={world.mark}-static:/srv/static")
+    world.shell(
+        "touch /srv/static/.closed /backups/left.plain", f"--volume={world.mark}-static:/srv/static"
+    )
     service = world.begin("schedule", "86400", "{}")
     allowed = "SELECT datallowconn FROM pg_database WHERE datname = 'app'"
     until(lambda: world.sql(allowed, "postgres") == "t")
     docker("stop", f"{world.mark}-tools")
     service.communicate(timeout=60)
     static = f"--volume={world.mark}-static:/srv/static"
-    assert world.shell("ls -A /srv/static", static) == ""
+    assert world.shell("ls -A /srv/static; ls /backups | grep plain || true", static) == ""
 
 
 @pytest.mark.slow

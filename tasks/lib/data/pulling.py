@@ -46,7 +46,8 @@ def pull(target: Target, stack: Stack, lock: Lock, file: Path, sql: str) -> None
 
     identity = pyrage.x25519.Identity.generate()
     console.step(f"copying {target.name}'s database beside it")
-    made = tools.run(target, stack, lock, "copy", str(identity.to_public()), sql or "''")
+    words = ("copy", str(identity.to_public()), *([sql] if sql else []))
+    made = tools.run(target, stack, lock, *words)
     try:
         console.step(f"fetching {size(made['size'])}")
         encrypted = file.with_suffix(".age")
