@@ -116,13 +116,14 @@ class Files:
         self._copy(stack, services)
 
     def _names(self, kind: str) -> list[str]:
-        return self._server.names(kind, "--filter", f"name={self._server.stack}_")
+        return self._server.names(kind, f"name={self._server.stack}_")
 
     def misfits(self, stack: Stack) -> list[str]:
         """Return the stack's networks that were made otherwise than it says, a line each."""
         wanted = {each["name"]: each for each in stack.content.get("networks", {}).values()}
-        found = self._server.inspect("network", sorted({*wanted} & {*self._names("network")}))
-        pairs = ((each["Name"], made_otherwise(each, wanted[each["Name"]])) for each in found)
+        found = self._server.objects("network", f"name={self._server.stack}_")
+        mine = [each for each in found if each["Name"] in wanted]
+        pairs = ((each["Name"], made_otherwise(each, wanted[each["Name"]])) for each in mine)
         return [
             f"network {name} was made with another {what} - {AGAIN}" for name, what in pairs if what
         ]

@@ -16,6 +16,7 @@ from ...provisioning.sockets import LISTENING
 from ...ssh.host import Host
 from .. import installation, ports
 from ..base import Job, LogOptions
+from ..engine import RUN
 from ..evidence import LAST, complaint
 from ..jobs import Runner
 from ..needs import Needs
@@ -53,8 +54,8 @@ class ComposeOrchestrator(DockerOrchestrator):
 
     def ports(self) -> Ports:
         host, found = self._hosts[0], defaultdict[str, set[str]](set)
-        shown = self._server.query("ps", "--format", ports.CONTAINERS)
-        ports.add(found, shown, host.run(LISTENING, changes=False))
+        running = self._server.objects("container", *RUN)
+        ports.add(found, running, host.run(LISTENING, changes=False))
         return Ports(host.name, found)
 
     def problems(self) -> list[str]:
@@ -102,7 +103,7 @@ class ComposeOrchestrator(DockerOrchestrator):
         if found := preflight.several(self._hosts, self._absent):
             raise TaskError(found[0], code=ExitCode.REFUSED)
         name = f"{self._stack}_default"
-        if name not in self._server.names("network", "--filter", f"name={name}"):
+        if name not in self._server.names("network", f"name={name}"):
             self._files.network({"name": name})
             yield f"{self._hosts[0].name}: network {name}"
 

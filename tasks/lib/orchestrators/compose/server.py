@@ -28,12 +28,11 @@ class Server(Engine):
 
     def of(self, *labels: str) -> list[str]:
         """Return docker's filters for what belongs to the stack."""
-        chosen = (f"label={STACK}={self.stack}", *(f"label={each}" for each in labels))
-        return [word for each in chosen for word in ("--filter", each)]
+        return [f"label={STACK}={self.stack}", *(f"label={each}" for each in labels)]
 
     def ids_of(self, *labels: str) -> list[str]:
         """Return the IDs of the stack's containers with labels, also of those that do not run."""
-        return self.query("ps", "--all", "--quiet", "--no-trunc", *self.of(*labels)).split()
+        return self.ids("container", *self.of(*labels))
 
     def containers(self) -> list[Container]:
         """Return the containers of the stack's services, also those that do not run."""

@@ -35,7 +35,7 @@ def _kind(server: Server, kind: str) -> list[str]:
 def _volumes(server: Server) -> list[str]:
     """Return the names of the stack's volumes, but for the leases of its lock."""
     prefix = f"{server.stack}_"
-    leases = server.names("volume", "--filter", f"label={LABEL}={server.stack}")
-    named = server.names("volume", "--filter", f"name={prefix}")
+    leases = server.names("volume", f"label={LABEL}={server.stack}")
+    named = server.names("volume", f"name={prefix}")
     mine = {each for each in named if each.startswith(prefix)}
     return sorted(mine | {*server.names("volume", *server.of())} - {*leases})
