@@ -120,10 +120,10 @@ class ComposeOrchestrator(DockerOrchestrator):
         return self._files.volumes(kind)
 
     def runner(self, stack: Stack, jobs: Sequence[Job]) -> Runner:
-        return ComposeJobs(self._server, stack, jobs)
+        return ComposeJobs(self._files, stack, jobs)
 
     def rollout(self, stack: Stack, back: bool = False, prune: bool = True) -> ComposeRollout:
-        return ComposeRollout(self._hosts[0], self._server, stack, back, prune)
+        return ComposeRollout(self._hosts[0], self._files, stack, back, prune)
 
     def clear_jobs(self) -> None:
         clear(self._server)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from subprocess import DEVNULL
 from typing import Any
 
@@ -51,8 +52,9 @@ class Server(Engine):
         self.run(*words, "--no-build", text=json.dumps(file))
 
     def start(self, containers: Iterable[Container]) -> None:
-        """Start containers."""
-        self._on("start", containers)
+        """Start containers, all at the same time."""
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(lambda each: self._on("start", [each]), containers))
 
     def restart_policy(self, policy: str, containers: Iterable[Container]) -> None:
         """Set the restart policy of containers."""
