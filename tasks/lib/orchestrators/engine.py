@@ -35,6 +35,10 @@ class Engine:
         """Return the output of a docker command."""
         return cli.run(self.ctx, *words, env=self.env, text=text)
 
+    def repeat(self, *words: str, text: str = "") -> str:
+        """Return the output of a docker command that may be done twice, and is when that helps."""
+        return again(partial(self.run, *words, text=text))
+
     def query(self, *words: str) -> str:
         """Return the output of a docker command that changes nothing; it is retried."""
         return again(partial(cli.run, self.ctx, *words, env=self.env, reads=True))

@@ -97,7 +97,7 @@ class Files:
 
     def _volume(self, name: str, kind: str, *options: str) -> None:
         labels = (f"--label={STACK}={self.server.stack}", f"--label={KIND}={kind}")
-        self.server.run("volume", "create", *labels, *options, name)
+        self.server.repeat("volume", "create", *labels, *options, name)
 
     def prepare(self, stack: Stack, services: Iterable[Mapping[str, Any]]) -> None:
         """Make the networks, the volumes and the files that services of a stack need."""
@@ -159,7 +159,7 @@ class Files:
         """Run a shell script in an image, as root, with nothing but volumes."""
         options = [*ALONE, *(f"--cap-add={each}" for each in ("CHOWN", "DAC_OVERRIDE", "FOWNER"))]
         options += [f"--volume={volume}:{folder}" for volume, folder in volumes.items()]
-        self.server.run("run", *options, image, "-c", script, "/files", *words)
+        self.server.repeat("run", *options, image, "-c", script, "/files", *words)
 
 
 def made_otherwise(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:

@@ -32,7 +32,7 @@ class ComposeJobs(Runner):
         found = self._server.inspect("container", self._server.ids_of(JOB))
         known = {each["Config"]["Labels"][JOB]: str(each["Id"]) for each in found}
         self._mine = [known[job.name] for job in self._jobs]
-        self._server.run("container", "start", *self._mine)
+        self._server.repeat("container", "start", *self._mine)
         return self._mine
 
     def look(self) -> None:
@@ -52,11 +52,10 @@ class ComposeJobs(Runner):
 
     def remove(self) -> bool:
         if self._mine:
-            self._server.run("container", "rm", "--force", "--volumes", *self._mine)
+            self._server.delete(self._mine, "--force")
         return bool(self._mine)
 
 
 def clear(server: Server) -> None:
     """Remove the stack's jobs, whether they run or have ended."""
-    if ids := server.ids_of(JOB):
-        server.run("container", "rm", "--force", "--volumes", *ids)
+    server.delete(server.ids_of(JOB), "--force")

@@ -130,9 +130,8 @@ class ComposeOrchestrator(DockerOrchestrator):
 
     def remove_services(self, names: Sequence[str]) -> None:
         found = [each for each in self._server.containers() if each.service in names]
-        if stopping := self._server.stopping(found):
-            stopping.wait()
-        self._server.delete(found)
+        self._server.stopping(found).wait()
+        self._server.delete(each.id for each in found)
 
     def tidy(self, used: Collection[str]) -> None:
         older = [name for versions in self.secrets().values() for name in versions[1:]]

@@ -20,7 +20,6 @@ from ..status import Failure, Progress
 from . import rendering, replacement, spec
 from .containers import ACCEPTED, NONE, Container, by_service, replicas, reusable
 from .files import Files
-from .server import stopped
 from .watched import Watched
 
 # Seconds in which the proxy stops using containers that it looks up no longer.
@@ -62,7 +61,7 @@ class ComposeRollout(Rollout):
 
     def _clear_ended(self) -> None:
         """Remove what earlier deploys have left and what has ended: it is in no use."""
-        self._server.delete(each for each in self._seen.all if not each.accepted and each.ended)
+        self._server.delete(each.id for each in self._seen.all if not each.accepted and each.ended)
 
     def _choose(self, name: str, mine: Sequence[Container]) -> dict[str, Any]:
         """Choose a service's new containers, or those that are there if they are the same."""
@@ -72,7 +71,7 @@ class ComposeRollout(Rollout):
         keep = len(kept) == len(new) and (self._back or name not in ours)
         self._chosen[name] = [each.id for each in (kept if keep else new)]
         if keep:
-            self._server.delete(new)
+            self._server.delete(each.id for each in new)
         return {"Replicas": replicas(self._stack.services[name]), **wanted}
 
     # The steps; each `yield` waits for the next look.
@@ -114,7 +113,7 @@ class ComposeRollout(Rollout):
         self._seen.look()
         if not self._failure(name):
             script.check()
-            self._server.delete(self._others([name]))
+            self._server.delete(each.id for each in self._others([name]))
 
     def _start(self, names: Sequence[str]) -> None:
         """Start the new containers of services that do not run yet."""
@@ -143,12 +142,12 @@ class ComposeRollout(Rollout):
         while time.monotonic() < until:
             yield
         self._leaving = {each.id for each in old}
-        began, stopping = time.monotonic(), self._server.stopping(old)
-        while not stopped(stopping) and time.monotonic() - began < PATIENCE:
+        until, stopping = time.monotonic() + PATIENCE, self._server.stopping(old)
+        while not stopping.ended() and time.monotonic() < until:
             yield
         self._seen.look()
         left = [each for each in self._seen.all if each.id in self._leaving]
-        self._server.delete(each for each in left if each.ended)
+        self._server.delete(each.id for each in left if each.ended)
         if late := [each for each in left if not each.ended]:
             self._late = {each.id for each in late}
             names = ", ".join(sorted({each.service for each in late}))

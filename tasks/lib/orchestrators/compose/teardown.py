@@ -15,12 +15,10 @@ def remove(server: Server, volumes: bool) -> None:
     """Remove a stack; with volumes its data and its secrets, too."""
     jobs.clear(server)
     containers = server.containers()
-    if stopping := server.stopping(containers):
-        stopping.wait()
+    server.stopping(containers).wait()
     # One that did not stop is not removed: that is an error.
-    server.delete(containers)
-    if left := server.ids_of():
-        server.run("container", "rm", *left)
+    server.delete(each.id for each in containers)
+    server.delete(server.ids_of())
     for name in server.ids("network", *server.of()):
         server.remove("network", name, TIMEOUT)
     wanted = _volumes(server) if volumes else [*_kind(server, CONFIG), f"{server.stack}_{VIEW}"]
