@@ -228,7 +228,7 @@ def test_a_connection_that_stays_cut_before_the_roll_leaves_all_as_it_was(site, 
     fault(done, status=1, serves=site.good, locked=True)
     assert "SSH timed out" in done.verdict
     assert "no replica of the app was touched" in done.verdict
-    again = site.must("deploy", f"--ref={new}", **clock(tmp_path, 60))
+    again = site.must("deploy", f"--ref={new}", **clock(tmp_path, "+1 minute"))
     assert "was cut off" in again.text
     site.serves(new)
 
@@ -245,7 +245,7 @@ def test_a_connection_that_stays_cut_in_the_roll_needs_a_person(site, fault, tmp
     fault(done, status=3, serves=serves, locked=True)
     assert "automatic rollback also failed" in done.verdict
     assert "SSH timed out" in done.verdict
-    again = site.must("deploy", f"--ref={new}", **clock(tmp_path, 60))
+    again = site.must("deploy", f"--ref={new}", **clock(tmp_path, "+1 minute"))
     assert "was cut off" in again.text
     site.serves(new)
 

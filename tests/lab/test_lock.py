@@ -182,7 +182,7 @@ def test_a_deployer_killed_in_the_roll_blocks_nobody_for_long(site, fault, tmp_p
     run.wait()
     early = site.inv("deploy", f"--ref={new}")
     assert early.status == 4, early.text
-    done = site.inv("deploy", f"--ref={new}", **clock(tmp_path, 60))
+    done = site.inv("deploy", f"--ref={new}", **clock(tmp_path, "+1 minute"))
     fault(done, status=0, serves=new)
     assert f"took over the lock of {OWNER}, deploys since " in done.text
     assert "was cut off" in done.text
@@ -199,7 +199,7 @@ def test_a_deployer_that_wakes_up_leaves_what_another_has_deployed(site, fault, 
     # What it asked for just now has been done.
     time.sleep(1)
     theirs = site.build("of somebody else")
-    site.must("deploy", f"--ref={theirs}", **clock(tmp_path, 60))
+    site.must("deploy", f"--ref={theirs}", **clock(tmp_path, "+1 minute"))
     interrupt(first, signal.SIGCONT)
     fault(first.wait(), status=3, serves=theirs)
     assert (
@@ -303,8 +303,8 @@ def test_another_clock_here_changes_nothing_but_what_is_told(site, fault, tmp_pa
 @pytest.mark.fault("a server's clock was set back while it was locked")
 def test_a_lock_of_the_future_ends_by_itself_too(site, fault, tmp_path):
     take_lock(site, '{"by": "ann", "doing": "deploys", "since": "tomorrow", "token": "t"}')
-    assert "lock: free" in site.must("status", **clock(tmp_path, -3600)).text
-    done = site.inv("deploy", f"--ref={site.good}", **clock(tmp_path, -3600))
+    assert "lock: free" in site.must("status", **clock(tmp_path, "-1 hour")).text
+    done = site.inv("deploy", f"--ref={site.good}", **clock(tmp_path, "-1 hour"))
     fault(done, status=0, serves=site.good)
     assert "took over the lock of ann, deploys since tomorrow" in done.text
 
@@ -313,7 +313,7 @@ def test_a_lock_excludes_from_another_folder_and_first_server_whatever_the_clock
     other = elsewhere(site, tmp_path)
     first = site.begin("manage", 'shell -c "import time; time.sleep(60)"')
     until(lambda: site.lock)
-    for shift in (0, 60, -3600):
+    for shift in ("now", "+1 minute", "-1 hour"):
         second = site.inv("rollback", **other, **clock(tmp_path, shift))
         assert second.status == 4, second.text
         assert f"locked by {OWNER}, runs manage.py shell since 2" in second.verdict

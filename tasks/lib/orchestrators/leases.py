@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime
@@ -41,8 +42,8 @@ class Leases:
         if not (found := self._listed()):
             return None
         # By the servers' clocks.
-        now = datetime.fromisoformat(self._engine.info()["SystemTime"])
-        age = now - datetime.fromisoformat(found[-1].made)
+        info = json.loads(self._engine.query("info", "--format", "{{json .}}"))
+        age = datetime.fromisoformat(info["SystemTime"]) - datetime.fromisoformat(found[-1].made)
         return Lease(found[-1].number, found[-1].text, age.total_seconds())
 
     def take(self, former: Lease | None, text: str) -> Lease | None:
