@@ -1,8 +1,8 @@
 """Backups of the database. The last line that it prints is what was done, as JSON.
 
 Usage: data make [ABOUT] | dump [ABOUT] | list | schedule SECONDS ABOUT | beside NAME | swap NEW |
-undo | drop NAME | kept | drill NAME | state | copy READER [SQL] | forget. ABOUT is a JSON object
-for the manifest; dump also succeeds if the storage does not answer.
+undo | drop NAME | kept | drill NAME | state | copy READER [SQL] | forget | uploads NAME. ABOUT is a
+JSON object for the manifest; dump also succeeds if the storage does not answer.
 """
 
 import json
@@ -37,6 +37,7 @@ def main(verb, *words):
         "undo": restore.undo,
         "drop": restore.drop,
         "kept": restore.kept,
+        "uploads": restore.uploads,
         "copy": copying.make,
         "forget": copying.clear,
         "state": schedule.known,

@@ -5,6 +5,7 @@ import re
 import time
 
 import database
+import media
 import programs
 import storage
 from database import sql
@@ -212,6 +213,14 @@ def kept():
     """Return the databases that restores have made or kept, the oldest first."""
     names = [name for name in sql(NAMES, "postgres").splitlines() if OURS.match(name)]
     return sorted(names, key=lambda name: name[-16:])
+
+
+def uploads(name):
+    """Bring back the uploaded files of a backup that are missing; see media.restore."""
+    path = f"{storage.fetched(name)}/{storage.MEDIA}"
+    if not os.path.exists(path):
+        return {"restored": 0, "surplus": 0}
+    return media.restore(database.read(KEY), path)
 
 
 def drill(name):

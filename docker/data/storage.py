@@ -18,7 +18,8 @@ import programs
 from programs import Failed
 
 FOLDER = os.environ.get("BACKUPS", "/backups")
-MANIFEST, KEY, DUMP, ROLES = "manifest.json", "key.age", "database.dump.age", "roles.sql.age"
+MANIFEST, KEY, DUMP = "manifest.json", "key.age", "database.dump.age"
+ROLES, MEDIA = "roles.sql.age", "media.tar.age"
 NAME = re.compile(r"^\d{8}T\d{6}Z$")
 FORMAT = "%Y%m%dT%H%M%SZ"
 # What an interrupted run may have left is removed after so many seconds.

@@ -7,7 +7,7 @@ import json
 import subprocess
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import pytest
 from tests.testbed.commands import ROOT, docker, until
 
 pytestmark = pytest.mark.engine
-DISKS = ("backups", "static", "small")
+DISKS = ("backups", "static", "small", "media")
 Process = subprocess.Popen[str]
 PASSWORD, ACCESS, SECRET = "a-password-1", "an-access-key", "a-secret-key"
 SECRETS = {
@@ -54,6 +54,7 @@ class World:
     folder: Path
     identity: Any
     env: dict[str, str]
+    more: list[str] = field(default_factory=list)
 
     def begin(self, *words: str, key: str = "", disk: str = "backups", **env: str) -> Process:
         """Start the tools in a container of their own.
@@ -71,6 +72,7 @@ class World:
         options = [f"--volume={each}:{where}" for each, where in volumes.items()]
         options += [f"--env={name}={value}" for name, value in {**self.env, **env}.items()]
         options += ["--rm", f"--label={self.mark}", f"--network={self.mark}", "--cap-drop=ALL"]
+        options += self.more
         return subprocess.Popen(
             ["docker", "run", *options, f"--name={self.mark}-tools", self.image, *words],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -222,6 +224,24 @@ def test_nothing_of_a_backup_is_plain(world):
     world.backup()
     secrets = "text text|AGE-SECRET|PASSWORD"
     assert world.shell(f"grep -rlE '{secrets}' /backups || echo none") == "none"
+
+
+def test_uploaded_files_come_back_and_none_is_overwritten_or_deleted(world):
+    media = f"--volume={world.mark}-media:/srv/media"
+    world.more = [media, *(f"--cap-add={each}" for each in ("CHOWN", "DAC_OVERRIDE", "FOWNER"))]
+    world.shell(
+        "cd /srv/media; mkdir -p 'a b'; for n in 1 2 3; do echo $n >\"a b/$n räksmörgås\"; done; "
+        "chown -R 10001:10001 .; chmod 600 'a b'/*",
+        media,
+    )
+    name = world.backup()
+    (made,) = world.do("list")["backups"]
+    assert made["uploads"] == 3
+    assert world.shell(f"grep -c räksmörgås /backups/{name}/media.tar.age || true") == "0"
+    world.shell("cd '/srv/media/a b'; rm 1*; echo new >'2 räksmörgås'; echo later >later", media)
+    assert world.do("uploads", name, key=world.key(name)) == {"restored": 1, "surplus": 1}
+    shown = world.shell("cd '/srv/media/a b'; cat *; stat -c %u:%a 1*", media)
+    assert shown.split() == ["1", "new", "3", "later", "10001:600"]
 
 
 @pytest.mark.slow

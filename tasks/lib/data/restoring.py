@@ -49,9 +49,19 @@ class Restore:
             self._tools("drop", self.new)
             raise
         self._swap()
+        self._uploads()
         name = self.target.name
         back = f"to go back: inv restore --env={name} --undo"
         return f"{name} has the data of {self.backup['name']}; {back}"
+
+    def _uploads(self) -> None:
+        """Bring back uploaded files that are missing; those that the backup lacks stay."""
+        if self.backup.get("uploads"):
+            console.step("restoring uploaded files")
+            found = self._tools("uploads", self.backup["name"], key=self.key)
+            console.say(
+                f"  {found['restored']} were missing; {found['surplus']} are newer, and stay"
+            )
 
     def undo(self) -> str:
         """Swap the database of before the last restore back; return what was done."""

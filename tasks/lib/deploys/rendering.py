@@ -22,8 +22,8 @@ FILES = ("compose/base.yml", "compose/server.yml")
 EXTERNAL = "compose/external.yml"
 # The file with the volume of the app's media, which is on one server.
 MEDIA = "compose/media.yml"
-# The file with the service that makes backups.
-BACKUP = "compose/backup.yml"
+# The files with the service that makes backups, and its access to the media.
+BACKUP, BACKUP_MEDIA = "compose/backup.yml", "compose/backup-media.yml"
 
 
 def render(target: Target, image: Candidate) -> Stack:
@@ -34,7 +34,9 @@ def render(target: Target, image: Candidate) -> Stack:
     overlay = OVERLAYS.get(target.environment.orchestrator)
     settings, base = target.settings, [*FILES, *([overlay] if overlay else [])]
     backup = bool(settings.backup.every) and ELSEWHERE not in secrets
-    chosen = {EXTERNAL: ELSEWHERE in secrets, MEDIA: settings.app.media, BACKUP: backup}
+    media = settings.app.media
+    chosen = {EXTERNAL: ELSEWHERE in secrets, MEDIA: media}
+    chosen |= {BACKUP: backup, BACKUP_MEDIA: backup and media}
     last = [ROOT / file for file, wanted in chosen.items() if wanted]
     files = [*(ROOT / file for file in base), *settings.services.overlays(ROOT, True), *last]
     values = variables(target, name, secrets) | (backups(target) if backup else {})
