@@ -1,8 +1,9 @@
 """Backups of the database. The last line that it prints is what was done, as JSON.
 
 Usage: data make [ABOUT] | dump [ABOUT] | list | schedule SECONDS ABOUT | beside NAME | swap NEW |
-undo | drop NAME | kept | drill NAME | state | copy READER [SQL] | forget | uploads NAME. ABOUT is a
-JSON object for the manifest; dump also succeeds if the storage does not answer.
+undo | drop NAME | kept | drill NAME | state | copy READER [SQL [COLUMNS]] | forget | uploads NAME |
+receive NAME | release ABOUT. ABOUT is a JSON object for the manifest; dump also succeeds if the
+storage does not answer; receive reads a tar.
 """
 
 import json
@@ -10,6 +11,7 @@ import sys
 
 import copying
 import database
+import receiving
 import restore
 import schedule
 import storage
@@ -38,6 +40,8 @@ def main(verb, *words):
         "drop": restore.drop,
         "kept": restore.kept,
         "uploads": restore.uploads,
+        "receive": receiving.receive,
+        "release": lambda text: schedule.note_release(json.loads(text)),
         "copy": copying.make,
         "forget": copying.clear,
         "state": schedule.known,

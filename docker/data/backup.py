@@ -99,7 +99,7 @@ def _room(size):
     known = [
         sum(f["size"] for f in each["files"].values()) for each in storage.of_volume().values()
     ]
-    wanted = int(max(known, default=size * SHARE) * 1.2)
+    wanted = int(max(known, default=size * SHARE + media.size()) * 1.2)
     free = shutil.disk_usage(storage.FOLDER).free
     if free < wanted:
         raise Failed(f"disk full: a backup needs {wanted >> 20} MB, {free >> 20} MB are free")

@@ -38,6 +38,11 @@ def here():
     }
 
 
+def size():
+    """Return how many bytes they have."""
+    return sum(os.path.getsize(f"{FOLDER}/{name}") for name in here())
+
+
 def restore(key, path):
     """Bring back what is missing; return how much, and how many files the backup lacks."""
     if not os.path.isdir(FOLDER):

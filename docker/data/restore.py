@@ -7,6 +7,7 @@ import time
 import database
 import media
 import programs
+import rights
 import storage
 from database import sql
 from programs import Failed, chain, in_memory, run
@@ -28,10 +29,9 @@ SELECT format('CREATE DATABASE %I TEMPLATE template0 OWNER %I', :'new', pg_get_u
 FROM pg_database WHERE datname = :'live' \\gexec"""
 SHUT = 'ALTER DATABASE :"live" ALLOW_CONNECTIONS false'
 OPEN = 'ALTER DATABASE :"live" ALLOW_CONNECTIONS true'
-END = """
-SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-WHERE datname = :'live' OR datname = :'new'"""
-LEFT = "SELECT count(*) FROM pg_stat_activity WHERE datname = :'live' OR datname = :'new'"
+# Those of roles: an autovacuum ends by itself for a renaming, and only a superuser may end it.
+SESSIONS = "FROM pg_stat_activity WHERE datname IN (:'live', :'new') AND usename IS NOT NULL"
+END, LEFT = f"SELECT pg_terminate_backend(pid) {SESSIONS}", f"SELECT count(*) {SESSIONS}"
 SWAP = """
 BEGIN;
 ALTER DATABASE :"live" RENAME TO :"kept";
@@ -58,6 +58,7 @@ def beside(name, kind="restored"):
     new = f"{live}_{kind}_{storage.now().lower()}"
     with storage.locked():
         clear()
+        rights.require(live, kind == "restored")
         plain, manifest = _opened(name)
         try:
             create(new, live, manifest)
@@ -224,7 +225,15 @@ def uploads(name):
 
 
 def drill(name):
-    """Restore a backup into a scratch database, compare, remove it; return what was found."""
+    """Restore a backup into a scratch database, compare, remove it; return what was found.
+
+    Its uploaded files are read to the end.
+    """
     found = beside(name, "drill")
     drop(found["database"])
+    if wanted := storage.of_volume().get(name, {}).get("uploads"):
+        with in_memory(database.read(KEY)) as number:
+            count = len(media.names(number, f"{storage.FOLDER}/{name}/{storage.MEDIA}"))
+        if count != wanted:
+            raise Failed(f"{name} has {count} uploaded files instead of {wanted}")
     return found

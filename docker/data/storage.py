@@ -28,8 +28,6 @@ RCLONE = (
     "rclone",
     "--retries=2",
     "--low-level-retries=2",
-    "--contimeout=10s",
-    "--timeout=60s",
     "--log-level=ERROR",
 )
 
@@ -73,6 +71,9 @@ def bucket():
     os.environ.update(
         RCLONE_S3_PROVIDER=os.environ.get("RCLONE_S3_PROVIDER", "Other"),
         RCLONE_S3_NO_CHECK_BUCKET="true",
+        # A storage that says nothing for so long counts as gone.
+        RCLONE_CONTIMEOUT=os.environ.get("RCLONE_CONTIMEOUT", "10s"),
+        RCLONE_TIMEOUT=os.environ.get("RCLONE_TIMEOUT", "60s"),
         RCLONE_S3_ACCESS_KEY_ID=database.read("BACKUP_ACCESS_KEY_ID"),
         RCLONE_S3_SECRET_ACCESS_KEY=database.read("BACKUP_SECRET_ACCESS_KEY"),
         RCLONE_CONFIG="/dev/null",

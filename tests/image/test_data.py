@@ -2,173 +2,22 @@
 
 from __future__ import annotations
 
-import base64
 import json
+import re
 import subprocess
-import uuid
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 import pyrage  # type: ignore[import-untyped]
 import pytest
 
 from tests.testbed.commands import ROOT, docker, until
 
+from .data_world import PASSWORD, World
+
 pytestmark = pytest.mark.engine
-DISKS = ("backups", "static", "small", "media")
-Process = subprocess.Popen[str]
-PASSWORD, ACCESS, SECRET = "a-password-1", "an-access-key", "a-secret-key"
-SECRETS = {
-    "POSTGRES_PASSWORD": PASSWORD,
-    "BACKUP_ACCESS_KEY_ID": ACCESS,
-    "BACKUP_SECRET_ACCESS_KEY": SECRET,
-}
-TABLES = """
-CREATE ROLE app_owner NOLOGIN; CREATE ROLE app_user NOLOGIN;
-ALTER DATABASE app OWNER TO app_owner;
-CREATE TABLE notes (id serial PRIMARY KEY, text text NOT NULL);
-ALTER TABLE notes OWNER TO app_owner;
-CREATE TABLE "Odd name" (
-    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, notes_id int REFERENCES notes
-);
-ALTER TABLE "Odd name" OWNER TO app_owner;
-GRANT SELECT ON notes TO app_user;
-INSERT INTO notes (text) SELECT repeat('text ', 20) || n FROM generate_series(1, 2000) n;
-INSERT INTO "Odd name" (notes_id) SELECT 7 FROM generate_series(1, 30);
-SELECT lo_from_bytea(0, 'a large object');
-"""
 WIDE = (
     "CREATE TABLE wide AS SELECT md5(n::text) || md5((-n)::text) || md5((n * 7)::text) AS t "
     "FROM generate_series(1, 200000) n"
 )
-
-
-@dataclass
-class World:
-    """A database, a volume for backups, S3-compatible storage, and who may read the backups."""
-
-    mark: str
-    image: str
-    folder: Path
-    identity: Any
-    env: dict[str, str]
-    more: list[str] = field(default_factory=list)
-
-    def begin(self, *words: str, key: str = "", disk: str = "backups", **env: str) -> Process:
-        """Start the tools in a container of their own.
-
-        Args:
-            key: the key of one backup.
-            disk: the volume with the backups.
-        """
-        place = self.folder / uuid.uuid4().hex
-        place.mkdir()
-        for name, value in (SECRETS | ({"BACKUP_KEY": key} if key else {})).items():
-            (place / name).write_text(value)
-        volumes = {f"{self.mark}-{disk}": "/backups", f"{self.mark}-static": "/srv/static"}
-        volumes[f"{place}"] = "/run/secrets:ro"
-        options = [f"--volume={each}:{where}" for each, where in volumes.items()]
-        options += [f"--env={name}={value}" for name, value in {**self.env, **env}.items()]
-        options += ["--rm", f"--label={self.mark}", f"--network={self.mark}", "--cap-drop=ALL"]
-        options += self.more
-        return subprocess.Popen(
-            ["docker", "run", *options, f"--name={self.mark}-tools", self.image, *words],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
-
-    def fails(self, *words: str, **more: str) -> str:
-        """Run the tools, which fail; return the line that says why."""
-        process = self.begin(*words, **more)
-        _, said = process.communicate(timeout=300)
-        assert process.returncode == 1, said
-        (line,) = said.splitlines()
-        return line
-
-    def do(self, *words: str, **more: str) -> Any:
-        """Run the tools; return what they have done. Raises AssertionError if they fail."""
-        process = self.begin(*words, **more)
-        out, said = process.communicate(timeout=300)
-        assert process.returncode == 0, said
-        return json.loads(out.splitlines()[-1])["done"]
-
-    def sql(self, text: str, database: str = "app") -> str:
-        """What statements print."""
-        words = ["psql", "-U", "app", "-d", database, "-qAt", "-v", "ON_ERROR_STOP=1"]
-        return docker("exec", "--interactive", f"{self.mark}-db", *words, text=text)
-
-    def backup(self) -> str:
-        """Make a backup; return its name."""
-        return str(self.do("make")["name"])
-
-    def key(self, name: str) -> str:
-        """The key of one backup, as its readers get it."""
-        found = {each["name"]: each for each in self.do("list")["backups"]}
-        return pyrage.decrypt(base64.b64decode(found[name]["key"]), [self.identity]).decode()
-
-    def shell(self, script: str, *options: str) -> str:
-        """What a script prints where the volume of the backups is."""
-        volumes = [f"--volume={self.mark}-backups:/backups", *options, "--entrypoint=sh"]
-        return docker("run", "--rm", *volumes, self.image, "-c", script)
-
-
-@pytest.fixture(scope="module")
-def data_image(mark: str) -> Iterator[str]:
-    tag = f"{mark}:data"
-    docker("build", "--quiet", "--file=docker/data.Dockerfile", f"--tag={tag}", ROOT)
-    yield tag
-    docker("image", "rm", "--force", tag)
-
-
-@pytest.fixture
-def world(mark: str, data_image: str, tmp_path: Path) -> Iterator[World]:
-    own = f"{mark}-{uuid.uuid4().hex[:6]}"
-    identity = pyrage.x25519.Identity.generate()
-    env = {
-        "POSTGRES_USER": "app", "POSTGRES_DB": "app", "BACKUP_KEEP": "2", "BACKUP_DAYS": "0",
-        "BACKUP_RECIPIENTS": str(identity.to_public()), "BACKUP_STORAGE": "s3://bucket/prod",
-        "RCLONE_S3_ENDPOINT": "http://s3:8080",
-    }  # fmt: skip
-    docker("network", "create", f"--label={mark}", own)
-    label = [f"--label={mark}", f"--network={own}", "--detach"]
-    database = [
-        "--env=POSTGRES_USER=app",
-        "--env=POSTGRES_DB=app",
-        f"--env=POSTGRES_PASSWORD={PASSWORD}",
-    ]
-    docker("run", *label, f"--name={own}-db", "--network-alias=db", *database, "postgres:17-trixie")
-    serve = ["--entrypoint=sh", data_image, "-c"]
-    store = (
-        f"mkdir -p /s3/bucket; exec rclone serve s3 --addr :8080 --auth-key {ACCESS},{SECRET} /s3"
-    )
-    docker("run", *label, f"--name={own}-s3", "--network-alias=s3", *serve, store)
-    made = World(own, data_image, tmp_path, identity, env)
-    made.mark = own
-    until(lambda: _answers(made), 60)
-    until(lambda: not made.do("list")["problem"], 60)
-    made.sql(TABLES)
-    try:
-        yield made
-    finally:
-        docker("rm", "--force", "--volumes", f"{own}-db", f"{own}-s3")
-        docker("volume", "rm", "--force", *(f"{own}-{disk}" for disk in DISKS))
-        docker("network", "rm", own)
-
-
-def _answers(world: World) -> bool:
-    try:
-        docker(
-            "exec",
-            f"{world.mark}-db",
-            "pg_isready",
-            "--host=127.0.0.1",
-            "--username=app",
-            "--quiet",
-        )
-        return world.sql("SELECT 1") == "1"
-    except RuntimeError:
-        return False
 
 
 def test_a_backup_is_restored_beside_the_database_and_takes_its_place(world):
@@ -212,12 +61,30 @@ def test_everything_is_restored_from_the_storage_alone(world):
 
 
 @pytest.mark.slow
-def test_a_backup_is_readable_with_age_and_pg_restore_alone(world):
+def test_a_backup_is_readable_without_these_tools_as_the_manual_says(world):
+    uploads(world, "mkdir -p /srv/media/a; echo Hello >/srv/media/a/note")
     name = world.backup()
-    (world.folder / "id").write_text(world.key(name))
-    script = f"age -d -i /id /backups/{name}/database.dump.age | pg_restore --list"
-    shown = world.shell(script, f"--volume={world.folder}/id:/id:ro")
-    assert "TABLE DATA public notes app_owner" in shown
+    (world.folder / "key.txt").write_text(f"{world.identity}\n")
+    (block,) = re.findall(r"^```sh\n(.*?)^```$", (ROOT / "docs/data.md").read_text(), re.M | re.S)
+    where = [f"--volume={world.folder}/key.txt:/k/key.txt:ro", f"--network={world.mark}"]
+    where += ["--env=PGHOST=db", "--env=PGUSER=app", f"--env=PGPASSWORD={PASSWORD}"]
+    script = f"set -e; cp /backups/{name}/* /k/key.txt /tmp; cd /tmp; mkdir MEDIA; {block}"
+    shown = world.shell(f"{script}cat MEDIA/a/note", *where)
+    manifest = json.loads(world.shell(f"cat /backups/{name}/manifest.json"))
+    assert all(each["sha256"] in shown for each in manifest["files"].values())
+    assert shown.endswith("Hello")
+    assert world.sql("SELECT count(*) FROM notes", "NEW") == "2000"
+    owner = "SELECT pg_get_userbyid(relowner) FROM pg_class WHERE relname = 'notes'"
+    assert world.sql(owner, "NEW") == "app_owner"
+
+
+def uploads(world: World, script: str) -> str:
+    """Have files that users have uploaded; returns the option that mounts them."""
+    media = f"--volume={world.mark}-media:/srv/media"
+    rights = (f"--cap-add={each}" for each in ("CHOWN", "DAC_OVERRIDE", "FOWNER"))
+    world.options = [media, *rights]
+    world.shell(script, media)
+    return media
 
 
 def test_nothing_of_a_backup_is_plain(world):
@@ -227,12 +94,10 @@ def test_nothing_of_a_backup_is_plain(world):
 
 
 def test_uploaded_files_come_back_and_none_is_overwritten_or_deleted(world):
-    media = f"--volume={world.mark}-media:/srv/media"
-    world.more = [media, *(f"--cap-add={each}" for each in ("CHOWN", "DAC_OVERRIDE", "FOWNER"))]
-    world.shell(
+    media = uploads(
+        world,
         "cd /srv/media; mkdir -p 'a b'; for n in 1 2 3; do echo $n >\"a b/$n räksmörgås\"; done; "
         "chown -R 10001:10001 .; chmod 600 'a b'/*",
-        media,
     )
     name = world.backup()
     (made,) = world.do("list")["backups"]
@@ -242,6 +107,11 @@ def test_uploaded_files_come_back_and_none_is_overwritten_or_deleted(world):
     assert world.do("uploads", name, key=world.key(name)) == {"restored": 1, "surplus": 1}
     shown = world.shell("cd '/srv/media/a b'; cat *; stat -c %u:%a 1*", media)
     assert shown.split() == ["1", "new", "3", "later", "10001:600"]
+    # A drill reads them, too.
+    world.do("drill", name, key=world.key(name))
+    world.shell(f"""sed -i 's/"uploads": 3/"uploads": 4/' /backups/{name}/manifest.json""")
+    why = world.fails("drill", name, key=world.key(name))
+    assert f"{name} has 3 uploaded files instead of 4" in why
 
 
 @pytest.mark.slow
@@ -374,10 +244,11 @@ def test_the_service_opens_the_site_again_after_a_swap_was_killed(world):
 
 @pytest.mark.slow
 def test_a_schedule_makes_a_backup_when_it_is_time(world):
+    world.do("release", '{"release": 7, "revision": "4f2a9c1", "why": "noted"}')
     service = world.begin("schedule", "86400", '{"why": "schedule"}')
     until(lambda: world.shell("cat /backups/*/manifest.json 2>/dev/null || true"), 60)
     docker("stop", f"{world.mark}-tools")
     out, _ = service.communicate(timeout=60)
     (made,) = world.do("list")["backups"]
-    assert made["why"] == "schedule"
+    assert (made["release"], made["revision"], made["why"]) == (7, "4f2a9c1", "schedule")
     assert f"backup {made['name']} in " in out
