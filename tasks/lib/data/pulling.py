@@ -76,8 +76,8 @@ def pull(target: Target, stack: Stack, lock: Lock, file: Path, words: list[str])
         for table, columns in unknown.items():
             console.result(f"{table}: [{', '.join(columns)}]")
         count = sum(map(len, unknown.values()))
-        hint = "empty them in backup.scrub, or add the lines above to backup.columns"
-        what = f"{count} columns have data, and nobody has said that it may leave"
+        hint = "empty them in backup.scrub, or add what may leave of the lines above"
+        what = f"{count} columns have data and are not in backup.columns"
         raise TaskError(what, hint, ExitCode.REFUSED)
     try:
         console.step(f"fetching {size(made['size'])}")

@@ -70,7 +70,7 @@ def run(
 def feed(
     ctx: Context, *words: str, write: Callable[[BinaryIO], None], env: Env | None = None
 ) -> str:
-    """Return what a docker command prints whose stdin is written piece by piece.
+    """Return the few lines of a docker command whose stdin is written piece by piece.
 
     Raises DockerError when it fails; what `write` raises, after ending the command.
     """

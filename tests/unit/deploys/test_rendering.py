@@ -10,6 +10,7 @@ import pytest
 
 from tasks.lib.deploys import rendering
 from tasks.lib.docker.compose import NEEDED
+from tasks.lib.errors import TaskError
 
 # What a Compose file takes from outside: ${NAME...}, or NAME: without a value.
 VARIABLE = re.compile(r"\$\{?([A-Z][A-Z_]+)|^\s+([A-Z][A-Z_]+):\s*$", re.MULTILINE)
@@ -34,6 +35,18 @@ def test_a_worker_may_stop_later_than_its_jobs_must_end(world):
     world.target.settings = msgspec.structs.replace(world.target.settings, deploy=deploy)
     filled = rendering.variables(world.target, "image", {})
     assert (filled["JOB_SECONDS"], filled["JOB_GRACE"]) == ("60", "90s")
+
+
+def test_backups_are_of_postgresql_only(world):
+    known = world.target.settings
+    world.target.settings = msgspec.structs.replace(
+        known,
+        services=msgspec.structs.replace(known.services, database="mariadb"),
+        backup=msgspec.structs.replace(known.backup, every=24),
+        deploy=msgspec.structs.replace(known.deploy, secrets=["DATABASE_URL"]),
+    )
+    with pytest.raises(TaskError, match=r"backup\.every: backups are of PostgreSQL"):
+        rendering.render(world.target, world.image())
 
 
 def variables(root: Path) -> set[str]:
