@@ -52,5 +52,5 @@ def main(verb, *words):
 if __name__ == "__main__":
     try:
         print(json.dumps({"done": main(*sys.argv[1:])}), flush=True)
-    except Failed as failed:
+    except (Failed, OSError) as failed:
         sys.exit(f"data: {failed}")

@@ -71,14 +71,20 @@ def _why(words, code, said):
 
 
 def save(output, path):
-    """Write a stream to a file, down to the disk; return its size and its SHA-256."""
+    """Write a stream to a file, down to the disk; return its size and its SHA-256.
+
+    Raises Failed if the disk does not take it.
+    """
     digest, size = hashlib.sha256(), 0
-    with open(path, "xb") as file:
-        while part := output.read(CHUNK):
-            digest.update(part)
-            size += file.write(part)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with open(path, "xb") as file:
+            while part := output.read(CHUNK):
+                digest.update(part)
+                size += file.write(part)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise Failed(f"{path}: {error.strerror}") from None
     return {"size": size, "sha256": digest.hexdigest()}
 
 

@@ -61,7 +61,7 @@ def once(about, upload=True):
             if upload:
                 raise
             problems.append(str(failed))
-    except Failed as failed:
+    except (Failed, OSError) as failed:
         note(failed=time.time(), why=str(failed))
         raise
     keep = [int(os.environ[key]) for key in ("BACKUP_KEEP", "BACKUP_DAYS")]
@@ -89,7 +89,7 @@ def main(every, about):
                     sep="; ",
                     flush=True,
                 )
-            except Failed as failed:
+            except (Failed, OSError) as failed:
                 print(f"backup failed: {failed}", file=sys.stderr, flush=True)
         time.sleep(PAUSE)
 

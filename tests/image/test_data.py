@@ -121,6 +121,8 @@ def test_uploaded_files_come_back_and_none_is_overwritten_or_deleted(world):
         ("truncate -s 5000 database.dump.age", "database.dump.age is damaged: 5000 of"),
         ("printf x | dd of=database.dump.age bs=1 seek=900 conv=notrunc 2>&1", "is damaged"),
         ("rm roles.sql.age", "roles.sql.age is missing"),
+        ("""sed -i 's/"version": "17/"version": "99/' manifest.json""", "newer than this one, 17"),
+        ("""sed -i 's/"plpgsql"/"postgis"/' manifest.json""", "lacks the extensions postgis"),
     ],
 )
 def test_a_damaged_backup_is_not_restored(world, damage, why):
@@ -216,6 +218,35 @@ def test_a_full_disk_is_seen_before_anything_is_written(world):
     kind = [f"--opt={each}" for each in ("type=tmpfs", "device=tmpfs", "o=size=1m")]
     docker("volume", "create", *kind, f"{world.mark}-small")
     assert "disk full: a backup needs" in world.fails("make", disk="small")
+
+
+@pytest.mark.slow
+def test_a_disk_that_gets_full_while_a_backup_is_written_has_nothing_of_it(world):
+    # What cannot be made smaller has more bytes than are expected of it.
+    random = "decode(string_agg(replace(gen_random_uuid()::text, '-', ''), ''), 'hex')"
+    rows = f"SELECT (SELECT {random} FROM generate_series(1, 60) WHERE n > 0)"
+    world.sql(f"CREATE TABLE a AS {rows} FROM generate_series(1, 20000) n")
+    size = int(world.sql("SELECT pg_database_size('app')")) * 6 // 10 + 2**20
+    kind = [f"--opt={each}" for each in ("type=tmpfs", "device=tmpfs", f"o=size={size}")]
+    docker("volume", "create", *kind, f"{world.mark}-small")
+    # A tmpfs is there as long as somebody uses it.
+    held = f"{world.mark}-held"
+    docker("run", "--detach", f"--name={held}", f"--volume={world.mark}-small:/backups",
+           "--entrypoint=sleep", world.image, "300")  # fmt: skip
+    try:
+        assert "No space left on device" in world.fails("make", disk="small")
+        assert "No space left" in world.do("state", disk="small")["why"]
+        assert docker("exec", held, "ls", "/backups") == "state.json"
+    finally:
+        docker("rm", "--force", held)
+
+
+@pytest.mark.slow
+def test_a_sequence_that_was_behind_stops_no_restore(world):
+    world.sql("INSERT INTO notes (id, text) VALUES (5000, 'by hand')")
+    name = world.backup()
+    found = world.do("drill", name, key=world.key(name))
+    assert (found["rows"], found["behind"]) == (2031, ["notes_id_seq"])
 
 
 @pytest.mark.slow

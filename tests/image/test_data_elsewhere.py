@@ -105,6 +105,16 @@ def test_a_database_of_a_provider_is_restored_once_its_role_has_the_rights(world
     assert world.sql("SELECT count(*) FROM orders", "shop") == "0"
 
 
+def test_a_role_that_may_not_read_all_makes_no_backup(world):
+    world.sql(PROVIDER)
+    world.sql(SHOP, "shop")
+    world.sql("CREATE TABLE others (a int)", "shop")
+    world.secrets["DATABASE_URL"] = "postgres://boss:a%20boss@db:5432/shop"
+    assert "permission denied for table others" in world.fails("make")
+    assert world.do("list")["backups"] == []
+    assert world.shell("ls /backups") == "state.json"
+
+
 def test_a_database_that_is_called_postgres_is_backed_up_and_not_swapped(world):
     world.sql("CREATE TABLE a (b int)", "postgres")
     world.secrets["DATABASE_URL"] = "postgres://app:a-password-1@db/postgres"

@@ -86,6 +86,10 @@ class Restore:
         found = self._tools("beside", name, key=self.key)
         self.new = found["database"]
         console.say(f"  {found['tables']} tables, {found['rows']} rows, in {found['seconds']} s")
+        if behind := found["behind"]:
+            console.warn(
+                f"sequences are behind their tables, as in the backup: {', '.join(behind)}"
+            )
         if extra := found["extra"]:
             self._tools("drop", self.new)
             what = f"{name} has migrations that this release lacks: {', '.join(extra[:3])}"
