@@ -103,10 +103,13 @@ def test_uploaded_files_come_back_and_none_is_overwritten_or_deleted(world):
     (made,) = world.do("list")["backups"]
     assert made["uploads"] == 3
     assert world.shell(f"grep -c räksmörgås /backups/{name}/media.tar.age || true") == "0"
-    world.shell("cd '/srv/media/a b'; rm 1*; echo new >'2 räksmörgås'; echo later >later", media)
+    # What a killed restore has left is no file of a user's.
+    left = "mkdir /srv/media/.restored; echo half >/srv/media/.restored/1"
+    change = "cd '/srv/media/a b'; rm 1*; echo new >'2 räksmörgås'; echo later >later"
+    world.shell(f"{left}; {change}", media)
     assert world.do("uploads", name, key=world.key(name)) == {"restored": 1, "surplus": 1}
-    shown = world.shell("cd '/srv/media/a b'; cat *; stat -c %u:%a 1*", media)
-    assert shown.split() == ["1", "new", "3", "later", "10001:600"]
+    shown = world.shell("cd '/srv/media/a b'; cat *; stat -c %u:%a 1*; ls -A ..", media)
+    assert shown.split() == ["1", "new", "3", "later", "10001:600", "a", "b"]
     # A drill reads them, too.
     world.do("drill", name, key=world.key(name))
     world.shell(f"""sed -i 's/"uploads": 3/"uploads": 4/' /backups/{name}/manifest.json""")

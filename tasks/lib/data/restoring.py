@@ -51,11 +51,11 @@ class Restore:
         self._beside()
         try:
             self._fit()
+            self._uploads()
         except BaseException:
             self._tools("drop", self.new)
             raise
         self._swap()
-        self._uploads()
         name = self.target.name
         back = f"to go back: inv restore --env={name} --undo"
         return f"{name} has the data of {self.backup['name']}; {back}"
