@@ -61,6 +61,8 @@ def once(about, upload=True):
             if upload:
                 raise
             problems.append(str(failed))
+    except storage.Busy:
+        raise
     except (Failed, OSError) as failed:
         note(failed=time.time(), why=str(failed))
         raise
@@ -89,6 +91,9 @@ def main(every, about):
                     sep="; ",
                     flush=True,
                 )
+            except storage.Busy:
+                # It is no failure, and does not wait as long as after one.
+                pass
             except (Failed, OSError) as failed:
                 print(f"backup failed: {failed}", file=sys.stderr, flush=True)
         time.sleep(PAUSE)

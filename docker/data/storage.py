@@ -49,9 +49,13 @@ def moment(name):
     return datetime.strptime(name, FORMAT).replace(tzinfo=UTC)
 
 
+class Busy(Failed):
+    """Another backup or restore is running."""
+
+
 @contextmanager
 def locked():
-    """Let one backup, restore or deletion work on the volume. Raises Failed if one does."""
+    """Let one backup, restore or deletion work on the volume. Raises Busy if one does."""
     import fcntl
 
     os.makedirs(FOLDER, exist_ok=True)
@@ -59,7 +63,7 @@ def locked():
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise Failed("another backup or restore is running") from None
+            raise Busy("another backup or restore is running") from None
         yield
 
 

@@ -212,6 +212,7 @@ def test_two_backups_at_once_are_one(world):
                     "--entrypoint=sh", world.image, "-c", script)  # fmt: skip
     until(lambda: world.shell("flock -n /backups/.lock true || echo held") == "held")
     assert "another backup or restore is running" in world.fails("make")
+    assert world.do("state") == {}
     docker("wait", holder)
 
 
