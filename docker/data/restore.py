@@ -12,8 +12,8 @@ import storage
 from database import sql
 from programs import Failed, chain, in_memory, run
 
-# Databases of our own: restored beside, kept after a swap, and of a drill.
-OURS = re.compile(r"^.+_(restored|before|drill)_\d{8}t\d{6}z$")
+# The rest of the name of a database of our own: restored beside, kept after a swap, or of a drill.
+OURS = re.compile(r"_(restored|before|drill)_\d{8}t\d{6}z")
 # Whose secret opens the backup: its own identity, for the time of the job.
 KEY = "BACKUP_KEY"
 # The proxy answers 503 while this file exists.
@@ -163,7 +163,7 @@ def swap(new, kind="before"):
     kept = f"{live}_{kind}_{storage.now().lower()}"
     names = {"live": live, "new": new, "kept": kept}
     there = sql(NAMES, "postgres").splitlines()
-    if new not in there or not OURS.match(new):
+    if new not in there or not is_ours(new):
         raise Failed(f"no restored database {new}; there are {', '.join(there)}")
     began = time.monotonic()
     with storage.locked():
@@ -204,15 +204,21 @@ def reopen():
 
 def drop(name):
     """Remove a database of our own."""
-    if not OURS.match(name):
+    if not is_ours(name):
         raise Failed(f"{name} is none that a restore has made")
     sql('DROP DATABASE IF EXISTS :"name" WITH (FORCE)', "postgres", name=name)
 
 
 def kept():
     """Return the databases that restores have made or kept, the oldest first."""
-    names = [name for name in sql(NAMES, "postgres").splitlines() if OURS.match(name)]
+    names = filter(is_ours, sql(NAMES, "postgres").splitlines())
     return sorted(names, key=lambda name: name[-16:])
+
+
+def is_ours(name):
+    """Return whether a restore has made a database, for this one: others may be on its server."""
+    live = os.environ["PGDATABASE"]
+    return name.startswith(live) and bool(OURS.fullmatch(name, len(live)))
 
 
 def uploads(name):

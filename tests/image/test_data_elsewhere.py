@@ -55,8 +55,8 @@ def test_a_fetched_backup_is_taken_in_and_restored_without_the_storage(world):
 @pytest.mark.parametrize(
     ("damage", "why"),
     [
-        ("truncate -s 12000 {}", "not all of the backup has come|is damaged|is missing"),
-        ("printf x | dd of={} bs=1 seek=9000 conv=notrunc 2>/dev/null", "is damaged"),
+        ("truncate -s 6000 {}", "not all of the backup has come|is damaged|is missing"),
+        ("printf x | dd of={} bs=1 seek=5000 conv=notrunc 2>/dev/null", "is damaged"),
         ("truncate -s 0 {}", "not all of the backup has come|manifest"),
     ],
 )
@@ -101,8 +101,13 @@ def test_a_database_of_a_provider_is_restored_once_its_role_has_the_rights(world
     assert held.wait(60) != 0
     assert world.sql("SELECT count(*) FROM orders", "shop") == "50"
     assert world.sql("SELECT has_table_privilege('web', 'orders', 'SELECT')", "shop") == "t"
-    world.do("undo")
+    # What restores of others have kept on the same server is theirs.
+    for other in ("shop_eu_before_20991231t000000z", "app_before_20991231t000000z"):
+        world.sql(f"CREATE DATABASE {other} OWNER boss")
+        assert "none that a restore has made" in world.fails("drop", other)
+    kept = world.do("undo")["kept"]
     assert world.sql("SELECT count(*) FROM orders", "shop") == "0"
+    assert world.do("kept") == [kept]
 
 
 def test_a_role_that_may_not_read_all_makes_no_backup(world):
