@@ -7,7 +7,7 @@ import time
 from contextlib import contextmanager
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from programs import Failed, run
+from programs import Failed, reason, run
 
 SECRETS = "/run/secrets"
 # What is in a database, as one JSON object: equal before a dump and after a restore.
@@ -125,7 +125,7 @@ def snapshot():
         session.stdin.write(f"{' '.join(text.split())};\n")
         session.stdin.flush()
         if not (line := session.stdout.readline()):
-            raise Failed(f"psql: {session.stderr.read().strip().splitlines()[-1]}")
+            raise Failed(f"psql: {reason(session.stderr.read())}")
         return line.strip()
 
     try:

@@ -65,9 +65,14 @@ def chain(*programs, fds=(), source=None, said=None):
 
 
 def _why(words, code, said):
+    return f"{words[0]} failed with status {code}: {reason(said)}"
+
+
+def reason(said):
+    """Return the line with the reason of what a program has written on standard error."""
     lines = [line for line in said.splitlines() if line.strip()]
     errors = [line for line in lines if "error:" in line or "ERROR:" in line] or lines[-1:]
-    return f"{words[0]} failed with status {code}: {errors[0].strip() if errors else 'no reason'}"
+    return errors[0].strip() if errors else "no reason"
 
 
 def save(output, path):

@@ -217,7 +217,7 @@ def tidy(count, days):
     try:
         for name in old(of_storage()):
             rclone("deletefile", f"{bucket()}/{name}/{MANIFEST}")
-            rclone("purge", f"{bucket()}/{name}/")
+            rclone("delete", f"{bucket()}/{name}/")
         if place := bucket():
             rclone("cleanup", f"--max-age={LEFT}s", f"{place}/")
     except Failed as failed:

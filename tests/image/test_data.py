@@ -281,7 +281,7 @@ def test_the_service_opens_the_site_again_after_a_swap_was_killed(world):
 def test_a_schedule_makes_a_backup_when_it_is_time(world):
     world.do("release", '{"release": 7, "revision": "4f2a9c1", "why": "noted"}')
     service = world.begin("schedule", "86400", '{"why": "schedule"}')
-    until(lambda: world.shell("cat /backups/*/manifest.json 2>/dev/null || true"), 60)
+    until(lambda: "good" in world.shell("cat /backups/state.json 2>/dev/null || true"), 60)
     docker("stop", f"{world.mark}-tools")
     out, _ = service.communicate(timeout=60)
     (made,) = world.do("list")["backups"]
