@@ -38,7 +38,8 @@ LINKS = "SELECT count(*) FROM myapp_link WHERE code LIKE 'data-%';"
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(100)
 IMAGE = (
     "from django.core.files.base import ContentFile; from myapp.models import Link; "
-    f"Link.objects.get(code='data-1').image.save('a.png', ContentFile({PNG!r}))"
+    f"link = Link.objects.get(code='data-1'); link.image = ContentFile({PNG!r}, 'a.png'); "
+    "link.save()"
 )
 MADE = """
 from django.db import migrations
