@@ -7,7 +7,7 @@ from invoke import Context, task
 from .lib import console
 
 ENV = "the environment, as invoke.yaml names it"
-FROM = "a backup's name, latest, or a time with its zone: the newest backup of before it"
+FROM = "a backup's name, latest, a time with its zone (the newest of before it), or its files here"
 CONFIRM = "the environment's name, instead of typing it, if invoke.yaml protects it"
 IDENTITY = "a file with a reader's private key, of age or SSH; it stays on this machine"
 
@@ -78,12 +78,12 @@ def restore(
 
     Example: inv restore --env=prod --from=latest --identity=key.txt
     """
-    from .lib.data import backups, restoring, tools
+    from .lib.data import opening, restoring, tools
     from .lib.environments import connection
 
     with connection.reach(ctx, env) as target:
         stack = tools.stack(target)
-        backup, key = ({}, "") if undo else backups.opened(target, from_, identity)
+        backup, key = ({}, "") if undo else opening.opened(target, from_, identity)
         question = restoring.question(target.name, backup)
         target.confirm(question, yes, confirm, "nothing was changed")
         with target.locked("restores a backup") as lock:
@@ -101,12 +101,13 @@ def drill(ctx: Context, env: str = "", from_: str = "latest", identity: str = ""
 
     Example: inv restore.drill --env=prod --identity=key.txt
     """
-    from .lib.data import backups, tools
+    from .lib.data import fetched, opening, tools
     from .lib.environments import connection
 
     with connection.reach(ctx, env) as target, target.locked("proves a backup") as lock:
-        backup, key = backups.opened(target, from_, identity)
+        backup, key = opening.opened(target, from_, identity)
         stack = tools.stack(target)
+        fetched.send(target, backup)
         done = tools.run(target, stack, lock, "drill", backup["name"], key=key)
     held = f"{done['tables']} tables, {done['rows']} rows"
     console.result(f"{backup['name']}: {held}, in {done['seconds']} s")
@@ -116,7 +117,8 @@ def drill(ctx: Context, env: str = "", from_: str = "latest", identity: str = ""
 def pull(ctx: Context, env: str = "") -> None:
     """Copy an environment's database to the app in Docker here.
 
-    It is scrubbed on the server by backup.scrub. What the app here had is lost.
+    It is scrubbed on the server by backup.scrub, and has only what backup.columns allows. What the
+    app here had is lost.
 
     Example: inv db.pull --env=staging
     """
@@ -129,8 +131,8 @@ def pull(ctx: Context, env: str = "") -> None:
     backend = choose_backend(ctx, read_settings(ctx), "docker")
     with files.folder() as folder:
         with connection.reach(ctx, env) as target, target.locked("copies the database") as lock:
-            scrub = pulling.scrub(target)
-            pulling.pull(target, tools.stack(target), lock, folder / "dump", scrub)
+            words = pulling.rules(target)
+            pulling.pull(target, tools.stack(target), lock, folder / "dump", words)
         console.step("loading it into the database here")
         backend.load(folder / "dump")
     console.say(f"the app here has the data of {env}")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .. import console
+from ..data import backups
 from ..environments import records
 from ..environments.connection import Target
 from ..environments.lock import Lock, LockLost
@@ -54,8 +55,7 @@ class Deployment:
         """Return the deploy of an image and its stack; `force`: why, if it is untested."""
         now = settled(target)
         number = records.next_number(now.records, now.services)
-        known = (stack.image, image.revision, force, target.verify_url)
-        made = records.new_deploy(number, *known)
+        made = records.new_deploy(number, stack.image, image.revision, force, target.verify_url)
         return cls(target, stack, now, made, lock, image)
 
     @classmethod
@@ -164,11 +164,11 @@ class Deployment:
     def _write(self) -> None:
         """Record how it ended; a server that does not answer hides no other failure."""
         self.note(seconds=round(time.monotonic() - self.began))
-        record = self.record
         try:
-            self.target.history.write(record)
+            self.target.history.write(self.record)
         except TaskError as error:
-            console.warn(f"not recorded: release {record.number} {record.state} ({error})")
+            what = f"release {self.record.number} {self.record.state}"
+            console.warn(f"not recorded: {what} ({error})")
 
     def finish(self) -> None:
         """Forget what no remembered release needs, run the hook after, and say what runs."""
@@ -177,6 +177,7 @@ class Deployment:
             tidy_images(self.target)
         except Exception as error:
             console.warn(f"old releases could not be removed: {explain(error)}")
+        backups.note_release(self.target, self.stack, self.record)
         hooks.attempt(self.target, hooks.POST, self.record)
         console.say(f"release {self.record.number} runs: {self.target.environment.url}")
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from invoke import Context
 
@@ -147,6 +147,18 @@ def inside(ctx: Context, hosts: Sequence[Host], label: str, script: str) -> str 
             engine = Engine(ctx, host.docker())
             if replicas := engine.ids("container", f"label={label}", "status=running"):
                 return engine.query("exec", replicas[0], "sh", "-c", script)
+    return None
+
+
+def feed(
+    ctx: Context, hosts: Sequence[Host], label: str, script: str, write: Callable[[BinaryIO], None]
+) -> str | None:
+    """Run a script in a replica with a label, and write its stdin; see base.Orchestrator.feed."""
+    for host in hosts:
+        with host.docker() as env:
+            if replicas := Engine(ctx, env).ids("container", "--filter", f"label={label}"):
+                words = ("exec", "--interactive", replicas[0], "sh", "-c", script)
+                return cli.feed(ctx, *words, write=write, env=env)
     return None
 
 

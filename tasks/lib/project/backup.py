@@ -21,4 +21,5 @@ class Backup(Section, frozen=True):
     ] = ""
     region: str = ""
     scrub: str = ""
+    columns: str = ""
     timeout: Seconds = 21600

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, BinaryIO
 
 from ... import process
 from ...docker import cli
@@ -92,6 +92,13 @@ class ComposeOrchestrator(DockerOrchestrator):
         with suppress(cli.DockerError):
             for each in containers.serving(mine):
                 return self._server.query("exec", each.id, "sh", "-c", script)
+        return None
+
+    def feed(self, service: str, script: str, write: Callable[[BinaryIO], None]) -> str | None:
+        server = self._server
+        for each in containers.serving(containers.by_service(server.containers()).get(service, [])):
+            words = ("exec", "--interactive", each.id, "sh", "-c", script)
+            return cli.feed(server.ctx, *words, write=write, env=server.env)
         return None
 
     @staticmethod
