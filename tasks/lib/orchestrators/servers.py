@@ -155,10 +155,10 @@ def feed(
 ) -> str | None:
     """Run a script in a replica with a label, and write its stdin; see base.Orchestrator.feed."""
     for host in hosts:
-        with host.docker() as env:
-            if replicas := Engine(ctx, env).ids("container", "--filter", f"label={label}"):
-                words = ("exec", "--interactive", replicas[0], "sh", "-c", script)
-                return cli.feed(ctx, *words, write=write, env=env)
+        engine = Engine(ctx, host.docker())
+        if replicas := engine.ids("container", f"label={label}", "status=running"):
+            words = ("exec", "--interactive", replicas[0], "sh", "-c", script)
+            return cli.feed(ctx, *words, write=write, env=engine.env)
     return None
 
 
