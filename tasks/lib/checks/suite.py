@@ -76,7 +76,9 @@ def pipeline(
         everything: run also the tests that need an engine or a browser.
         slow: run also the slow ones among these.
     """
-    requirements.install(ctx, "lint", "selftest", *(["browser"] if everything else []))
+    requirements.install(
+        ctx, "lint", "kubernetes", "selftest", *(["browser"] if everything else [])
+    )
     # An earlier run's result must not be taken for this one's.
     (files.own_folder(REPORTS) / "pipeline.xml").unlink(missing_ok=True)
     # The quick ones do not depend on each other; of the others, many need all of this machine.
