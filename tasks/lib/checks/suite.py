@@ -85,8 +85,8 @@ def pipeline(
     testing = replace(testing, parallel=testing.parallel or (testing.whole and not everything))
     words = [sys.executable, *runners.pytest(paths, testing, "pipeline")[1:]]
     words += ["-p", "no:django", "-W", "ignore::pytest.PytestConfigWarning"]
-    if not slow:
-        words += ["-m", "not slow" if everything else QUICK]
+    chosen = "not cluster" if slow else "not slow" if everything else QUICK
+    words += ["-m", chosen]
     return _failures("the pipeline's tests", process.run(ctx, words), testing)
 
 

@@ -88,6 +88,8 @@ def _docker_server(state: State, name: str, forward: str) -> dict[str, Any]:
 def overlay(state: State, project: str, names: Iterable[str]) -> dict[str, Any]:
     """Build settings that override invoke.yaml: the registry and every environment in the lab."""
     registry = {"image": f"{state.host}/{project}", "insecure": False, "ca": ""}
+    if state.orchestrator == KUBERNETES:
+        return {"registry": registry, "environments": {}}
     environments = {
         name: {
             "url": f"http://127.0.0.1:{port}",

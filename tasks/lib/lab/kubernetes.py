@@ -50,10 +50,11 @@ def server(state: State, name: str, forward: str) -> dict[str, Any]:
     }
 
 
-def variables(state: State, kubeconfig: Path) -> dict[str, str]:
+def variables(state: State, folder: Path) -> dict[str, str]:
     """Return the variables with which the tasks use the cluster and its registry."""
     return {
-        "KUBECONFIG": str(kubeconfig),
+        "INVOKE_RUNTIME_CONFIG": str(folder / "invoke.yaml"),
+        "KUBECONFIG": str(folder / "kubeconfig"),
         "CI_REGISTRY": state.host,
         "CI_REGISTRY_USER": USER,
         "CI_REGISTRY_PASSWORD": state.password,

@@ -161,10 +161,10 @@ class Lab:
 
     def _write_kubeconfig(self, state: State) -> Mapping[str, str]:
         """Make the servers one cluster; return the variables."""
-        file = self.folder / "kubeconfig"
-        image = self._node_image(state)
-        files.write_private(file, kubernetes.form(state, image, self.project))
-        return kubernetes.variables(state, file)
+        self._write("invoke.yaml", config_files.overlay(state, self.settings.project.name, []))
+        kubeconfig = kubernetes.form(state, self._node_image(state), self.project)
+        files.write_private(self.folder / "kubeconfig", kubeconfig)
+        return kubernetes.variables(state, self.folder)
 
     def _execute(self, node: str, *words: str) -> str:
         return cli.run(self.ctx, "exec", f"{self.project}-{node}", *words)

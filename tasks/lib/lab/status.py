@@ -34,7 +34,7 @@ def check(lab: Lab) -> tuple[str, list[str]]:
     rows = [_registry(known), *(_node(lab, known, node, members) for node in known.nodes)]
     unhealthy = [row[0] for row in rows if row[1] == UNHEALTHY]
     settings = config_files.overlay(known, lab.settings.project.name, lab.environments)
-    environments = settings.get("environments", {}).items()
+    environments = settings["environments"].items()
     rows += [(name, "", values["url"], "an environment") for name, values in environments]
     return console.table(rows, HEADS), unhealthy
 
