@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ...docker.cli import DockerError
 from ...kubernetes.client import Cluster
+from ...process import wait_until
 from ..base import Job
 from ..jobs import Runner
 from ..stack import Stack
 from . import naming, observation
-from .place import Place
 from .workloads import job as rendered
 
 # Seconds after which the cluster ends a job whose deployer was killed; its deployer waits less.
 LONGEST = 86400
 FAILED = ("Failed", "FailureTarget")
+# The job that tries something out, and the seconds that it may take, with the pull of its image.
+TRIAL, LONGEST_TRIAL = "trial", 120
 
 
 class KubernetesJobs(Runner):
@@ -25,8 +28,8 @@ class KubernetesJobs(Runner):
     A job for every node has nothing to do here: each pod gets what it needs before it starts.
     """
 
-    def __init__(self, cluster: Cluster, place: Place, stack: Stack, jobs: Sequence[Job]) -> None:
-        self._cluster, self._place, self._stack, self._jobs = cluster, place, stack, jobs
+    def __init__(self, cluster: Cluster, stack: Stack, jobs: Sequence[Job]) -> None:
+        self._cluster, self._stack, self._jobs = cluster, stack, jobs
         self._mark, self._started = uuid.uuid4().hex[:8], list[str]()
         self._pods: dict[str, Any] = {}
         self._ends: dict[str, str] = {}
@@ -66,7 +69,7 @@ class KubernetesJobs(Runner):
         return bool(why), f"failed: {why}" if why else ""
 
     def lines(self, handle: str) -> list[str]:
-        pod = self._pods.get(handle)
+        pod = self._pods.get(handle) if handle else None
         if not pod or pod["status"].get("phase") == "Pending":
             return []
         return self._cluster.log(pod["metadata"]["name"], pod["spec"]["containers"][0]["name"])
@@ -80,4 +83,33 @@ class KubernetesJobs(Runner):
 def clear(cluster: Cluster, stack: str) -> None:
     """Remove the jobs of a stack, whether they run or have ended."""
     for each in cluster.list("Job", {**naming.labels(stack), naming.JOB: None}):
-        cluster.delete("Job", each["metadata"]["name"])
+        if each["metadata"]["labels"][naming.JOB] != TRIAL:
+            cluster.delete("Job", each["metadata"]["name"])
+
+
+def try_out(
+    cluster: Cluster, name: str, service: Mapping[str, Any], command: Sequence[str]
+) -> None:
+    """Run a command in a service's image, without data; see base.Orchestrator.try_out.
+
+    It is done before the lock is held, and so touches no other job.
+    """
+    stack = Stack(name, service["image"], {"services": {TRIAL: dict(service)}})
+    bare = {"volumes": [], "secrets": [], "configs": [], "entrypoint": [command[0]]}
+    job = Job(TRIAL, command[1:], overrides={**bare, "read_only": False})
+    trial = KubernetesJobs(cluster, stack, [job])
+
+    def ended() -> bool:
+        trial.look()
+        return trial.verdict(handle)[0]
+
+    try:
+        (handle,) = trial.start()
+        wait_until(ended, LONGEST_TRIAL)
+        if failed := trial.verdict(handle)[1]:
+            raise DockerError(["kubernetes"], 1, "\n".join([failed, *trial.lines(handle)]))
+    except TimeoutError:
+        why = f"did not end within {LONGEST_TRIAL} s"
+        raise DockerError(["kubernetes"], 1, why) from None
+    finally:
+        trial.remove()

@@ -7,7 +7,6 @@ from contextlib import suppress
 from typing import Any
 
 from ... import console
-from ...docker.cli import DockerError
 from ...errors import TaskError
 from ...kubernetes.client import Cluster, ClusterError
 from .. import jobs
@@ -16,7 +15,7 @@ from ..needs import Needs
 from ..stack import Stack
 from ..status import Evidence, Failure, Lease, Node, Ports, Service, Stored
 from . import evidence, inventory, manifests, naming, observation, rendering, rights, secrets
-from .jobs import KubernetesJobs, clear
+from .jobs import KubernetesJobs, clear, try_out
 from .leases import Leases
 from .place import Place
 from .rollout import KubernetesRollout
@@ -82,13 +81,7 @@ class KubernetesOrchestrator(Orchestrator):
                     console.result(f"{pod['metadata']['name']} | {line}")
 
     def try_out(self, service: Mapping[str, Any], command: Sequence[str]) -> None:
-        stack = Stack(self._stack, service["image"], {"services": {"trial": dict(service)}})
-        bare = {"volumes": [], "secrets": [], "configs": [], "entrypoint": [command[0]]}
-        job = Job("trial", command[1:], overrides={**bare, "read_only": False})
-        try:
-            self.run_jobs(stack, [job], 120, _Free())
-        except TaskError as error:
-            raise DockerError(["kubernetes", "run"], 1, str(error)) from None
+        try_out(self._cluster, self._stack, service, command)
 
     def lease(self) -> Lease | None:
         return self._leases.newest()
@@ -141,7 +134,7 @@ class KubernetesOrchestrator(Orchestrator):
         self, stack: Stack, jobs_: Sequence[Job], timeout: float, guard: Guard, answer: str = ""
     ) -> str:
         self._sign_in()
-        runner = KubernetesJobs(self._cluster, self._place, stack, jobs_)
+        runner = KubernetesJobs(self._cluster, stack, jobs_)
         return jobs.run(runner, jobs_, timeout, guard, answer)
 
     def _sign_in(self) -> None:
@@ -174,13 +167,3 @@ class KubernetesOrchestrator(Orchestrator):
             for each in self._cluster.list(kind, naming.labels(self._stack)):
                 self._cluster.delete(kind, each["metadata"]["name"])
         return []
-
-
-class _Free(Guard):
-    """Work that needs no lock."""
-
-    lost = False
-
-    def check(self) -> None: ...
-
-    def confirm(self) -> None: ...

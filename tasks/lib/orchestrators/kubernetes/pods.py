@@ -17,6 +17,8 @@ from .units import resources, seconds
 # The secret with the login to the registry; a cluster that needs none has none.
 LOGIN = "registry"
 GRACE = "10s"
+# How the names begin of the containers that lay static files.
+STATIC = "static-"
 # Seconds that a proxy keeps serving when it is stopped, until no server sends it requests any more;
 # the app does that itself (WEB_DRAIN).
 DRAIN = 5
@@ -131,7 +133,7 @@ def _laying(service: Mapping[str, Any], static: Sequence[str]) -> dict[str, Any]
     laid |= {"cap_add": [], "read_only": True, "entrypoint": None}
     return {
         "initContainers": [
-            container(f"static-{number}", {**laid, "image": image}, [Mounted({}, mount)])
+            container(f"{STATIC}{number}", {**laid, "image": image}, [Mounted({}, mount)])
             for number, image in enumerate(static)
         ]
     }

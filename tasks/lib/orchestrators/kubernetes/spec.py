@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from .pods import STATIC
+
 
 def spec(workload: Mapping[str, Any]) -> dict[str, Any]:
     """Return all that a workload was given; containers and their variables are found by name."""
@@ -12,8 +14,9 @@ def spec(workload: Mapping[str, Any]) -> dict[str, Any]:
     template = dict(made.pop("template"))
     pod = dict(template.get("spec") or {})
     for kind in ("initContainers", "containers"):
-        if kind in pod:
-            pod[kind] = {each["name"]: _container(each) for each in pod[kind]}
+        # Whose static files are laid is not the stack's to say: see rollout.
+        own = [each for each in pod.get(kind, []) if not each["name"].startswith(STATIC)]
+        pod[kind] = {each["name"]: _container(each) for each in own}
     pod["volumes"] = {each["name"]: each for each in pod.get("volumes") or []}
     labels = (template.get("metadata") or {}).get("labels") or {}
     notes = (template.get("metadata") or {}).get("annotations") or {}
