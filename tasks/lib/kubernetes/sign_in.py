@@ -15,6 +15,12 @@ from .kubeconfig import Access
 
 GROUP = "client.authentication.k8s.io"
 VERSIONS = {f"{GROUP}/{version}" for version in ("v1", "v1beta1")}
+# What a program gives, and how a kubeconfig names it.
+GIVEN = (
+    ("token", "token"),
+    ("clientCertificateData", "client-certificate-data"),
+    ("clientKeyData", "client-key-data"),
+)
 # Seconds that a program may take; it asks nothing.
 TIMEOUT = 60
 
@@ -25,12 +31,7 @@ def credentials(access: Access) -> dict[str, Any]:
         return dict(access.user)
     status = _answer(program, _run(program, access))
     redaction.know("token", status.get("token", ""))
-    names = {
-        "token": "token",
-        "clientCertificateData": "client-certificate-data",
-        "clientKeyData": "client-key-data",
-    }
-    return {name: status[key] for key, name in names.items() if status.get(key)}
+    return {name: status[key] for key, name in GIVEN if status.get(key)}
 
 
 def _run(program: Mapping[str, Any], access: Access) -> str:

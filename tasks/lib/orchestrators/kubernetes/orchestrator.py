@@ -10,10 +10,11 @@ from ... import console
 from ...errors import TaskError
 from ...kubernetes.client import Cluster, ClusterError
 from .. import jobs
-from ..base import Guard, Job, LogOptions, Orchestrator
+from ..base import Guard, Job, LogOptions
+from ..locking import Leased
 from ..needs import Needs
 from ..stack import Stack
-from ..status import Evidence, Failure, Lease, Node, Ports, Service, Stored
+from ..status import Evidence, Failure, Node, Ports, Service, Stored
 from . import evidence, inventory, manifests, naming, observation, rendering, rights, secrets
 from .jobs import KubernetesJobs, clear, try_out
 from .leases import Leases
@@ -21,7 +22,7 @@ from .place import Place
 from .rollout import KubernetesRollout
 
 
-class KubernetesOrchestrator(Orchestrator):
+class KubernetesOrchestrator(Leased):
     """One stack in a namespace of a cluster.
 
     Args:
@@ -82,15 +83,6 @@ class KubernetesOrchestrator(Orchestrator):
 
     def try_out(self, service: Mapping[str, Any], command: Sequence[str]) -> None:
         try_out(self._cluster, self._stack, service, command)
-
-    def lease(self) -> Lease | None:
-        return self._leases.newest()
-
-    def take_lease(self, former: Lease | None, text: str) -> Lease | None:
-        return self._leases.take(former, text)
-
-    def drop_lease(self, text: str) -> None:
-        self._leases.drop(text)
 
     def stored_images(self, repository: str) -> list[Stored]:
         return []
