@@ -176,3 +176,9 @@ def test_a_cluster_that_does_not_answer_is_named(lab):
     access = kubeconfig.access(CONTEXT, {"KUBECONFIG": yaml.safe_dump(config)})
     with pytest.raises(ClusterError, match=r"no answer from https://127\.0\.0\.1:"):
         Cluster(access, "default").get("Secret", "any")
+
+
+def test_nothing_is_rehearsed_on_a_cluster():
+    done = inv("rehearse", "--orchestrator=kubernetes", "--name=test-none")
+    assert done.returncode == 2
+    assert "nothing is rehearsed on Kubernetes" in done.stderr
