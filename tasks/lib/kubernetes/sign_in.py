@@ -57,7 +57,7 @@ def _run(program: Mapping[str, Any], access: Access) -> str:
 
 
 def info(program: Mapping[str, Any], access: Access) -> dict[str, Any]:
-    """Return what a program is told: that nobody is there to ask, and of which cluster it is."""
+    """Return what a program may know: that no person can be asked, and of which cluster it is."""
     spec: dict[str, Any] = {"interactive": False}
     if program.get("provideClusterInfo"):
         known = ("server", "tls-server-name", "insecure-skip-tls-verify", "proxy-url")

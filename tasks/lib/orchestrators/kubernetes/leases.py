@@ -51,7 +51,7 @@ class Leases:
             self._write(found, lease.number, "")
 
     def _write(self, found: Any, number: int, text: str) -> bool:
-        """Write the object, unless somebody else has since it was read."""
+        """Write the object, unless another one has since it was read."""
         meta = naming.metadata(NAME, self._stack)
         spec: dict[str, Any] = {"leaseTransitions": number, "leaseDurationSeconds": SECONDS}
         spec |= {"holderIdentity": text} if text else {}

@@ -44,7 +44,7 @@ class Secrets:
         text = b64encode(value.encode()).decode()
         if self._cluster.create({**base, "type": "Opaque", "data": {VALUE: text}}) is None:
             raise TaskError(
-                f"somebody else has just set {name}", "set it again, if it must be yours"
+                f"{name} was set by another user just now", "set it again if yours must win"
             )
         return made
 
