@@ -12,7 +12,7 @@ from ...project import contract
 from ..base import Rollout
 from ..stack import Stack
 from ..status import Failure, Progress
-from . import inventory, manifests, observation
+from . import inventory, manifests, observation, repair
 from .place import Place
 from .spec import spec
 
@@ -58,9 +58,9 @@ class KubernetesRollout(Rollout):
     def _apply(self, made: Sequence[dict[str, Any]]) -> dict[str, Any]:
         done = {}
         for each in made:
-            live = self._cluster.apply(each)
-            if each["kind"] in inventory.WORKLOADS:
-                done[each["metadata"]["name"]] = spec(live)
+            workload = each["kind"] in inventory.WORKLOADS
+            live = repair.apply(self._cluster, each) if workload else self._cluster.apply(each)
+            done |= {each["metadata"]["name"]: spec(live)} if workload else {}
         return done
 
     def _proxies_settled(self) -> bool:
