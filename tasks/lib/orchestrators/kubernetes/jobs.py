@@ -55,6 +55,8 @@ class KubernetesJobs(Runner):
             bad = (observation.condition(job, kind) for kind in FAILED)
             why = next((f"{each['reason']}: {each['message']}" for each in bad if each), "")
             self._ends[job["metadata"]["name"]] = why
+        if {*self._started} - {*self._pods}:
+            self._ends |= _refused(self._cluster)
 
     def verdict(self, handle: str) -> tuple[bool, str]:
         if not handle:
@@ -78,6 +80,15 @@ class KubernetesJobs(Runner):
         for name in self._started:
             self._cluster.delete("Job", name)
         return bool(self._started)
+
+
+def _refused(cluster: Cluster) -> dict[str, str]:
+    """Return why the cluster makes no pod, by the names of what should have one."""
+    return {
+        each["involvedObject"].get("name", ""): each["message"]
+        for each in cluster.list("Event", {})
+        if each.get("reason") == "FailedCreate" and "forbidden" in each.get("message", "")
+    }
 
 
 def clear(cluster: Cluster, stack: str) -> None:
