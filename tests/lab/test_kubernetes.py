@@ -158,7 +158,8 @@ def test_every_right_that_is_missing_is_named(cluster, lab):
     found = rights.problems(reader, ingress=True)
     assert len(found) == len(rights.NEEDED) + 1
     assert any(
-        "may not get, list, create, patch, delete deployments.apps" in each for each in found
+        "may not get, list, create, patch, delete, update deployments.apps" in each
+        for each in found
     )
     with pytest.raises(ClusterError, match="forbidden") as caught:
         reader.list("Secret", {})

@@ -9,11 +9,11 @@ from ...kubernetes.client import Cluster
 
 CHANGE = ("get", "list", "create", "patch", "delete")
 NEEDED: dict[tuple[str, str], tuple[str, ...]] = {
-    ("apps", "deployments"): CHANGE,
-    ("apps", "statefulsets"): CHANGE,
+    ("apps", "deployments"): (*CHANGE, "update"),
+    ("apps", "statefulsets"): (*CHANGE, "update"),
     ("apps", "replicasets"): ("list",),
     ("batch", "jobs"): CHANGE,
-    ("coordination.k8s.io", "leases"): ("get", "create", "update"),
+    ("coordination.k8s.io", "leases"): ("get", "list", "create", "update", "delete"),
     ("", "configmaps"): CHANGE,
     ("", "secrets"): CHANGE,
     ("", "services"): CHANGE,
