@@ -15,7 +15,7 @@ from .engine import Engine
 from .leases import Leases
 from .locking import Leased
 from .stack import Stack
-from .status import Stored
+from .status import Store, Stored
 
 
 class DockerOrchestrator(Leased):
@@ -55,6 +55,9 @@ class DockerOrchestrator(Leased):
 
     def misfits(self, stack: Stack, auth: str) -> list[str]:
         return servers.unpullable(self._ctx, self._hosts, stack.image, auth)
+
+    def records(self) -> Store | None:
+        return None
 
     def missing(self, stack: Stack) -> list[str]:
         return [

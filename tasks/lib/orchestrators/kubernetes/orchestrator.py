@@ -19,6 +19,7 @@ from . import evidence, inventory, manifests, naming, observation, rendering, ri
 from .jobs import KubernetesJobs, clear, try_out
 from .leases import Leases
 from .place import Place
+from .records import ClusterStore
 from .rollout import KubernetesRollout
 
 
@@ -83,6 +84,9 @@ class KubernetesOrchestrator(Leased):
 
     def try_out(self, service: Mapping[str, Any], command: Sequence[str]) -> None:
         try_out(self._cluster, self._stack, service, command)
+
+    def records(self) -> ClusterStore:
+        return ClusterStore(self._cluster, self._stack)
 
     def stored_images(self, repository: str) -> list[Stored]:
         return []

@@ -56,7 +56,7 @@ class KubernetesRollout(Rollout):
         return made["kind"] in inventory.WORKLOADS and name in self._stack.ours
 
     def _apply(self, made: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        done = {}
+        done: dict[str, Any] = {}
         for each in made:
             workload = each["kind"] in inventory.WORKLOADS
             live = repair.apply(self._cluster, each) if workload else self._cluster.apply(each)
