@@ -11,11 +11,24 @@ from typing import Any
 import pytest
 import yaml
 
+from tasks.lib.environments import records
+from tasks.lib.environments.history import History
+from tasks.lib.errors import TaskError
 from tasks.lib.kubernetes import kubeconfig
 from tasks.lib.kubernetes.client import Cluster, ClusterError
-from tasks.lib.orchestrators.kubernetes import leases, manifests, rendering, rights, secrets
+from tasks.lib.orchestrators.base import Job
+from tasks.lib.orchestrators.kubernetes import (
+    leases,
+    manifests,
+    rendering,
+    rights,
+    rollout,
+    secrets,
+)
+from tasks.lib.orchestrators.kubernetes.orchestrator import KubernetesOrchestrator
 from tasks.lib.orchestrators.kubernetes.place import Place
-from tasks.lib.orchestrators.stack import Stack
+from tasks.lib.orchestrators.kubernetes.records import ClusterStore
+from tasks.lib.orchestrators.stack import Stack, drift
 from tests.testbed.clusters import CONTEXT, namespace
 from tests.testbed.commands import docker, environment, free_port, inv, until
 from tests.testbed.labs import must, started
@@ -142,6 +155,77 @@ def test_a_secret_has_versions_that_nobody_changes(cluster):
         cluster.replace({**stored, "data": {"value": "eA=="}})
     known.remove(versions["SECRET_KEY"])
     assert [*known.versions()] == ["PASSWORD"]
+
+
+def test_the_history_is_in_the_namespace(cluster):
+    history = History(ClusterStore(cluster, "shop-prod"))
+    assert (history.read(), history.problems()) == ([], [])
+    made = [
+        history.begin(records.new_deploy(n, IMAGE, "c0ffee", "", True), stack()) for n in (9, 10)
+    ]
+    history.write_applied(made[0], {"app": {"replicas": 2}})
+    assert history.read() == made[::-1]
+    assert history.stack(made[0], "shop-prod").content == stack().content
+    assert history.applied(made[0]) == {"app": {"replicas": 2}}
+    assert "shop-prod_SECRET_KEY_v1" in history.versions()
+    assert history.place == f"namespace {cluster.namespace}"
+    with pytest.raises(TaskError, match=r"10/applied\.json is missing"):
+        history.applied(made[1])
+    history.forget(made[:1])
+    assert history.read() == made[1:]
+
+
+def rolled_out(cluster: Cluster) -> tuple[KubernetesOrchestrator, dict[str, Any]]:
+    """What was applied of our own stack, whose images no server has."""
+    orchestrator = KubernetesOrchestrator(
+        cluster, "shop-prod", Place(cluster.namespace, VALUES["SITE_URL"])
+    )
+    return orchestrator, orchestrator.rollout(stack()).apply()
+
+
+def drifted(orchestrator: KubernetesOrchestrator, applied: dict[str, Any]) -> list[str]:
+    """What differs from what was applied."""
+    return drift(applied, {name: each.spec for name, each in orchestrator.services().items()})
+
+
+def test_what_others_change_is_seen_and_repaired_also_what_they_add(cluster, monkeypatch):
+    monkeypatch.setattr(rollout, "AHEAD", 0.1)
+    orchestrator, applied = rolled_out(cluster)
+    assert drifted(orchestrator, applied) == []
+    assert orchestrator.running().services == stack().services
+    worker = cluster.get("Deployment", "worker")
+    (container,) = worker["spec"]["template"]["spec"]["containers"]
+    container["env"].append({"name": "EXTRA", "value": "hello"})
+    container["image"] = "other:1"
+    worker["spec"]["replicas"] = 3
+    assert cluster.replace(worker)
+    lines = drifted(orchestrator, applied)
+    assert "~ worker.replicas: 1 -> 3" in lines
+    assert "+ worker.pod.containers.worker.environment.EXTRA" in lines
+    assert not any("hello" in line for line in lines)
+    orchestrator.rollout(stack()).apply()
+    assert drifted(orchestrator, applied) == []
+
+
+def test_pods_and_jobs_that_the_cluster_refuses_say_so_at_once(cluster, monkeypatch):
+    monkeypatch.setattr(rollout, "AHEAD", 0.1)
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "few"}}
+    cluster.apply({**quota, "spec": {"hard": {"pods": "0"}}})
+    until(lambda: (cluster.get("ResourceQuota", "few") or {}).get("status"))
+    orchestrator, _ = rolled_out(cluster)
+    until(lambda: "exceeded quota" in orchestrator.services()["worker"].progress.given_up)
+    with pytest.raises(TaskError, match=r"migrate failed: .* exceeded quota"):
+        orchestrator.run_jobs(stack(), [Job("migrate", ["migrate"])], 20, Unlocked())
+
+
+class Unlocked:
+    """The lock of a test, which nothing takes."""
+
+    lost = False
+
+    def check(self) -> None: ...
+
+    def confirm(self) -> None: ...
 
 
 def test_every_right_that_is_missing_is_named(cluster, lab):
