@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -62,7 +63,9 @@ def cluster_factory(
 ) -> Iterator[Factory]:
     """Images of the app, in the registry of a lab with a cluster."""
     folder = tmp_path_factory.mktemp("cluster")
-    with started(folder / "lab", orchestrator="kubernetes") as lab:
+    # CLUSTER names a lab that is there, and stays.
+    name = os.environ.get("CLUSTER", "")
+    with started(folder / "lab", name, keep=bool(name), orchestrator="kubernetes") as lab:
         state = json.loads(Path(lab["KUBECONFIG"]).with_name("lab.json").read_text())
         url = {"LAB_URL": f"http://127.0.0.1:{state['http'][0]}"}
         yield Factory(Site(make_clone(folder / "clone"), lab | url, env="prod"))
