@@ -18,7 +18,7 @@ namespace = Collection(
     Collection("backup", database.backup, database.list_backups),
     Collection("restore", database.restore, database.drill),
     Collection("db", database.pull),
-    Collection("history", observe.history, observe.adopt),
+    Collection("history", observe.history, observe.audit, observe.adopt),
     Collection("images", publish.images, publish.prune),
     Collection("lab", rehearse.up, rehearse.down, rehearse.status),
     Collection(

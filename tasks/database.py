@@ -86,7 +86,7 @@ def restore(
         backup, key = ({}, "") if undo else opening.opened(target, from_, identity)
         question = restoring.question(target.name, backup)
         target.confirm(question, yes, confirm, "nothing was changed")
-        with target.locked("restores a backup") as lock:
+        with target.locked("restores a backup", backup.get("name", "")) as lock:
             restore = restoring.Restore(target, stack, lock, backup, key)
             console.say(restore.undo() if undo else restore.run())
 

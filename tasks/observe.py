@@ -47,16 +47,20 @@ def variables(ctx: Context) -> None:
     console.result("\n".join(f"export {key}={quote(value)}" for key, value in names.items()))
 
 
-@task(help={"env": ENV})
-def status(ctx: Context, env: str = "") -> None:
+@task(help={"env": ENV, "notify": "send what is wrong to the receivers of invoke.yaml's messages"})
+def status(ctx: Context, env: str = "", notify: bool = False) -> None:
     """Show an environment's status (exits 1 if unhealthy).
 
     Example: inv status --env=prod
     """
+    from .lib.deploys import notices
     from .lib.environments import connection, status
 
     with connection.reach(ctx, env) as target:
-        _show(*status.status(target), f"see inv logs --env={env}")
+        text, problems = status.status(target)
+        if notify:
+            notices.problems(target, problems)
+        _show(text, problems, f"see inv logs --env={env}")
 
 
 @task(help={"env": ENV})
@@ -95,6 +99,21 @@ def history(ctx: Context, env: str = "", all: bool = False) -> None:
         console.result(status.history_table(shown, bool(target.holder())))
         if len(shown) < len(records):
             console.say(f"{len(records) - len(shown)} older ones: --all shows them")
+
+
+@task(help={"env": ENV, "newest": "how many lines of the log to look at"})
+def audit(ctx: Context, env: str = "", newest: int = 200) -> None:
+    """Show who did what to an environment, newest first.
+
+    It has all tasks that change something, and how they ended. It stays when an environment is
+    removed.
+
+    Example: inv history.audit --env=prod
+    """
+    from .lib.environments import audit, connection
+
+    with connection.reach(ctx, env) as target:
+        console.result(audit.table(audit.read(target, newest)))
 
 
 @task(help={"env": ENV})

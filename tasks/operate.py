@@ -68,7 +68,7 @@ def set_secret(ctx: Context, env: str = "", name: str = "", random: bool = False
     settings.environment(env)
     if name or not random:
         secret_values.known(settings, name)
-    with connection.reach(ctx, env) as target, target.locked("sets secrets"):
+    with connection.reach(ctx, env) as target, target.locked("sets secrets", name):
         if not name:
             made = [*bootstrap.make_up_secrets(target)]
             return console.say("\n".join(f"stored as {each}" for each in made) or "none is missing")
@@ -102,7 +102,7 @@ def remove_secret(ctx: Context, env: str = "", name: str = "", yes: bool = False
     """
     from .lib.environments import connection
 
-    with connection.reach(ctx, env) as target, target.locked("sets secrets"):
+    with connection.reach(ctx, env) as target, target.locked("sets secrets", f"without {name}"):
         versions = target.orchestrator.secrets().get(name)
         if not versions:
             hint = f"inv secrets.list --env={env}"

@@ -62,18 +62,19 @@ def deploy(
     from .lib.deploys.deployment import Deployment
     from .lib.deploys.plan import show_plan
     from .lib.deploys.preflight import prepare
+    from .lib.deploys.released import release
     from .lib.environments import connection, dynamic
 
     with connection.reach(ctx, dynamic.named(env, name), verify_url=verify_url) as target:
         image, stack = prepare(target, ref, force, changes=not plan)
         if plan or ctx.config.run.dry:
             return show_plan(target, stack)
-        with target.locked("deploys") as lock:
+        with target.locked("deploys", str(image)) as lock:
             deployment = Deployment.of_image(target, stack, image, lock, force)
             deployment.plan()
             deployment.run_if_needed()
             if ref:
-                deployment.release()
+                release(deployment)
         files.write({dotenv: deployment.dotenv()})
         console.result(stack.image)
 
@@ -102,13 +103,17 @@ def rollback(
     Example: inv rollback --env=prod
     """
     from .lib.deploys.deployment import Deployment
+    from .lib.deploys.released import release
     from .lib.environments.connection import reach
 
-    with reach(ctx, env, verify_url=verify_url) as target, target.locked("rolls back") as lock:
+    with (
+        reach(ctx, env, verify_url=verify_url) as target,
+        target.locked("rolls back", to) as lock,
+    ):
         deployment = Deployment.back_to(target, to, lock, force)
         deployment.plan()
         deployment.run()
-        deployment.release()
+        release(deployment)
         files.write({dotenv: deployment.dotenv()})
         console.result(deployment.stack.image)
 

@@ -66,9 +66,17 @@ class HttpClient:
         self._pools: dict[str, PoolManager] = {}
 
     def send(
-        self, method: str, url: str, body: bytes = b"", headers: Mapping[str, str] | None = None
+        self,
+        method: str,
+        url: str,
+        body: bytes = b"",
+        headers: Mapping[str, str] | None = None,
+        follow: bool = True,
     ) -> BaseHTTPResponse:
         """Send a request and follow redirects, to other hosts without its Authorization header.
+
+        Args:
+            follow: False returns a redirect itself.
 
         The response's `url` is the one that answered.
 
@@ -82,7 +90,7 @@ class HttpClient:
                 method, url, body=body or None, headers=headers, redirect=False
             )
             location = response.get_redirect_location()
-            if not location:
+            if not location or not follow:
                 response.url = url
                 return response
             location = urljoin(url, location)

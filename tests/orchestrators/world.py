@@ -18,6 +18,7 @@ from invoke import Config, Context
 
 from tasks.lib.deploys import preflight, proxy_check, rendering
 from tasks.lib.deploys.deployment import Deployment
+from tasks.lib.deploys.released import release
 from tasks.lib.environments import teardown
 from tasks.lib.environments.connection import Target
 from tasks.lib.environments.lock import Terms
@@ -178,7 +179,7 @@ class World:
             deployment.plan()
             deployment.run_if_needed()
             if ref:
-                deployment.release()
+                release(deployment)
 
     def render(self, image: Candidate) -> Stack:
         """The stack of an image."""
@@ -190,7 +191,7 @@ class World:
             deployment = Deployment.back_to(self.target, to, lock, force)
             deployment.plan()
             deployment.run()
-            deployment.release()
+            release(deployment)
 
     def prune(self) -> None:
         """Delete every image that nothing keeps."""

@@ -19,9 +19,8 @@ from ..images import promotion
 from ..images.promotion import Candidate
 from ..orchestrators.base import Job
 from ..orchestrators.stack import Stack, difference
-from ..project.names import is_dynamic
-from ..registry.reference import short
 from . import hooks, predeploy, preflight, undo, verification
+from .notices import Notices
 from .plan import forget, remember, settled, show_changes
 from .rollout import watch
 from .tidying import tidy_images
@@ -46,7 +45,11 @@ class Deployment:
     image: Candidate | None = None
     lost: bool = False
     ahead: Stack | None = None
+    notices: Notices = field(init=False)
     began: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        self.notices = Notices(self.target)
 
     @classmethod
     def of_image(
@@ -101,6 +104,7 @@ class Deployment:
         remember(self.target, self.now.record, self.record)
         self.record = self.target.history.begin(self.record, self.stack)
         try:
+            self.notices.begun(self.record)
             if self.record.kind == "deploy":
                 predeploy.run(self)
             self.rollout()
@@ -157,7 +161,7 @@ class Deployment:
             why += "; no replica of the app was touched"
         self.note(why=why)
         self.lost = isinstance(error, LockLost)
-        hooks.attempt(self.target, hooks.FAILURE, self.record, why)
+        self.notices.failed(self.record, why)
         person = getattr(error, "code", None) == ExitCode.PERSON
         return TaskError(why, code=ExitCode.PERSON if person else ExitCode.FAILED)
 
@@ -170,30 +174,15 @@ class Deployment:
             console.warn(f"not recorded: release {self.record.number} {self.record.state} ({why})")
 
     def finish(self) -> None:
-        """Forget what no remembered release needs, run the hook after, and say what runs."""
+        """Forget what no remembered release needs, and say what runs."""
         try:
             forget(self.target, self.stack, self.record)
             tidy_images(self.target)
         except Exception as error:
             console.warn(f"old releases could not be removed: {explain(error)}")
         backups.note_release(self.target, self.stack, self.record)
-        hooks.attempt(self.target, hooks.POST, self.record)
         console.say(f"release {self.record.number} runs: {self.target.environment.url}")
-
-    def release(self) -> None:
-        """Release the image that runs for the environment, unless that is a dynamic one."""
-        name, registry, digest = self.target.name, self.target.registry, self.record.digest
-        if is_dynamic(name):
-            return
-        try:
-            image = self.image or Candidate(registry.manifest(digest), self.record.revision)
-            old = promotion.move(registry, name, image)
-        except TaskError as error:
-            hint = f"then inv release --env={name} --ref={digest}"
-            what = f"{short(digest)} runs, but is not what is released: {error}"
-            raise TaskError(what, hint, ExitCode.PERSON) from None
-        if old != image:
-            console.say(f"released for {name}: {image}" + (f", instead of {old}" if old else ""))
+        self.notices.done(self.record)
 
     def dotenv(self) -> str:
         """Return where it answers and which image runs, for GitLab's dotenv report."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +21,7 @@ from ..project.settings import ROOT, Environment, Settings, read_settings
 from ..registry.client import Registry
 from ..registry.client import connect as connect_registry
 from ..ssh import host
-from . import dynamic, lock
+from . import audit, dynamic, lock
 from .history import History
 from .host_store import HostStore
 
@@ -74,9 +74,18 @@ class Target:
             return console.confirm_name(question, self.name, name, refused)
         return console.confirm(question, yes, refused)
 
-    def locked(self, doing: str) -> AbstractContextManager[lock.Lock]:
-        """Hold the stack's lock; see lock.locked."""
-        return lock.locked(self.orchestrator, doing, self.terms)
+    @contextmanager
+    def locked(self, doing: str, what: str = "") -> Iterator[lock.Lock]:
+        """Hold the stack's lock, and note in the audit log what is done; see lock.locked.
+
+        Args:
+            what: what it is done to, for the log.
+        """
+        with (
+            lock.locked(self.orchestrator, doing, self.terms) as held,
+            audit.noted(self, doing, what),
+        ):
+            yield held
 
     def holder(self, expired: bool = False) -> str:
         """Return who holds the lock and what for; see lock.holder."""

@@ -29,6 +29,7 @@ from .fields import (
     Site,
     Variable,
 )
+from .messages import Messages
 from .server import Server
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -145,6 +146,7 @@ class Settings(Section, frozen=True):
     server: Server = Server()
     lint: Lint = Lint()
     backup: Backup = Backup()
+    messages: Messages = Messages()
     services: Services = Services()
     processes: dict[Name, Process] = {}
 

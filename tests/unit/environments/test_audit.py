@@ -1,0 +1,73 @@
+"""The audit log has who did what, from where, and how it ended."""
+
+from __future__ import annotations
+
+import pytest
+
+from tasks.lib.environments import audit
+from tasks.lib.errors import TaskError
+from tasks.lib.redaction import know
+from tests.orchestrators.world import Killed
+
+
+def states(world) -> list[tuple[str, str]]:
+    """What was done and how it ended, the oldest first."""
+    lines = audit.read(world.target, 100)
+    return [(line["what"], line["state"].partition(":")[0]) for line in reversed(lines)]
+
+
+def test_what_is_done_is_logged_with_its_beginning_and_its_end(world):
+    world.deploy(world.image())
+    world.deploy(world.image())
+    world.rollback()
+    assert states(world) == [("deploys", "begins"), ("deploys", "done")] * 2 + [
+        ("rolls back", "begins"),
+        ("rolls back", "done"),
+    ]
+
+
+def test_a_line_has_who_when_and_from_where(world):
+    with world.target.locked("sets secrets", "API_KEY"):
+        pass
+    line = audit.read(world.target, 1)[0]
+    assert line["what"] == "sets secrets API_KEY"
+    assert line["environment"] == "prod"
+    assert "@" in line["by"] and line["time"].endswith("Z") and line["address"]
+
+
+def test_a_failure_has_its_reason_without_a_secret(world):
+    know("API_KEY", "correct horse battery")
+    with pytest.raises(TaskError), world.target.locked("deploys"):
+        raise TaskError("no login with correct horse battery\nat all")
+    line = audit.read(world.target, 1)[0]
+    assert line["state"].startswith("failed: no login with [API_KEY]")
+
+
+def test_of_a_killed_task_the_beginning_stays(world):
+    with pytest.raises(Killed), world.target.locked("deploys"):
+        world.kill()
+    world.restart()
+    assert states(world) == [("deploys", "begins")]
+
+
+def test_a_log_that_cannot_be_written_stops_nothing(world, capfd):
+    def fail() -> None:
+        raise TaskError("no space left")
+
+    world.host.before["run"] = fail
+    with world.target.locked("deploys"):
+        pass
+    assert "warning: not in the audit log of" in capfd.readouterr().err
+    assert states(world) == [("deploys", "done")]
+
+
+def test_lines_of_others_and_damaged_ones_are_left_out(world):
+    path = world.target.settings.deploy.path
+    world.host.run('mkdir -p "$1"; echo "{}" >"$1/audit.log"; echo "[" >>"$1/audit.log"', path)
+    with world.target.locked("deploys"):
+        pass
+    assert states(world) == [("deploys", "begins"), ("deploys", "done")]
+
+
+def test_an_environment_without_a_log_shows_that(world):
+    assert audit.table(audit.read(world.target, 9)) == "nothing is logged"
