@@ -1,7 +1,7 @@
 """The audit log: who did what to an environment, when, from where, and how it ended.
 
-It is a file on the environment's first server, in the folder of all environments: it stays when one is
-removed. Each line is also in the server's own log, which only root can change.
+It is a file on the environment's first server, in the folder of all environments: it stays when one
+is removed. Each line is also in the server's own log, which only root can change.
 """
 
 from __future__ import annotations
