@@ -200,6 +200,8 @@ LOGGING: dict[str, Any] = {
             "fmt": ["levelname", "name", "message", "request_id"],
             "rename_fields": {"levelname": "level", "name": "logger"},
             "timestamp": True,
+            # Which version wrote a line, and as what.
+            "static_fields": {"version": VERSION, "role": env.optional(variables.ROLE, "")},
             "reserved_attrs": [*RESERVED_ATTRS, "request"],
         },
     },

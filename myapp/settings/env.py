@@ -148,6 +148,7 @@ REDIS_PASSWORD = Variable("REDIS_PASSWORD", str, "the password of the user in RE
 REDIS_URL = Variable("REDIS_URL", _redis, "redis://host:6379/0")
 JOB_SECONDS = Variable("JOB_SECONDS", _seconds, "a number of seconds")
 VERSION = Variable("VERSION", str, "the commit that runs")
+ROLE = Variable("ROLE", str, "what this process does, such as web or worker")
 LOG_LEVEL = Variable("LOG_LEVEL", _level, f"one of {', '.join(LEVELS)}")
 STATIC_ROOT = Variable("STATIC_ROOT", Path, "a folder")
 

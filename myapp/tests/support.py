@@ -28,6 +28,7 @@ PRODUCTION = {
     "SITE_URL": "https://links.example.com",
     "DATABASE_URL": "sqlite://:memory:",
     "VERSION": "4f2a9c1",
+    "ROLE": "web",
 }
 
 

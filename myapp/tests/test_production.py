@@ -104,6 +104,7 @@ class ProductionStarts(SimpleTestCase):
         self.assertEqual(
             [301, 404, 400], [line["status"] for line in lines if "/no/where" in line["path"]]
         )
+        self.assertEqual({("4f2a9c1", "web")}, {(each["version"], each["role"]) for each in lines})
         ids = {line["request_id"] for line in lines}
         self.assertEqual(len(lines), len(ids))
         self.assertIn(self.seen["insecure"]["headers"]["X-Request-ID"], ids)

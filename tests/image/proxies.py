@@ -44,11 +44,11 @@ class Proxy:
         server.request("GET", path, headers={"Host": HOST, **headers})
         return server.getresponse()
 
-    def ask_safely(self, path: str) -> http.client.HTTPResponse:
+    def ask_safely(self, path: str, **headers: str) -> http.client.HTTPResponse:
         """An answer over HTTPS, from one whose certificate is that of the host's name."""
         server = http.client.HTTPSConnection(HOST, timeout=20)
         server.sock = self.connect()
-        server.request("GET", path)
+        server.request("GET", path, headers=headers)
         return server.getresponse()
 
     def connect(self, *protocols: str) -> ssl.SSLSocket:

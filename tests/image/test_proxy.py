@@ -114,6 +114,21 @@ def test_every_answer_protects_its_page(proxy):
     assert "The site cannot answer right now" in answers[-1].read().decode()
 
 
+def test_a_request_has_one_id_in_all_logs_and_nothing_private_is_in_them(proxy):
+    headers = {"Cookie": "sessionid=canary-1", "Authorization": "Bearer canary-2"}
+    headers |= {"X-Api-Key": "canary-3", "Referer": "https://a/?b=canary-4", "X-Request-ID": "mine"}
+    paths = ("/no/where?token=canary-5", "/static/no.css?token=canary-5", "/admin/?next=canary-5")
+    answers = [proxy.ask_safely(path, **headers) for path in paths]
+    ids = [answer.getheader("X-Request-ID") for answer in answers]
+    logged = docker("logs", proxy.id, both=True)
+    lines = [json.loads(line) for line in logged.splitlines() if '"handled request"' in line]
+    found = {line["request"]["uri"]: line["request_id"] for line in lines}
+    assert [found[path.partition("?")[0]] for path in paths] == ids
+    assert "mine" not in ids and len({*ids}) == 3
+    until(lambda: ids[0] in proxy.web.logs())
+    assert "canary" not in logged + proxy.web.logs()
+
+
 def test_only_a_file_with_a_hash_in_its_name_is_kept_for_ever(proxy):
     sheet = proxy.web.execute("sh", "-c", "ls static/myapp/site.????????????.css")
     answers = [proxy.ask_safely(f"/{file}") for file in (sheet, "static/error.html")]
