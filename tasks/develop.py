@@ -81,7 +81,10 @@ def down(ctx: Context, engine: str = "", volumes: bool = False, yes: bool = Fals
         "service": "one service of an environment, such as app (default: all that run the image)",
         "since": "an environment's log since then, such as 10m or 2026-01-31T12:00:00",
         "follow": "follow the log until Ctrl-C",
-        "tail": "the number of last lines to begin with",
+        "tail": "the number of last lines to begin with (default: 100, or all if some are chosen)",
+        "request": "only lines of a request, by its X-Request-ID: of proxy, app and jobs",
+        "grep": "only lines in which this regular expression is found",
+        "release": "only lines of a release's version, by its number or commit",
     }
 )
 def logs(
@@ -91,7 +94,10 @@ def logs(
     service: str = "",
     since: str = "",
     follow: bool = False,
-    tail: int = 100,
+    tail: int = 0,
+    request: str = "",
+    grep: str = "",
+    release: str = "",
 ) -> None:
     """Show the app's log, here or in an environment.
 
@@ -100,9 +106,11 @@ def logs(
     from .lib.environments import connection, logs
 
     if not env:
-        return _backend(ctx, engine).logs(follow, tail)
+        return _backend(ctx, engine).logs(follow, tail or 100)
+    only = logs.Filter(request, grep, release)
+    options = logs.LogOptions(follow, tail or (0 if only else 100), since)
     with connection.reach(ctx, env) as target:
-        logs.show(target, service, logs.LogOptions(follow, tail, since))
+        logs.show(target, service, options, only)
 
 
 @task(

@@ -7,10 +7,12 @@ import shlex
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from queue import Queue
 from typing import TypeVar
 
 from invoke import Context
@@ -20,6 +22,8 @@ from .console import colour, say
 T = TypeVar("T")
 # Seconds that a child may take to end after SIGINT, before it is killed.
 GRACE = 10
+# How many lines may wait to be read.
+AHEAD = 1000
 
 
 def tool(name: str) -> str:
@@ -62,6 +66,30 @@ def wait(child: subprocess.Popen[bytes]) -> int:
     except KeyboardInterrupt:
         end(child)
         raise
+
+
+def lines(children: Sequence[subprocess.Popen[bytes]]) -> Generator[str, None, int]:
+    """Yield the lines that children print, as they come; return the highest exit status.
+
+    Their stdout is a pipe. They are ended when no more lines are wanted.
+    """
+    found: Queue[str | None] = Queue(AHEAD)
+
+    def read(child: subprocess.Popen[bytes]) -> None:
+        for line in child.stdout or ():
+            found.put(line.decode("utf-8", "replace").rstrip("\r\n"))
+        found.put(None)
+
+    try:
+        for child in children:
+            threading.Thread(target=read, args=(child,), daemon=True).start()
+        for _ in children:
+            while (line := found.get()) is not None:
+                yield line
+        return max(wait(child) for child in children)
+    finally:
+        for child in children:
+            end(child)
 
 
 def end(child: subprocess.Popen[bytes]) -> None:

@@ -146,6 +146,29 @@ def test_logs_are_those_of_the_service_and_of_the_time_that_are_asked_for(site):
     assert "has no service 'web' - known: app, beat, db, proxy" in unknown.verdict
 
 
+def test_one_request_is_found_in_the_logs_of_the_proxy_and_the_app(site):
+    headers = {name.lower(): value for name, value in site.get("/no/where?token=canary")[1].items()}
+    found = until(lambda: _of_request(site, headers["x-request-id"]))
+    assert {line.partition(".")[0] for line in found} == {
+        f"{site.stack}_{name}" for name in ("proxy", "app")
+    }
+    assert not [line for line in found if "canary" in line]
+
+
+def _of_request(site: Site, id: str) -> list[str]:
+    """Its lines in the logs, once two services have them."""
+    said = site.must("logs", f"--request={id}").text.splitlines()
+    lines = [line for line in said if id in line and line.startswith(site.stack)]
+    return lines if len(lines) > 1 else []
+
+
+def test_the_audit_log_has_each_deploy_with_its_end(site):
+    site.must("deploy", f"--ref={another(site)}")
+    newest, before, *_ = site.must("history.audit", "--newest=9").text.splitlines()[1:]
+    for line, state in ((newest, "done"), (before, "begins")):
+        assert another(site)[:7] in line and "deploys" in line and line.endswith(state)
+
+
 @pytest.mark.fault("inv logs, while a server is away")
 def test_the_logs_of_the_servers_that_are_there_are_shown(site, fault):
     tasks = f"docker service ps -f desired-state=running --format '{{{{.Node}}}}' {site.stack}_app"

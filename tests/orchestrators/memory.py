@@ -14,7 +14,6 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO
 
-from tasks.lib import console
 from tasks.lib.docker.cli import DockerError
 from tasks.lib.environments import jobs
 from tasks.lib.errors import TaskError
@@ -268,10 +267,12 @@ class MemoryOrchestrator:
         """Return what is left of a failed replica."""
         return Evidence("memory", "HTTP 503" if self.image(failure.handle).hangs else "", ["boom"])
 
-    def logs(self, services: Sequence[str], options: LogOptions) -> None:
-        """Print a line for each service."""
+    def logs(self, services: Sequence[str], options: LogOptions) -> Iterator[str]:
+        """Yield what each service logged: how it was asked, and a request of each version."""
         for name in services:
-            console.result(f"{name} | the last {options.tail} lines")
+            yield f"{name} | the last {options.tail} lines"
+            for number, image in enumerate(self.cluster.images.values()):
+                yield f'{name} | {{"request_id": "id-{number}", "version": "{image.revision}"}}'
 
     def try_out(self, service: Mapping[str, Any], command: Sequence[str]) -> None:
         """Run a command in a service's image: a validation, which fails for nonsense."""

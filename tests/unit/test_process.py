@@ -2,9 +2,41 @@
 
 from __future__ import annotations
 
+import subprocess
+
 import pytest
 
-from tasks.lib.process import wait_until
+from tasks.lib.process import lines, wait_until
+
+
+def shell(script: str) -> subprocess.Popen[bytes]:
+    """A shell whose output is read."""
+    return subprocess.Popen(["sh", "-c", script], stdout=subprocess.PIPE)
+
+
+def test_lines_of_children_come_as_they_are_printed():
+    slow, quick = shell("echo first; sleep 0.3; echo last"), shell("sleep 0.1; echo between")
+    assert [*lines([slow, quick])] == ["first", "between", "last"]
+
+
+def test_the_highest_status_is_returned():
+    found = lines([shell("echo a; exit 3"), shell("exit 1")])
+    with pytest.raises(StopIteration) as end:
+        while True:
+            next(found)
+    assert end.value.value == 3
+
+
+def test_children_end_when_no_more_lines_are_wanted():
+    child = shell("while true; do echo more; sleep 0.01; done")
+    found = lines([child])
+    assert next(found) == "more"
+    found.close()
+    assert child.poll() is not None
+
+
+def test_what_is_no_text_is_shown_all_the_same():
+    assert [*lines([shell(r"printf 'a\377b\r\n'")])] == ["a\ufffdb"]
 
 
 def test_waiting_returns_the_first_true_value():

@@ -30,7 +30,7 @@ class Job:
 
 @dataclass(frozen=True)
 class LogOptions:
-    """Which lines of a log: follow it, how many of the last ones, since when."""
+    """Which lines of a log: follow it, how many of the last ones (0: all), since when."""
 
     follow: bool
     tail: int
@@ -99,8 +99,8 @@ class Orchestrator(Protocol):
     def evidence(self, failure: Failure) -> Evidence:
         """Return what is left of a failed replica. Never raises."""
 
-    def logs(self, services: Sequence[str], options: LogOptions) -> None:
-        """Print what services logged. Raises TaskError when the logs cannot be read."""
+    def logs(self, services: Sequence[str], options: LogOptions) -> Iterator[str]:
+        """Yield what services logged, a line each. Raises TaskError when that cannot be read."""
 
     def try_out(self, service: Mapping[str, Any], command: Sequence[str]) -> None:
         """Run a command as a service would, without network and data. Raises DockerError."""

@@ -9,6 +9,7 @@ WAITS, ANSWER = "waiting for ", '{"pending":'
 
 # Services of compose/, and the volumes of compose/server.yml with the folders they are mounted on.
 APP, WORKER, BEAT, DATABASE, REDIS = "app", "worker", "beat", "db", "redis"
+PROXY = "proxy"
 STATIC_FILES, STATIC_FOLDER = "static", "/srv/static"
 BACKUP, BACKUPS, BACKUPS_FOLDER = "backup", "backups", "/backups"
 # Celery's default queue.

@@ -88,6 +88,45 @@ def test_logs_are_those_of_the_services_with_the_apps_image(world, capfd):
     assert "worker | the last 10 lines" in shown and "proxy" not in shown
 
 
+def logged(world, capfd, **only: str) -> list[str]:
+    """The lines of a log that are chosen."""
+    capfd.readouterr()
+    logs.show(world.target, "", LogOptions(False, 0, ""), logs.Filter(**only))
+    return capfd.readouterr().out.splitlines()
+
+
+def test_the_lines_of_a_request_are_shown_of_all_services_and_the_proxy(world, capfd):
+    world.deploy(world.image())
+    world.deploy(world.image())
+    lines = logged(world, capfd, request="id-1")
+    assert {line.partition(" | ")[0] for line in lines} >= {"app", "worker"}
+    assert all('"id-1"' in line for line in lines)
+
+
+def test_the_lines_of_a_release_are_those_of_its_version(world, capfd):
+    first, second = world.image(), world.image()
+    world.deploy(first)
+    world.deploy(second)
+    for release, image in (("1", first), ("2", second), (second.revision, second)):
+        lines = logged(world, capfd, release=release)
+        assert lines and all(image.revision in line for line in lines)
+
+
+def test_lines_are_chosen_by_a_pattern(world, capfd):
+    world.deploy(world.image())
+    assert logged(world, capfd, pattern="^app .*all|^app .* 0 lines") == ["app | the last 0 lines"]
+
+
+def test_lines_of_what_is_not_known_are_refused(world, capfd):
+    world.deploy(world.image())
+    with pytest.raises(TaskError, match="no release 9 - inv history --env=prod") as caught:
+        logged(world, capfd, release="9")
+    assert caught.value.code == ExitCode.REFUSED
+    with pytest.raises(TaskError, match=r"--grep: '\(' is no regular expression") as caught:
+        logged(world, capfd, pattern="(")
+    assert caught.value.code == ExitCode.REFUSED
+
+
 def test_logs_of_an_unknown_service_are_refused(world):
     world.deploy(world.image())
     with pytest.raises(TaskError, match="prod has no service 'ap' - known: app, beat") as caught:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
+from subprocess import PIPE
 from typing import Any, BinaryIO
 
 from ... import process
@@ -73,19 +74,16 @@ class ComposeOrchestrator(DockerOrchestrator):
         health = (facts.get("State", {}).get("Health") or {}).get("Log") or []
         return Evidence(self._hosts[0].name, complaint(health), lines)
 
-    def logs(self, services: Sequence[str], options: LogOptions) -> None:
+    def logs(self, services: Sequence[str], options: LogOptions) -> Iterator[str]:
         words = ["compose", "--ansi=never", "--project-name", self._stack, "logs", "--no-color"]
-        words += ["--tail", str(options.tail), *(["--follow"] if options.follow else [])]
+        words += ["--tail", str(options.tail or "all"), *(["--follow"] if options.follow else [])]
         words += ["--since", options.since] if options.since else []
         known = containers.by_service(self._server.containers())
         serving = [containers.serving(known[name]) for name in services if name in known]
         names = [f"{each.service}-{each.generation}" for each, *_ in serving]
-        child = cli.popen(self._server.ctx, *words, *names, env=self._server.env)
-        try:
-            if process.wait(child):
-                raise TaskError("the logs cannot be read", "the lines above say why")
-        finally:
-            process.end(child)
+        child = cli.popen(self._server.ctx, *words, *names, env=self._server.env, stdout=PIPE)
+        if (yield from process.lines([child])):
+            raise TaskError("the logs cannot be read", "the lines above say why")
 
     def inside(self, service: str, script: str) -> str | None:
         mine = containers.by_service(self._server.containers()).get(service, [])

@@ -6,7 +6,6 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from ... import console
 from ...errors import TaskError
 from ...kubernetes.client import Cluster, ClusterError
 from .. import jobs
@@ -73,14 +72,14 @@ class KubernetesOrchestrator(Leased):
     def evidence(self, failure: Failure) -> Evidence:
         return evidence.collect(self._cluster, failure)
 
-    def logs(self, services: Sequence[str], options: LogOptions) -> None:
+    def logs(self, services: Sequence[str], options: LogOptions) -> Iterator[str]:
         if options.follow:
             raise TaskError("logs of Kubernetes cannot be followed yet", "leave out --follow")
         for pod in inventory.look(self._cluster, self._stack).pods:
             name = pod["metadata"]["labels"][naming.SERVICE]
             if name in services:
                 for line in self._cluster.log(pod["metadata"]["name"], name, options.tail):
-                    console.result(f"{pod['metadata']['name']} | {line}")
+                    yield f"{pod['metadata']['name']} | {line}"
 
     def try_out(self, service: Mapping[str, Any], command: Sequence[str]) -> None:
         try_out(self._cluster, self._stack, service, command)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from subprocess import PIPE
 from typing import Any
 
 from ... import console, process
@@ -13,18 +15,13 @@ from . import tasks
 from .client import Swarm
 
 
-def show(swarm: Swarm, stack: str, names: Sequence[str], options: LogOptions) -> None:
-    """Print what services logged, interleaved. Raises TaskError when the logs cannot be read."""
-    words = ["service", "logs", "--tail", str(options.tail)]
+def read(swarm: Swarm, stack: str, names: Sequence[str], options: LogOptions) -> Iterator[str]:
+    """Yield what services logged, interleaved. Raises TaskError when the logs cannot be read."""
+    words = ["service", "logs", "--tail", str(options.tail or "all")]
     words += ["--follow"] if options.follow else []
     words += ["--since", options.since] if options.since else []
-    children = [cli.popen(swarm.ctx, *words, f"{stack}_{name}", env=swarm.env) for name in names]
-    try:
-        status = max(process.wait(child) for child in children)
-    finally:
-        for child in children:
-            process.end(child)
-    if status:
+    start = partial(cli.popen, swarm.ctx, *words, env=swarm.env, stdout=PIPE)
+    if (yield from process.lines([start(f"{stack}_{name}") for name in names])):
         known = swarm.services(stack)
         _explain_gaps(swarm, [known[name] for name in names if name in known])
 

@@ -72,8 +72,8 @@ class SwarmOrchestrator(DockerOrchestrator):
     def evidence(self, failure: Failure) -> Evidence:
         return evidence.collect(self._swarm, self._hosts, failure)
 
-    def logs(self, services: Sequence[str], options: LogOptions) -> None:
-        logs.show(self._swarm, self._stack, services, options)
+    def logs(self, services: Sequence[str], options: LogOptions) -> Iterator[str]:
+        return logs.read(self._swarm, self._stack, services, options)
 
     def lease(self) -> Lease | None:
         try:
