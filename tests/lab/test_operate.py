@@ -165,8 +165,8 @@ def _of_request(site: Site, id: str) -> list[str]:
 def test_the_audit_log_has_each_deploy_with_its_end(site):
     site.must("deploy", f"--ref={another(site)}")
     newest, before, *_ = site.must("history.audit", "--newest=9").text.splitlines()[1:]
-    for line, state in ((newest, "done"), (before, "begins")):
-        assert another(site)[:7] in line and "deploys" in line and line.endswith(state)
+    for line, end in ((newest, "done"), (before, "begins")):
+        assert another(site)[:7] in line and "deploys" in line and line.endswith(end)
 
 
 @pytest.mark.fault("inv logs, while a server is away")
