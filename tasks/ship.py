@@ -140,7 +140,7 @@ def destroy(
 
     with connection.reach(ctx, dynamic.named(env, name)) as target:
         what = f"{target.stack}, its data and secrets too" if volumes else target.stack
-        question = f"Remove {what} from {target.first.name}?"
+        question = f"Remove {what} from {target.store.name}?"
         target.confirm(question, yes, confirm, "nothing was removed")
         with target.locked("removes it"):
             teardown.remove(target, volumes)

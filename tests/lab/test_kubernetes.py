@@ -15,7 +15,8 @@ from tasks.lib.environments import records
 from tasks.lib.environments.history import History
 from tasks.lib.errors import TaskError
 from tasks.lib.kubernetes import kubeconfig
-from tasks.lib.kubernetes.client import Cluster, ClusterError
+from tasks.lib.kubernetes.client import Cluster
+from tasks.lib.kubernetes.requests import ClusterError
 from tasks.lib.orchestrators.base import Job
 from tasks.lib.orchestrators.kubernetes import (
     leases,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -66,9 +65,7 @@ def cluster_factory(
     # CLUSTER names a lab that is there, and stays.
     name = os.environ.get("CLUSTER", "")
     with started(folder / "lab", name, keep=bool(name), orchestrator="kubernetes") as lab:
-        state = json.loads(Path(lab["KUBECONFIG"]).with_name("lab.json").read_text())
-        url = {"LAB_URL": f"http://127.0.0.1:{state['http'][0]}"}
-        yield Factory(Site(make_clone(folder / "clone"), lab | url, env="prod"))
+        yield Factory(Site(make_clone(folder / "clone"), lab, env="prod"))
 
 
 @pytest.fixture

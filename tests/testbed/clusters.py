@@ -8,9 +8,7 @@ from contextlib import contextmanager
 
 from tasks.lib.kubernetes.client import Cluster
 from tasks.lib.kubernetes.kubeconfig import Access
-
-# The context of the cluster's administrator, as kubeadm names it.
-CONTEXT = "kubernetes-admin@lab"
+from tasks.lib.lab.kubernetes import CONTEXT as CONTEXT
 
 
 @contextmanager

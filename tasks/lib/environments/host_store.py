@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from ..errors import ExitCode, RemoteCommandError, TaskError, last_line
 from ..ssh.host import Host
@@ -36,6 +36,7 @@ done
 [ -d "$path" ] || exit 0
 file="$path/.preflight.$$"; trap 'rm -f "$file"' EXIT; echo writable >"$file"
 """
+MAKE = 'if [ -d "$1" ]; then echo exists; else mkdir -p "$1"; fi'
 DELETE = 'cd "$1/releases" && shift && rm -rf -- "$@"'
 
 
@@ -84,3 +85,10 @@ class HostStore:
             hint = "let its user write there and free some space, or change deploy.path"
             return [f"{self._host.name}: cannot write in {self._path} ({reason}) - {hint}"]
         return []
+
+    def set_up(self) -> Iterator[str]:
+        if not self._host.run(MAKE, self._path):
+            yield f"{self._host.name}: folder {self._path}"
+
+    def remove(self) -> None:
+        self._host.run('rm -rf -- "$1"', self._path)

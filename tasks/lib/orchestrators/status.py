@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -148,3 +148,9 @@ class Store(Protocol):
 
     def problems(self) -> list[str]:
         """Return why nothing can be written, a line each."""
+
+    def set_up(self) -> Iterator[str]:
+        """Make the place of the records; yield a line if it was not there."""
+
+    def remove(self) -> None:
+        """Delete all records, and their place."""

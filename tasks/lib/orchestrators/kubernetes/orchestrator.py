@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
 from ... import console
 from ...errors import TaskError
-from ...kubernetes.client import Cluster, ClusterError
+from ...kubernetes.client import Cluster
+from ...kubernetes.execution import Write
+from ...kubernetes.requests import ClusterError
 from .. import jobs
 from ..base import Guard, Job, LogOptions
 from ..locking import Leased
 from ..needs import Needs
 from ..stack import Stack
 from ..status import Evidence, Failure, Node, Ports, Service, Stored
-from . import evidence, inventory, manifests, naming, observation, rendering, rights, secrets
+from . import (
+    evidence,
+    inventory,
+    manifests,
+    namespace,
+    naming,
+    observation,
+    rendering,
+    rights,
+    secrets,
+)
 from .jobs import KubernetesJobs, clear, try_out
 from .leases import Leases
 from .place import Place
@@ -28,12 +41,16 @@ class KubernetesOrchestrator(Leased):
 
     Args:
         auth: the login with which the cluster pulls images (Login.header); empty without one.
+        setup: the command that makes the namespace, for messages.
     """
 
     poll = 0.5
 
-    def __init__(self, cluster: Cluster, stack: str, place: Place, auth: str = "") -> None:
+    def __init__(
+        self, cluster: Cluster, stack: str, place: Place, auth: str = "", setup: str = ""
+    ) -> None:
         self._cluster, self._stack, self._place, self._auth = cluster, stack, place, auth
+        self._setup = setup
         self._leases, self._secrets = Leases(cluster, stack), secrets.Secrets(cluster, stack)
 
     def services(self) -> dict[str, Service]:
@@ -50,17 +67,25 @@ class KubernetesOrchestrator(Leased):
         return Ports(self._cluster.name, {})
 
     def problems(self) -> list[str]:
+        if namespace.absent(self._cluster):
+            return [f"{self._cluster.name}: there is no such namespace - {self._setup}"]
         return rights.problems(self._cluster, bool(self._place.ingress))
 
     def misfits(self, stack: Stack, auth: str) -> list[str]:
-        """Return what the cluster refuses of the objects, asked without making any."""
-        found = []
-        for each in manifests.objects(stack, self._place):
-            try:
-                self._cluster.apply(each, dry=True)
-            except ClusterError as error:
-                found.append(f"{each['kind']} {each['metadata']['name']}: {error.reason}")
-        return found
+        """Return what others have, and what the cluster refuses, asked without making any."""
+        made = manifests.objects(stack, self._place)
+        if found := namespace.foreign(self._cluster, made, self._stack):
+            return found
+        with ThreadPoolExecutor(8) as pool:
+            return [*filter(None, pool.map(self._refusal, made))]
+
+    def _refusal(self, made: dict[str, Any]) -> str:
+        """Return why the cluster would refuse an object; empty if it would not."""
+        try:
+            self._cluster.apply(made, dry=True)
+        except ClusterError as error:
+            return f"{made['kind']} {made['metadata']['name']}: {error.reason}"
+        return ""
 
     def missing(self, stack: Stack) -> list[str]:
         return [
@@ -92,20 +117,28 @@ class KubernetesOrchestrator(Leased):
         return []
 
     def inside(self, service: str, script: str) -> str | None:
-        for pod in inventory.look(self._cluster, self._stack).pods:
-            labels = pod["metadata"]["labels"]
-            if labels[naming.SERVICE] == service and observation.is_ready(pod):
-                with suppress(TaskError):
-                    words = ["sh", "-c", script]
-                    return self._cluster.execute(pod["metadata"]["name"], service, words)
+        for pod in self._ready(service):
+            with suppress(TaskError):
+                return self._cluster.execute(pod, service, ["sh", "-c", script])
         return None
+
+    def feed(self, service: str, script: str, write: Write) -> str | None:
+        for pod in self._ready(service):
+            return self._cluster.execute(pod, service, ["sh", "-c", script], write)
+        return None
+
+    def _ready(self, service: str) -> list[str]:
+        """Return the pods of a service that are ready."""
+        chosen = naming.labels(self._stack, service)
+        pods = self._cluster.list("Pod", chosen)
+        return [each["metadata"]["name"] for each in pods if observation.is_ready(each)]
 
     @staticmethod
     def needs(hosts: Any, facts: Any, user: str, source: str) -> Needs:
         return Needs([[] for _ in facts])
 
     def set_up(self) -> Iterator[str]:
-        yield from ()
+        return namespace.make(self._cluster, self._stack)
 
     def secrets(self) -> dict[str, list[str]]:
         return self._secrets.versions()
@@ -162,4 +195,6 @@ class KubernetesOrchestrator(Leased):
         for kind in kinds:
             for each in self._cluster.list(kind, naming.labels(self._stack)):
                 self._cluster.delete(kind, each["metadata"]["name"])
-        return []
+        if left := namespace.await_pods(self._cluster, self._stack):
+            return left
+        return namespace.remove(self._cluster, self._stack) if volumes else []

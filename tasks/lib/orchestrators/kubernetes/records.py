@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from base64 import b64decode, b64encode
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ...errors import ExitCode, TaskError
-from ...kubernetes.client import Cluster, ClusterError
+from ...kubernetes.client import Cluster
+from ...kubernetes.requests import ClusterError
 from ..status import RECORD
 from . import naming
 
@@ -61,6 +62,12 @@ class ClusterStore:
 
     def problems(self) -> list[str]:
         return []
+
+    def set_up(self) -> Iterator[str]:
+        yield from ()
+
+    def remove(self) -> None:
+        self.delete([*self._all()])
 
 
 def _name(number: int) -> str:
