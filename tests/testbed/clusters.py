@@ -12,7 +12,7 @@ from tasks.lib.lab.kubernetes import CONTEXT as CONTEXT
 
 
 @contextmanager
-def namespace(access: Access) -> Iterator[Cluster]:
+def scratch(access: Access) -> Iterator[Cluster]:
     """A new namespace that only takes pods of the profile "restricted"."""
     cluster = Cluster(access, f"t-{uuid.uuid4().hex[:6]}")
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}

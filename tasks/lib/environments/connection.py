@@ -13,12 +13,13 @@ from invoke import Context
 
 from .. import console
 from ..errors import refusing
-from ..images import login
+from ..images.login import docker_config
 from ..orchestrators.base import Orchestrator
 from ..orchestrators.kinds import KINDS, reach_cluster
 from ..orchestrators.status import Store
 from ..project import names
 from ..project.settings import ROOT, Environment, Settings, read_settings
+from ..registry import credentials
 from ..registry.client import Registry
 from ..registry.client import connect as connect_registry
 from ..ssh import host
@@ -118,7 +119,8 @@ def reach(
             if environment.servers:
                 there = _on_servers(ctx, environment, stack, hosts, registry, setup)
             else:
-                auth = registry.login.header if registry.login else ""
+                login = credentials.find(registry.image.host, env, lasting=True)
+                auth = login.header if login else ""
                 there = reach_cluster(ctx, environment, stack, auth, setup, env)
             orchestrator = connections.enter_context(there)
             environment = dynamic.assign_ports(environment, orchestrator, stack)
@@ -136,6 +138,6 @@ def _on_servers(
     setup: str,
 ) -> Iterator[Orchestrator]:
     """Give what runs the containers of an environment on servers with Docker."""
-    with login.docker_config(registry.login) as config:
+    with docker_config(registry.login) as config:
         docker, absent = {**hosts[0].docker(), **config}, len(environment.hosts) - len(hosts)
         yield KINDS[environment.orchestrator](ctx, hosts, stack, docker, setup, absent)

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .. import console
-from . import connection, execution, objects, requests, sign_in
+from . import connection, execution, logs, objects, requests, sign_in
 from .execution import Write
 from .kubeconfig import Access
 from .objects import Object
@@ -105,17 +105,18 @@ class Cluster:
             lambda: self._call(self._client.delete, objects.resource(kind), name, **options),
         )
 
-    def log(self, pod: str, container: str, tail: int = 0, previous: bool = False) -> Lines:
-        """Return the lines that a container has logged; previous: before it was restarted."""
-        options = {"container": container, "previous": str(previous).lower()}
-        options |= {"tailLines": str(tail)} if tail else {}
-        path = f"api/v1/namespaces/{self.namespace}/pods/{pod}/log"
-        return self._call(lambda: self._text(self._http.get(path, params=options))).splitlines()
+    def log(self, pod: str, container: str, **options: str) -> Lines:
+        """Return the lines that a container has logged; options: those of the API."""
+        asked = {"container": container, **options}
+        get = partial(self._http.get, self._log(pod), params=asked)
+        return self._call(lambda: self._text(get())).splitlines()
 
-    def follow(self, pod: str, container: str, **options: Any) -> Iterator[str]:
-        """Yield the lines that a container logs; see lightkube for the options."""
-        found = self._client.log(pod, container=container, newlines=False, **options)
-        yield from found
+    def follow(self, pod: str, container: str, **options: str) -> Iterator[str]:
+        """Yield the lines that a container logs, until its pod is gone."""
+        return logs.followed(self._http, self._log(pod), {"container": container, **options})
+
+    def _log(self, pod: str) -> str:
+        return f"api/v1/namespaces/{self.namespace}/pods/{pod}/log"
 
     def execute(self, pod: str, container: str, words: Lines, write: Write | None = None) -> str:
         """Return what a command prints in a container. Raises TaskError if it fails.
@@ -146,6 +147,10 @@ class Cluster:
         }
         answer = self._call(self._client.create, objects.typed(review))
         return bool(answer["status"]["allowed"])
+
+    def version(self) -> str:
+        """Return the cluster's version, such as v1.34.4."""
+        return str(self._call(lambda: self._http.get("version").json())["gitVersion"])
 
     def close(self) -> None:
         """Close the connections."""

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
-from ... import console
 from ...errors import TaskError
 from ...kubernetes.client import Cluster
 from ...kubernetes.execution import Write
-from ...kubernetes.requests import ClusterError
 from .. import jobs
 from ..base import Guard, Job, LogOptions
 from ..locking import Leased
@@ -21,12 +18,13 @@ from ..status import Evidence, Failure, Node, Ports, Service, Stored
 from . import (
     evidence,
     inventory,
+    logs,
     manifests,
     namespace,
     naming,
     observation,
+    preflight,
     rendering,
-    rights,
     secrets,
 )
 from .jobs import KubernetesJobs, clear, try_out
@@ -67,25 +65,10 @@ class KubernetesOrchestrator(Leased):
         return Ports(self._cluster.name, {})
 
     def problems(self) -> list[str]:
-        if namespace.absent(self._cluster):
-            return [f"{self._cluster.name}: there is no such namespace - {self._setup}"]
-        return rights.problems(self._cluster, bool(self._place.ingress))
+        return preflight.problems(self._cluster, self._place, self._auth, self._setup)
 
     def misfits(self, stack: Stack, auth: str) -> list[str]:
-        """Return what others have, and what the cluster refuses, asked without making any."""
-        made = manifests.objects(stack, self._place)
-        if found := namespace.foreign(self._cluster, made, self._stack):
-            return found
-        with ThreadPoolExecutor(8) as pool:
-            return [*filter(None, pool.map(self._refusal, made))]
-
-    def _refusal(self, made: dict[str, Any]) -> str:
-        """Return why the cluster would refuse an object; empty if it would not."""
-        try:
-            self._cluster.apply(made, dry=True)
-        except ClusterError as error:
-            return f"{made['kind']} {made['metadata']['name']}: {error.reason}"
-        return ""
+        return preflight.misfits(self._cluster, self._place, stack)
 
     def missing(self, stack: Stack) -> list[str]:
         return [
@@ -99,13 +82,7 @@ class KubernetesOrchestrator(Leased):
         return evidence.collect(self._cluster, failure)
 
     def logs(self, services: Sequence[str], options: LogOptions) -> None:
-        if options.follow:
-            raise TaskError("logs of Kubernetes cannot be followed yet", "leave out --follow")
-        for pod in inventory.look(self._cluster, self._stack).pods:
-            name = pod["metadata"]["labels"][naming.SERVICE]
-            if name in services:
-                for line in self._cluster.log(pod["metadata"]["name"], name, options.tail):
-                    console.result(f"{pod['metadata']['name']} | {line}")
+        logs.show(self._cluster, self._stack, services, options)
 
     def try_out(self, service: Mapping[str, Any], command: Sequence[str]) -> None:
         try_out(self._cluster, self._stack, service, command)
@@ -154,6 +131,9 @@ class KubernetesOrchestrator(Leased):
 
     def render(self, config: Mapping[str, Any], image: str, secrets: Mapping[str, str]) -> Stack:
         return rendering.render(config, self._stack, image, secrets)
+
+    def manifests(self, stack: Stack) -> str:
+        return manifests.text(manifests.objects(stack, self._place))
 
     def rollout(self, stack: Stack, back: bool = False, prune: bool = True) -> KubernetesRollout:
         self._sign_in()
