@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,11 @@ from tasks.lib.orchestrators.stack import Stack, drift
 from tests.testbed.clusters import CONTEXT, scratch
 from tests.testbed.commands import docker, environment, free_port, inv, until
 from tests.testbed.labs import must, started
-from tests.testbed.sites import Exports
+from tests.testbed.sites import Exports, Site
+
+from .conftest import quick
+
+BOOM = "#!/bin/sh\necho 'boom: no licence file' >&2\nexit 7\n"
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.cluster]
 
@@ -54,8 +59,9 @@ VALUES = {
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exports]:
-    """A lab with a cluster."""
-    with started(tmp_path_factory.mktemp("cluster"), orchestrator="kubernetes") as lab:
+    """A lab with a cluster; CLUSTER names one that is there, and stays."""
+    folder, name = tmp_path_factory.mktemp("cluster"), os.environ.get("CLUSTER", "")
+    with started(folder, name, keep=bool(name), orchestrator="kubernetes") as lab:
         yield lab
 
 
@@ -265,7 +271,7 @@ def test_a_namespace_is_made_once_and_goes_with_its_stack(cluster):
     assert orchestrator.remove(volumes=True) == []
     assert own.get("Namespace", own.namespace) is None
     assert orchestrator.problems() == [f"{own.name}: there is no such namespace - "]
-    with pytest.raises(ClusterError, match="inv server.setup makes the namespace"):
+    with pytest.raises(ClusterError, match=r"inv server\.setup makes the namespace"):
         orchestrator.set_secret("SECRET_KEY", "a")
 
 
@@ -359,3 +365,68 @@ def test_nothing_is_rehearsed_on_a_cluster():
     done = inv("rehearse", "--orchestrator=kubernetes", "--name=test-none")
     assert done.returncode == 2
     assert "nothing is rehearsed on Kubernetes" in done.stderr
+
+
+@pytest.fixture(scope="module")
+def site(
+    lab: Exports, tmp_path_factory: pytest.TempPathFactory, make_clone: Callable[[Path], Path]
+) -> Iterator[Site]:
+    """A clone whose environment `staging` is a namespace of the lab's cluster; gone at the end."""
+    folder = tmp_path_factory.mktemp("site")
+    mine = quick(Path(lab["INVOKE_RUNTIME_CONFIG"]), folder / "invoke.yaml")
+    made = Site(make_clone(folder / "clone"), {**lab, "INVOKE_RUNTIME_CONFIG": mine}, env="staging")
+    yield made
+    made.inv("destroy", "--volumes", "--yes")
+
+
+def test_the_verbs_are_the_same_from_the_first_deploy_to_the_removal(site):
+    good, other = site.build("one"), site.build("two")
+    bad = site.build("bad", {"=docker/web": BOOM})
+    assert "release 1 runs" in site.must("deploy", f"--ref={good}").text
+    assert site.versions() == {good}
+    assert "nothing to do" in site.must("deploy", f"--ref={good}").text
+    assert "release 2 runs" in site.must("deploy", f"--ref={other}").text
+    assert site.versions() == {other}
+    failed = site.inv("deploy", f"--ref={bad}")
+    assert failed.status == 1
+    assert "boom: no licence file" in failed.text
+    assert "rolled back: release 2" in failed.verdict
+    assert site.versions() == {other}
+    shown = site.must("deploy", f"--ref={good}", "--plan", "--show=manifests")
+    assert "~ services.app.image" in shown.text
+    assert "kind: NetworkPolicy" in shown.text
+    site.must("rollback")
+    assert site.versions() == {good}
+    assert "[X] 0001_initial" in site.must("manage", "showmigrations").text
+    refused = site.inv("manage", "no_such_command")
+    assert (refused.status, "Unknown command" in refused.text) == (1, True)
+    status = site.must("status").text
+    assert "drift: none" in status and "lock: free" in status
+    assert site.must("history").text.count("undone") == 1
+    assert "celery" in site.must("jobs").text
+    site.must("preflight")
+    logged = site.must("logs", "--service=app", "--tail=3").text
+    assert logged.count("app-") >= 1
+    follow = site.begin("logs", "--service=proxy", "--follow", "--tail=0")
+    try:
+        until(lambda: site.get("/here-i-am") and follow.at("/here-i-am"), 60)
+    finally:
+        follow.end()
+    site.must("destroy", "--yes")
+    assert site.versions() == {"nothing"}
+    assert "SECRET_KEY_v1" in site.must("secrets.list").text
+    site.must("destroy", "--volumes", "--yes")
+    gone = site.inv("secrets.list").text
+    assert "missing" in gone and "_v1" not in gone
+
+
+def test_another_cluster_is_never_touched(site, tmp_path):
+    known = yaml.safe_load(Path(site.lab["INVOKE_RUNTIME_CONFIG"]).read_text())
+    place = known["environments"]["staging"]["kubernetes"]
+    for wrong, why in (("0123abcd-0000-1111-2222-0123456789ab", "and not to"), ("", "names none")):
+        place["cluster"] = wrong
+        (tmp_path / "invoke.yaml").write_text(yaml.safe_dump(known))
+        file = str(tmp_path / "invoke.yaml")
+        for words in (["status"], ["deploy"], ["destroy", "--yes"], ["secrets.set", "--random"]):
+            done = site.inv(*words, INVOKE_RUNTIME_CONFIG=file)
+            assert (done.status, why in done.verdict) == (2, True)

@@ -1,4 +1,4 @@
-"""What a deploy needs of quotas, of the login to the registry, and which lines of logs are meant."""
+"""What a deploy needs of quotas and of the login to the registry; and which lines are wanted."""
 
 from __future__ import annotations
 
