@@ -81,6 +81,9 @@ def variables(target: Target, image: str, secrets: Mapping[str, str]) -> dict[st
     limit = target.settings.deploy.joblimit
     pace = {"PARALLELISM": str(at_a_time(replicas, servers))}
     values = {key: str(value) for key, value in target.environment.values.items()}
+    if not servers and target.url.startswith("https:"):
+        # On a cluster, HTTPS ends in front of the proxy.
+        pace["TRUSTED_PROXIES"] = "private_ranges"
     pace |= {f"{key}_VERSION": name.rpartition("_")[2] for key, name in secrets.items()}
     return pace | values | target.settings.app.variables() | {
         "IMAGE": image,

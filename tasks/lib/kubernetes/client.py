@@ -94,12 +94,16 @@ class Cluster:
         work = partial(self._call, self._client.replace, objects.typed(made), **options)
         return unless(MISSING, lambda: unless(CONFLICT, work))
 
-    def delete(self, kind: str, name: str) -> None:
-        """Delete an object and what belongs to it; do nothing if it is gone."""
+    def delete(self, kind: str, name: str, grace: int | None = None) -> None:
+        """Delete an object and what belongs to it; do nothing if it is gone.
+
+        Args:
+            grace: the seconds that a pod has to stop, if not its own.
+        """
         from lightkube.types import CascadeType
 
         self._show(f"delete {kind} {name}")
-        options = {"cascade": CascadeType.BACKGROUND, "dry_run": self.dry}
+        options = {"cascade": CascadeType.BACKGROUND, "dry_run": self.dry, "grace_period": grace}
         unless(
             MISSING,
             lambda: self._call(self._client.delete, objects.resource(kind), name, **options),

@@ -1,4 +1,4 @@
-"""Requests to a cluster whose answers fail, logs whose connections break, and commands that read."""
+"""Requests whose answers fail, logs whose connections break, and commands that read."""
 
 from __future__ import annotations
 

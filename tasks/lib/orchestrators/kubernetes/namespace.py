@@ -21,7 +21,7 @@ PROFILE = {"pod-security.kubernetes.io/enforce": "restricted"}
 # What the cluster itself puts into each namespace.
 CLUSTERS = {"kube-root-ca.crt"}
 TOKEN = "kubernetes.io/service-account-token"  # noqa: S105
-# Seconds until a namespace, or the pods in it, are gone; and the pause between two looks.
+# Seconds until a namespace is gone, and the pause between two looks.
 LONGEST, POLL = 120, 0.5
 
 
@@ -98,19 +98,6 @@ def _await_end(cluster: Cluster) -> None:
     why = "; ".join(each["message"] for each in conditions if each.get("status") == "True")
     what = f"{cluster.name}: the namespace is not gone after {LONGEST} s: {why}"
     raise TaskError(what, f"kubectl describe namespace {cluster.namespace}")
-
-
-def await_pods(cluster: Cluster, stack: str) -> list[str]:
-    """Wait until no pod of a stack is left; return a line if some are."""
-
-    def gone() -> bool:
-        return cluster.dry or not cluster.list("Pod", naming.labels(stack))
-
-    with suppress(TimeoutError):
-        wait_until(gone, LONGEST, POLL)
-        return []
-    names = [each["metadata"]["name"] for each in cluster.list("Pod", naming.labels(stack))]
-    return [f"{cluster.name}: still there after {LONGEST} s: {', '.join(names)}"]
 
 
 def foreign(cluster: Cluster, made: Sequence[Object], stack: str) -> list[str]:

@@ -26,6 +26,7 @@ from . import (
     preflight,
     rendering,
     secrets,
+    teardown,
 )
 from .jobs import KubernetesJobs, clear, try_out
 from .leases import Leases
@@ -169,12 +170,4 @@ class KubernetesOrchestrator(Leased):
         return []
 
     def remove(self, volumes: bool) -> list[str]:
-        clear(self._cluster, self._stack)
-        kinds = [*inventory.WORKLOADS, *inventory.BESIDE]
-        kinds += [inventory.DATA, "Secret", "ConfigMap", "Lease"] if volumes else []
-        for kind in kinds:
-            for each in self._cluster.list(kind, naming.labels(self._stack)):
-                self._cluster.delete(kind, each["metadata"]["name"])
-        if left := namespace.await_pods(self._cluster, self._stack):
-            return left
-        return namespace.remove(self._cluster, self._stack) if volumes else []
+        return teardown.remove(self._cluster, self._stack, volumes)
