@@ -80,7 +80,7 @@ def test_behind_something_that_has_the_certificate_its_word_counts_if_it_is_trus
     web = start(options=[f"--network={redis}", "--network-alias=app"], SITE_URL=f"https://{HOST}")
     options = [f"--env=TRUSTED_PROXIES={trusted}"] if trusted else []
     with before(web, mark, redis, ":80", *options) as made:
-        until(lambda: answered(made))
+        until(works(lambda: made.ask("/")))
         page = made.ask("/", **{"X-Forwarded-Proto": "https"})
         assert page.status == status
         assert made.ask("/").status == 301
