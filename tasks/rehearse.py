@@ -11,7 +11,8 @@ from .lib.errors import TaskError
 
 NAME = "lab name; several labs can run at once"
 ORCHESTRATOR = (
-    "what runs the lab's containers: swarm or compose (default: swarm, or as the lab has)"
+    "what runs the lab's containers: swarm, compose or, but for rehearsals, kubernetes "
+    "(default: swarm, or as the lab has)"
 )
 
 

@@ -38,6 +38,7 @@ def preflight(ctx: Context, env: str = "", ref: str = "", verify_url: bool = Tru
         "name": NAME,
         "ref": "deploy and release this commit, tag, branch or digest (default: the released one)",
         "plan": "show what would change, and stop",
+        "show": "manifests: with --plan, print the files of the stack",
         "force": "deploy an untested image, for this reason, which is recorded",
         "verify_url": VERIFY,
         "dotenv": DOTENV,
@@ -49,6 +50,7 @@ def deploy(
     name: str = "",
     ref: str = "",
     plan: bool = False,
+    show: str = "",
     force: str = "",
     verify_url: bool = True,
     dotenv: str = "",
@@ -60,15 +62,16 @@ def deploy(
     Example: inv deploy --env=staging --ref=main
     """
     from .lib.deploys.deployment import Deployment
-    from .lib.deploys.plan import show_plan
+    from .lib.deploys.plan import require_shown, show_plan
     from .lib.deploys.preflight import prepare
     from .lib.deploys.released import release
     from .lib.environments import connection, dynamic
 
+    require_shown(show, plan)
     with connection.reach(ctx, dynamic.named(env, name), verify_url=verify_url) as target:
         image, stack = prepare(target, ref, force, changes=not plan)
         if plan or ctx.config.run.dry:
-            return show_plan(target, stack)
+            return show_plan(target, stack, show)
         with target.locked("deploys", str(image)) as lock:
             deployment = Deployment.of_image(target, stack, image, lock, force)
             deployment.plan()
@@ -145,7 +148,7 @@ def destroy(
 
     with connection.reach(ctx, dynamic.named(env, name)) as target:
         what = f"{target.stack}, its data and secrets too" if volumes else target.stack
-        question = f"Remove {what} from {target.first.name}?"
+        question = f"Remove {what} from {target.store.name}?"
         target.confirm(question, yes, confirm, "nothing was removed")
         with target.locked("removes it"):
             teardown.remove(target, volumes)

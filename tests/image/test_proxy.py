@@ -73,6 +73,19 @@ def test_a_replica_asks_the_app_as_long_as_the_proxy_has_no_certificate(start, r
         assert asked(made, "https://another.invalid") == {"by": "the app", "wrong": ""}
 
 
+@pytest.mark.parametrize(("trusted", "status"), [("private_ranges", 200), ("", 301)])
+def test_behind_something_that_has_the_certificate_its_word_counts_if_it_is_trusted(
+    start, redis, mark, trusted, status
+):
+    web = start(options=[f"--network={redis}", "--network-alias=app"], SITE_URL=f"https://{HOST}")
+    options = [f"--env=TRUSTED_PROXIES={trusted}"] if trusted else []
+    with before(web, mark, redis, ":80", *options) as made:
+        until(works(lambda: made.ask("/")))
+        page = made.ask("/", **{"X-Forwarded-Proto": "https"})
+        assert page.status == status
+        assert made.ask("/").status == 301
+
+
 @pytest.mark.parametrize(
     ("more", "address", "says"),
     [

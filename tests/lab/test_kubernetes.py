@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,16 @@ import yaml
 
 from tasks.lib.environments import records
 from tasks.lib.environments.history import History
-from tasks.lib.errors import TaskError
+from tasks.lib.errors import ExitCode, TaskError
 from tasks.lib.kubernetes import kubeconfig
-from tasks.lib.kubernetes.client import Cluster, ClusterError
+from tasks.lib.kubernetes.client import Cluster
+from tasks.lib.kubernetes.requests import ClusterError
 from tasks.lib.orchestrators.base import Job
 from tasks.lib.orchestrators.kubernetes import (
+    connecting,
     leases,
     manifests,
+    namespace,
     rendering,
     rights,
     rollout,
@@ -29,10 +33,14 @@ from tasks.lib.orchestrators.kubernetes.orchestrator import KubernetesOrchestrat
 from tasks.lib.orchestrators.kubernetes.place import Place
 from tasks.lib.orchestrators.kubernetes.records import ClusterStore
 from tasks.lib.orchestrators.stack import Stack, drift
-from tests.testbed.clusters import CONTEXT, namespace
+from tests.testbed.clusters import CONTEXT, scratch
 from tests.testbed.commands import docker, environment, free_port, inv, until
 from tests.testbed.labs import must, started
-from tests.testbed.sites import Exports
+from tests.testbed.sites import Exports, Site
+
+from .conftest import quick
+
+BOOM = "#!/bin/sh\necho 'boom: no licence file' >&2\nexit 7\n"
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.cluster]
 
@@ -51,15 +59,16 @@ VALUES = {
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exports]:
-    """A lab with a cluster."""
-    with started(tmp_path_factory.mktemp("cluster"), orchestrator="kubernetes") as lab:
+    """A lab with a cluster; CLUSTER names one that is there, and stays."""
+    folder, name = tmp_path_factory.mktemp("cluster"), os.environ.get("CLUSTER", "")
+    with started(folder, name, keep=bool(name), orchestrator="kubernetes") as lab:
         yield lab
 
 
 @pytest.fixture
 def cluster(lab: Exports) -> Iterator[Cluster]:
     """A namespace of its own."""
-    with namespace(kubeconfig.access(CONTEXT, lab)) as cluster:
+    with scratch(kubeconfig.access(CONTEXT, lab)) as cluster:
         yield cluster
 
 
@@ -228,6 +237,95 @@ class Unlocked:
     def confirm(self) -> None: ...
 
 
+def uid(cluster: Cluster, name: str) -> str:
+    """The UID of a namespace."""
+    return str(cluster.get("Namespace", name)["metadata"]["uid"])  # type: ignore[index]
+
+
+def test_another_cluster_is_refused_and_an_unnamed_one_is_shown(cluster):
+    known = uid(cluster, "kube-system")
+    for wanted in (known, uid(cluster, cluster.namespace)):
+        connecting.require(cluster, wanted)
+    refused = {
+        "": f"leads to the cluster {known}, and invoke.yaml names none",
+        "0123abcd-0000-1111-2222-0123456789ab": f"leads to the cluster {known}, and not to 0123",
+    }
+    for wanted, why in refused.items():
+        with pytest.raises(TaskError, match=why) as caught:
+            connecting.require(cluster, wanted)
+        assert caught.value.code == ExitCode.REFUSED
+
+
+def test_a_namespace_is_made_once_and_goes_with_its_stack(cluster):
+    own = Cluster(cluster.access, f"{cluster.namespace}-own")
+    assert [*namespace.make(own, "shop-prod")] == [f"{own.name}: a new namespace"]
+    assert [*namespace.make(own, "shop-prod")] == []
+    assert (
+        own.get("Namespace", own.namespace)["metadata"]["labels"].items()
+        >= {"pod-security.kubernetes.io/enforce": "restricted"}.items()
+    )
+    orchestrator = KubernetesOrchestrator(own, "shop-prod", Place(own.namespace, "http://a"))
+    orchestrator.set_secret("SECRET_KEY", "a")
+    assert orchestrator.remove(volumes=False) == []
+    assert orchestrator.secrets() == {"SECRET_KEY": ["shop-prod_SECRET_KEY_v1"]}
+    assert orchestrator.remove(volumes=True) == []
+    assert own.get("Namespace", own.namespace) is None
+    assert orchestrator.problems() == [f"{own.name}: there is no such namespace - "]
+    with pytest.raises(ClusterError, match=r"inv server\.setup makes the namespace"):
+        orchestrator.set_secret("SECRET_KEY", "a")
+
+
+def test_what_others_have_in_a_namespace_stays_and_is_in_nobodys_way(cluster, capfd):
+    own = Cluster(cluster.access, f"{cluster.namespace}-shared")
+    orchestrator = KubernetesOrchestrator(own, "shop-prod", Place(own.namespace, "http://a"))
+    assert [*orchestrator.set_up()]
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "db"}}
+    other = {**service, "spec": {"type": "ExternalName", "externalName": "db.example.com"}}
+    own.create(other)
+    assert orchestrator.misfits(stack(), "") == [
+        f"{own.name}: Service db is not of shop-prod - remove it, or set kubernetes.namespace in "
+        "invoke.yaml to one of its own"
+    ]
+    assert orchestrator.remove(volumes=True) == []
+    assert "the namespace stays, since it has Service db" in capfd.readouterr().err
+    assert own.get("Service", "db")
+    # One that was not made for the stack stays in any case.
+    cluster.delete("Namespace", own.namespace)
+    assert KubernetesOrchestrator(cluster, "x", Place("a", "http://a")).remove(volumes=True) == []
+    assert cluster.get("Namespace", cluster.namespace)
+
+
+def test_what_a_deploy_would_lack_is_known_before_it_changes_anything(cluster):
+    place = Place(cluster.namespace, VALUES["SITE_URL"], ingress="none")
+    orchestrator = KubernetesOrchestrator(cluster, "shop-prod", place)
+    assert orchestrator.problems() == [f"{cluster.name}: no ingress class none - known: none"]
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "few"}}
+    cluster.apply({**quota, "spec": {"hard": {"pods": "3", "limits.memory": "1Ti"}}})
+    until(lambda: (cluster.get("ResourceQuota", "few") or {}).get("status"))
+    (line,) = orchestrator.misfits(stack(), "")
+    assert "quota few: pods has 3 of 3 left, and the rollout needs" in line
+    cluster.delete("ResourceQuota", "few")
+    assert orchestrator.misfits(stack(), "") == []
+    other = dict(stack().content["volumes"]["db"]["labels"], **{"deploy.storageclass": "fast"})
+    changed = stack()
+    changed.content["volumes"]["db"]["labels"] = other
+    (line,) = orchestrator.misfits(changed, "")
+    assert "no storage class fast for the volume db" in line
+    assert orchestrator.services() == {}
+
+
+def test_a_dry_run_is_checked_by_the_cluster_and_changes_nothing(cluster, capfd):
+    dry = Cluster(cluster.access, cluster.namespace, dry=True)
+    orchestrator = KubernetesOrchestrator(dry, "shop-prod", Place(cluster.namespace, "http://a"))
+    orchestrator.set_secret("SECRET_KEY", "s3cret")
+    lease = orchestrator.take_lease(None, "ann")
+    assert orchestrator.take_lease(lease, "ann")
+    assert orchestrator.secrets() == {}
+    shown = capfd.readouterr().err
+    assert f"kubernetes {cluster.name}: create Secret secret-key-v1" in shown
+    assert "s3cret" not in shown
+
+
 def test_every_right_that_is_missing_is_named(cluster, lab):
     assert rights.problems(cluster, ingress=True) == []
     account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "reader"}}
@@ -267,3 +365,68 @@ def test_nothing_is_rehearsed_on_a_cluster():
     done = inv("rehearse", "--orchestrator=kubernetes", "--name=test-none")
     assert done.returncode == 2
     assert "nothing is rehearsed on Kubernetes" in done.stderr
+
+
+@pytest.fixture(scope="module")
+def site(
+    lab: Exports, tmp_path_factory: pytest.TempPathFactory, make_clone: Callable[[Path], Path]
+) -> Iterator[Site]:
+    """A clone whose environment `staging` is a namespace of the lab's cluster; gone at the end."""
+    folder = tmp_path_factory.mktemp("site")
+    mine = quick(Path(lab["INVOKE_RUNTIME_CONFIG"]), folder / "invoke.yaml")
+    made = Site(make_clone(folder / "clone"), {**lab, "INVOKE_RUNTIME_CONFIG": mine}, env="staging")
+    yield made
+    made.inv("destroy", "--volumes", "--yes")
+
+
+def test_the_verbs_are_the_same_from_the_first_deploy_to_the_removal(site):
+    good, other = site.build("one"), site.build("two")
+    bad = site.build("bad", {"=docker/web": BOOM})
+    assert "release 1 runs" in site.must("deploy", f"--ref={good}").text
+    assert site.versions() == {good}
+    assert "nothing to do" in site.must("deploy", f"--ref={good}").text
+    assert "release 2 runs" in site.must("deploy", f"--ref={other}").text
+    assert site.versions() == {other}
+    failed = site.inv("deploy", f"--ref={bad}")
+    assert failed.status == 1
+    assert "boom: no licence file" in failed.text
+    assert "rolled back: release 2" in failed.verdict
+    assert site.versions() == {other}
+    shown = site.must("deploy", f"--ref={good}", "--plan", "--show=manifests")
+    assert "~ services.app.image" in shown.text
+    assert "kind: NetworkPolicy" in shown.text
+    site.must("rollback")
+    assert site.versions() == {good}
+    assert "[X] 0001_initial" in site.must("manage", "showmigrations").text
+    refused = site.inv("manage", "no_such_command")
+    assert (refused.status, "Unknown command" in refused.text) == (1, True)
+    status = site.must("status").text
+    assert "drift: none" in status and "lock: free" in status
+    assert site.must("history").text.count("undone") == 1
+    assert "celery" in site.must("jobs").text
+    site.must("preflight")
+    logged = site.must("logs", "--service=app", "--tail=3").text
+    assert logged.count("app-") >= 1
+    follow = site.begin("logs", "--service=proxy", "--follow", "--tail=0")
+    try:
+        until(lambda: site.get("/here-i-am") and follow.at("/here-i-am"), 60)
+    finally:
+        follow.end()
+    site.must("destroy", "--yes")
+    assert site.versions() == {"nothing"}
+    assert "SECRET_KEY_v1" in site.must("secrets.list").text
+    site.must("destroy", "--volumes", "--yes")
+    gone = site.inv("secrets.list").text
+    assert "missing" in gone and "_v1" not in gone
+
+
+def test_another_cluster_is_never_touched(site, tmp_path):
+    known = yaml.safe_load(Path(site.lab["INVOKE_RUNTIME_CONFIG"]).read_text())
+    place = known["environments"]["staging"]["kubernetes"]
+    for wrong, why in (("0123abcd-0000-1111-2222-0123456789ab", "and not to"), ("", "names none")):
+        place["cluster"] = wrong
+        (tmp_path / "invoke.yaml").write_text(yaml.safe_dump(known))
+        file = str(tmp_path / "invoke.yaml")
+        for words in (["status"], ["deploy"], ["destroy", "--yes"], ["secrets.set", "--random"]):
+            done = site.inv(*words, INVOKE_RUNTIME_CONFIG=file)
+            assert (done.status, why in done.verdict) == (2, True)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
+from tasks.lib import files
+from tests.testbed.commands import ROOT
 from tests.testbed.labs import started
 from tests.testbed.sites import Site
 
@@ -65,10 +69,24 @@ def cluster_factory(
     folder = tmp_path_factory.mktemp("cluster")
     # CLUSTER names a lab that is there, and stays.
     name = os.environ.get("CLUSTER", "")
-    with started(folder / "lab", name, keep=bool(name), orchestrator="kubernetes") as lab:
-        state = json.loads(Path(lab["KUBECONFIG"]).with_name("lab.json").read_text())
-        url = {"LAB_URL": f"http://127.0.0.1:{state['http'][0]}"}
-        yield Factory(Site(make_clone(folder / "clone"), lab | url, env="prod"))
+    with ExitStack() as stack:
+        # One process after another: a lab is started by one at a time.
+        with files.locked(ROOT / "lab"):
+            made = started(folder / "lab", name, keep=bool(name), orchestrator="kubernetes")
+            lab = stack.enter_context(made)
+        file = folder / "invoke.yaml"
+        number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+        file.write_text(yaml.safe_dump(own_place(Path(lab["INVOKE_RUNTIME_CONFIG"]), number)))
+        mine = {**lab, "INVOKE_RUNTIME_CONFIG": str(file)}
+        yield Factory(Site(make_clone(folder / "clone"), mine, env="prod"))
+
+
+def own_place(file: Path, number: int) -> dict[str, Any]:
+    """A lab's settings, so that several processes test in it: each has its images and its port."""
+    known: dict[str, Any] = yaml.safe_load(file.read_text("utf-8"))
+    known["registry"]["image"] += f"-{number}" if number else ""
+    known["environments"]["prod"] = [*known["environments"].values()][number - 1]
+    return known
 
 
 @pytest.fixture

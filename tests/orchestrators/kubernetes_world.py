@@ -2,35 +2,31 @@
 
 from __future__ import annotations
 
+import os
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import msgspec
-import yaml
 from invoke import Config, Context
+from msgspec import structs
 
-from tasks.lib.environments.connection import Target
+from tasks.lib.environments import bootstrap
+from tasks.lib.environments.connection import Target, reach
 from tasks.lib.images.promotion import Candidate
-from tasks.lib.kubernetes import kubeconfig
 from tasks.lib.kubernetes.client import Cluster
 from tasks.lib.orchestrators.kubernetes import inventory
-from tasks.lib.orchestrators.kubernetes.orchestrator import KubernetesOrchestrator
-from tasks.lib.orchestrators.kubernetes.place import Place
+from tasks.lib.orchestrators.kubernetes.records import ClusterStore
 from tasks.lib.orchestrators.stack import HISTORY, RELEASE
-from tasks.lib.project import names
-from tasks.lib.project.settings import ROOT, Settings
-from tests.testbed.clusters import CONTEXT, namespace
+from tasks.lib.project.settings import Settings
 from tests.testbed.commands import until
 from tests.testbed.sites import Exports
 
-from .servers import LocalHost
-from .swarm_world import Factory, changed, whole_stack
+from .swarm_world import Factory, changed, settings, whole_stack
 from .world import World, removed_in_the_end
-
-# The port of every server that LAB_URL leads to.
-PORT = 30080
 
 
 class KubernetesByHand:
@@ -82,42 +78,78 @@ def _container(made: dict[str, Any]) -> dict[str, Any]:
     return dict(made["spec"]["template"]["spec"])["containers"][0]  # type: ignore[no-any-return]
 
 
+class KubernetesWorld(World):
+    """A world whose history is in its namespace; the tests' folders are copies of it."""
+
+    @property
+    def place(self) -> str:  # type: ignore[override]
+        """How the place of the history is named."""
+        return f"namespace {self._cluster.namespace}"
+
+    @property
+    def _cluster(self) -> Cluster:
+        return self.orchestrator.inner._cluster  # type: ignore[no-any-return]
+
+    def files(self) -> dict[tuple[int, str], str]:
+        """The files of all records."""
+        store, names = self.store.inner, ("release.json", "stack.json", "applied.json")
+        found = {(n, name): store.show(n, name) for n in store.read()[1] for name in names}
+        return {key: text for key, text in found.items() if text is not None}
+
+    def move(self, path: str) -> None:
+        """Have the history of a copy, or none, as after a namespace was made again."""
+        store = self.store.inner
+        store.remove()
+        for (number, name), text in self.copies.get(path, {}).items():
+            store.write(number, name, text)
+
+    def copy_history(self, path: str) -> None:
+        """Copy the history."""
+        self.copies[path] = self.files()
+
+    @cached_property
+    def copies(self) -> dict[str, dict[tuple[int, str], str]]:
+        """The copies by their names."""
+        return {}
+
+    def damage(self, number: int, file: str = "release.json") -> None:
+        """Cut a file of the history short."""
+        self.store.inner.write(number, file, self.files()[number, file][:20])
+
+    @contextmanager
+    def unreadable(self) -> Iterator[None]:
+        """Read the history as somebody whom the cluster does not know."""
+        access = replace(self._cluster.access, user={"token": "nonsense"})
+        known, stranger = self.store.inner, Cluster(access, self._cluster.namespace)
+        self.store.inner = ClusterStore(stranger, self.target.stack)
+        yield
+        self.store.inner = known
+        stranger.close()
+
+
 @contextmanager
 def kubernetes_world(factory: Factory, home: Path) -> Iterator[World]:
-    """A namespace of a lab that nothing was deployed to yet; it is removed at the end."""
+    """An environment of a lab that nothing was deployed to yet; it is removed at the end."""
     factory.used.clear()
     lab = factory.site.lab
-    settings = configured(lab)
     ctx = Context(Config(overrides={"run": {"dry": False, "echo": False}}))
-    stack = names.stack_name(settings.project.name, "prod")
-    # invoke.yaml cannot have it yet.
-    environment = msgspec.structs.replace(settings.environment("prod"), orchestrator="kubernetes")
-    access = kubeconfig.access(CONTEXT, lab)
-    with namespace(access) as cluster, changed(lab):
-        registry = factory.site.registry
-        place = Place(cluster.namespace, environment.url, "NodePort", PORT)
-        orchestrator = KubernetesOrchestrator(cluster, stack, place, registry.login.header)
-        target = Target(
-            ctx, settings, "prod", environment, [LocalHost(home / "home")],
-            orchestrator, registry, hooks=home / "hooks",
-        )  # type: ignore[list-item]  # fmt: skip
-        for name in settings.deploy.secrets:
-            orchestrator.set_secret(name, f"{name} s3cret $HOME #1 \"'\\ x" * 3)
-        world = World(target, factory.make, whole_stack, KubernetesByHand(cluster, target), pace=2)
+    with changed(lab), reach(ctx, "prod", configured(lab), {**os.environ, **lab}) as target:
+        target.hooks = home / "hooks"
+        for _ in bootstrap.set_up(target):
+            continue
+        for name in target.settings.deploy.secrets:
+            target.orchestrator.set_secret(name, f"{name} s3cret $HOME #1 \"'\\ x" * 3)
+        cluster = target.orchestrator._cluster  # type: ignore[attr-defined]
+        by_hand = KubernetesByHand(cluster, target)
+        world = KubernetesWorld(target, factory.make, whole_stack, by_hand, pace=2)
         with removed_in_the_end(world):
             yield world
 
 
 def configured(lab: Exports) -> Settings:
-    """The project's settings for a cluster, impatient."""
-    known = yaml.safe_load((ROOT / "invoke.yaml").read_text("utf-8"))
-    del known["tasks"]
-    over = yaml.safe_load(Path(lab["INVOKE_RUNTIME_CONFIG"]).read_text("utf-8"))
-    known["registry"] |= over["registry"]
-    known["deploy"] |= {"timeout": 120, "soak": 1, "path": "deploy"}
-    known["environments"]["prod"] = {
-        "url": lab["LAB_URL"],
-        "hosts": ["memory"],
-        "values": {"START_PERIOD": "10s", "HEALTH_INTERVAL": "2s", "REPLICAS": 1},
-    }
-    return msgspec.convert(known, Settings)
+    """The project's settings in a lab with a cluster, impatient, in a namespace of its own."""
+    known = settings(lab)
+    prod = known.environments["prod"]
+    place = structs.replace(prod.kubernetes, namespace=f"t-{uuid.uuid4().hex[:6]}")
+    prod = structs.replace(prod, kubernetes=place)
+    return structs.replace(known, environments={**known.environments, "prod": prod})

@@ -353,6 +353,10 @@ class MemoryOrchestrator:
         }
         return Stack(self.stack, image, content, configs)
 
+    def manifests(self, stack: Stack) -> str:
+        """Return a stack as JSON."""
+        return stack.text()
+
     def rollout(self, stack: Stack, back: bool = False, prune: bool = True) -> MemoryRollout:
         """Return the rollout of a stack."""
         return MemoryRollout(self, stack, prune)

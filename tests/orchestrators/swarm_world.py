@@ -139,13 +139,13 @@ def swarm_world(factory: Factory, home: Path) -> Iterator[World]:
         for secret in target.settings.deploy.secrets:
             if secret not in target.orchestrator.secrets():
                 target.orchestrator.set_secret(secret, lab[secret])
+        store = target.store
         world = World(target, factory.make, whole_stack, SwarmByHand(target), pace=2)
-        path = target.path
         try:
             with removed_in_the_end(world):
                 yield world
         finally:
-            target.first.run('rm -rf -- "$1"', path)
+            store.remove()
 
 
 def whole_stack(world: World, image: Candidate) -> Stack:

@@ -128,7 +128,7 @@ class Site(RuleBasedStateMachine):
             if next(left, None) is None:
                 self.world.kill()
 
-        self.world.orchestrator.every = self.world.host.every = every
+        self.world.at_every_call(every)
 
     @rule(step=st.one_of(st.none(), st.integers(1, 20)))
     def rollback(self, step: int | None) -> None:

@@ -145,7 +145,7 @@ def test_a_history_that_is_elsewhere_is_noticed(world):
     first = world.image()
     world.deploy(first)
     world.move("elsewhere")
-    words = ("release 1 runs, and is not in the history in", "/prod/releases", "history.adopt")
+    words = ("release 1 runs, and is not in the history in", world.place, "history.adopt")
     message = fails(world, *words, code=ExitCode.REFUSED, image=world.image(exits=True))
     assert world.serves() == first.revision
     found = [line.split(" - ")[0] for line in status.status(world.target)[1]]
@@ -155,7 +155,7 @@ def test_a_history_that_is_elsewhere_is_noticed(world):
 def test_an_older_history_of_another_folder_is_noticed(world):
     first = world.image()
     world.deploy(first)
-    world.host.inner.run('cp -r "$1" "$2"', "deploy", "elsewhere")
+    world.copy_history("elsewhere")
     world.deploy(world.image())
     world.move("elsewhere")
     fails(world, "release 2 runs, and is not in the history", code=ExitCode.REFUSED, image=first)
@@ -206,7 +206,7 @@ def test_a_damaged_record_of_what_runs_stops_no_deploy(world, capfd, file):
     assert world.serves() == second.revision
     fails(world, "rolled back: release 2", image=world.image(exits=True))
     assert world.serves() == second.revision
-    assert f"releases/2/{file} is damaged" in capfd.readouterr().err
+    assert f"{world.place}/2/{file} is damaged" in capfd.readouterr().err
     world.rollback(to="1", force="the damaged one migrated nothing")
     assert world.serves() == first.revision
     world.deploy(third)
@@ -235,7 +235,5 @@ def test_a_damaged_record_of_what_runs_can_be_adopted(world):
 
 def test_a_history_that_cannot_be_read_is_refused(world):
     world.deploy(world.image())
-    path = world.target.path
-    world.host.inner.run('mv "$1/releases" "$1/kept"; touch "$1/releases"', path)
-    fails(world, "cannot read the history", code=ExitCode.REFUSED, image=world.image())
-    world.host.inner.run('rm "$1/releases"; mv "$1/kept" "$1/releases"', path)
+    with world.unreadable():
+        fails(world, "cannot read the history", code=ExitCode.REFUSED, image=world.image())

@@ -142,6 +142,9 @@ class World:
         pace: seconds between two renewals of the lock, where a scenario waits for them.
     """
 
+    # How the place of the history is named.
+    place = "/prod/releases"
+
     def __init__(
         self,
         target: Target,
@@ -153,9 +156,20 @@ class World:
         self.target, self._make, self._render = target, make, render
         self.by_hand, self.pace, self.url = by_hand, pace, target.url
         self.orchestrator = Faulty(target.orchestrator)
-        self.host = Faulty(target.first)
         target.orchestrator = self.orchestrator  # type: ignore[assignment]
-        target.hosts[0] = self.host  # type: ignore[call-overload]
+        # A cluster has no server of ours.
+        self.host = Faulty(target.hosts[0] if target.hosts else None)
+        target.hosts[:1] = [self.host] if target.hosts else []  # type: ignore[list-item]
+        self.store = Faulty(None)
+        self._faults = (self.orchestrator, self.host, self.store)
+        self.find_history()
+
+    def find_history(self) -> None:
+        """Look for the history where the settings say that it is."""
+        for name in ("store", "history"):
+            self.target.__dict__.pop(name, None)
+        self.store.inner = self.target.store
+        self.target.__dict__["store"] = self.store
 
     def image(self, tested: bool = True, **behaviour: Any) -> Candidate:
         """A new image, which works unless its behaviour says otherwise."""
@@ -213,16 +227,22 @@ class World:
 
     def kill(self) -> None:
         """Kill the deployer: from now on it does nothing."""
-        self.orchestrator.dead = self.host.dead = True
+        for each in self._faults:
+            each.dead = True
         raise Killed
 
     def restart(self) -> None:
         """Another deployer comes, a minute later."""
-        self.orchestrator.dead = self.host.dead = False
-        self.orchestrator.before.clear()
-        self.host.before.clear()
-        self.orchestrator.every = self.host.every = lambda: None
+        for each in self._faults:
+            each.dead = False
+            each.before.clear()
+        self.at_every_call(lambda: None)
         self.pass_by(60)
+
+    def at_every_call(self, action: Action) -> None:
+        """Do something before each call of the orchestrator or a server, or of the store."""
+        self.orchestrator.every = action
+        (self.host if self.target.hosts else self.store).every = action
 
     def pass_by(self, seconds: float, watch: float = 0) -> None:
         """Set the servers' clock; who wants the lock watches an old one for `watch` renewals."""
@@ -250,7 +270,19 @@ class World:
         settings = self.target.settings
         deploy = msgspec.structs.replace(settings.deploy, path=path)
         self.target.settings = msgspec.structs.replace(settings, deploy=deploy)
-        self.target.__dict__.pop("history", None)
+        self.find_history()
+
+    def copy_history(self, path: str) -> None:
+        """Copy the history to another folder, where an older one is then."""
+        self.host.inner.run('cp -r "$1" "$2"', self.target.settings.deploy.path, path)
+
+    @contextmanager
+    def unreadable(self) -> Iterator[None]:
+        """Make the history one that cannot be read."""
+        path, run = self.target.path, self.host.inner.run
+        run('mv "$1/releases" "$1/kept"; touch "$1/releases"', path)
+        yield
+        run('rm "$1/releases"; mv "$1/kept" "$1/releases"', path)
 
     def damage(self, number: int, file: str = "release.json") -> None:
         """Cut a file of the history short."""

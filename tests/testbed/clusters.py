@@ -8,13 +8,11 @@ from contextlib import contextmanager
 
 from tasks.lib.kubernetes.client import Cluster
 from tasks.lib.kubernetes.kubeconfig import Access
-
-# The context of the cluster's administrator, as kubeadm names it.
-CONTEXT = "kubernetes-admin@lab"
+from tasks.lib.lab.kubernetes import CONTEXT as CONTEXT
 
 
 @contextmanager
-def namespace(access: Access) -> Iterator[Cluster]:
+def scratch(access: Access) -> Iterator[Cluster]:
     """A new namespace that only takes pods of the profile "restricted"."""
     cluster = Cluster(access, f"t-{uuid.uuid4().hex[:6]}")
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PORTS = range(20000, 32000)
 # Variables that name another lab, registry, server or CI, or that change how a command works.
 FOREIGN = re.compile(
-    r"CI|(CI|GITHUB|INVOKE|SSH|COMPOSE|DJANGO|COVERAGE|COV_CORE|PYTEST|BUILDKIT|K6)_.*|FAULTS"
+    r"CI|(CI|GITHUB|INVOKE|SSH|COMPOSE|DJANGO|COVERAGE|COV_CORE|PYTEST|BUILDKIT|K6)_.*|FAULTS|KUBECONFIG"
     r"|DATABASE_.*|REDIS_URL|(?i:https?|all|no)_(?i:proxy)"
 )
 GIT = ["git", "-c", "user.name=t", "-c", "user.email=t@example.com"]

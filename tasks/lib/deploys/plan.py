@@ -10,10 +10,12 @@ from ..environments import records, running
 from ..environments.connection import Target
 from ..environments.records import DAMAGED, FAILED, GOOD, RUNNING, Record
 from ..environments.running import Running
+from ..errors import ExitCode, TaskError
 from ..images import deployed
 from ..orchestrators.stack import Stack, difference
 from ..project.names import short
 
+MANIFESTS = "manifests"
 COLOURS = {"+": 32, "-": 31, "~": 33}
 
 
@@ -43,9 +45,18 @@ def _ended(killed: Record, now: Record | None) -> Record:
     return replace(killed, state=GOOD if runs else FAILED, why=f"cut off {what}")
 
 
-def show_plan(target: Target, stack: Stack) -> None:
-    """Show what a deploy of a stack would change."""
+def require_shown(show: str, plan: bool) -> None:
+    """Raise TaskError unless a plan can show what is wanted besides; empty for nothing."""
+    if show not in ("", MANIFESTS) or (show and not plan):
+        what = f"--show={show}: " + ("only a plan is shown" if show == MANIFESTS else "unknown")
+        raise TaskError(what, f"use --plan --show={MANIFESTS}", ExitCode.REFUSED)
+
+
+def show_plan(target: Target, stack: Stack, show: str = "") -> None:
+    """Show what a deploy of a stack would change, and print its manifests if that is wanted."""
     show_changes(running.known(target), stack)
+    if show == MANIFESTS:
+        console.result(target.orchestrator.manifests(stack))
 
 
 def show_changes(now: Running, new: Stack) -> None:

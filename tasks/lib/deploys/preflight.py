@@ -46,7 +46,8 @@ def dry_run(target: Target, ref: str) -> str:
             _checked(target, image)
         else:
             check(target, image)
-    servers, secrets = [host.name for host in target.hosts], target.settings.deploy.secrets
+    servers = [host.name for host in target.hosts] or [target.store.name]
+    secrets = target.settings.deploy.secrets
     found = str(image or f"none is released yet - inv release --env={target.name}")
     return table(
         [("servers", ", ".join(servers)), ("image", found), ("secrets", ", ".join(secrets))]

@@ -51,7 +51,7 @@ def render(target: Target, image: Candidate) -> Stack:
 def _require_fitting(target: Target) -> None:
     """Raise TaskError if an environment cannot have what the app needs."""
     settings = target.settings
-    if settings.app.media and len(target.environment.hosts) > 1:
+    if settings.app.media and len(target.environment.servers) != 1:
         what = f"app.media: {target.name} has several servers, and media are on the disk of one"
         raise TaskError(what, "see docs/recipes/media.md", ExitCode.REFUSED)
     if settings.services.database == "mariadb" and ELSEWHERE not in settings.deploy.secrets:
@@ -77,10 +77,13 @@ def variables(target: Target, image: str, secrets: Mapping[str, str]) -> dict[st
     Args:
         secrets: for each secret the name of its newest version.
     """
-    replicas, servers = target.environment.replicas, len(target.environment.hosts)
+    replicas, servers = target.environment.replicas, len(target.environment.servers)
     limit = target.settings.deploy.joblimit
     pace = {"PARALLELISM": str(at_a_time(replicas, servers))}
     values = {key: str(value) for key, value in target.environment.values.items()}
+    if not servers and target.url.startswith("https:"):
+        # On a cluster, HTTPS ends in front of the proxy.
+        pace["TRUSTED_PROXIES"] = "private_ranges"
     pace |= {f"{key}_VERSION": name.rpartition("_")[2] for key, name in secrets.items()}
     return pace | values | target.settings.app.variables() | {
         "IMAGE": image,

@@ -1,7 +1,6 @@
 """The audit log: who did what to an environment, when, from where, and how it ended.
 
-It is a file on the environment's first server, in the folder of all environments: it stays when one
-is removed. Each line is also in the server's own log, which only root can change.
+It is beside the history, and stays when the environment is removed; see the stores' log.
 """
 
 from __future__ import annotations
@@ -20,15 +19,6 @@ from . import lock
 if TYPE_CHECKING:
     from .connection import Target
 
-FILE = "audit.log"
-# One write for each line: lines of tasks at the same time do not mix. The server knows the address.
-APPEND = """
-set -eu; umask 077; mkdir -p "$1"; line="$(cat)"; from="${SSH_CONNECTION:-local}"
-line="${line%?}, \\"address\\": \\"${from%% *}\\"}"
-printf '%s\\n' "$line" >>"$1/$2"
-logger -t deploy -- "$line" 2>/dev/null || true
-"""
-READ = 'tail -n "$3" "$1/$2" 2>/dev/null || true'
 BEGINS, DONE = "begins", "done"
 HEADS = ("time", "environment", "by", "address", "what", "how it ended")
 # The longest reason that a line has.
@@ -61,16 +51,14 @@ def _append(target: Target, doing: str, what: str, state: str) -> None:
         "state": redact(state)[:LONGEST],
     }
     try:
-        target.first.run(APPEND, target.settings.deploy.path, FILE, text=json.dumps(line))
+        target.store.log(json.dumps(line))
     except (TaskError, OSError) as error:
-        console.warn(f"not in the audit log of {target.first.name}: {explain(error)}")
+        console.warn(f"not in the audit log of {target.store.name}: {explain(error)}")
 
 
 def read(target: Target, newest: int) -> list[dict[str, Any]]:
     """Return the newest lines of this environment, the newest first; damaged ones are left out."""
-    path = target.settings.deploy.path
-    shown = target.first.run(READ, path, FILE, str(newest), changes=False)
-    lines = (_line(text) for text in reversed(shown.splitlines()))
+    lines = (_line(text) for text in reversed(target.store.logged(newest)))
     return [line for line in lines if line.get("environment") == target.name]
 
 
@@ -84,5 +72,5 @@ def _line(text: str) -> dict[str, Any]:
 def table(lines: list[dict[str, Any]]) -> str:
     """Return lines of the log as a table."""
     names = ("time", "environment", "by", "address", "what", "state")
-    rows = [tuple(str(line.get(name, "?")) for name in names) for line in lines]
+    rows = [tuple(str(line.get(name, "-")) for name in names) for line in lines]
     return console.table(rows, HEADS) if rows else "nothing is logged"

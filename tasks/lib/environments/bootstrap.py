@@ -9,14 +9,11 @@ from ..project import contract
 from . import secret_values
 from .connection import Target
 
-FOLDER = 'if [ -d "$1" ]; then echo exists; else mkdir -p "$1"; fi'
-
 
 def set_up(target: Target) -> Iterator[str]:
     """Set up an environment's servers; yield a line for each change. Run again, it does nothing."""
     yield from target.orchestrator.set_up()
-    if not target.first.run(FOLDER, target.path):
-        yield f"{target.first.name}: folder {target.path}"
+    yield from target.store.set_up()
 
 
 def make_ready(target: Target) -> None:

@@ -13,11 +13,13 @@ from invoke import Context
 
 from .. import console
 from ..errors import refusing
-from ..images import login
+from ..images.login import docker_config
 from ..orchestrators.base import Orchestrator
-from ..orchestrators.kinds import KINDS
+from ..orchestrators.kinds import KINDS, reach_cluster
+from ..orchestrators.status import Store
 from ..project import names
 from ..project.settings import ROOT, Environment, Settings, read_settings
+from ..registry import credentials
 from ..registry.client import Registry
 from ..registry.client import connect as connect_registry
 from ..ssh import host
@@ -63,11 +65,6 @@ class Target:
         """The environment's address, without a slash at its end."""
         return self.environment.url.rstrip("/")
 
-    @property
-    def first(self) -> host.Host:
-        """The server that keeps the history."""
-        return self.hosts[0]
-
     def confirm(self, question: str, yes: bool, name: str, refused: str) -> None:
         """Ask before data is lost; see console.confirm, or confirm_name if it is protected."""
         if self.environment.protected:
@@ -96,10 +93,14 @@ class Target:
         lock.unlock(self.orchestrator)
 
     @cached_property
+    def store(self) -> Store:
+        """What keeps the records: the orchestrator, or the first server."""
+        return self.orchestrator.records() or HostStore(self.hosts[0], self.path)
+
+    @cached_property
     def history(self) -> History:
         """The environment's finished deploys."""
-        store = self.orchestrator.records() or HostStore(self.first, self.path)
-        return History(store)
+        return History(self.store)
 
 
 @contextmanager
@@ -117,17 +118,35 @@ def reach(
         verify_url: False if this machine cannot reach the site.
     """
     settings = given or read_settings(ctx)
-    environment = settings.environment(name)
+    environment = dynamic.addressed(settings.environment(name), name)
     stack = names.stack_name(settings.project.name, name)
     with ExitStack() as connections:
         with refusing():
             registry = connect_registry(ctx, settings)
-            hosts = connections.enter_context(host.connected(ctx, environment.hosts, env))
-            config = connections.enter_context(login.docker_config(registry.login))
-            docker = {**hosts[0].docker(), **config}
+            hosts = connections.enter_context(host.connected(ctx, environment.servers, env))
             setup = f"inv server.setup --env={name}"
-            absent = len(environment.hosts) - len(hosts)
-            orchestrator = KINDS[environment.orchestrator](ctx, hosts, stack, docker, setup, absent)
+            if environment.servers:
+                there = _on_servers(ctx, environment, stack, hosts, registry, setup)
+            else:
+                login = credentials.find(registry.image.host, env, lasting=True)
+                auth = login.header if login else ""
+                there = reach_cluster(ctx, environment, stack, auth, setup, env)
+            orchestrator = connections.enter_context(there)
             environment = dynamic.assign_ports(environment, orchestrator, stack)
         known = ctx, settings, name, environment, hosts, orchestrator, registry
         yield Target(*known, verify_url=verify_url)
+
+
+@contextmanager
+def _on_servers(
+    ctx: Context,
+    environment: Environment,
+    stack: str,
+    hosts: list[host.Host],
+    registry: Registry,
+    setup: str,
+) -> Iterator[Orchestrator]:
+    """Give what runs the containers of an environment on servers with Docker."""
+    with docker_config(registry.login) as config:
+        docker, absent = {**hosts[0].docker(), **config}, len(environment.hosts) - len(hosts)
+        yield KINDS[environment.orchestrator](ctx, hosts, stack, docker, setup, absent)

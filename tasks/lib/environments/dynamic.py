@@ -11,12 +11,19 @@ import msgspec
 
 from ..errors import ExitCode, TaskError
 from ..orchestrators.base import Orchestrator
+from ..project.names import short
 from ..project.settings import Environment
 
 
 def named(kind: str, name: str) -> str:
     """Return the name of an environment of a kind; the kind itself without a name."""
     return f"{kind}/{name}" if name else kind
+
+
+def addressed(environment: Environment, name: str) -> Environment:
+    """Return an environment whose address has its name, as its stack has it, for {NAME}."""
+    url = environment.url.replace("{NAME}", short(name))
+    return msgspec.structs.replace(environment, url=url)
 
 
 def assign_ports(environment: Environment, orchestrator: Orchestrator, stack: str) -> Environment:

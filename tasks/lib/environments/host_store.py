@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from ..errors import ExitCode, RemoteCommandError, TaskError, last_line
 from ..ssh.host import Host
@@ -36,6 +36,17 @@ done
 [ -d "$path" ] || exit 0
 file="$path/.preflight.$$"; trap 'rm -f "$file"' EXIT; echo writable >"$file"
 """
+# One write for each line: lines of tasks at the same time do not mix. The server knows the address;
+# its own log can be changed by root only.
+LOG = """
+set -eu; umask 077; mkdir -p "$1"; line="$(cat)"; from="${SSH_CONNECTION:-local}"
+line="${line%?}, \\"address\\": \\"${from%% *}\\"}"
+printf '%s\\n' "$line" >>"$1/$2"
+logger -t deploy -- "$line" 2>/dev/null || true
+"""
+LOGGED = 'tail -n "$3" "$1/$2" 2>/dev/null || true'
+AUDIT = "audit.log"
+MAKE = 'if [ -d "$1" ]; then echo exists; else mkdir -p "$1"; fi'
 DELETE = 'cd "$1/releases" && shift && rm -rf -- "$@"'
 
 
@@ -44,6 +55,8 @@ class HostStore:
 
     def __init__(self, host: Host, path: str) -> None:
         self._host, self._path, self.name = host, path, host.name
+        # The folder of all environments, so that the log stays when one is removed.
+        self._all = path.rpartition("/")[0] or "."
 
     def read(self) -> tuple[str, dict[int, str]]:
         try:
@@ -84,3 +97,16 @@ class HostStore:
             hint = "let its user write there and free some space, or change deploy.path"
             return [f"{self._host.name}: cannot write in {self._path} ({reason}) - {hint}"]
         return []
+
+    def log(self, line: str) -> None:
+        self._host.run(LOG, self._all, AUDIT, text=line)
+
+    def logged(self, count: int) -> list[str]:
+        return self._host.run(LOGGED, self._all, AUDIT, str(count), changes=False).splitlines()
+
+    def set_up(self) -> Iterator[str]:
+        if not self._host.run(MAKE, self._path):
+            yield f"{self._host.name}: folder {self._path}"
+
+    def remove(self) -> None:
+        self._host.run('rm -rf -- "$1"', self._path)

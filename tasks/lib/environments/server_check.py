@@ -41,6 +41,8 @@ def verify(target: Target, stack: Stack, revision: str) -> None:
 
 
 def _proxy(stack: Stack, url: str) -> str:
-    """Return the service that has ports, with that of a scheme."""
-    name = next(name for name, each in stack.services.items() if each.get("ports"))
-    return f"{name}:{443 if url.startswith('https:') else 80}"
+    """Return the service that has ports, with that of a scheme; HTTPS may end in front of it."""
+    found = ((name, each["ports"]) for name, each in stack.services.items() if each.get("ports"))
+    name, ports = next(found)
+    secure = url.startswith("https:") and any(each.get("target") == 443 for each in ports)
+    return f"{name}:{443 if secure else 80}"

@@ -37,6 +37,9 @@ def reach(
     """
     settings = read_settings(ctx)
     environment = settings.environment(name)
+    if not environment.servers:
+        yield []
+        return
     if not environment.admin:
         console.warn(f"{name} has no `admin` in invoke.yaml: its servers are set up by other means")
         yield []

@@ -60,7 +60,7 @@ def status(target: Target) -> tuple[str, list[str]]:
         drift(now),
         history_table(now.records[:3], bool(holder)),
     ]
-    return "\n\n".join(parts), wrong
+    return "\n\n".join(filter(None, parts)), wrong
 
 
 def described(url: str, answer: Answer, now: Running) -> str:

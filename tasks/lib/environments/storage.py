@@ -22,7 +22,12 @@ HOUR, DAY = 3600, 86400
 
 
 def servers(target: Target) -> str:
-    """Return a table of the servers: the free space of their disks, and our images there."""
+    """Return a table of the servers: the free space of their disks, and our images there.
+
+    It is empty for a cluster, which takes care of its own disks.
+    """
+    if not target.hosts:
+        return ""
     repository = target.registry.image.name
     with ThreadPoolExecutor() as pool:
         found = pool.submit(target.orchestrator.stored_images, repository)

@@ -10,13 +10,13 @@ from .connection import Target
 
 
 def remove(target: Target, volumes: bool) -> None:
-    """Remove an environment's stack, folder and deploy tags; with volumes its data and secrets.
+    """Remove an environment's stack, history and deploy tags; with volumes its data and secrets.
 
     Raises TaskError with exit status 3, a line for each server on which data is left.
     """
     console.step(f"stopping {target.stack}")
     left = target.orchestrator.remove(volumes)
-    target.first.run('rm -rf -- "$1"', target.path)
+    target.store.remove()
     try:
         deployed.forget_all(target.registry, short(target.name))
     except TaskError as error:

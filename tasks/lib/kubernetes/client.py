@@ -2,43 +2,27 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from ..errors import TaskError
-from . import connection, objects, sign_in
+from .. import console
+from . import connection, execution, logs, objects, requests, sign_in
+from .execution import Write
 from .kubeconfig import Access
 from .objects import Object
+from .requests import CONFLICT, MISSING, ClusterError, unless
 
 if TYPE_CHECKING:
     from httpx2 import Response
 
-T = TypeVar("T")
 # Named here: inside of the class, `list` is a method.
 Objects = list[Object]
 Lines = list[str]
 # The name that the cluster knows our changes by.
 MANAGER = "inv"
-# The pauses before a request is sent again: each of ours may be.
-PAUSES = (0.2, 0.5, 1, 2, 4)
 # Seconds that a command in a container may take.
 EXECUTION = 60
-PASSING = {429, 500, 502, 503, 504}
-MISSING, CONFLICT, DENIED = 404, 409, 403
-HINTS = {
-    connection.UNKNOWN: "sign in again, or renew the token or the certificate of the kubeconfig",
-    DENIED: "let the user do that in this namespace",
-}
-
-
-class ClusterError(TaskError):
-    """A cluster refused a request; `status` is that of HTTP, or 0 if there was no answer."""
-
-    def __init__(self, where: str, what: str, status: int = 0) -> None:
-        super().__init__(f"{where}: {what}", HINTS.get(status, ""))
-        self.status, self.reason = status, what
 
 
 class Cluster:
@@ -46,10 +30,17 @@ class Cluster:
 
     Every request may be sent twice: an apply or a delete does the same again, and what is made has
     a name that only its maker gives.
+
+    Args:
+        echo: show changes.
+        dry: show them, and have the cluster only check them.
     """
 
-    def __init__(self, access: Access, namespace: str) -> None:
-        self.access, self.namespace = access, namespace
+    def __init__(
+        self, access: Access, namespace: str, echo: bool = False, dry: bool = False
+    ) -> None:
+        self.access, self.namespace, self.dry = access, namespace, dry
+        self._echo = echo or dry
         known = sign_in.credentials(access)
         self._client = connection.connect(access, namespace, known)
         # lightkube has no place for what a kubeconfig may also say, nor for some requests.
@@ -69,7 +60,7 @@ class Cluster:
 
     def get(self, kind: str, name: str) -> Object | None:
         """Return an object; None if there is none."""
-        return _unless(MISSING, lambda: self._call(self._client.get, objects.resource(kind), name))
+        return unless(MISSING, lambda: self._call(self._client.get, objects.resource(kind), name))
 
     def list(self, kind: str, labels: Mapping[str, Any]) -> Objects:
         """Return the objects with all labels; None stands for any value."""
@@ -78,47 +69,73 @@ class Cluster:
 
     def apply(self, made: Object, dry: bool = False) -> Object:
         """Create an object, or change its fields that are ours; return it as it is then."""
-        options = {"field_manager": MANAGER, "force": True, "dry_run": dry}
+        options = {**self._change("apply", made, dry), "force": True}
         return self._call(partial(self._client.apply, objects.typed(made), **options))
+
+    def _change(self, verb: str, made: Object, dry: bool = False) -> dict[str, Any]:
+        """Show a change if that is wanted; return how it is requested."""
+        self._show(f"{verb} {made['kind']} {made['metadata']['name']}", dry)
+        return {"field_manager": MANAGER, "dry_run": dry or self.dry}
+
+    def _show(self, what: str, dry: bool = False) -> None:
+        if self._echo and not dry:
+            console.say(console.colour(f"kubernetes {self.name}: {what}", 1))
 
     def create(self, made: Object, dry: bool = False) -> Object | None:
         """Create an object; return None if there is one of that name."""
-        options = {"field_manager": MANAGER, "dry_run": dry}
-        return _unless(
+        options = self._change("create", made, dry)
+        return unless(
             CONFLICT, lambda: self._call(self._client.create, objects.typed(made), **options)
         )
 
     def replace(self, made: Object) -> Object | None:
         """Replace an object; return None if it has been changed, or removed, since it was read."""
-        work = partial(self._call, self._client.replace, objects.typed(made), field_manager=MANAGER)
-        return _unless(MISSING, lambda: _unless(CONFLICT, work))
+        options = self._change("replace", made)
+        work = partial(self._call, self._client.replace, objects.typed(made), **options)
+        return unless(MISSING, lambda: unless(CONFLICT, work))
 
-    def delete(self, kind: str, name: str) -> None:
-        """Delete an object and what belongs to it; do nothing if it is gone."""
+    def delete(self, kind: str, name: str, grace: int | None = None) -> None:
+        """Delete an object and what belongs to it; do nothing if it is gone.
+
+        Args:
+            grace: the seconds that a pod has to stop, if not its own.
+        """
         from lightkube.types import CascadeType
 
-        options = {"cascade": CascadeType.BACKGROUND}
-        _unless(
+        self._show(f"delete {kind} {name}")
+        options = {"cascade": CascadeType.BACKGROUND, "dry_run": self.dry, "grace_period": grace}
+        unless(
             MISSING,
             lambda: self._call(self._client.delete, objects.resource(kind), name, **options),
         )
 
-    def log(self, pod: str, container: str, tail: int = 0, previous: bool = False) -> Lines:
-        """Return the lines that a container has logged; previous: before it was restarted."""
-        options = {"container": container, "previous": str(previous).lower()}
-        options |= {"tailLines": str(tail)} if tail else {}
-        path = f"api/v1/namespaces/{self.namespace}/pods/{pod}/log"
-        return self._call(lambda: self._text(self._http.get(path, params=options))).splitlines()
+    def log(self, pod: str, container: str, **options: str) -> Lines:
+        """Return the lines that a container has logged; options: those of the API."""
+        asked = {"container": container, **options}
+        get = partial(self._http.get, self._log(pod), params=asked)
+        return self._call(lambda: self._text(get())).splitlines()
 
-    def follow(self, pod: str, container: str, **options: Any) -> Iterator[str]:
-        """Yield the lines that a container logs; see lightkube for the options."""
-        found = self._client.log(pod, container=container, newlines=False, **options)
-        yield from found
+    def follow(self, pod: str, container: str, **options: str) -> Iterator[str]:
+        """Yield the lines that a container logs, until its pod is gone."""
+        return logs.followed(self._http, self._log(pod), {"container": container, **options})
 
-    def execute(self, pod: str, container: str, words: Lines) -> str:
-        """Return what a command prints in a container. Raises TaskError if it fails."""
-        work = partial(self._client.exec, pod, container=container, command=words)
-        done = self._call(work, stdout=True, stderr=True, timeout=EXECUTION)
+    def _log(self, pod: str) -> str:
+        return f"api/v1/namespaces/{self.namespace}/pods/{pod}/log"
+
+    def execute(self, pod: str, container: str, words: Lines, write: Write | None = None) -> str:
+        """Return what a command prints in a container. Raises TaskError if it fails.
+
+        Args:
+            write: writes what the command reads, which then runs once, however long that takes.
+        """
+        work = partial(
+            self._client.exec, pod, container=container, command=words, stdout=True, stderr=True
+        )
+        if write:
+            self._show(f"exec {pod} {words[-1]}")
+            done = requests.once(self.name, execution.fed, work, write)
+        else:
+            done = self._call(work, timeout=EXECUTION)
         if done.exit_code:
             raise ClusterError(self.name, f"{pod}: {done.stderr}")
         return str(done.stdout)
@@ -135,6 +152,10 @@ class Cluster:
         answer = self._call(self._client.create, objects.typed(review))
         return bool(answer["status"]["allowed"])
 
+    def version(self) -> str:
+        """Return the cluster's version, such as v1.34.4."""
+        return str(self._call(lambda: self._http.get("version").json())["gitVersion"])
+
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
@@ -145,34 +166,4 @@ class Cluster:
         return response.text
 
     def _call(self, work: Callable[..., Any], *words: Any, **options: Any) -> Any:
-        """Send a request, again if its failure may pass; return the answer as dictionaries."""
-        import httpx2
-
-        for pause in (*PAUSES, None):
-            try:
-                return objects.plain(work(*words, **options))
-            except httpx2.HTTPStatusError as error:
-                status = error.response.status_code
-                if pause is None or status not in PASSING:
-                    raise ClusterError(self.name, _reason(error), status) from None
-            except httpx2.HTTPError as error:
-                if pause is None:
-                    what = f"no answer from {self.access.cluster.get('server')}: {error}"
-                    raise ClusterError(self.name, what) from None
-            time.sleep(pause)
-        raise AssertionError
-
-
-def _unless(status: int, work: Callable[[], T]) -> T | None:
-    """Return the result of a request; None if it is refused with a status."""
-    try:
-        return work()
-    except ClusterError as error:
-        if error.status != status:
-            raise
-        return None
-
-
-def _reason(error: Any) -> str:
-    """Return what an answer says of a refusal, on one line."""
-    return " ".join(str(error).split())
+        return requests.call(self.name, work, *words, **options)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from base64 import b64decode
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -45,7 +47,8 @@ class Access:
 def access(context: str, env: Mapping[str, str] = os.environ) -> Access:
     """Return how to reach the cluster of a context.
 
-    KUBECONFIG is a kubeconfig itself, or the path of one, or several paths with colons between.
+    KUBECONFIG is a kubeconfig itself, also in base64, or the path of one, or several paths with
+    colons between.
     Raises TaskError if there is no such context.
     """
     given = env.get(VARIABLE) or DEFAULT
@@ -55,8 +58,8 @@ def access(context: str, env: Mapping[str, str] = os.environ) -> Access:
 
 
 def _texts(given: str) -> Iterator[tuple[str, Path]]:
-    if any(sign in given for sign in SIGNS):
-        yield given, Path()
+    if text := next(filter(_is_config, (given, _decoded(given))), ""):
+        yield text, Path()
         return
     for name in filter(None, given.split(os.pathsep)):
         path = Path(name).expanduser()
@@ -65,6 +68,17 @@ def _texts(given: str) -> Iterator[tuple[str, Path]]:
         except OSError as error:
             hint = f"set {VARIABLE} to a kubeconfig or its path"
             raise TaskError(f"{path}: {error.strerror}", hint, ExitCode.REFUSED) from None
+
+
+def _is_config(text: str) -> bool:
+    return any(sign in text for sign in SIGNS)
+
+
+def _decoded(given: str) -> str:
+    """Return what a variable has in base64, as many keep a file in one; empty if it is none."""
+    with suppress(ValueError):
+        return b64decode("".join(given.split()), validate=True).decode()
+    return ""
 
 
 def _parsed(text: str) -> dict[str, Any]:

@@ -15,8 +15,9 @@ MODULES = {
         *("ConfigMap", "Event", "Namespace", "Node", "PersistentVolumeClaim", "Pod"),
         *("ResourceQuota", "Secret", "Service", "ServiceAccount"),
     ),
-    "networking_v1": ("Ingress", "NetworkPolicy"),
+    "networking_v1": ("Ingress", "IngressClass", "NetworkPolicy"),
     "policy_v1": ("PodDisruptionBudget",),
+    "storage_v1": ("StorageClass",),
 }
 
 

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ..project.places import KUBERNETES
 from . import kubernetes
 from .images import REGISTRY
-from .kubernetes import KUBERNETES
 from .state import USER, State
 
 HOSTKEY = "/etc/ssh/ssh_host_ed25519_key.pub"
@@ -85,17 +85,20 @@ def _docker_server(state: State, name: str, forward: str) -> dict[str, Any]:
     }
 
 
-def overlay(state: State, project: str, names: Iterable[str]) -> dict[str, Any]:
-    """Build settings that override invoke.yaml: the registry and every environment in the lab."""
+def overlay(state: State, project: str, names: Iterable[str], cluster: str = "") -> dict[str, Any]:
+    """Build settings that override invoke.yaml: the registry and every environment in the lab.
+
+    Args:
+        cluster: the UID of the lab's cluster, if it has one.
+    """
     registry = {"image": f"{state.host}/{project}", "insecure": False, "ca": ""}
-    if state.orchestrator == KUBERNETES:
-        return {"registry": registry, "environments": {}}
     environments = {
         name: {
             "url": f"http://127.0.0.1:{port}",
-            "hosts": [f"deploy@127.0.0.1:{port}" for port in state.ssh],
+            "hosts": [] if cluster else [f"deploy@127.0.0.1:{port}" for port in state.ssh],
             "admin": "",
             "orchestrator": state.orchestrator,
+            **({"kubernetes": kubernetes.place(cluster, number)} if cluster else {}),
             "values": {"REPLICAS": 2, "HTTP_PORT": 80 + number, "HTTPS_PORT": 443 + number},
         }
         for number, (name, port) in enumerate(zip(names, state.http, strict=False))

@@ -10,9 +10,11 @@ from ..errors import TaskError
 from ..project.settings import ROOT
 from .state import USER, State
 
-# What such a lab is for, and the folder of what it is made with.
-KUBERNETES = "kubernetes"
+# What it is made with.
 FOLDER = ROOT / "lab/kubernetes"
+# The context of the cluster's administrator, as kubeadm names it; and what prints its UID.
+CONTEXT = "kubernetes-admin@lab"
+UID = ("kubectl", "get", "namespace", "kube-system", "--output=jsonpath={.metadata.uid}")
 # The port of the API, and the first of the ports of every server that a service may publish.
 API, PORTS = 6443, 30080
 
@@ -26,6 +28,12 @@ def form(state: State, image: str, project: str) -> str:
     """Make the servers one cluster; return the kubeconfig of its administrator."""
     tag, servers = image.rpartition(":")[2], [f"{project}-{name}" for name in state.nodes]
     return _script("form", tag, str(state.api), *servers)
+
+
+def place(cluster: str, number: int) -> dict[str, Any]:
+    """Return the settings of an environment's place in the cluster with a UID."""
+    own = {"context": CONTEXT, "cluster": cluster, "namespace": "", "ingress": ""}
+    return {**own, "service": "NodePort", "port": PORTS + number}
 
 
 def _script(name: str, *words: str) -> str:

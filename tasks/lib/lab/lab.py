@@ -7,7 +7,7 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import get_args
+from typing import Any, get_args
 
 import yaml
 from invoke import Context
@@ -17,9 +17,9 @@ from ..docker import cli, client
 from ..docker.compose import Project, project_name
 from ..errors import ExitCode, TaskError
 from ..project.fields import Kind
+from ..project.places import KUBERNETES
 from ..project.settings import ROOT, read_settings
 from . import config_files, environments, images, kubernetes, state
-from .kubernetes import KUBERNETES
 from .state import State
 
 # The label that Compose gives all resources of a project.
@@ -94,9 +94,8 @@ class Lab:
         if known and nodes not in (0, len(known.nodes)):
             what = f"lab {self.name} has {len(known.nodes)} servers, not {nodes}"
             raise TaskError(what, f"inv lab.down --name {self.name}, then retry", ExitCode.REFUSED)
-        kinds = (*get_args(Kind), KUBERNETES)
-        if orchestrator and orchestrator not in kinds:
-            hint = f"known: {', '.join(kinds)}"
+        if orchestrator and orchestrator not in get_args(Kind):
+            hint = f"known: {', '.join(get_args(Kind))}"
             raise TaskError(f"no orchestrator {orchestrator!r}", hint, ExitCode.REFUSED)
         if known and orchestrator not in ("", known.orchestrator):
             what = f"lab {self.name} is for {known.orchestrator}, not {orchestrator}"
@@ -147,24 +146,27 @@ class Lab:
 
     def _write_client_config(self, state: State) -> Mapping[str, str]:
         """Write the clients' files, and set up the environments; return the variables."""
+        project = self.settings.project.name
         if state.orchestrator == KUBERNETES:
-            return self._write_kubeconfig(state)
+            kubeconfig = kubernetes.form(state, self._node_image(state), self.project)
+            files.write_private(self.folder / "kubeconfig", kubeconfig)
+            cluster = self._execute(state.nodes[0], *kubernetes.UID)
+            overlay = config_files.overlay(state, project, self.environments, cluster)
+            variables = kubernetes.variables(state, self.folder)
+            return self._set_up(overlay, variables)
         keys = [self._execute(node, "cat", config_files.HOSTKEY) for node in state.nodes]
         hosts = config_files.known_hosts(state, keys)
-        overlay = config_files.overlay(state, self.settings.project.name, self.environments)
-        self._write("invoke.yaml", overlay)
         files.write_private(self.folder / "known_hosts", hosts)
         files.write_private(self.folder / "key", state.private)
+        overlay = config_files.overlay(state, project, self.environments)
         variables = config_files.variables(state, self.folder / "invoke.yaml", hosts)
+        return self._set_up(overlay, variables)
+
+    def _set_up(self, overlay: dict[str, Any], variables: Mapping[str, str]) -> Mapping[str, str]:
+        """Write the settings, and set up the environments; return the variables."""
+        self._write("invoke.yaml", overlay)
         environments.set_up(self.ctx, self.settings, overlay, variables)
         return variables
-
-    def _write_kubeconfig(self, state: State) -> Mapping[str, str]:
-        """Make the servers one cluster; return the variables."""
-        self._write("invoke.yaml", config_files.overlay(state, self.settings.project.name, []))
-        kubeconfig = kubernetes.form(state, self._node_image(state), self.project)
-        files.write_private(self.folder / "kubeconfig", kubeconfig)
-        return kubernetes.variables(state, self.folder)
 
     def _execute(self, node: str, *words: str) -> str:
         return cli.run(self.ctx, "exec", f"{self.project}-{node}", *words)

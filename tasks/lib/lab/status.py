@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 
 from .. import console
 from ..errors import TaskError
+from ..project.places import KUBERNETES
 from ..registry.credentials import Login
 from ..registry.session import Session
 from . import config_files, state
-from .kubernetes import KUBERNETES
 from .lab import SWARM, Lab
 from .state import State
 

@@ -163,6 +163,9 @@ class Orchestrator(Protocol):
             secrets: for each secret that the project may use the name of its newest version.
         """
 
+    def manifests(self, stack: Stack) -> str:
+        """Return a stack as the text of the files with which others could deploy it."""
+
     def rollout(self, stack: Stack, back: bool = False, prune: bool = True) -> Rollout:
         """Return the rollout of a stack.
 

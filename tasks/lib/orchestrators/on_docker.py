@@ -53,6 +53,9 @@ class DockerOrchestrator(Leased):
     def remove_secret(self, name: str) -> None:
         Engine(self._ctx, self._env).run(self.secret, "rm", *self.secrets()[name])
 
+    def manifests(self, stack: Stack) -> str:
+        return stack.text()
+
     def misfits(self, stack: Stack, auth: str) -> list[str]:
         return servers.unpullable(self._ctx, self._hosts, stack.image, auth)
 

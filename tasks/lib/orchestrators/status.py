@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -146,5 +146,17 @@ class Store(Protocol):
     def delete(self, numbers: Sequence[int]) -> None:
         """Delete records."""
 
+    def log(self, line: str) -> None:
+        """Append a line of JSON to the audit log, with the address that it came from if known."""
+
+    def logged(self, count: int) -> list[str]:
+        """Return the last lines of the audit log, the oldest first."""
+
     def problems(self) -> list[str]:
         """Return why nothing can be written, a line each."""
+
+    def set_up(self) -> Iterator[str]:
+        """Make the place of the records; yield a line if it was not there."""
+
+    def remove(self) -> None:
+        """Delete all records, and their place."""

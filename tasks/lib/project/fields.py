@@ -35,7 +35,7 @@ Host = Annotated[
 Variable = Annotated[
     str, Meta(pattern=r"^[A-Z][A-Z0-9_]*$", description="A-Z, 0-9 and _, a letter first")
 ]
-Kind = Literal["swarm", "compose"]
+Kind = Literal["swarm", "compose", "kubernetes"]
 Seconds = Annotated[int, Meta(ge=1, le=86400)]
 # A module with dots, also one that may be empty, and one with a name in it.
 Module = Annotated[

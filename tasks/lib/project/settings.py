@@ -11,7 +11,7 @@ from msgspec import Meta
 
 from .. import redaction
 from ..errors import ExitCode, TaskError
-from . import names
+from . import names, places
 from .app_settings import App, Process, Services
 from .backup import Backup
 from .fields import (
@@ -20,16 +20,14 @@ from .fields import (
     MANY,
     Address,
     EnvironmentName,
-    Host,
-    Kind,
     Name,
     Port,
     Seconds,
     Section,
-    Site,
     Variable,
 )
 from .messages import Messages
+from .places import Environment
 from .server import Server
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -115,23 +113,6 @@ class Deploy(Section, frozen=True):
     recipients: list[str] = []
 
 
-class Environment(Section, frozen=True):
-    """What the app is deployed to; the orchestrator runs the containers there."""
-
-    url: Site
-    hosts: Annotated[list[Host], Meta(min_length=1)]
-    values: dict[Variable, str | int | list[int]]
-    orchestrator: Kind = "swarm"
-    public: bool = True
-    protected: bool = False
-    admin: Annotated[str, Meta(pattern=r"^([a-z_][a-z0-9_-]*)?$", description="a user's name")] = ""
-
-    @property
-    def replicas(self) -> int:
-        """How many replicas of the app run; if it is no number, Compose reports that."""
-        return int(value) if (value := str(self.values.get("REPLICAS"))).isdecimal() else 2
-
-
 class Settings(Section, frozen=True):
     """All settings of invoke.yaml."""
 
@@ -180,21 +161,20 @@ def read_settings(ctx: Context, missing_ok: bool = False) -> Settings:
     tops = dict.fromkeys([*Settings.__struct_fields__, *ctx.config._project, *ctx.config._runtime])
     merged = ctx.config._config
     values = {key: merged[key] for key in tops if key in merged and key not in INVOKE}
-    too_long: Sequence[tuple[tuple[str, ...], str]] = ()
+    wrong: Sequence[tuple[tuple[str, ...], str]] = ()
     try:
         settings = msgspec.convert(values, Settings)
         redaction.OWN.update(settings.deploy.secrets)
-        if not (
-            too_long := names.problems(
-                settings.project.name, settings.deploy.secrets, settings.environments
-            )
-        ):
+        known = settings.environments
+        wrong = names.problems(settings.project.name, settings.deploy.secrets, known)
+        wrong += places.problems(known)
+        if not wrong:
             return settings
     except msgspec.ValidationError:
         pass
     from . import settings_errors
 
     there = [path for path in files if path.is_file()]
-    problems = too_long or settings_errors.problems(values, Settings)
+    problems = wrong or settings_errors.problems(values, Settings)
     lines = settings_errors.located(problems, there)
     raise TaskError("\ninv: ".join(lines), code=ExitCode.REFUSED)

@@ -51,13 +51,16 @@ class Login:
         return f"{who} (from {self.origin})"
 
 
-def find(host: str, env: Mapping[str, str] = os.environ) -> Login | None:
+def find(host: str, env: Mapping[str, str] = os.environ, lasting: bool = False) -> Login | None:
     """Return the login to a registry; None without one.
 
     Variables apply only to the registry in CI_REGISTRY: no other may get the password.
+
+    Args:
+        lasting: rather a deploy token than the job's own login, which ends with the job.
     """
     if env.get("CI_REGISTRY") == host:
-        for user, password in PAIRS:
+        for user, password in PAIRS[::-1] if lasting else PAIRS:
             if env.get(user) and env.get(password):
                 return Login(host, env[user], env[password], password)
     try:

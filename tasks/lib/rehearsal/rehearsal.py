@@ -18,11 +18,11 @@ from ..docker import client, compose
 from ..environments import healthcheck
 from ..errors import ExitCode, TaskError
 from ..lab import state
-from ..lab.kubernetes import KUBERNETES
 from ..lab.lab import Lab
 from ..project import git
 from ..project.app_settings import Probes
 from ..project.fields import MANY
+from ..project.places import KUBERNETES
 from ..project.settings import ROOT
 from ..registry import credentials
 from ..registry.client import Registry

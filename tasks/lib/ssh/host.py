@@ -130,6 +130,9 @@ def connected(
 
     Raises TaskError, one line a problem, if the first does not answer, or if any refuses.
     """
+    if not names:
+        yield []
+        return
     with ExitStack() as stack:
         client = stack.enter_context(prepared(env))
         hosts = [Host(ctx, name, client, number) for number, name in enumerate(names)]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
+from tasks.lib.deploys.plan import require_shown, show_plan
 from tasks.lib.errors import ExitCode, TaskError
 
 
@@ -115,12 +118,21 @@ def test_the_dotenv_report_says_where_it_answers_and_what_runs(world):
 
 
 def test_a_plan_shows_what_a_deploy_would_change(world, capfd):
-    from tasks.lib.deploys.plan import show_plan
-
     world.deploy(world.image())
     capfd.readouterr()
     show_plan(world.target, world.render(world.image()))
     assert "~ services.app.image" in capfd.readouterr().err
+
+
+def test_a_plan_prints_the_files_of_its_stack_if_they_are_wanted(world, capfd):
+    stack = world.render(world.image())
+    show_plan(world.target, stack, "manifests")
+    assert json.loads(capfd.readouterr().out) == stack.content
+    require_shown("manifests", plan=True)
+    for show, made in (("manifests", False), ("all", True)):
+        with pytest.raises(TaskError, match="use --plan --show=manifests") as caught:
+            require_shown(show, made)
+        assert caught.value.code == ExitCode.REFUSED
 
 
 def test_old_releases_are_forgotten_with_their_secrets(world):

@@ -38,6 +38,21 @@ def test_a_worker_may_stop_later_than_its_jobs_must_end(world):
     assert (filled["JOB_SECONDS"], filled["JOB_GRACE"]) == ("60", "90s")
 
 
+@pytest.mark.parametrize(
+    ("orchestrator", "url", "trusted"),
+    [
+        ("kubernetes", "https://a.example", "private_ranges"),
+        ("kubernetes", "http://a.example", None),
+        ("swarm", "https://a.example", None),
+    ],
+)
+def test_on_a_cluster_https_ends_in_front_of_the_proxy(world, orchestrator, url, trusted):
+    known = world.target.environment
+    changed = {"orchestrator": orchestrator, "url": url}
+    world.target.environment = msgspec.structs.replace(known, **changed)
+    assert rendering.variables(world.target, "image", {}).get("TRUSTED_PROXIES") == trusted
+
+
 def test_backups_are_of_postgresql_only(world):
     known = world.target.settings
     world.target.settings = msgspec.structs.replace(

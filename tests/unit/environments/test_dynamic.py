@@ -23,6 +23,14 @@ def test_without_a_port_left_it_is_refused():
         dynamic.choose("HTTP_PORT", PORTS, ports, "app-review-new")
 
 
+def test_a_site_may_have_its_name_in_its_address(world):
+    prod = world.target.environment
+    named = msgspec.structs.replace(prod, url="https://{NAME}.example.com:{HTTP_PORT}")
+    made = dynamic.addressed(named, "review/my-branch")
+    assert made.url == "https://review-my-branch.example.com:{HTTP_PORT}"
+    assert dynamic.addressed(prod, "prod") == prod
+
+
 def test_sites_begin_at_different_ports():
     chosen = {dynamic.choose("HTTP_PORT", PORTS, {}, f"app-review-{n}") for n in range(20)}
     assert chosen == set(PORTS)

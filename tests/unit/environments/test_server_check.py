@@ -13,7 +13,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 
+from tasks.lib.environments import server_check
 from tasks.lib.environments.server_check import PROGRAM
+from tasks.lib.orchestrators.stack import Stack
 from tests.orchestrators.servers import Quiet, serving
 
 
@@ -105,6 +107,20 @@ def test_without_a_certificate_the_app_itself_is_asked():
 def test_what_is_wrong_is_said(handler, version, expected):
     with serving(handler) as proxy:
         assert ask(proxy, scheme="http", version=version)["wrong"] == expected
+
+
+@pytest.mark.parametrize(
+    ("url", "ports", "expected"),
+    [
+        ("https://a.example", [80, 443], "proxy:443"),
+        ("http://a.example", [80, 443], "proxy:80"),
+        # HTTPS ends in front of it.
+        ("https://a.example", [80], "proxy:80"),
+    ],
+)
+def test_the_proxy_is_asked_at_a_port_that_it_has(url, ports, expected):
+    services = {"app": {"image": "a"}, "proxy": {"ports": [{"target": port} for port in ports]}}
+    assert server_check._proxy(Stack("shop", "a", {"services": services}), url) == expected
 
 
 def test_a_proxy_that_is_not_there_is_said():

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 from tasks.lib.lab import config_files
 from tasks.lib.lab.state import State, new_state
+from tasks.lib.project.places import Kubernetes
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +39,13 @@ def test_every_server_may_run_containers_and_reaches_the_registry(state, kind):
         assert node["volumes"][-1] == "/sys/fs/cgroup:/sys/fs/cgroup:rw"
 
 
-def test_a_cluster_has_no_environments_of_invoke_yaml(state):
-    assert config_files.overlay(state, "shop", ["lab"])["environments"] == {}
+def test_each_environment_has_a_place_in_the_cluster(state):
+    uid = "0123abcd-0000-1111-2222-0123456789ab"
+    made = config_files.overlay(state, "shop", ["lab", "prod"], uid)["environments"]
+    assert [each["kubernetes"]["port"] for each in made.values()] == [30080, 30081]
+    for each in made.values():
+        assert (each["hosts"], each["orchestrator"]) == ([], "kubernetes")
+        place = msgspec.convert(each["kubernetes"], Kubernetes)
+        assert (place.context, place.cluster) == ("kubernetes-admin@lab", uid)
     swarm = config_files.overlay(replace(state, orchestrator="swarm"), "shop", ["lab"])
-    assert [*swarm["environments"]] == ["lab"]
+    assert "kubernetes" not in swarm["environments"]["lab"]

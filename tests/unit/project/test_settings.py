@@ -72,7 +72,7 @@ def test_an_orchestrator_is_optional_and_a_wrong_one_is_one_line_with_the_known_
     assert done.returncode == 2
     assert done.stderr.strip() == (
         f"inv: invoke.yaml:{line}: environments.prod.orchestrator: "
-        "unknown value 'swram' - known: swarm, compose"
+        "unknown value 'swram' - known: swarm, compose, kubernetes"
     )
     write("orchestrator: swram", "orchestrator: swarm")
     assert "every key known" in inv("doctor", root=root).stdout

@@ -24,7 +24,7 @@ def _lines(cluster: Cluster, pod: Mapping[str, Any]) -> list[str]:
         name, first = pod["metadata"]["name"], pod["spec"]["containers"][0]["name"]
         known = (pod.get("status") or {}).get("containerStatuses") or []
         again = any(each.get("restartCount") for each in known)
-        return cluster.log(name, first, LAST, previous=again)
+        return cluster.log(name, first, tailLines=str(LAST), previous=str(again).lower())
     except Exception as error:
         return [f"they cannot be read: {explain(error)}"]
 

@@ -34,7 +34,7 @@ class Leases:
         found = self._cluster.get("Lease", NAME)
         before = _read(found)
         made = Lease(former.number + 1 if former else 1, text)
-        if before == made:
+        if before == made or self._cluster.dry:
             return made
         if before != former:
             return None

@@ -7,14 +7,27 @@ from contextlib import suppress
 from typing import Any
 
 from ...errors import TaskError
-from ...kubernetes.client import Cluster, ClusterError
+from ...kubernetes.client import Cluster
+from ...kubernetes.execution import Write
 from .. import jobs
 from ..base import Guard, Job, LogOptions
 from ..locking import Leased
 from ..needs import Needs
 from ..stack import Stack
 from ..status import Evidence, Failure, Node, Ports, Service, Stored
-from . import evidence, inventory, manifests, naming, observation, rendering, rights, secrets
+from . import (
+    evidence,
+    inventory,
+    logs,
+    manifests,
+    namespace,
+    naming,
+    observation,
+    preflight,
+    rendering,
+    secrets,
+    teardown,
+)
 from .jobs import KubernetesJobs, clear, try_out
 from .leases import Leases
 from .place import Place
@@ -27,12 +40,16 @@ class KubernetesOrchestrator(Leased):
 
     Args:
         auth: the login with which the cluster pulls images (Login.header); empty without one.
+        setup: the command that makes the namespace, for messages.
     """
 
     poll = 0.5
 
-    def __init__(self, cluster: Cluster, stack: str, place: Place, auth: str = "") -> None:
+    def __init__(
+        self, cluster: Cluster, stack: str, place: Place, auth: str = "", setup: str = ""
+    ) -> None:
         self._cluster, self._stack, self._place, self._auth = cluster, stack, place, auth
+        self._setup = setup
         self._leases, self._secrets = Leases(cluster, stack), secrets.Secrets(cluster, stack)
 
     def services(self) -> dict[str, Service]:
@@ -49,17 +66,10 @@ class KubernetesOrchestrator(Leased):
         return Ports(self._cluster.name, {})
 
     def problems(self) -> list[str]:
-        return rights.problems(self._cluster, bool(self._place.ingress))
+        return preflight.problems(self._cluster, self._place, self._auth, self._setup)
 
     def misfits(self, stack: Stack, auth: str) -> list[str]:
-        """Return what the cluster refuses of the objects, asked without making any."""
-        found = []
-        for each in manifests.objects(stack, self._place):
-            try:
-                self._cluster.apply(each, dry=True)
-            except ClusterError as error:
-                found.append(f"{each['kind']} {each['metadata']['name']}: {error.reason}")
-        return found
+        return preflight.misfits(self._cluster, self._place, stack)
 
     def missing(self, stack: Stack) -> list[str]:
         return [
@@ -73,13 +83,7 @@ class KubernetesOrchestrator(Leased):
         return evidence.collect(self._cluster, failure)
 
     def logs(self, services: Sequence[str], options: LogOptions) -> Iterator[str]:
-        if options.follow:
-            raise TaskError("logs of Kubernetes cannot be followed yet", "leave out --follow")
-        for pod in inventory.look(self._cluster, self._stack).pods:
-            name = pod["metadata"]["labels"][naming.SERVICE]
-            if name in services:
-                for line in self._cluster.log(pod["metadata"]["name"], name, options.tail):
-                    yield f"{pod['metadata']['name']} | {line}"
+        return logs.read(self._cluster, self._stack, services, options)
 
     def try_out(self, service: Mapping[str, Any], command: Sequence[str]) -> None:
         try_out(self._cluster, self._stack, service, command)
@@ -91,20 +95,28 @@ class KubernetesOrchestrator(Leased):
         return []
 
     def inside(self, service: str, script: str) -> str | None:
-        for pod in inventory.look(self._cluster, self._stack).pods:
-            labels = pod["metadata"]["labels"]
-            if labels[naming.SERVICE] == service and observation.is_ready(pod):
-                with suppress(TaskError):
-                    words = ["sh", "-c", script]
-                    return self._cluster.execute(pod["metadata"]["name"], service, words)
+        for pod in self._ready(service):
+            with suppress(TaskError):
+                return self._cluster.execute(pod, service, ["sh", "-c", script])
         return None
+
+    def feed(self, service: str, script: str, write: Write) -> str | None:
+        for pod in self._ready(service):
+            return self._cluster.execute(pod, service, ["sh", "-c", script], write)
+        return None
+
+    def _ready(self, service: str) -> list[str]:
+        """Return the pods of a service that are ready."""
+        chosen = naming.labels(self._stack, service)
+        pods = self._cluster.list("Pod", chosen)
+        return [each["metadata"]["name"] for each in pods if observation.is_ready(each)]
 
     @staticmethod
     def needs(hosts: Any, facts: Any, user: str, source: str) -> Needs:
         return Needs([[] for _ in facts])
 
     def set_up(self) -> Iterator[str]:
-        yield from ()
+        return namespace.make(self._cluster, self._stack)
 
     def secrets(self) -> dict[str, list[str]]:
         return self._secrets.versions()
@@ -120,6 +132,9 @@ class KubernetesOrchestrator(Leased):
 
     def render(self, config: Mapping[str, Any], image: str, secrets: Mapping[str, str]) -> Stack:
         return rendering.render(config, self._stack, image, secrets)
+
+    def manifests(self, stack: Stack) -> str:
+        return manifests.text(manifests.objects(stack, self._place))
 
     def rollout(self, stack: Stack, back: bool = False, prune: bool = True) -> KubernetesRollout:
         self._sign_in()
@@ -155,10 +170,4 @@ class KubernetesOrchestrator(Leased):
         return []
 
     def remove(self, volumes: bool) -> list[str]:
-        clear(self._cluster, self._stack)
-        kinds = [*inventory.WORKLOADS, *inventory.BESIDE]
-        kinds += [inventory.DATA, "Secret", "ConfigMap", "Lease"] if volumes else []
-        for kind in kinds:
-            for each in self._cluster.list(kind, naming.labels(self._stack)):
-                self._cluster.delete(kind, each["metadata"]["name"])
-        return []
+        return teardown.remove(self._cluster, self._stack, volumes)

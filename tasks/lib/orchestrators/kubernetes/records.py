@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 from base64 import b64decode, b64encode
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ...errors import ExitCode, TaskError
-from ...kubernetes.client import Cluster, ClusterError
+from ...kubernetes.client import Cluster
+from ...kubernetes.requests import ClusterError
 from ..status import RECORD
 from . import naming
 
 KIND = "release"
+# How many lines of the audit log are kept: a Secret has at most 1 MB.
+KEPT = 500
 NAME = re.compile(r'"name": "([^"]*)"')
 
 
@@ -21,6 +24,7 @@ class ClusterStore:
 
     def __init__(self, cluster: Cluster, stack: str) -> None:
         self._cluster, self._stack, self.name = cluster, stack, cluster.name
+        self._log = f"{stack}-audit"
 
     def _all(self) -> dict[int, dict[str, str]]:
         """Return the files of all records."""
@@ -59,8 +63,30 @@ class ClusterStore:
         for number in numbers:
             self._cluster.delete("Secret", _name(number))
 
+    def log(self, line: str) -> None:
+        found = self._cluster.get("Secret", self._log)
+        text = "\n".join([*self.logged(KEPT - 1), line])
+        data = {"lines": b64encode(text.encode()).decode()}
+        if found:
+            if self._cluster.replace({**found, "data": data}) is None:
+                raise TaskError("the audit log was changed by another task")
+            return
+        # Without the stack's labels: it stays when the stack is removed.
+        base = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": self._log}}
+        self._cluster.create({**base, "type": "deploy/audit", "data": data})
+
+    def logged(self, count: int) -> list[str]:
+        found = self._cluster.get("Secret", self._log)
+        return _files(found).get("lines", "").splitlines()[-count:] if found else []
+
     def problems(self) -> list[str]:
         return []
+
+    def set_up(self) -> Iterator[str]:
+        yield from ()
+
+    def remove(self) -> None:
+        self.delete([*self._all()])
 
 
 def _name(number: int) -> str:

@@ -20,7 +20,7 @@ NEEDED: dict[tuple[str, str], tuple[str, ...]] = {
     ("", "persistentvolumeclaims"): CHANGE,
     ("", "pods"): ("get", "list", "create"),
     ("", "pods/log"): ("get",),
-    ("", "pods/exec"): ("create",),
+    ("", "pods/exec"): ("get", "create"),
     ("", "events"): ("list",),
     ("networking.k8s.io", "networkpolicies"): CHANGE,
     ("policy", "poddisruptionbudgets"): CHANGE,

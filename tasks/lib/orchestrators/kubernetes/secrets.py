@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from base64 import b64decode, b64encode, urlsafe_b64decode
+from collections.abc import Iterator
 from typing import Any
 
 from ...errors import TaskError
@@ -15,6 +16,8 @@ from .pods import LOGIN
 
 # The label of the versions of secrets, which nothing else has; their own name is a label too.
 SECRET, NAME = "secret", "deploy.secret"  # pragma: allowlist secret
+# The user of GitLab's tokens for a job, and how those of GitHub begin.
+JOB, JOB_TOKEN = "gitlab-ci-token", "ghs_"  # pragma: allowlist secret
 
 
 class Secrets:
@@ -64,7 +67,7 @@ class Secrets:
 
 def login(stack: str, auth: str) -> dict[str, Any]:
     """Return the object with which the cluster pulls images; auth: Login.header."""
-    given = json.loads(urlsafe_b64decode(auth))
+    given = _given(auth)
     pair = b64encode(f"{given['username']}:{given['password']}".encode()).decode()
     config = json.dumps({"auths": {given["serveraddress"]: {"auth": pair}}})
     return {
@@ -74,6 +77,22 @@ def login(stack: str, auth: str) -> dict[str, Any]:
         "type": "kubernetes.io/dockerconfigjson",
         "data": {".dockerconfigjson": b64encode(config.encode()).decode()},
     }
+
+
+def problems(auth: str) -> Iterator[str]:
+    """Yield why a cluster cannot pull with a login: it does so whenever a pod comes to a node."""
+    given = _given(auth) if auth else {}
+    user, word = given.get("username", ""), given.get("password", "")
+    where = f"the login to {given.get('serveraddress')}"
+    if "identitytoken" in given:
+        yield f"{where} is an identity token, which no node takes - log in with a password"
+    elif user == JOB or word.startswith(JOB_TOKEN):
+        hint = "make a deploy token: GitLab gives one called gitlab-deploy-token to each job"
+        yield f"{where} ends with this job, and pods that start later could not pull - {hint}"
+
+
+def _given(auth: str) -> dict[str, str]:
+    return dict(json.loads(urlsafe_b64decode(auth)))
 
 
 def number(version: str) -> int:

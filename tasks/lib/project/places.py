@@ -1,0 +1,91 @@
+"""Where environments run: on servers with Docker, or in a namespace of a Kubernetes cluster."""
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from .fields import MANY, Host, Kind, Section, Site, Variable
+
+KUBERNETES = "kubernetes"
+WORDS = "up to 63 of a-z, 0-9 and hyphens"
+UID = r"^([0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})?$"
+LABEL = r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)?$"
+
+
+class Kubernetes(Section, frozen=True):
+    """Which cluster an environment runs in, and how requests reach it.
+
+    Args:
+        context: of the kubeconfig; the current one is never used.
+        cluster: the UID of its namespace kube-system, or of the environment's own, by which it is
+            known again.
+        namespace: of the environment alone; empty for the stack's name.
+        service: the kind of the proxy's Service; auto: ClusterIP behind an Ingress, otherwise
+            LoadBalancer.
+        port: of every node, for NodePort; 0 for one that the cluster chooses.
+        ingress: the class of the Ingress in front of the proxy; empty without one.
+    """
+
+    context: str = ""
+    cluster: Annotated[str, Meta(pattern=UID, description="the UID of a namespace")] = ""
+    namespace: Annotated[str, Meta(pattern=LABEL, description=WORDS)] = ""
+    service: Literal["auto", "ClusterIP", "NodePort", "LoadBalancer"] = "auto"
+    port: Annotated[int, Meta(ge=0, le=65535)] = 0
+    ingress: str = ""
+
+
+class Environment(Section, frozen=True):
+    """What the app is deployed to; the orchestrator runs the containers there."""
+
+    url: Site
+    values: dict[Variable, str | int | list[int]]
+    hosts: list[Host] = []
+    orchestrator: Kind = "swarm"
+    kubernetes: Kubernetes = Kubernetes()
+    public: bool = True
+    protected: bool = False
+    admin: Annotated[str, Meta(pattern=r"^([a-z_][a-z0-9_-]*)?$", description="a user's name")] = ""
+
+    @property
+    def servers(self) -> list[str]:
+        """Its own servers: none if a cluster runs its containers."""
+        return [] if self.orchestrator == KUBERNETES else self.hosts
+
+    @property
+    def replicas(self) -> int:
+        """How many replicas of the app run; if it is no number, Compose reports that."""
+        return int(value) if (value := str(self.values.get("REPLICAS"))).isdecimal() else 2
+
+
+Problem = tuple[tuple[str, ...], str]
+
+
+def problems(environments: Mapping[str, Environment]) -> Iterator[Problem]:
+    """Yield what is wrong with the places of environments, by keys of invoke.yaml."""
+    for name, each in environments.items():
+        path = ("environments", name)
+        if each.orchestrator == KUBERNETES:
+            yield from _of_a_cluster((*path, KUBERNETES), each.kubernetes)
+        elif not each.hosts:
+            yield (*path, "hosts"), "missing - add it; invoke.yaml's comments say what it is"
+    yield from _shared(environments)
+
+
+def _of_a_cluster(path: tuple[str, ...], place: Kubernetes) -> Iterator[Problem]:
+    if not place.context:
+        yield (*path, "context"), "missing - name a context of your kubeconfig"
+    if place.namespace and path[1].endswith(MANY):
+        yield (*path, "namespace"), "each of these environments has its own - remove it"
+
+
+def _shared(environments: Mapping[str, Environment]) -> Iterator[Problem]:
+    """Yield each namespace that another environment has as well."""
+    taken: dict[tuple[str, str], str] = {}
+    for name, each in environments.items():
+        place = each.kubernetes
+        if place.namespace and each.orchestrator == KUBERNETES:
+            first = taken.setdefault((place.context, place.namespace), name)
+            if first != name:
+                what = f"{first} has {place.namespace} - every environment needs its own"
+                yield ("environments", name, KUBERNETES, "namespace"), what

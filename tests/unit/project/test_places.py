@@ -1,0 +1,70 @@
+"""An environment is on servers or in a namespace of its own, and invoke.yaml says which."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from tasks.lib.project.places import Environment, Kubernetes, problems
+
+UID = "0123abcd-0000-1111-2222-0123456789ab"
+
+
+def environment(**more: Any) -> Environment:
+    """An environment on Kubernetes, unless said otherwise."""
+    place = Kubernetes(context="prod", namespace="shop")
+    known = {"url": "http://a", "values": {}, "orchestrator": "kubernetes", "kubernetes": place}
+    return Environment(**{**known, **more})
+
+
+def found(**environments: Environment) -> list[tuple[str, str]]:
+    """What is wrong, by keys; `_all` at the end of a name stands for /*."""
+    named = {name.replace("_all", "/*"): each for name, each in environments.items()}
+    return [(".".join(path), what) for path, what in problems(named)]
+
+
+def test_a_place_in_a_cluster_needs_no_servers_and_a_server_needs_no_cluster():
+    docker = environment(orchestrator="swarm", hosts=["a@b"], kubernetes=Kubernetes())
+    assert found(prod=environment(), staging=docker) == []
+    # Who moves an environment leaves both there.
+    assert found(prod=environment(hosts=["a@b"])) == []
+    assert environment(hosts=["a@b"]).servers == []
+    assert docker.servers == ["a@b"]
+
+
+@pytest.mark.parametrize("kind", ["swarm", "compose"])
+def test_an_environment_without_servers_is_refused(kind):
+    ((where, what),) = found(prod=environment(orchestrator=kind))
+    assert (where, what.partition(" - ")[0]) == ("environments.prod.hosts", "missing")
+
+
+def test_the_context_is_never_guessed():
+    ((where, what),) = found(prod=environment(kubernetes=Kubernetes()))
+    assert (where, what.partition(" - ")[0]) == ("environments.prod.kubernetes.context", "missing")
+
+
+def test_two_environments_never_share_a_namespace():
+    other = environment(kubernetes=Kubernetes(context="other", namespace="shop"))
+    assert found(prod=environment(), staging=other) == []
+    ((where, what),) = found(prod=environment(), staging=environment())
+    assert where == "environments.staging.kubernetes.namespace"
+    assert what == "prod has shop - every environment needs its own"
+    # Without one, each has the name of its stack.
+    bare = environment(kubernetes=Kubernetes(context="prod"))
+    assert found(prod=bare, staging=bare) == []
+
+
+def test_dynamic_environments_have_a_namespace_each():
+    ((where, _),) = found(review_all=environment())
+    assert where == "environments.review/*.kubernetes.namespace"
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"cluster": "kube"}, {"namespace": "Shop"}, {"port": 65536}, {"service": "Ingress"}]
+)
+def test_a_wrong_value_is_refused(wrong):
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert({"context": "prod", **wrong}, Kubernetes)
+    assert msgspec.convert({"context": "prod", "cluster": UID}, Kubernetes).cluster == UID
