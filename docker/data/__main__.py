@@ -1,15 +1,17 @@
 """Backups of the database. The last line that it prints is what was done, as JSON.
 
 Usage: data make [ABOUT] | dump [ABOUT] | list | schedule SECONDS ABOUT | beside NAME | swap NEW |
-undo | drop NAME | kept | drill NAME | state | copy READER [SQL] | forget. ABOUT is a JSON object
-for the manifest; dump also succeeds if the storage does not answer.
+undo | drop NAME | kept | drill NAME | state | copy READER [SQL] | forget | at TIME | prove TIME.
+ABOUT is a JSON object for the manifest; dump also succeeds if the storage does not answer.
 """
 
 import json
 import sys
+import time
 
 import copying
 import database
+import point
 import restore
 import schedule
 import storage
@@ -30,6 +32,10 @@ def main(verb, *words):
         found = restore.drill(*words)
         schedule.note(drilled=words[0], drill=found)
         return found
+    if verb == "prove":
+        found = point.drill(*words)
+        schedule.note(proven=time.time(), proof=found)
+        return found
     verbs = {
         "list": lambda: {**storage.listed(), "state": schedule.known()},
         "beside": restore.beside,
@@ -39,7 +45,8 @@ def main(verb, *words):
         "kept": restore.kept,
         "copy": copying.make,
         "forget": copying.clear,
-        "state": schedule.known,
+        "state": schedule.report,
+        "at": point.at,
     }
     return verbs[verb](*words)
 

@@ -61,7 +61,7 @@ def beside(name, kind="restored"):
         try:
             create(new, live, manifest)
             run("pg_restore", "--exit-on-error", "--jobs=2", f"--dbname={new}", plain)
-            found = _compared(new, manifest)
+            found = compared(new, manifest)
             sql("ANALYZE", new)
         except BaseException:
             drop(new)
@@ -121,7 +121,7 @@ def create(new, live, manifest):
     sql(CREATE, "postgres", new=new, live=live)
 
 
-def _compared(new, manifest):
+def compared(new, manifest):
     """Return how much a restored database has. Raises Failed if it differs from its manifest."""
     found, wanted = database.facts(new), manifest.get("facts")
     if wanted:

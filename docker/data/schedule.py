@@ -7,8 +7,10 @@ import sys
 import time
 from contextlib import suppress
 
+import archive
 import backup
 import database
+import point
 import restore
 import storage
 from programs import Failed
@@ -16,6 +18,8 @@ from programs import Failed
 STATE = f"{storage.FOLDER}/state.json"
 # Seconds: between two looks at the clock; until a backup that failed is tried again.
 PAUSE, AGAIN = 3, 15 * 60
+# Seconds between two looks at the archive.
+ARCHIVE = 30
 # Days that a database is kept whose place a restored one has taken.
 DAYS = 7
 
@@ -27,6 +31,17 @@ def known():
             return json.load(file)
     except (FileNotFoundError, ValueError):
         return {}
+
+
+def report():
+    """Return what is known, and what the database says of its archive."""
+    found = known()
+    if archive.wanted():
+        try:
+            found["archive"] = archive.state()
+        except Failed as failed:
+            found["archive"] = {"problem": str(failed)}
+    return found
 
 
 def note(**values):
@@ -68,8 +83,12 @@ def main(every, about):
     """Make backups for ever, `every` so many seconds, until the container is stopped."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     database.ready()
+    looked = 0
     while True:
         _heal()
+        if archive.wanted() and time.time() >= looked + ARCHIVE:
+            looked = time.time()
+            _archive(every)
         last, tried = known().get("good", 0), known().get("failed", 0)
         if time.time() >= max(last + every, min(tried + AGAIN, tried + every)):
             try:
@@ -85,9 +104,22 @@ def main(every, about):
         time.sleep(PAUSE)
 
 
+def _archive(every):
+    """Make a base backup for the archive if one is due, and note how it went."""
+    base, now = known().get("base", {}), time.time()
+    try:
+        if kind := archive.due(base, archive.state(), every, now):
+            note(base=archive.make(kind))
+            print(f"{kind} base backup in {time.time() - now:.1f} s", flush=True)
+    except Failed as failed:
+        note(base={**base, "failed": now, "why": str(failed)})
+        print(f"base backup failed: {failed}", file=sys.stderr, flush=True)
+
+
 def _heal():
     """End what a killed restore has left, unless one is at work."""
-    if restore.is_broken():
+    if restore.is_broken() or point.is_left():
         with suppress(Failed), storage.locked():
+            point.clear()
             restore.clear()
             restore.reopen()

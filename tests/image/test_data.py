@@ -6,8 +6,8 @@ import base64
 import json
 import subprocess
 import uuid
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,8 @@ class World:
     folder: Path
     identity: Any
     env: dict[str, str]
+    secrets: dict[str, str] = field(default_factory=lambda: {**SECRETS})
+    options: Sequence[str] = ()
 
     def begin(self, *words: str, key: str = "", disk: str = "backups", **env: str) -> Process:
         """Start the tools in a container of their own.
@@ -64,13 +66,14 @@ class World:
         """
         place = self.folder / uuid.uuid4().hex
         place.mkdir()
-        for name, value in (SECRETS | ({"BACKUP_KEY": key} if key else {})).items():
+        for name, value in (self.secrets | ({"BACKUP_KEY": key} if key else {})).items():
             (place / name).write_text(value)
         volumes = {f"{self.mark}-{disk}": "/backups", f"{self.mark}-static": "/srv/static"}
         volumes[f"{place}"] = "/run/secrets:ro"
         options = [f"--volume={each}:{where}" for each, where in volumes.items()]
         options += [f"--env={name}={value}" for name, value in {**self.env, **env}.items()]
         options += ["--rm", f"--label={self.mark}", f"--network={self.mark}", "--cap-drop=ALL"]
+        options += self.options
         return subprocess.Popen(
             ["docker", "run", *options, f"--name={self.mark}-tools", self.image, *words],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,

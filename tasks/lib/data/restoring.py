@@ -17,7 +17,7 @@ from ..errors import ExitCode, TaskError, explain
 from ..orchestrators.base import Job
 from ..orchestrators.stack import Stack
 from ..project import contract
-from . import tools
+from . import points, tools
 from .backups import weight
 
 
@@ -26,6 +26,7 @@ class Restore:
     """The restore of a backup into an environment whose lock is held.
 
     Args:
+        backup: one of backups.listed, or a point in time: see points.chosen.
         key: the backup's own key; empty for a plain dump of a deploy.
         new: the database beside the live one.
     """
@@ -66,9 +67,11 @@ class Restore:
         """Restore into a new database, which the job removes if it differs from the backup."""
         name = self.backup["name"]
         console.step(f"restoring {name} beside the database")
-        found = self._tools("beside", name, key=self.key)
+        found = self._tools(*points.words(self.backup, "beside", "at"), key=self.key)
         self.new = found["database"]
         console.say(f"  {found['tables']} tables, {found['rows']} rows, in {found['seconds']} s")
+        if "reached" in found:
+            console.say(f"  its last transaction: {found['reached']}")
         if extra := found["extra"]:
             self._tools("drop", self.new)
             what = f"{name} has migrations that this release lacks: {', '.join(extra[:3])}"
@@ -118,6 +121,8 @@ def question(name: str, backup: dict[str, Any]) -> str:
     """Return what is asked before a restore, or before the undo of one if there is no backup."""
     if not backup:
         return f"Swap {name}'s database with the one of before the restore?"
+    if "point" in backup:
+        return f"Replace {name}'s database as of {backup['name']}?"
     made = f"of release {backup['release']}" if "release" in backup else "of before a deploy"
     held = f", {sum(backup['facts']['tables'].values())} rows" if "facts" in backup else ""
     what = f"{backup['name']} {made}, {size(weight(backup))}{held}"

@@ -11,10 +11,13 @@ from ..environments.connection import Target
 from ..environments.records import DAMAGED, FAILED, GOOD, RUNNING, Record
 from ..environments.running import Running
 from ..images import deployed
-from ..orchestrators.stack import Stack, difference
+from ..orchestrators.stack import Stack, changes, difference
+from ..project import contract
 from ..project.names import short
 
 COLOURS = {"+": 32, "-": 31, "~": 33}
+# Services whose data only one container may use.
+DATA = {contract.DATABASE, contract.REDIS}
 
 
 def settled(target: Target) -> Running:
@@ -59,6 +62,17 @@ def show_changes(now: Running, new: Stack) -> None:
     state = "changes" if lines and now.stack else "new" if lines else "same"
     console.step(f"the stack {new.name}: {state}")
     _show(lines if now.stack else [f"+ {name}" for name in new.services])
+    for name in interrupted(now.stack, new):
+        console.warn(
+            f"{name} changes: it stops before the new one starts, and the app waits for it"
+        )
+
+
+def interrupted(old: Stack | None, new: Stack) -> list[str]:
+    """Return the services with data that a deploy replaces, of which only one may run."""
+    before = {name: each for name, each in old.services.items() if name in DATA} if old else {}
+    same = before.keys() & {*new.services}
+    return [name for name in sorted(same) if changes(before[name], new.services[name])]
 
 
 def _show(lines: Sequence[str]) -> None:

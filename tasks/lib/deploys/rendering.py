@@ -15,15 +15,15 @@ from ..orchestrators.kinds import OVERLAYS
 from ..orchestrators.stack import Stack
 from ..project import contract
 from ..project.settings import ELSEWHERE, ROOT
-from . import processes
+from . import archive, processes
 
 FILES = ("compose/base.yml", "compose/server.yml")
 # The file that leaves our database out where the secret ELSEWHERE names another one.
 EXTERNAL = "compose/external.yml"
 # The file with the volume of the app's media, which is on one server.
 MEDIA = "compose/media.yml"
-# The file with the service that makes backups.
-BACKUP = "compose/backup.yml"
+# The files with the service that makes backups, and with the archive of the database.
+BACKUP, PITR = "compose/backup.yml", "compose/pitr.yml"
 
 
 def render(target: Target, image: Candidate) -> Stack:
@@ -35,6 +35,7 @@ def render(target: Target, image: Candidate) -> Stack:
     settings, base = target.settings, [*FILES, *([overlay] if overlay else [])]
     backup = bool(settings.backup.every) and ELSEWHERE not in secrets
     chosen = {EXTERNAL: ELSEWHERE in secrets, MEDIA: settings.app.media, BACKUP: backup}
+    chosen[PITR] = backup and settings.backup.pitr
     last = [ROOT / file for file, wanted in chosen.items() if wanted]
     files = [*(ROOT / file for file in base), *settings.services.overlays(ROOT, True), *last]
     values = variables(target, name, secrets) | (backups(target) if backup else {})
@@ -51,6 +52,9 @@ def _require_fitting(target: Target) -> None:
     if settings.app.media and len(target.environment.hosts) > 1:
         what = f"app.media: {target.name} has several servers, and media are on the disk of one"
         raise TaskError(what, "see docs/recipes/media.md", ExitCode.REFUSED)
+    if settings.backup.pitr and not settings.backup.every:
+        hint = "set backup.every in invoke.yaml, too"
+        raise TaskError("backup.pitr: there are no backups", hint, ExitCode.REFUSED)
     if settings.services.database == "mariadb" and ELSEWHERE not in settings.deploy.secrets:
         what = "services.database: no server runs MariaDB, which has no roles and no backups here"
         hint = f"name {ELSEWHERE} in deploy.secrets: docs/recipes/mysql.md"
@@ -95,7 +99,7 @@ def backups(target: Target) -> dict[str, str]:
     if backup.storage and (lacking := contract.STORAGE - {*target.settings.deploy.secrets}):
         hint = f"add {' and '.join(sorted(lacking))} to deploy.secrets in invoke.yaml"
         raise TaskError("backup.storage has no keys", hint, ExitCode.REFUSED)
-    return {
+    return archive.variables(target) | {
         "DATA_IMAGE": data.image(target.registry),
         "BACKUP_EVERY": str(backup.every * 3600),
         "BACKUP_KEEP": str(backup.keep),
@@ -109,9 +113,10 @@ def backups(target: Target) -> dict[str, str]:
 
 def without_storage(config: dict[str, Any]) -> dict[str, Any]:
     """Return a configuration whose backups stay on the server, and need no secrets for more."""
-    service = config["services"][contract.BACKUP]
-    uses = [use for use in service["secrets"] if use["source"] not in contract.STORAGE]
-    services = {**config["services"], contract.BACKUP: {**service, "secrets": uses}}
+    services = {**config["services"]}
+    for name in (contract.BACKUP, contract.DATABASE):
+        uses = [use for use in services[name]["secrets"] if use["source"] not in contract.STORAGE]
+        services[name] = {**services[name], "secrets": uses}
     named = {key: each for key, each in config["secrets"].items() if key not in contract.STORAGE}
     return {**config, "services": services, "secrets": named}
 

@@ -81,7 +81,9 @@ class Builder:
         for tag in moving:
             self._move(tag, manifest)
         if self.settings.backup.every:
-            data.push(self.ctx, self.registry)
+            data.push(self.ctx, self.registry, anew=self.options.pull)
+        if self.settings.backup.pitr:
+            data.push(self.ctx, self.registry, data.DATABASE, self.options.pull)
         if not self.source.dirty:
             self._update_cache(manifest)
         return self.image.at(manifest.digest)

@@ -39,7 +39,9 @@ URL, OWNER = "DATABASE_URL", "DATABASE_OWNER"
 OWNERS = {LOGIN: "OWNER_PASSWORD", URL: "OWNER_URL"}
 # The secrets of the storage that backups are copied to.
 STORAGE = {"BACKUP_ACCESS_KEY_ID", "BACKUP_SECRET_ACCESS_KEY"}
+# The secret that encrypts the archive of the database, and where that is without a storage.
+ARCHIVE_KEY, ARCHIVE = "ARCHIVE_KEY", "/archive/repository"
 # Secrets that the app itself never has.
-OTHERS = {"POSTGRES_PASSWORD", *OWNERS.values(), *STORAGE}
+OTHERS = {"POSTGRES_PASSWORD", *OWNERS.values(), *STORAGE, ARCHIVE_KEY}
 # Secrets whose values only their operators know.
 GIVEN = {URL, OWNERS[URL], *STORAGE}
