@@ -23,7 +23,7 @@ namespace = Collection(
     Collection("lab", rehearse.up, rehearse.down, rehearse.status),
     Collection(
         *("secrets", operate.set_secret, operate.list_secrets, operate.remove_secret),
-        *(operate.export_secrets, operate.import_secrets),
+        *(operate.rotate_secret, operate.export_secrets, operate.import_secrets),
     ),
     Collection("server", operate.setup, operate.check),
 )

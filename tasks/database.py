@@ -75,7 +75,7 @@ def restore(
     yes: bool = False,
     confirm: str = "",
 ) -> None:
-    """Restore a backup or a point in time: beside the database, then swap the two.
+    """Restore a backup or a point in time, then swap the databases.
 
     The site is closed for the swap only. The old database is kept for a week: --undo.
 
@@ -99,7 +99,7 @@ def restore(
 def drill(
     ctx: Context, env: str = "", from_: str = "latest", at: str = "", identity: str = ""
 ) -> None:
-    """Prove a backup or a point in time: restore it into a scratch database.
+    """Prove a backup or a point in time in a scratch database.
 
     It is compared with what the backup says of itself, and removed.
 

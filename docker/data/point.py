@@ -179,7 +179,8 @@ def _copied(new, live):
     with _there():
         facts, about = database.facts(), json.loads(database.sql(database.ABOUT))
     restore.create(new, live, {**about, "facts": facts})
-    dump = ["pg_dump", f"--host={FOLDER}", "--format=custom", "--compress=none"]
+    place = [f"--host={FOLDER}", f"--username={_user()}"]
+    dump = ["pg_dump", *place, "--format=custom", "--compress=none"]
     with chain(dump, ["pg_restore", "--exit-on-error", f"--dbname={new}"]):
         pass
     found = restore.compared(new, {"facts": facts})
@@ -190,12 +191,18 @@ def _copied(new, live):
 @contextmanager
 def _there():
     """Let PostgreSQL's programs reach the scratch server meanwhile."""
-    live = os.environ["PGHOST"]
-    os.environ["PGHOST"] = FOLDER
+    scratch = {"PGHOST": FOLDER, "PGUSER": _user()}
+    live = {key: os.environ[key] for key in scratch}
+    os.environ.update(scratch)
     try:
         yield
     finally:
-        os.environ["PGHOST"] = live
+        os.environ.update(live)
+
+
+def _user():
+    """Return the superuser that each cluster has had from its beginning."""
+    return os.environ.get("POSTGRES_SUPERUSER", os.environ["PGUSER"])
 
 
 def is_left():

@@ -242,9 +242,16 @@ def test_every_password_is_rotated_without_a_failed_request_and_rolled_back(plac
     least_rights(place)
     place.must("rollback", f"--to={number}")
     until(lambda: ask(place)[0] == old, 60)
-    place.must("secrets.set", "--name=POSTGRES_PASSWORD", "--random")
-    done = place.must("deploy", f"--ref={place.good}")
-    assert "setting up the database's roles" in done.text
+    place.must("deploy", f"--ref={place.good}")
+    database = place.tasks("db")
+    with place.load() as load:
+        for name in ("POSTGRES_PASSWORD", "DATABASE_PASSWORD"):
+            done = place.must("secrets.rotate", f"--name={name}")
+            assert "setting up the database's roles" in done.text
+    assert load.failures == []
+    assert place.tasks("db") == database
+    admins = "SELECT count(*) FROM pg_roles WHERE rolname LIKE 'app_admin_v%' AND rolcanlogin;"
+    assert place.sql(admins) == "1"
     least_rights(place)
     assert "nothing to do" in place.must("deploy", f"--ref={place.good}").text
 

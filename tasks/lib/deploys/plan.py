@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from .. import console
 from ..environments import records, running
@@ -70,9 +71,21 @@ def show_changes(now: Running, new: Stack) -> None:
 
 def interrupted(old: Stack | None, new: Stack) -> list[str]:
     """Return the services with data that a deploy replaces, of which only one may run."""
-    before = {name: each for name, each in old.services.items() if name in DATA} if old else {}
-    same = before.keys() & {*new.services}
-    return [name for name in sorted(same) if changes(before[name], new.services[name])]
+    if old is None:
+        return []
+    same = DATA & {*old.services} & {*new.services}
+    return [name for name in sorted(same) if changes(_given(old, name), _given(new, name))]
+
+
+def _given(stack: Stack, name: str) -> dict[str, Any]:
+    """Return a service with the versions of its secrets and configs, whatever they are called."""
+    service = {**stack.services[name]}
+    for kind in ("secrets", "configs"):
+        service[kind] = [
+            {"target": use["source"], **use, "source": stack.content[kind][use["source"]]["name"]}
+            for use in service.get(kind, [])
+        ]
+    return service
 
 
 def _show(lines: Sequence[str]) -> None:

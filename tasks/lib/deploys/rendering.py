@@ -15,7 +15,7 @@ from ..orchestrators.kinds import OVERLAYS
 from ..orchestrators.stack import Stack
 from ..project import contract
 from ..project.settings import ELSEWHERE, ROOT
-from . import archive, processes
+from . import archive, database, processes
 
 FILES = ("compose/base.yml", "compose/server.yml")
 # The file that leaves our database out where the secret ELSEWHERE names another one.
@@ -38,7 +38,7 @@ def render(target: Target, image: Candidate) -> Stack:
     chosen[PITR] = backup and settings.backup.pitr
     last = [ROOT / file for file, wanted in chosen.items() if wanted]
     files = [*(ROOT / file for file in base), *settings.services.overlays(ROOT, True), *last]
-    values = variables(target, name, secrets) | (backups(target) if backup else {})
+    values = variables(target, name, secrets) | (backups(target, secrets) if backup else {})
     config = Project(target.ctx, files, target.stack, values).config()
     config = processes.applied(config, settings, values)
     if backup and not settings.backup.storage:
@@ -64,9 +64,10 @@ def _require_fitting(target: Target) -> None:
 def newest(target: Target) -> dict[str, str]:
     """Return for each of the project's secrets the name of its newest version; empty for none."""
     versions = target.orchestrator.secrets()
-    return {
-        key: versions[key][0] if key in versions else "" for key in target.settings.deploy.secrets
-    }
+    known = {key: [*versions.get(key, []), ""][0] for key in target.settings.deploy.secrets}
+    if database.SUPERUSER in known:
+        known[database.FIRST] = (versions.get(database.SUPERUSER) or [""])[-1]
+    return known
 
 
 def variables(target: Target, image: str, secrets: Mapping[str, str]) -> dict[str, str]:
@@ -90,7 +91,7 @@ def variables(target: Target, image: str, secrets: Mapping[str, str]) -> dict[st
     }  # fmt: skip
 
 
-def backups(target: Target) -> dict[str, str]:
+def backups(target: Target, secrets: Mapping[str, str]) -> dict[str, str]:
     """Return the variables of compose/backup.yml. Raises TaskError if none could be read."""
     backup, readers = target.settings.backup, target.settings.deploy.recipients
     if not readers:
@@ -101,6 +102,7 @@ def backups(target: Target) -> dict[str, str]:
         raise TaskError("backup.storage has no keys", hint, ExitCode.REFUSED)
     return archive.variables(target) | {
         "DATA_IMAGE": data.image(target.registry),
+        "BACKUP_USER": database.admin(secrets),
         "BACKUP_EVERY": str(backup.every * 3600),
         "BACKUP_KEEP": str(backup.keep),
         "BACKUP_DAYS": str(backup.days),

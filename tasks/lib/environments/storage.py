@@ -78,7 +78,8 @@ def state(known: Mapping[str, Any], every: int, now: float) -> tuple[str, list[s
         wrong.append(f"the last backup is {age(int(now - good))} old")
     if "archive" in known:
         text, problems = archived(known["archive"], known.get("base", {}), now)
-        return f"{'; '.join(words)}\n  archive: {text}", wrong + problems
+        drilled = age(int(now - known["proven"])) + " ago" if "proven" in known else "none yet"
+        return f"{'; '.join(words)}\n  archive: {text}; drill: {drilled}", wrong + problems
     return "; ".join(words), wrong
 
 

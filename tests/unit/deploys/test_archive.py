@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -80,3 +81,14 @@ def test_a_plan_says_that_the_database_stops():
     assert plan.interrupted(old, new) == ["db"]
     assert plan.interrupted(None, new) == plan.interrupted(new, new) == []
     assert plan.interrupted(stack(redis="redis:8"), new) == []
+
+
+def test_a_plan_says_that_a_service_with_another_secret_stops_whatever_its_name_is():
+    def using(source: str, version: str) -> Stack:
+        made = stack(db="postgres:17")
+        made.services["db"]["secrets"] = [{"source": source, "target": "PASSWORD"}]
+        return replace(made, content={**made.content, "secrets": {source: {"name": version}}})
+
+    old = using("PASSWORD", "s_PASSWORD_v1")
+    assert plan.interrupted(old, using("FIRST", "s_PASSWORD_v1")) == []
+    assert plan.interrupted(old, using("PASSWORD", "s_PASSWORD_v2")) == ["db"]
