@@ -17,7 +17,7 @@ namespace = Collection(
     *(operate.unlock, rehearse.rehearse),
     Collection("backup", database.backup, database.list_backups),
     Collection("restore", database.restore, database.drill),
-    Collection("db", database.pull),
+    Collection("db", database.pull, database.upgrade),
     Collection("history", observe.history, observe.adopt),
     Collection("images", publish.images, publish.prune),
     Collection("lab", rehearse.up, rehearse.down, rehearse.status),

@@ -118,6 +118,25 @@ def drill(
     console.result(f"{backup['name']}: {held}, in {done['seconds']} s")
 
 
+@task(help={"env": ENV, "yes": "do not ask", "confirm": CONFIRM})
+def upgrade(ctx: Context, env: str = "", yes: bool = False, confirm: str = "") -> None:
+    """Move a database to the PostgreSQL of services.postgres.
+
+    It is copied and compared twice: while the site is open, then while it is closed. The old one
+    stays on its volume.
+
+    Example: inv db.upgrade --env=staging
+    """
+    from .lib.deploys import upgrading
+    from .lib.environments import connection
+
+    with connection.reach(ctx, env) as target:
+        question = f"Upgrade {target.name}'s database, and close the site for it?"
+        target.confirm(question, yes, confirm, "nothing was changed")
+        with target.locked("upgrades the database") as lock:
+            upgrading.prepared(target, lock).run()
+
+
 @task(help={"env": ENV})
 def pull(ctx: Context, env: str = "") -> None:
     """Copy an environment's database to the app in Docker here.

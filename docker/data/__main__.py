@@ -1,8 +1,9 @@
 """Backups of the database. The last line that it prints is what was done, as JSON.
 
 Usage: data make [ABOUT] | dump [ABOUT] | list | schedule SECONDS ABOUT | beside NAME | swap NEW |
-undo | drop NAME | kept | drill NAME | state | copy READER [SQL] | forget | at TIME | prove TIME.
-ABOUT is a JSON object for the manifest; dump also succeeds if the storage does not answer.
+undo | drop NAME | kept | drill NAME | state | copy READER [SQL] | forget | at TIME | prove TIME |
+move [last] | reopen. ABOUT is a JSON object for the manifest; dump also succeeds if the storage
+does not answer.
 """
 
 import json
@@ -15,6 +16,7 @@ import point
 import restore
 import schedule
 import storage
+import upgrade
 from programs import Failed
 
 
@@ -47,6 +49,8 @@ def main(verb, *words):
         "forget": copying.clear,
         "state": schedule.report,
         "at": point.at,
+        "move": upgrade.move,
+        "reopen": upgrade.reopen,
     }
     return verbs[verb](*words)
 

@@ -176,7 +176,7 @@ def _log():
 
 def _copied(new, live):
     """Copy the recovered database into a new one of the live server, and compare the two."""
-    with _there():
+    with database.reached(PGHOST=FOLDER, PGUSER=_user()):
         facts, about = database.facts(), json.loads(database.sql(database.ABOUT))
     restore.create(new, live, {**about, "facts": facts})
     place = [f"--host={FOLDER}", f"--username={_user()}"]
@@ -186,18 +186,6 @@ def _copied(new, live):
     found = restore.compared(new, {"facts": facts})
     database.sql("ANALYZE", new)
     return found
-
-
-@contextmanager
-def _there():
-    """Let PostgreSQL's programs reach the scratch server meanwhile."""
-    scratch = {"PGHOST": FOLDER, "PGUSER": _user()}
-    live = {key: os.environ[key] for key in scratch}
-    os.environ.update(scratch)
-    try:
-        yield
-    finally:
-        os.environ.update(live)
 
 
 def _user():

@@ -169,15 +169,20 @@ def swap(new, kind="before"):
         try:
             with open(CLOSED, "w"):
                 sql(SHUT, "postgres", **names)
-            deadline = time.monotonic() + PATIENCE
-            while sql(f"{END}; {LEFT}", "postgres", **names).splitlines()[-1] != "0":
-                if time.monotonic() > deadline:
-                    raise Failed(f"sessions of {live} do not end")
-                time.sleep(0.05)
+            end(**names)
             sql(SWAP, "postgres", **names)
         finally:
             reopen()
     return {"seconds": round(time.monotonic() - began, 2), "kept": kept}
+
+
+def end(**names):
+    """End the sessions of the databases `live` and `new`, which take no new ones."""
+    deadline = time.monotonic() + PATIENCE
+    while sql(f"{END}; {LEFT}", "postgres", **names).splitlines()[-1] != "0":
+        if time.monotonic() > deadline:
+            raise Failed(f"sessions of {names['live']} do not end")
+        time.sleep(0.05)
 
 
 def undo():

@@ -13,6 +13,7 @@ import database
 import point
 import restore
 import storage
+import upgrade
 from programs import Failed
 
 STATE = f"{storage.FOLDER}/state.json"
@@ -83,6 +84,7 @@ def main(every, about):
     """Make backups for ever, `every` so many seconds, until the container is stopped."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     database.ready()
+    _finish()
     looked = 0
     while True:
         _heal()
@@ -116,8 +118,20 @@ def _archive(every):
         print(f"base backup failed: {failed}", file=sys.stderr, flush=True)
 
 
+def _finish():
+    """End what an upgrade has left that was cut off or undone."""
+    try:
+        upgrade.heal()
+    except Failed as failed:
+        print(f"upgrade: {failed}", file=sys.stderr, flush=True)
+
+
 def _heal():
     """End what a killed restore has left, unless one is at work."""
+    if os.path.exists(upgrade.MARK):
+        with suppress(Failed):
+            upgrade.heal()
+        return
     if restore.is_broken() or point.is_left():
         with suppress(Failed), storage.locked():
             point.clear()

@@ -10,7 +10,7 @@ from ..project import contract
 
 def variables(target: Target) -> dict[str, str]:
     """Return the variables of compose/pitr.yml. Raises TaskError if there can be none."""
-    backup = target.settings.backup
+    backup, services = target.settings.backup, target.settings.services
     if not backup.pitr:
         return {}
     if contract.ARCHIVE_KEY not in target.settings.deploy.secrets:
@@ -19,7 +19,7 @@ def variables(target: Target) -> dict[str, str]:
     if backup.endpoint.startswith("http://"):
         hint = "pgBackRest needs https://, or leave out backup.storage"
         raise TaskError("backup.pitr: backup.endpoint has no TLS", hint, ExitCode.REFUSED)
-    values = {"DATABASE_IMAGE": data.image(target.registry, data.DATABASE)}
+    values = {"DATABASE_IMAGE": data.image(target.registry, services, data.DATABASE)}
     values["ARCHIVE_DAYS"] = str(max(backup.days, 1))
     bucket, _, path = backup.storage.removeprefix("s3://").partition("/")
     if not bucket:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from .. import console
+from ..environments.connection import Target
 from ..environments.records import DAMAGED, Record
+from ..images import data
 from ..orchestrators.base import Job
 from ..orchestrators.stack import Stack
 from ..project import contract
@@ -44,6 +47,8 @@ SET_UP = (
     'why=$(psql "$@" --command="SELECT 1" 2>&1) && exec psql "$@" --file=/tmp/roles.sql; '
     'done; echo "$why"; exit 1'
 )
+# What says the version of the server that runs.
+VERSION, MAJOR = "postgres --version", re.compile(r"postgres \(PostgreSQL\) (\d+)")
 # More dumps than there are.
 EVERY = 10**6
 # Deletes older dumps after a good one: the newest $1 stay, and those that other arguments name. A
@@ -61,6 +66,16 @@ DUMP = (
     'wait "$!" && mv "$0.part" "$0.dump"; status=$?; rm -f "$0.part"; '
     f'if [ "$status" = 0 ]; then {TIDY}; fi; exit "$status"'
 )
+
+
+def outdated(target: Target) -> list[str]:
+    """Return a line if the database that runs has another major version than invoke.yaml says."""
+    shown = target.orchestrator.inside(contract.DATABASE, VERSION)
+    found, wanted = MAJOR.match(shown or ""), data.major(target.settings.services)
+    if not found or wanted in {0, int(found[1])}:
+        return []
+    what = f"PostgreSQL {found[1]} runs, and services.postgres in invoke.yaml is {wanted}"
+    return [f"{what} - inv db.upgrade --env={target.name}"]
 
 
 def set_up_roles(deployment: Deployment) -> None:

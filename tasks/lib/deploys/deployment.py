@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -34,7 +34,7 @@ class Deployment:
         now: what runs when it begins.
         image: the image of a deploy; a rollback has only its stack.
         lost: another deploy holds the lock now.
-        ahead: the stack for jobs before the rollout, if that is another one.
+        ahead: the stack for jobs before the rollout, if another; `switch` is done before them.
     """
 
     target: Target
@@ -45,6 +45,7 @@ class Deployment:
     image: Candidate | None = None
     lost: bool = False
     ahead: Stack | None = None
+    switch: Callable[[], None] = lambda: None
     began: float = field(default_factory=time.monotonic)
 
     @classmethod
@@ -54,8 +55,7 @@ class Deployment:
         """Return the deploy of an image and its stack; `force`: why, if it is untested."""
         now = settled(target)
         number = records.next_number(now.records, now.services)
-        known = (stack.image, image.revision, force, target.verify_url)
-        made = records.new_deploy(number, *known)
+        made = records.new_deploy(number, stack.image, image.revision, force, target.verify_url)
         return cls(target, stack, now, made, lock, image)
 
     @classmethod
@@ -164,11 +164,11 @@ class Deployment:
     def _write(self) -> None:
         """Record how it ended; a server that does not answer hides no other failure."""
         self.note(seconds=round(time.monotonic() - self.began))
-        record = self.record
         try:
-            self.target.history.write(record)
+            self.target.history.write(self.record)
         except TaskError as error:
-            console.warn(f"not recorded: release {record.number} {record.state} ({error})")
+            what = f"release {self.record.number} {self.record.state} ({error})"
+            console.warn(f"not recorded: {what}")
 
     def finish(self) -> None:
         """Forget what no remembered release needs, run the hook after, and say what runs."""

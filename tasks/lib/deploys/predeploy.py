@@ -28,6 +28,7 @@ SESSION = "-c lock_timeout=5s -c client_connection_check_interval=1s"
 def run(deployment: Deployment) -> None:
     """Do all that comes before the first of the app's replicas is touched."""
     target, stack = deployment.target, deployment.stack
+    deployment.switch()
     if set(stack.backing) - set(deployment.now.services):
         console.step(f"starting {', '.join(stack.backing)}")
         roll(target, stack.only(stack.backing), 0, deployment.lock, prune=False)
@@ -73,13 +74,14 @@ def _migrate(deployment: Deployment, found: dict[str, Any]) -> None:
     console.step(f"migrating: {', '.join(pending)}")
     for name in final:
         console.warn(f"{name} is irreversible")
-    deployment.record_ahead(migrations=pending, final=final)
+    before = [*deployment.record.final]
+    deployment.record_ahead(migrations=pending, final=[*before, *final])
     try:
         deployment.jobs([migration(deployment.stack)])
     except Exception:
         left = _pending(deployment)
         applied, lost = ([name for name in each if name not in left] for each in (pending, final))
-        deployment.note(migrations=applied, final=lost)
+        deployment.note(migrations=applied, final=[*before, *lost])
         raise
 
 

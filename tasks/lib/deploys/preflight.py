@@ -17,15 +17,18 @@ from ..images.promotion import Candidate
 from ..orchestrators.stack import Stack
 from ..orchestrators.status import Ports
 from ..project.names import is_dynamic
-from . import proxy_check, rendering
+from . import database, proxy_check, rendering
 
 
-def prepare(target: Target, ref: str, force: str, changes: bool) -> tuple[Candidate, Stack]:
+def prepare(
+    target: Target, ref: str, force: str, changes: bool, upgrade: bool = False
+) -> tuple[Candidate, Stack]:
     """Return the image to deploy and its stack, when nothing would make the deploy fail.
 
     Args:
         ref: the image to deploy; empty for the released one.
         changes: set up the servers of a dynamic environment.
+        upgrade: the database may get another major version.
     Raises TaskError, one line a problem, with exit status 2.
     """
     with refusing():
@@ -33,6 +36,8 @@ def prepare(target: Target, ref: str, force: str, changes: bool) -> tuple[Candid
             image = resolve_image(target, ref)
         if changes and is_dynamic(target.name):
             bootstrap.make_ready(target)
+        if not upgrade:
+            _refuse(database.outdated(target))
         return image, _checked(target, image, force)
 
 

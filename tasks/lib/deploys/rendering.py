@@ -101,7 +101,7 @@ def backups(target: Target, secrets: Mapping[str, str]) -> dict[str, str]:
         hint = f"add {' and '.join(sorted(lacking))} to deploy.secrets in invoke.yaml"
         raise TaskError("backup.storage has no keys", hint, ExitCode.REFUSED)
     return archive.variables(target) | {
-        "DATA_IMAGE": data.image(target.registry),
+        "DATA_IMAGE": data.image(target.registry, target.settings.services),
         "BACKUP_USER": database.admin(secrets),
         "BACKUP_EVERY": str(backup.every * 3600),
         "BACKUP_KEEP": str(backup.keep),

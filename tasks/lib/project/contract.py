@@ -10,6 +10,7 @@ WAITS, ANSWER = "waiting for ", '{"pending":'
 # Services of compose/, and the volumes of compose/server.yml with the folders they are mounted on.
 APP, WORKER, BEAT, DATABASE, REDIS = "app", "worker", "beat", "db", "redis"
 STATIC_FILES, STATIC_FOLDER = "static", "/srv/static"
+DATABASE_FOLDER = "/var/lib/postgresql/data"
 BACKUP, BACKUPS, BACKUPS_FOLDER = "backup", "backups", "/backups"
 # Celery's default queue.
 QUEUE = "celery"

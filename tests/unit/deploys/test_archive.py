@@ -12,6 +12,7 @@ from tasks.lib.deploys import archive, plan, rendering
 from tasks.lib.errors import ExitCode, TaskError
 from tasks.lib.images import data
 from tasks.lib.orchestrators.stack import Stack
+from tasks.lib.project.app_settings import Services
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def archived(world):
 
 
 def test_the_archive_is_on_the_volume_or_in_the_storage_below_the_stack(archived, monkeypatch):
-    monkeypatch.setattr(data, "image", lambda registry, stage: f"{stage}@sha256:1")
+    monkeypatch.setattr(data, "image", lambda registry, services, stage: f"{stage}@sha256:1")
     target = archived()
     found = archive.variables(target)
     assert found["ARCHIVE_TYPE"] == "posix"
@@ -64,11 +65,12 @@ def test_an_archive_needs_backups(archived, world):
 
 
 def test_the_tags_of_the_images_differ_and_follow_the_database_of_the_project(monkeypatch):
-    tags = {data.tag(stage) for stage in (data.TOOLS, data.DATABASE)}
+    services = Services()
+    tags = {data.tag(services, stage) for stage in (data.TOOLS, data.DATABASE)}
     assert len(tags) == 2
-    assert data.base().startswith("postgres:")
-    monkeypatch.setattr(data, "base", lambda: "postgres:99")
-    assert data.tag() not in tags
+    assert data.base(services).startswith("postgres:")
+    monkeypatch.setattr(data, "base", lambda services: "postgres:99")
+    assert data.tag(services) not in tags
 
 
 def stack(**images: str) -> Stack:
