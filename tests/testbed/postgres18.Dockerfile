@@ -1,6 +1,7 @@
 # Stand-in for postgres:18-trixie: PostgreSQL 18 of Debian's next release, behind the entrypoint of the
 # stand-in for 17. Like the official image, its volume is the parent of the data, whose path has the version.
 FROM debian:forky-slim
+# hadolint ignore=DL3008
 RUN groupadd --system --gid 999 postgres \
  && useradd --system --gid postgres --uid 999 --home-dir /var/lib/postgresql --shell /bin/bash postgres \
  && apt-get -o Acquire::Check-Valid-Until=false update \

@@ -6,12 +6,13 @@ from ..environments.connection import Target
 from ..errors import ExitCode, TaskError
 from ..images import data
 from ..project import contract
+from ..project.settings import ELSEWHERE
 
 
 def variables(target: Target) -> dict[str, str]:
     """Return the variables of compose/pitr.yml. Raises TaskError if there can be none."""
     backup, services = target.settings.backup, target.settings.services
-    if not backup.pitr:
+    if not backup.pitr or ELSEWHERE in target.settings.deploy.secrets:
         return {}
     if contract.ARCHIVE_KEY not in target.settings.deploy.secrets:
         hint = f"add {contract.ARCHIVE_KEY} to deploy.secrets in invoke.yaml"

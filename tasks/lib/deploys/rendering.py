@@ -35,7 +35,7 @@ def render(target: Target, image: Candidate) -> Stack:
     settings, base = target.settings, [*FILES, *([overlay] if overlay else [])]
     backup = bool(settings.backup.every) and ELSEWHERE not in secrets
     chosen = {EXTERNAL: ELSEWHERE in secrets, MEDIA: settings.app.media, BACKUP: backup}
-    chosen[PITR] = backup and settings.backup.pitr
+    chosen[PITR] = backup and settings.backup.pitr and ELSEWHERE not in secrets
     last = [ROOT / file for file, wanted in chosen.items() if wanted]
     files = [*(ROOT / file for file in base), *settings.services.overlays(ROOT, True), *last]
     values = variables(target, name, secrets) | (backups(target, secrets) if backup else {})

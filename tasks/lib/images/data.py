@@ -59,8 +59,12 @@ def push(
     Args:
         anew: build it again, on the newest image of the database.
     """
-    if registry.find(tag(services, stage)) and not anew:
+    there = registry.find(tag(services, stage))
+    if there and not anew:
         return
+    if there:
+        # Releases that are remembered need it.
+        registry.put(tags.data(there.digest.removeprefix("sha256:")[:12]), there)
     console.step(f"building {SHOWN[stage]}")
     names = [str(registry.image.tagged(tag(services, stage)))]
     args = {"DATABASE": base(services)}
