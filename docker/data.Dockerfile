@@ -19,8 +19,8 @@ RUN --mount=type=cache,target=/var/cache/apt,sharing=locked \
  && rm -rf /var/log/apt /var/log/dpkg.log /etc/pgbackrest /etc/pgbackrest.conf \
  && install -d -o postgres -g postgres -m 755 /archive
 COPY --link docker/archive/pgbackrest.conf /etc/pgbackrest/pgbackrest.conf
-COPY --link docker/archive/archive /usr/local/bin/archive
-ENTRYPOINT ["archive", "start"]
+COPY --link docker/archive/pgbackrest-archive /usr/local/bin/pgbackrest-archive
+ENTRYPOINT ["pgbackrest-archive", "start"]
 CMD ["postgres"]
 
 FROM database AS data

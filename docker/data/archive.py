@@ -71,7 +71,9 @@ def make(kind):
     found = state()
     if kind == "full":
         _keep_key()
-    *lines, status = sql(BACKUP, "postgres", command=f"archive backup {kind}").splitlines()
+    *lines, status = sql(
+        BACKUP, "postgres", command=f"pgbackrest-archive backup {kind}"
+    ).splitlines()
     if status != "status 0":
         why = next((line for line in lines if "ERROR" in line), status)
         raise Failed(f"archive: {why.partition('ERROR: ')[2] or why}")

@@ -57,17 +57,17 @@ def at(when, kind="restored"):
         stanza, base = choose(archive.info(), when, _major())
         _room(base)
         try:
-            found = _recovered(new, live, stanza, base, when)
+            found = _restored(new, live, stanza, base, when)
         except Early:
             # Of a cluster that is gone, what it has archived is all that there is of that time.
             if stanza == archive.state()["stanza"]:
                 raise
-            found = _recovered(new, live, stanza, base, LATEST)
+            found = _restored(new, live, stanza, base, LATEST)
     extra = sorted(database.migrations(new) - database.migrations())
     return {"seconds": round(time.monotonic() - started, 1), "extra": extra, **found}
 
 
-def _recovered(new, live, stanza, base, when):
+def _restored(new, live, stanza, base, when):
     """Recover a base backup until a time, and copy what it has; leave nothing if that fails."""
     try:
         _fetch(stanza, base, when)
@@ -147,9 +147,11 @@ def _server():
     """Yield the time of the last transaction that the scratch server has recovered."""
     run("tee", ACCESS, text="local all all trust\n", user="postgres")
     options = " ".join(f"-c {key}='{value}'" for key, value in SETTINGS.items())
-    words = ["pg_ctl", f"--pgdata={SCRATCH}", f"--log={LOG}", "--wait", "--timeout=864000"]
+    words = ["pg_ctl", f"--pgdata={SCRATCH}", f"--log={LOG}", f"--options={options}"]
     try:
-        run(*words, f"--options={options}", "start", user="postgres")
+        run(*words, "start", user="postgres")
+        while not _recovered():
+            time.sleep(0.5)
     except Failed as failed:
         raise _reason(str(failed)) from None
     try:
@@ -157,6 +159,16 @@ def _server():
         yield found[1] if found else "no transaction since the base backup"
     finally:
         _quietly("pg_ctl", f"--pgdata={SCRATCH}", "--mode=immediate", "stop")
+
+
+def _recovered():
+    """Return whether the scratch server answers. Raises Failed if it has ended instead."""
+    try:
+        with database.reached(PGHOST=FOLDER, PGUSER=_user()):
+            return database.sql("SELECT 1", "postgres")
+    except Failed:
+        run("pg_ctl", f"--pgdata={SCRATCH}", "status", user="postgres")
+        return ""
 
 
 def _reason(failed):

@@ -6,6 +6,7 @@ import base64
 import subprocess
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pyrage  # type: ignore[import-untyped]
@@ -65,12 +66,17 @@ class Archived(World):
     def based(self, kind: str = "full") -> None:
         """Have the service make a base backup, as when it starts."""
         service = self.begin("schedule", "86400", "{}")
-        told = works(lambda: docker("logs", f"{self.mark}-tools").index(f"{kind} base backup in"))
         try:
-            until(told, 90)
+            until(lambda: f"{kind} base backup in" in self.log(), 90)
         finally:
             docker("stop", f"{self.mark}-tools")
             service.communicate(timeout=60)
+
+    def log(self) -> str:
+        """What the service has printed, once there is one."""
+        with suppress(RuntimeError):
+            return docker("logs", f"{self.mark}-tools", both=True)
+        return ""
 
     def archive(self, script: str) -> str:
         """What a script prints where the volume of the archive is."""
