@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import time
 from contextlib import contextmanager
@@ -28,6 +29,9 @@ ALTER DATABASE :"live" RENAME TO :"shut";
 ALTER DATABASE :"shut" ALLOW_CONNECTIONS true;
 COMMIT"""
 BACK = 'ALTER DATABASE :"shut" RENAME TO :"live"'
+# Columns have options that a server of 17 sets by itself, and that one of 18 refuses.
+OPTIONS = re.compile(r"^(ALTER TABLE ONLY .+ ALTER COLUMN .+ SET \()(.+)\);$", re.MULTILINE)
+OWN = 'ALTER DATABASE :"live" OWNER TO :"owner"'
 OWNER = "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = current_database()"
 
 
@@ -91,9 +95,9 @@ def _superuser():
     return os.environ.get("POSTGRES_SUPERUSER", os.environ["PGUSER"])
 
 
-def _new():
+def _new(live="postgres"):
     """Let PostgreSQL's programs reach the new server meanwhile."""
-    return database.reached(PGHOST=HOST, PGUSER=_superuser())
+    return database.reached(PGHOST=HOST, PGUSER=_superuser(), PGDATABASE=live)
 
 
 def _close(live):
@@ -117,18 +121,37 @@ def _copied(source, live):
     with database.reached(PGDATABASE=source):
         owner = sql(OWNER)
         with database.snapshot() as (snapshot, about, facts):
-            with _new():
+            with _new(live):
                 _fits(about, facts)
                 sql("\n".join(line for line in roles if line != known), "postgres")
-                sql('ALTER DATABASE :"live" OWNER TO :"owner"', "postgres", live=live, owner=owner)
-            dump = ["pg_dump", "--format=custom", "--compress=none", f"--snapshot={snapshot}"]
-            target = [f"--host={HOST}", f"--username={_superuser()}", f"--dbname={live}"]
-            with chain(dump, ["pg_restore", "--exit-on-error", *target]):
-                pass
-    with _new():
+                sql(OWN, "postgres", live=live, owner=owner)
+            _load(["pg_dump", f"--snapshot={snapshot}"], live)
+    with _new(live):
         found = restore.compared(live, {"facts": facts})
         sql("ANALYZE", live)
         return {**found, "version": sql("SHOW server_version", live)}
+
+
+def _load(dump, live):
+    """Copy what a dump has to the new server."""
+    tables = run(*dump, "--section=pre-data")
+    with _new(live):
+        sql(without_internals(tables), live)
+    custom = [*dump, "--format=custom", "--compress=none"]
+    target = [f"--host={HOST}", f"--username={_superuser()}", f"--dbname={live}"]
+    for section in ("data", "post-data"):
+        with chain([*custom, f"--section={section}"], ["pg_restore", "--exit-on-error", *target]):
+            pass
+
+
+def without_internals(text):
+    """Return statements without options of columns that only one version of the server knows."""
+
+    def kept(found):
+        options = [each for each in found[2].split(", ") if not each.startswith("pg_")]
+        return f"{found[1]}{', '.join(options)});" if options else ""
+
+    return OPTIONS.sub(kept, text)
 
 
 def _fits(about, facts):

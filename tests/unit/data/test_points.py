@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from types import ModuleType
-
 import pytest
 
 from tasks.lib.data import points, restoring
 from tasks.lib.errors import ExitCode, TaskError
 from tasks.lib.orchestrators.stack import Stack
-from tests.testbed.commands import ROOT
 
 
 def stack(*secrets: str) -> Stack:
@@ -71,25 +66,6 @@ def test_the_tools_are_asked_for_a_backup_or_for_a_point():
         "20261126T140305Z",
     )
     assert points.words(points.chosen(ARCHIVED, "latest"), "beside", "at") == ("at", "latest")
-
-
-@pytest.fixture(scope="module")
-def tools() -> dict[str, ModuleType]:
-    """The modules of docker/data, which import each other by their bare names."""
-    folder = str(ROOT / "docker/data")
-    names = ("programs", "database", "storage", "restore", "archive", "point")
-    sys.path.insert(0, folder)
-    try:
-        made = {}
-        for name in names:
-            spec = importlib.util.spec_from_file_location(name, f"{folder}/{name}.py")
-            made[name] = sys.modules[name] = importlib.util.module_from_spec(spec)
-            spec.loader.exec_module(made[name])
-        return made
-    finally:
-        sys.path.remove(folder)
-        for name in names:
-            sys.modules.pop(name, None)
 
 
 HOUR, DAY = 3600, 86400
