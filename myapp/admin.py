@@ -1,9 +1,9 @@
-"""The admin: looking links up, taking bad ones down."""
+"""The admin: looking links up, giving them an image, taking bad ones down."""
 
 from django.contrib import admin
 from django.http import HttpRequest
 
-from .forms import LinkForm
+from .forms import AdminLinkForm
 from .models import Link
 
 admin.site.site_header = admin.site.site_title = "Short links"
@@ -13,7 +13,7 @@ admin.site.site_header = admin.site.site_title = "Short links"
 class LinkAdmin(admin.ModelAdmin):
     """Lists links; a code that people know already stays as it is."""
 
-    form = LinkForm
+    form = AdminLinkForm
     list_display = ["code", "target", "clicks", "created_at"]
     search_fields = ["code", "target"]
     readonly_fields = ["clicks", "created_at"]

@@ -1,9 +1,13 @@
 """The form that makes a link; the page and the admin share it."""
 
+from typing import Any
+
 from django import forms
+from django.core.files.uploadedfile import UploadedFile
 from django.db import IntegrityError, transaction
 
 from .codes import LONGEST, clean_code
+from .images import clean_image
 from .models import Link
 from .targets import clean_target
 
@@ -50,3 +54,15 @@ class LinkForm(forms.ModelForm):
             taken = Link._meta.get_field("code").error_messages["unique"]
             self.add_error("code", taken)
             return None
+
+
+class AdminLinkForm(LinkForm):
+    """The form with an image, for those who administer the links."""
+
+    class Meta(LinkForm.Meta):
+        fields = ["target", "code", "image"]
+
+    def clean_image(self) -> Any:
+        """Returns the new image, the one that stays, or False to have none."""
+        image = self.cleaned_data["image"]
+        return clean_image(image) if isinstance(image, UploadedFile) else image

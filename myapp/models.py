@@ -4,7 +4,7 @@ from typing import Any
 
 from django.db import IntegrityError, models, transaction
 
-from . import codes, targets
+from . import codes, images, targets
 
 TRIES = 20
 
@@ -19,6 +19,8 @@ class Link(models.Model):
         error_messages={"unique": "This ending is taken. Please choose another one."},
     )
     target = models.URLField(max_length=targets.LONGEST)
+    # Of an image that is replaced, the file stays: a restored database may name it.
+    image = models.FileField(upload_to=images.place, max_length=60, blank=True, db_default="")
     created_at = models.DateTimeField(auto_now_add=True)
     # The database has the default too: a release before this column can still insert rows.
     clicks = models.PositiveBigIntegerField(default=0, db_default=0, editable=False)

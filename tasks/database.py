@@ -7,7 +7,7 @@ from invoke import Context, task
 from .lib import console
 
 ENV = "the environment, as invoke.yaml names it"
-FROM = "a backup's name, latest, or a time with its zone: the newest backup of before it"
+FROM = "a backup's name, latest, a time with its zone (the newest of before it), or its files here"
 CONFIRM = "the environment's name, instead of typing it, if invoke.yaml protects it"
 AT = "a point in time with its zone, 2026-11-26T14:03:05+01:00, or latest: of backup.pitr"
 IDENTITY = "a file with a reader's private key, of age or SSH; it stays on this machine"
@@ -107,12 +107,13 @@ def drill(
 
     Example: inv restore.drill --env=prod --identity=key.txt
     """
-    from .lib.data import points, tools
+    from .lib.data import fetched, points, tools
     from .lib.environments import connection
 
     with connection.reach(ctx, env) as target, target.locked("proves a backup") as lock:
         stack = tools.stack(target)
         backup, key = points.wanted(target, stack, "" if at else from_, at, identity)
+        fetched.send(target, backup)
         done = tools.run(target, stack, lock, *points.words(backup, "drill", "prove"), key=key)
     held = f"{done['tables']} tables, {done['rows']} rows"
     console.result(f"{backup['name']}: {held}, in {done['seconds']} s")
@@ -141,7 +142,8 @@ def upgrade(ctx: Context, env: str = "", yes: bool = False, confirm: str = "") -
 def pull(ctx: Context, env: str = "") -> None:
     """Copy an environment's database to the app in Docker here.
 
-    It is scrubbed on the server by backup.scrub. What the app here had is lost.
+    It is scrubbed on the server by backup.scrub, and has only what backup.columns allows. What the
+    app here had is lost.
 
     Example: inv db.pull --env=staging
     """
@@ -154,8 +156,8 @@ def pull(ctx: Context, env: str = "") -> None:
     backend = choose_backend(ctx, read_settings(ctx), "docker")
     with files.folder() as folder:
         with connection.reach(ctx, env) as target, target.locked("copies the database") as lock:
-            scrub = pulling.scrub(target)
-            pulling.pull(target, tools.stack(target), lock, folder / "dump", scrub)
+            words = pulling.rules(target)
+            pulling.pull(target, tools.stack(target), lock, folder / "dump", words)
         console.step("loading it into the database here")
         backend.load(folder / "dump")
     console.say(f"the app here has the data of {env}")

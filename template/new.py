@@ -24,9 +24,12 @@ OWN = (
 )
 # What a project without the link shortener has no use for; template/app replaces some of it.
 LINKS = (
-    *("admin.py", "clicks.py", "codes.py", "forms.py", "models.py", "targets.py", "tasks.py"),
-    *("migrations", "tests/clicks.py"),
-    *(f"tests/test_{name}.py" for name in ("codes", "follow", "migrations", "targets", "tasks")),
+    *("admin.py", "clicks.py", "codes.py", "forms.py", "images.py", "models.py", "targets.py"),
+    *("tasks.py", "migrations", "tests/clicks.py"),
+    *(
+        f"tests/test_{name}.py"
+        for name in ("codes", "follow", "images", "migrations", "targets", "tasks")
+    ),
 )
 PARAGRAPH = re.compile(r"\n# The link shortener: (?:.+\n)+")
 # Tables of pyproject.toml about tasks/, and other lines about the pipeline's own tests.

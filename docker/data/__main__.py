@@ -1,9 +1,9 @@
 """Backups of the database. The last line that it prints is what was done, as JSON.
 
 Usage: data make [ABOUT] | dump [ABOUT] | list | schedule SECONDS ABOUT | beside NAME | swap NEW |
-undo | drop NAME | kept | drill NAME | state | copy READER [SQL] | forget | at TIME | prove TIME |
-move [last] | reopen. ABOUT is a JSON object for the manifest; dump also succeeds if the storage
-does not answer.
+undo | drop NAME | kept | drill NAME | state | copy READER [SQL [COLUMNS]] | forget | uploads NAME |
+receive NAME | release ABOUT | at TIME | prove TIME | move [last] | reopen. ABOUT is a JSON object
+for the manifest; dump also succeeds if the storage does not answer; receive reads a tar.
 """
 
 import json
@@ -13,6 +13,7 @@ import time
 import copying
 import database
 import point
+import receiving
 import restore
 import schedule
 import storage
@@ -45,6 +46,9 @@ def main(verb, *words):
         "undo": restore.undo,
         "drop": restore.drop,
         "kept": restore.kept,
+        "uploads": restore.uploads,
+        "receive": receiving.receive,
+        "release": lambda text: schedule.note_release(json.loads(text)),
         "copy": copying.make,
         "forget": copying.clear,
         "state": schedule.report,
@@ -58,5 +62,5 @@ def main(verb, *words):
 if __name__ == "__main__":
     try:
         print(json.dumps({"done": main(*sys.argv[1:])}), flush=True)
-    except Failed as failed:
+    except (Failed, OSError) as failed:
         sys.exit(f"data: {failed}")

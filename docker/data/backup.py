@@ -6,6 +6,7 @@ import shutil
 import time
 
 import database
+import media
 import storage
 from programs import Failed, chain, in_memory, run, save
 
@@ -63,15 +64,34 @@ def _written(folder, name, readers):
     roles = ["pg_dumpall", "--roles-only", "--no-role-passwords"]
     with chain(roles, encrypt) as output:
         files[storage.ROLES] = save(output, f"{folder}/{storage.ROLES}")
+    if os.path.isdir(media.FOLDER):
+        # After the snapshot: what the database names is there.
+        files[storage.MEDIA] = media.stored(encrypt, f"{folder}/{storage.MEDIA}")
     with in_memory(identity) as number:
+        uploads = _uploads(number, folder, files)
         _prove(f"{folder}/{storage.DUMP}", number, {*facts["tables"]})
         os.lseek(number, 0, os.SEEK_SET)
         with chain(["age", "--encrypt", *to], source=number) as output:
             files[storage.KEY] = save(output, f"{folder}/{storage.KEY}")
     return {
-        "format": 1, "name": name, "kind": "backup", **about, "facts": facts, "files": files,
-        "public": public, "recipients": readers, "client": run("pg_dump", "--version").strip(),
-    }  # fmt: skip
+        "format": 1,
+        "name": name,
+        "kind": "backup",
+        **about,
+        "facts": facts,
+        "files": files,
+        "uploads": uploads,
+        "public": public,
+        "recipients": readers,
+        "client": run("pg_dump", "--version").strip(),
+    }
+
+
+def _uploads(key, folder, files):
+    """Read the stored uploads back; return how many files they are."""
+    if storage.MEDIA not in files:
+        return 0
+    return len(media.names(key, f"{folder}/{storage.MEDIA}"))
 
 
 def _room(size):
@@ -79,7 +99,7 @@ def _room(size):
     known = [
         sum(f["size"] for f in each["files"].values()) for each in storage.of_volume().values()
     ]
-    wanted = int(max(known, default=size * SHARE) * 1.2)
+    wanted = int(max(known, default=size * SHARE + media.size()) * 1.2)
     free = shutil.disk_usage(storage.FOLDER).free
     if free < wanted:
         raise Failed(f"disk full: a backup needs {wanted >> 20} MB, {free >> 20} MB are free")

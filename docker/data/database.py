@@ -5,9 +5,9 @@ import os
 import subprocess
 import time
 from contextlib import contextmanager
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
-from programs import Failed, run
+from programs import Failed, reason, run
 
 SECRETS = "/run/secrets"
 # What is in a database, as one JSON object: equal before a dump and after a restore.
@@ -66,6 +66,9 @@ def connect():
             "PGDATABASE": parts.path.lstrip("/"),
         }  # fmt: skip
         os.environ.update({key: unquote(value) for key, value in own.items() if value})
+        # Such as sslmode, which many providers ask for.
+        more = {key.upper().replace("_", ""): value for key, value in parse_qsl(parts.query)}
+        os.environ.update({f"PG{key}": value for key, value in more.items()})
     else:
         own = {"PGHOST": os.environ.get("PGHOST", "db"), "PGPASSWORD": read("POSTGRES_PASSWORD")}
         own |= {"PGUSER": os.environ["POSTGRES_USER"], "PGDATABASE": os.environ["POSTGRES_DB"]}
@@ -133,7 +136,7 @@ def snapshot():
         session.stdin.write(f"{' '.join(text.split())};\n")
         session.stdin.flush()
         if not (line := session.stdout.readline()):
-            raise Failed(f"psql: {session.stderr.read().strip().splitlines()[-1]}")
+            raise Failed(f"psql: {reason(session.stderr.read())}")
         return line.strip()
 
     try:

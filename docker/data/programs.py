@@ -69,20 +69,31 @@ def chain(*programs, fds=(), source=None, said=None):
 
 
 def _why(words, code, said):
+    return f"{words[0]} failed with status {code}: {reason(said)}"
+
+
+def reason(said):
+    """Return the line with the reason of what a program has written on standard error."""
     lines = [line for line in said.splitlines() if line.strip()]
     errors = [line for line in lines if "error:" in line or "ERROR:" in line] or lines[-1:]
-    return f"{words[0]} failed with status {code}: {errors[0].strip() if errors else 'no reason'}"
+    return errors[0].strip() if errors else "no reason"
 
 
 def save(output, path):
-    """Write a stream to a file, down to the disk; return its size and its SHA-256."""
+    """Write a stream to a file, down to the disk; return its size and its SHA-256.
+
+    Raises Failed if the disk does not take it.
+    """
     digest, size = hashlib.sha256(), 0
-    with open(path, "xb") as file:
-        while part := output.read(CHUNK):
-            digest.update(part)
-            size += file.write(part)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with open(path, "xb") as file:
+            while part := output.read(CHUNK):
+                digest.update(part)
+                size += file.write(part)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise Failed(f"{path}: {error.strerror}") from None
     return {"size": size, "sha256": digest.hexdigest()}
 
 

@@ -5,13 +5,15 @@ import re
 import time
 
 import database
+import media
 import programs
+import rights
 import storage
 from database import sql
 from programs import Failed, chain, in_memory, run
 
-# Databases of our own: restored beside, kept after a swap, and of a drill.
-OURS = re.compile(r"^.+_(restored|before|drill)_\d{8}t\d{6}z$")
+# The rest of the name of a database of our own: restored beside, kept after a swap, or of a drill.
+OURS = re.compile(r"_(restored|before|drill)_\d{8}t\d{6}z")
 # Whose secret opens the backup: its own identity, for the time of the job.
 KEY = "BACKUP_KEY"
 # The proxy answers 503 while this file exists.
@@ -27,10 +29,9 @@ SELECT format('CREATE DATABASE %I TEMPLATE template0 OWNER %I', :'new', pg_get_u
 FROM pg_database WHERE datname = :'live' \\gexec"""
 SHUT = 'ALTER DATABASE :"live" ALLOW_CONNECTIONS false'
 OPEN = 'ALTER DATABASE :"live" ALLOW_CONNECTIONS true'
-END = """
-SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-WHERE datname = :'live' OR datname = :'new'"""
-LEFT = "SELECT count(*) FROM pg_stat_activity WHERE datname = :'live' OR datname = :'new'"
+# Those of roles: an autovacuum ends by itself for a renaming, and only a superuser may end it.
+SESSIONS = "FROM pg_stat_activity WHERE datname IN (:'live', :'new') AND usename IS NOT NULL"
+END, LEFT = f"SELECT pg_terminate_backend(pid) {SESSIONS}", f"SELECT count(*) {SESSIONS}"
 SWAP = """
 BEGIN;
 ALTER DATABASE :"live" RENAME TO :"kept";
@@ -57,6 +58,7 @@ def beside(name, kind="restored"):
     new = f"{live}_{kind}_{storage.now().lower()}"
     with storage.locked():
         clear()
+        rights.require(live, kind == "restored")
         plain, manifest = _opened(name)
         try:
             create(new, live, manifest)
@@ -136,9 +138,8 @@ def compared(new, manifest):
             lines.append(f"extensions: {', '.join({*extensions[0]} - {*extensions[1]})} missing")
         if lines:
             raise Failed(f"the restored database differs from the backup: {'; '.join(lines)}")
-    if behind := _behind(new):
-        raise Failed(f"sequences are behind their tables: {', '.join(behind)}")
-    return {"tables": len(found["tables"]), "rows": sum(found["tables"].values())}
+    rows = sum(found["tables"].values())
+    return {"tables": len(found["tables"]), "rows": rows, "behind": _behind(new)}
 
 
 def _first(was, now):
@@ -162,7 +163,7 @@ def swap(new, kind="before"):
     kept = f"{live}_{kind}_{storage.now().lower()}"
     names = {"live": live, "new": new, "kept": kept}
     there = sql(NAMES, "postgres").splitlines()
-    if new not in there or not OURS.match(new):
+    if new not in there or not is_ours(new):
         raise Failed(f"no restored database {new}; there are {', '.join(there)}")
     began = time.monotonic()
     with storage.locked():
@@ -208,19 +209,41 @@ def reopen():
 
 def drop(name):
     """Remove a database of our own."""
-    if not OURS.match(name):
+    if not is_ours(name):
         raise Failed(f"{name} is none that a restore has made")
     sql('DROP DATABASE IF EXISTS :"name" WITH (FORCE)', "postgres", name=name)
 
 
 def kept():
     """Return the databases that restores have made or kept, the oldest first."""
-    names = [name for name in sql(NAMES, "postgres").splitlines() if OURS.match(name)]
+    names = filter(is_ours, sql(NAMES, "postgres").splitlines())
     return sorted(names, key=lambda name: name[-16:])
 
 
+def is_ours(name):
+    """Return whether a restore has made a database, for this one: others may be on its server."""
+    live = os.environ["PGDATABASE"]
+    return name.startswith(live) and bool(OURS.fullmatch(name, len(live)))
+
+
+def uploads(name):
+    """Bring back the uploaded files of a backup that are missing; see media.restore."""
+    path = f"{storage.fetched(name)}/{storage.MEDIA}"
+    if not os.path.exists(path):
+        return {"restored": 0, "surplus": 0}
+    return media.restore(database.read(KEY), path)
+
+
 def drill(name):
-    """Restore a backup into a scratch database, compare, remove it; return what was found."""
+    """Restore a backup into a scratch database, compare, remove it; return what was found.
+
+    Its uploaded files are read to the end.
+    """
     found = beside(name, "drill")
     drop(found["database"])
+    if wanted := storage.of_volume().get(name, {}).get("uploads"):
+        with in_memory(database.read(KEY)) as number:
+            count = len(media.names(number, f"{storage.FOLDER}/{name}/{storage.MEDIA}"))
+        if count != wanted:
+            raise Failed(f"{name} has {count} uploaded files instead of {wanted}")
     return found

@@ -16,7 +16,7 @@ import storage
 import upgrade
 from programs import Failed
 
-STATE = f"{storage.FOLDER}/state.json"
+STATE, RELEASE = (f"{storage.FOLDER}/{name}.json" for name in ("state", "release"))
 # Seconds: between two looks at the clock; until a backup that failed is tried again.
 PAUSE, AGAIN = 3, 15 * 60
 # Seconds between two looks at the archive.
@@ -25,10 +25,10 @@ ARCHIVE = 30
 DAYS = 7
 
 
-def known():
-    """Return what is known of the last backup and the last drill."""
+def known(path=STATE):
+    """Return what is known of the last backup and the last drill, or what another file has."""
     try:
-        with open(STATE) as file:
+        with open(path) as file:
             return json.load(file)
     except (FileNotFoundError, ValueError):
         return {}
@@ -47,9 +47,18 @@ def report():
 
 def note(**values):
     """Add to what is known."""
-    with open(f"{STATE}.new", "w") as file:
-        json.dump({**known(), **values}, file)
-    os.replace(f"{STATE}.new", STATE)
+    _write(STATE, {**known(), **values})
+
+
+def note_release(about):
+    """Note which release runs, for the manifests of the backups that the schedule makes."""
+    _write(RELEASE, about)
+
+
+def _write(path, values):
+    with open(f"{path}.new", "w") as file:
+        json.dump(values, file)
+    os.replace(f"{path}.new", path)
 
 
 def once(about, upload=True):
@@ -68,7 +77,9 @@ def once(about, upload=True):
             if upload:
                 raise
             problems.append(str(failed))
-    except Failed as failed:
+    except storage.Busy:
+        raise
+    except (Failed, OSError) as failed:
         note(failed=time.time(), why=str(failed))
         raise
     keep = [int(os.environ[key]) for key in ("BACKUP_KEEP", "BACKUP_DAYS")]
@@ -94,14 +105,17 @@ def main(every, about):
         last, tried = known().get("good", 0), known().get("failed", 0)
         if time.time() >= max(last + every, min(tried + AGAIN, tried + every)):
             try:
-                manifest, problems = once(about)
+                manifest, problems = once({**known(RELEASE), **about})
                 print(
                     f"backup {manifest['name']} in {manifest['seconds']} s",
                     *problems,
                     sep="; ",
                     flush=True,
                 )
-            except Failed as failed:
+            except storage.Busy:
+                # It is no failure, and does not wait as long as after one.
+                pass
+            except (Failed, OSError) as failed:
                 print(f"backup failed: {failed}", file=sys.stderr, flush=True)
         time.sleep(PAUSE)
 

@@ -18,7 +18,8 @@ import programs
 from programs import Failed
 
 FOLDER = os.environ.get("BACKUPS", "/backups")
-MANIFEST, KEY, DUMP, ROLES = "manifest.json", "key.age", "database.dump.age", "roles.sql.age"
+MANIFEST, KEY, DUMP = "manifest.json", "key.age", "database.dump.age"
+ROLES, MEDIA = "roles.sql.age", "media.tar.age"
 NAME = re.compile(r"^\d{8}T\d{6}Z$")
 FORMAT = "%Y%m%dT%H%M%SZ"
 # What an interrupted run may have left is removed after so many seconds.
@@ -27,8 +28,6 @@ RCLONE = (
     "rclone",
     "--retries=2",
     "--low-level-retries=2",
-    "--contimeout=10s",
-    "--timeout=60s",
     "--log-level=ERROR",
 )
 
@@ -50,9 +49,13 @@ def moment(name):
     return datetime.strptime(name, FORMAT).replace(tzinfo=UTC)
 
 
+class Busy(Failed):
+    """Another backup or restore is running."""
+
+
 @contextmanager
 def locked():
-    """Let one backup, restore or deletion work on the volume. Raises Failed if one does."""
+    """Let one backup, restore or deletion work on the volume. Raises Busy if one does."""
     import fcntl
 
     os.makedirs(FOLDER, exist_ok=True)
@@ -60,7 +63,7 @@ def locked():
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise Failed("another backup or restore is running") from None
+            raise Busy("another backup or restore is running") from None
         yield
 
 
@@ -72,6 +75,9 @@ def bucket():
     os.environ.update(
         RCLONE_S3_PROVIDER=os.environ.get("RCLONE_S3_PROVIDER", "Other"),
         RCLONE_S3_NO_CHECK_BUCKET="true",
+        # A storage that says nothing for so long counts as gone.
+        RCLONE_CONTIMEOUT=os.environ.get("RCLONE_CONTIMEOUT", "10s"),
+        RCLONE_TIMEOUT=os.environ.get("RCLONE_TIMEOUT", "60s"),
         RCLONE_S3_ACCESS_KEY_ID=database.read("BACKUP_ACCESS_KEY_ID"),
         RCLONE_S3_SECRET_ACCESS_KEY=database.read("BACKUP_SECRET_ACCESS_KEY"),
         RCLONE_CONFIG="/dev/null",
@@ -211,7 +217,7 @@ def tidy(count, days):
     try:
         for name in old(of_storage()):
             rclone("deletefile", f"{bucket()}/{name}/{MANIFEST}")
-            rclone("purge", f"{bucket()}/{name}/")
+            rclone("delete", f"{bucket()}/{name}/")
         if place := bucket():
             rclone("cleanup", f"--max-age={LEFT}s", f"{place}/")
     except Failed as failed:

@@ -164,6 +164,11 @@ CELERY_BEAT_SCHEDULE_FILENAME = str(Path(tempfile.gettempdir()) / "celerybeat-sc
 # The link shortener: what beat asks for, by name.
 CELERY_BEAT_SCHEDULE = {"flush-clicks": {"task": "myapp.tasks.flush_clicks", "schedule": 60}}
 LINKS_PER_PAGE = 20
+MEDIA_URL = "/media/"
+MEDIA_ROOT = BASE_DIR / "media"
+IMAGE_BYTES = 512 * 1024
+# The proxy, which serves them, is another user.
+FILE_UPLOAD_PERMISSIONS = 0o644
 # How long clicks gather in the cache before a job writes them to the database.
 CLICK_FLUSH_SECONDS = 5 if REDIS_URL else 0
 # How long clicks go uncounted after the cache failed to answer: redirects must not wait for it.

@@ -102,6 +102,8 @@ def _given(value: str) -> tuple[str, str]:
 
 
 # What to do, by a part of Docker's message.
+# What docker adds to some errors.
+USAGE = re.compile("(Run|See) 'docker .*--help'")
 ADVICE = {
     "cannot connect to the docker daemon": "start Docker; inv doctor shows details",
     "error during connect": "start Docker; inv doctor shows details",
@@ -131,5 +133,6 @@ def explain_docker(command: Sequence[str], status: int, output: str) -> tuple[st
 
 
 def last_line(text: str) -> str:
-    """Return the last line that is not blank; empty if there is none."""
-    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "")
+    """Return the last line that says something; empty if there is none."""
+    lines = (line.strip() for line in reversed(text.splitlines()))
+    return next((line for line in lines if line and not USAGE.match(line)), "")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.image.data_world import data_image, world  # noqa: F401
 from tests.image.engine import LABELS, SETTINGS, Container
 from tests.testbed.commands import ROOT, docker, until, works
 from tests.testbed.project import ARGUMENTS

@@ -14,7 +14,7 @@ import pytest
 
 from tests.testbed.commands import ROOT, docker, until, works
 
-from .test_data import ACCESS, PASSWORD, SECRET, SECRETS, World
+from .data_world import ACCESS, PASSWORD, SECRET, SECRETS, World
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 KEY = "a-key-of-the-archive"

@@ -2,174 +2,22 @@
 
 from __future__ import annotations
 
-import base64
 import json
+import re
 import subprocess
-import uuid
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 import pyrage  # type: ignore[import-untyped]
 import pytest
 
 from tests.testbed.commands import ROOT, docker, until
 
+from .data_world import PASSWORD, World
+
 pytestmark = pytest.mark.engine
-DISKS = ("backups", "static", "small")
-Process = subprocess.Popen[str]
-PASSWORD, ACCESS, SECRET = "a-password-1", "an-access-key", "a-secret-key"
-SECRETS = {
-    "POSTGRES_PASSWORD": PASSWORD,
-    "BACKUP_ACCESS_KEY_ID": ACCESS,
-    "BACKUP_SECRET_ACCESS_KEY": SECRET,
-}
-TABLES = """
-CREATE ROLE app_owner NOLOGIN; CREATE ROLE app_user NOLOGIN;
-ALTER DATABASE app OWNER TO app_owner;
-CREATE TABLE notes (id serial PRIMARY KEY, text text NOT NULL);
-ALTER TABLE notes OWNER TO app_owner;
-CREATE TABLE "Odd name" (
-    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, notes_id int REFERENCES notes
-);
-ALTER TABLE "Odd name" OWNER TO app_owner;
-GRANT SELECT ON notes TO app_user;
-INSERT INTO notes (text) SELECT repeat('text ', 20) || n FROM generate_series(1, 2000) n;
-INSERT INTO "Odd name" (notes_id) SELECT 7 FROM generate_series(1, 30);
-SELECT lo_from_bytea(0, 'a large object');
-"""
 WIDE = (
     "CREATE TABLE wide AS SELECT md5(n::text) || md5((-n)::text) || md5((n * 7)::text) AS t "
     "FROM generate_series(1, 200000) n"
 )
-
-
-@dataclass
-class World:
-    """A database, a volume for backups, S3-compatible storage, and who may read the backups."""
-
-    mark: str
-    image: str
-    folder: Path
-    identity: Any
-    env: dict[str, str]
-    secrets: dict[str, str] = field(default_factory=lambda: {**SECRETS})
-    options: Sequence[str] = ()
-
-    def begin(self, *words: str, key: str = "", disk: str = "backups", **env: str) -> Process:
-        """Start the tools in a container of their own.
-
-        Args:
-            key: the key of one backup.
-            disk: the volume with the backups.
-        """
-        place = self.folder / uuid.uuid4().hex
-        place.mkdir()
-        for name, value in (self.secrets | ({"BACKUP_KEY": key} if key else {})).items():
-            (place / name).write_text(value)
-        volumes = {f"{self.mark}-{disk}": "/backups", f"{self.mark}-static": "/srv/static"}
-        volumes[f"{place}"] = "/run/secrets:ro"
-        options = [f"--volume={each}:{where}" for each, where in volumes.items()]
-        options += [f"--env={name}={value}" for name, value in {**self.env, **env}.items()]
-        options += ["--rm", f"--label={self.mark}", f"--network={self.mark}", "--cap-drop=ALL"]
-        options += self.options
-        return subprocess.Popen(
-            ["docker", "run", *options, f"--name={self.mark}-tools", self.image, *words],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
-
-    def fails(self, *words: str, **more: str) -> str:
-        """Run the tools, which fail; return the line that says why."""
-        process = self.begin(*words, **more)
-        _, said = process.communicate(timeout=300)
-        assert process.returncode == 1, said
-        (line,) = said.splitlines()
-        return line
-
-    def do(self, *words: str, **more: str) -> Any:
-        """Run the tools; return what they have done. Raises AssertionError if they fail."""
-        process = self.begin(*words, **more)
-        out, said = process.communicate(timeout=300)
-        assert process.returncode == 0, said
-        return json.loads(out.splitlines()[-1])["done"]
-
-    def sql(self, text: str, database: str = "app") -> str:
-        """What statements print."""
-        words = ["psql", "-U", "app", "-d", database, "-qAt", "-v", "ON_ERROR_STOP=1"]
-        return docker("exec", "--interactive", f"{self.mark}-db", *words, text=text)
-
-    def backup(self) -> str:
-        """Make a backup; return its name."""
-        return str(self.do("make")["name"])
-
-    def key(self, name: str) -> str:
-        """The key of one backup, as its readers get it."""
-        found = {each["name"]: each for each in self.do("list")["backups"]}
-        return pyrage.decrypt(base64.b64decode(found[name]["key"]), [self.identity]).decode()
-
-    def shell(self, script: str, *options: str) -> str:
-        """What a script prints where the volume of the backups is."""
-        volumes = [f"--volume={self.mark}-backups:/backups", *options, "--entrypoint=sh"]
-        return docker("run", "--rm", *volumes, self.image, "-c", script)
-
-
-@pytest.fixture(scope="module")
-def data_image(mark: str) -> Iterator[str]:
-    tag = f"{mark}:data"
-    docker("build", "--quiet", "--file=docker/data.Dockerfile", f"--tag={tag}", ROOT)
-    yield tag
-    docker("image", "rm", "--force", tag)
-
-
-@pytest.fixture
-def world(mark: str, data_image: str, tmp_path: Path) -> Iterator[World]:
-    own = f"{mark}-{uuid.uuid4().hex[:6]}"
-    identity = pyrage.x25519.Identity.generate()
-    env = {
-        "POSTGRES_USER": "app", "POSTGRES_DB": "app", "BACKUP_KEEP": "2", "BACKUP_DAYS": "0",
-        "BACKUP_RECIPIENTS": str(identity.to_public()), "BACKUP_STORAGE": "s3://bucket/prod",
-        "RCLONE_S3_ENDPOINT": "http://s3:8080",
-    }  # fmt: skip
-    docker("network", "create", f"--label={mark}", own)
-    label = [f"--label={mark}", f"--network={own}", "--detach"]
-    database = [
-        "--env=POSTGRES_USER=app",
-        "--env=POSTGRES_DB=app",
-        f"--env=POSTGRES_PASSWORD={PASSWORD}",
-    ]
-    docker("run", *label, f"--name={own}-db", "--network-alias=db", *database, "postgres:17-trixie")
-    serve = ["--entrypoint=sh", data_image, "-c"]
-    store = (
-        f"mkdir -p /s3/bucket; exec rclone serve s3 --addr :8080 --auth-key {ACCESS},{SECRET} /s3"
-    )
-    docker("run", *label, f"--name={own}-s3", "--network-alias=s3", *serve, store)
-    made = World(own, data_image, tmp_path, identity, env)
-    made.mark = own
-    until(lambda: _answers(made), 60)
-    until(lambda: not made.do("list")["problem"], 60)
-    made.sql(TABLES)
-    try:
-        yield made
-    finally:
-        docker("rm", "--force", "--volumes", f"{own}-db", f"{own}-s3")
-        docker("volume", "rm", "--force", *(f"{own}-{disk}" for disk in DISKS))
-        docker("network", "rm", own)
-
-
-def _answers(world: World) -> bool:
-    try:
-        docker(
-            "exec",
-            f"{world.mark}-db",
-            "pg_isready",
-            "--host=127.0.0.1",
-            "--username=app",
-            "--quiet",
-        )
-        return world.sql("SELECT 1") == "1"
-    except RuntimeError:
-        return False
 
 
 def test_a_backup_is_restored_beside_the_database_and_takes_its_place(world):
@@ -213,18 +61,60 @@ def test_everything_is_restored_from_the_storage_alone(world):
 
 
 @pytest.mark.slow
-def test_a_backup_is_readable_with_age_and_pg_restore_alone(world):
+def test_a_backup_is_readable_without_these_tools_as_the_manual_says(world):
+    uploads(world, "mkdir -p /srv/media/a; echo Hello >/srv/media/a/note")
     name = world.backup()
-    (world.folder / "id").write_text(world.key(name))
-    script = f"age -d -i /id /backups/{name}/database.dump.age | pg_restore --list"
-    shown = world.shell(script, f"--volume={world.folder}/id:/id:ro")
-    assert "TABLE DATA public notes app_owner" in shown
+    (world.folder / "key.txt").write_text(f"{world.identity}\n")
+    (block,) = re.findall(r"^```sh\n(.*?)^```$", (ROOT / "docs/data.md").read_text(), re.M | re.S)
+    where = [f"--volume={world.folder}/key.txt:/k/key.txt:ro", f"--network={world.mark}"]
+    where += ["--env=PGHOST=db", "--env=PGUSER=app", f"--env=PGPASSWORD={PASSWORD}"]
+    script = f"set -e; cp /backups/{name}/* /k/key.txt /tmp; cd /tmp; mkdir MEDIA; {block}"
+    shown = world.shell(f"{script}cat MEDIA/a/note", *where)
+    manifest = json.loads(world.shell(f"cat /backups/{name}/manifest.json"))
+    assert all(each["sha256"] in shown for each in manifest["files"].values())
+    assert shown.endswith("Hello")
+    assert world.sql("SELECT count(*) FROM notes", "NEW") == "2000"
+    owner = "SELECT pg_get_userbyid(relowner) FROM pg_class WHERE relname = 'notes'"
+    assert world.sql(owner, "NEW") == "app_owner"
+
+
+def uploads(world: World, script: str) -> str:
+    """Have files that users have uploaded; returns the option that mounts them."""
+    media = f"--volume={world.mark}-media:/srv/media"
+    rights = (f"--cap-add={each}" for each in ("CHOWN", "DAC_OVERRIDE", "FOWNER"))
+    world.options = [media, *rights]
+    world.shell(script, media)
+    return media
 
 
 def test_nothing_of_a_backup_is_plain(world):
     world.backup()
     secrets = "text text|AGE-SECRET|PASSWORD"
     assert world.shell(f"grep -rlE '{secrets}' /backups || echo none") == "none"
+
+
+def test_uploaded_files_come_back_and_none_is_overwritten_or_deleted(world):
+    media = uploads(
+        world,
+        "cd /srv/media; mkdir -p 'a b'; for n in 1 2 3; do echo $n >\"a b/$n räksmörgås\"; done; "
+        "chown -R 10001:10001 .; chmod 600 'a b'/*",
+    )
+    name = world.backup()
+    (made,) = world.do("list")["backups"]
+    assert made["uploads"] == 3
+    assert world.shell(f"grep -c räksmörgås /backups/{name}/media.tar.age || true") == "0"
+    # What a killed restore has left is no file of a user's.
+    left = "mkdir /srv/media/.restored; echo half >/srv/media/.restored/1"
+    change = "cd '/srv/media/a b'; rm 1*; echo new >'2 räksmörgås'; echo later >later"
+    world.shell(f"{left}; {change}", media)
+    assert world.do("uploads", name, key=world.key(name)) == {"restored": 1, "surplus": 1}
+    shown = world.shell("cd '/srv/media/a b'; cat *; stat -c %u:%a 1*; ls -A ..", media)
+    assert shown.split() == ["1", "new", "3", "later", "10001:600", "a", "b"]
+    # A drill reads them, too.
+    world.do("drill", name, key=world.key(name))
+    world.shell(f"""sed -i 's/"uploads": 3/"uploads": 4/' /backups/{name}/manifest.json""")
+    why = world.fails("drill", name, key=world.key(name))
+    assert f"{name} has 3 uploaded files instead of 4" in why
 
 
 @pytest.mark.slow
@@ -234,6 +124,8 @@ def test_nothing_of_a_backup_is_plain(world):
         ("truncate -s 5000 database.dump.age", "database.dump.age is damaged: 5000 of"),
         ("printf x | dd of=database.dump.age bs=1 seek=900 conv=notrunc 2>&1", "is damaged"),
         ("rm roles.sql.age", "roles.sql.age is missing"),
+        ("""sed -i 's/"version": "17/"version": "99/' manifest.json""", "newer than this one, 17"),
+        ("""sed -i 's/"plpgsql"/"postgis"/' manifest.json""", "lacks the extensions postgis"),
     ],
 )
 def test_a_damaged_backup_is_not_restored(world, damage, why):
@@ -320,6 +212,7 @@ def test_two_backups_at_once_are_one(world):
                     "--entrypoint=sh", world.image, "-c", script)  # fmt: skip
     until(lambda: world.shell("flock -n /backups/.lock true || echo held") == "held")
     assert "another backup or restore is running" in world.fails("make")
+    assert world.do("state") == {}
     docker("wait", holder)
 
 
@@ -329,6 +222,35 @@ def test_a_full_disk_is_seen_before_anything_is_written(world):
     kind = [f"--opt={each}" for each in ("type=tmpfs", "device=tmpfs", "o=size=1m")]
     docker("volume", "create", *kind, f"{world.mark}-small")
     assert "disk full: a backup needs" in world.fails("make", disk="small")
+
+
+@pytest.mark.slow
+def test_a_disk_that_gets_full_while_a_backup_is_written_has_nothing_of_it(world):
+    # What cannot be made smaller has more bytes than are expected of it.
+    random = "decode(string_agg(replace(gen_random_uuid()::text, '-', ''), ''), 'hex')"
+    rows = f"SELECT (SELECT {random} FROM generate_series(1, 60) WHERE n > 0)"
+    world.sql(f"CREATE TABLE a AS {rows} FROM generate_series(1, 20000) n")
+    size = int(world.sql("SELECT pg_database_size('app')")) * 6 // 10 + 2**20
+    kind = [f"--opt={each}" for each in ("type=tmpfs", "device=tmpfs", f"o=size={size}")]
+    docker("volume", "create", *kind, f"{world.mark}-small")
+    # A tmpfs is there as long as somebody uses it.
+    held = f"{world.mark}-held"
+    docker("run", "--detach", f"--name={held}", f"--volume={world.mark}-small:/backups",
+           "--entrypoint=sleep", world.image, "300")  # fmt: skip
+    try:
+        assert "No space left on device" in world.fails("make", disk="small")
+        assert "No space left" in world.do("state", disk="small")["why"]
+        assert docker("exec", held, "ls", "/backups") == "state.json"
+    finally:
+        docker("rm", "--force", held)
+
+
+@pytest.mark.slow
+def test_a_sequence_that_was_behind_stops_no_restore(world):
+    world.sql("INSERT INTO notes (id, text) VALUES (5000, 'by hand')")
+    name = world.backup()
+    found = world.do("drill", name, key=world.key(name))
+    assert (found["rows"], found["behind"]) == (2031, ["notes_id_seq"])
 
 
 @pytest.mark.slow
@@ -357,10 +279,11 @@ def test_the_service_opens_the_site_again_after_a_swap_was_killed(world):
 
 @pytest.mark.slow
 def test_a_schedule_makes_a_backup_when_it_is_time(world):
+    world.do("release", '{"release": 7, "revision": "4f2a9c1", "why": "noted"}')
     service = world.begin("schedule", "86400", '{"why": "schedule"}')
-    until(lambda: world.shell("cat /backups/*/manifest.json 2>/dev/null || true"), 60)
+    until(lambda: "good" in world.shell("cat /backups/state.json 2>/dev/null || true"), 60)
     docker("stop", f"{world.mark}-tools")
     out, _ = service.communicate(timeout=60)
     (made,) = world.do("list")["backups"]
-    assert made["why"] == "schedule"
+    assert (made["release"], made["revision"], made["why"]) == (7, "4f2a9c1", "schedule")
     assert f"backup {made['name']} in " in out

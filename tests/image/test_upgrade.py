@@ -11,7 +11,7 @@ import pytest
 from tests.testbed import postgres
 from tests.testbed.commands import ROOT, docker, until, works
 
-from .test_data import PASSWORD, TABLES, World
+from .data_world import PASSWORD, TABLES, World
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 FOLDER = "/var/lib/postgresql/data"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -26,11 +27,11 @@ ALTER DEFAULT PRIVILEGES GRANT SELECT, USAGE ON SEQUENCES TO web;
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
 
-@pytest.fixture
-def database(deployed: Site) -> Iterator[str]:
-    """The address of a PostgreSQL beside the servers, outside their Swarm."""
+@contextmanager
+def postgres(server: str) -> Iterator[tuple[str, str]]:
+    """A PostgreSQL beside a server; gives its superuser's address of it, and its container."""
     name, password = f"elsewhere-{uuid.uuid4().hex[:8]}", uuid.uuid4().hex
-    node = json.loads(docker("inspect", deployed.nodes["node1"]))[0]
+    node = json.loads(docker("inspect", server))[0]
     network = next(iter(node["NetworkSettings"]["Networks"]))
     docker(
         "run", "--detach", "--name", name, "--network", network,
@@ -40,9 +41,16 @@ def database(deployed: Site) -> Iterator[str]:
     try:
         until(lambda: "accepting" in docker("exec", name, "sh", "-c", ready))
         mine = json.loads(docker("inspect", name))[0]["NetworkSettings"]["Networks"][network]
-        yield f"postgres://postgres:{password}@{mine['IPAddress']}:5432/postgres"
+        yield f"postgres://postgres:{password}@{mine['IPAddress']}:5432/postgres", name
     finally:
         docker("rm", "--force", "--volumes", name)
+
+
+@pytest.fixture
+def database(deployed: Site) -> Iterator[str]:
+    """The address of a PostgreSQL beside the servers, outside their Swarm."""
+    with postgres(deployed.nodes["node1"]) as (address, _):
+        yield address
 
 
 def test_the_app_uses_the_database_of_the_secret(

@@ -43,7 +43,7 @@ def work(apps: object, schema_editor: BaseDatabaseSchemaEditor) -> None:
 
 
 class Migration(migrations.Migration):
-    dependencies = [("myapp", "0002_link_clicks")]
+    dependencies = [("myapp", "0003_link_image")]
     operations = [migrations.RunPython(work, migrations.RunPython.noop)]
 """
 

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, BinaryIO
 
 from tasks.lib import console
 from tasks.lib.docker.cli import DockerError
@@ -230,6 +230,10 @@ class MemoryOrchestrator:
             return f"{' '.join(self.cluster.roles)}\n0" if service in self.running_now else None
         dumps = "".join("\n40 1000" for _ in self.cluster.backups)
         return f"100{dumps}" if service in self.running_now else None
+
+    def feed(self, service: str, script: str, write: Callable[[BinaryIO], None]) -> str | None:
+        """Return nothing: no service reads."""
+        return None
 
     def _wrong(self, version: str) -> str:
         """What is wrong with the site, asked on its server."""

@@ -16,6 +16,7 @@ from invoke import Config, Context
 from tasks.lib.errors import TaskError
 from tasks.lib.orchestrators.compose import replacement, teardown
 from tasks.lib.orchestrators.compose.containers import ACCEPTED, Container
+from tasks.lib.orchestrators.compose.files import Files
 from tasks.lib.orchestrators.compose.rollout import ComposeRollout
 from tasks.lib.orchestrators.compose.server import Server
 from tasks.lib.orchestrators.stack import RELEASE, Stack
@@ -91,7 +92,7 @@ class Small:
         """A deployer's rollout that ends with it, after so many calls."""
         server = Mortal(self.ctx, self.env, self.name)
         server.left = lives
-        return ComposeRollout(self.host, server, stack, back, True)  # type: ignore[arg-type]
+        return ComposeRollout(self.host, Files(server), stack, back, True)  # type: ignore[arg-type]
 
     def roll(self, rollout: ComposeRollout) -> str:
         """Roll out to its end; returns how it failed, if it did."""

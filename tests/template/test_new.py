@@ -10,12 +10,15 @@ import sys
 import pytest
 import yaml
 
+from tasks.lib.images import data
 from tasks.lib.project import pipeline, requirements
 from tests.testbed import commands, projects
 from tests.testbed.commands import ROOT, git
 from tests.testbed.projects import NOWHERE
 
 QUESTIONS = yaml.safe_load((ROOT / "copier.yml").read_text("utf-8"))
+# A file of the project that a page leads to.
+LINK = re.compile(r"\]\(([\w./-]+)(?:#[\w-]+)?\)")
 TOPS = """
 import json
 from importlib.metadata import packages_distributions
@@ -56,6 +59,10 @@ def test_what_lands_is_the_pipeline_and_the_app_and_nothing_of_this_repository(t
         *("compose", "docker", "docs", "lab", "pyproject.toml", "requirements", "shop", "tasks"),
     }
     assert not (root / "requirements/selftest.txt").exists()
+    assert [each for each in data.SOURCES if not any(root.glob(each))] == []
+    pages = [page for page in root.glob("docs/**/*.md") if page.parent.name in {"docs", "recipes"}]
+    links = {(page, name) for page in pages for name in LINK.findall(page.read_text("utf-8"))}
+    assert [name for page, name in links if not (page.parent / name).exists()] == []
     for name in (*pipeline.FILES, "requirements/tasks.txt"):
         if (root / name).is_file():
             assert (root / name).read_bytes() == (ROOT / name).read_bytes(), name

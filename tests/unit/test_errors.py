@@ -36,6 +36,14 @@ def docker(stderr: str, *words: str) -> DockerError:
         (OSError(30, "x", "/x/log"), "/x/log: read-only file system - use a checkout that you may"),
         (OSError(28, "x", "/x/log"), "/x/log: no space left on device - free some disk space"),
         (ValueError("two\nlines"), "ValueError: two lines - retry with inv --debug"),
+        (
+            DockerError(
+                ["docker", "run"],
+                125,
+                "docker: no way\n\nRun 'docker run --help' for more information\n",
+            ),
+            "docker run: docker: no way",
+        ),
     ],
 )
 def test_an_exception_is_explained_in_one_line(error, expected):

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Sequence
+import shlex
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from .. import redaction
+from .. import console, redaction
 from ..console import table
 from ..environments.connection import Target
 from ..environments.records import Record
 from ..environments.secret_files import IDENTITY, identities
 from ..environments.storage import age, size
-from ..errors import ExitCode, TaskError
+from ..errors import ExitCode, TaskError, explain
+from ..orchestrators.stack import Stack
+from ..project import contract
 from . import tools
 
 FORMAT = "%Y%m%dT%H%M%SZ"
@@ -25,6 +28,16 @@ def about(record: Record | None, why: str) -> str:
     """Return what a backup's manifest has besides: the release that wrote the data."""
     release = {"release": record.number, "revision": record.revision} if record else {}
     return json.dumps({**release, "why": why})
+
+
+def note_release(target: Target, stack: Stack, record: Record) -> None:
+    """Let the service of backups know which release runs; a problem is a warning."""
+    if contract.BACKUP not in stack.services:
+        return
+    try:
+        tools.ask(target, "release", shlex.quote(about(record, "schedule")))
+    except Exception as error:
+        console.warn(f"scheduled backups name an older release: {explain(error)}")
 
 
 def listed(target: Target) -> dict[str, Any]:
@@ -50,7 +63,7 @@ def shown(found: dict[str, Any]) -> str:
     return table(rows, HEADS) if rows else "no backup yet"
 
 
-def weight(backup: dict[str, Any]) -> int:
+def weight(backup: Mapping[str, Any]) -> int:
     """Return how many bytes a backup has."""
     files = backup.get("files", {}).values()
     return sum(each["size"] for each in files) or int(backup["bytes"])
@@ -68,7 +81,7 @@ def choose(backups: Sequence[dict[str, Any]], wanted: str) -> dict[str, Any]:
         wanted: a name, "latest", or a time of ISO 8601 with its zone.
     Raises TaskError if there is none.
     """
-    hint = "inv backup.list shows them; --from takes a name, latest, or 2026-11-26T14:03:05+01:00"
+    hint = "see inv backup.list; --from takes a name, latest, 2026-11-26T14:03:05+01:00 or a file"
     for each in backups:
         if wanted in {each["name"], "latest"}:
             return each
@@ -92,12 +105,6 @@ def instant(text: str, what: str, hint: str) -> datetime:
     if found.tzinfo is None:
         raise TaskError(f"{text} has no time zone", f"{text}+00:00 is UTC", ExitCode.REFUSED)
     return found
-
-
-def opened(target: Target, wanted: str, identity: str) -> tuple[dict[str, Any], str]:
-    """Return the backup that is meant, and its own key; see choose and key."""
-    found = choose(listed(target)["backups"], wanted)
-    return found, key(found, identity)
 
 
 def key(backup: dict[str, Any], identity: str) -> str:

@@ -10,7 +10,7 @@ from ..environments.connection import Target
 from ..errors import ExitCode, TaskError
 from ..orchestrators.stack import Stack
 from ..project import contract
-from . import backups
+from . import backups, opening
 
 LATEST = "latest"
 HINT = "--at takes a time with its zone, 2026-11-26T14:03:05+01:00, or latest"
@@ -22,7 +22,7 @@ def wanted(
     """Return the backup of a name and its key, or a point in time; see backups and chosen."""
     if name and at:
         raise TaskError("--from and --at: only one can be", HINT, ExitCode.REFUSED)
-    return (chosen(stack, at), "") if at else backups.opened(target, name, identity)
+    return (chosen(stack, at), "") if at else opening.opened(target, name, identity)
 
 
 def words(backup: Mapping[str, Any], of_backup: str, of_point: str) -> tuple[str, str]:

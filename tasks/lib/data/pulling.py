@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -22,32 +23,62 @@ from . import tools
 PART = 8 << 20
 
 
-def scrub(target: Target) -> str:
-    """Return the SQL that removes what must not leave an environment.
+def rules(target: Target) -> list[str]:
+    """Return what a copy is made by: the SQL that scrubs it, and the columns that may leave.
 
-    Raises TaskError if a protected one has none, or it cannot be read.
+    Raises TaskError if a protected environment lacks one of them, or a file cannot be read.
     """
-    name = target.settings.backup.scrub
-    if not name and target.environment.protected:
-        hint = "set backup.scrub in invoke.yaml to a file with SQL"
+    backup = target.settings.backup
+    named = {"backup.scrub": backup.scrub, "backup.columns": backup.columns}
+    lacking = [key for key, name in named.items() if not name]
+    if lacking and target.environment.protected:
+        hint = f"set {' and '.join(lacking)} in invoke.yaml: docs/data.md"
         raise TaskError(f"{target.name} is protected: no copy as it is", hint, ExitCode.REFUSED)
-    if not name:
+    if not backup.scrub:
         console.warn("the copy is not scrubbed: backup.scrub in invoke.yaml names no file")
-        return ""
+    sql = _text("backup.scrub", backup.scrub)
+    if not backup.columns:
+        return [sql] if sql else []
+    return [sql or "SELECT", json.dumps(_columns(_text("backup.columns", backup.columns)))]
+
+
+def _text(key: str, name: str) -> str:
+    """Return the text of a file that a setting names; empty for none."""
     try:
-        return (ROOT / name).read_text("utf-8")
+        return (ROOT / name).read_text("utf-8") if name else ""
     except OSError as error:
-        raise TaskError(f"backup.scrub: {name}: {error.strerror}", code=ExitCode.REFUSED) from None
+        raise TaskError(f"{key}: {name}: {error.strerror}", code=ExitCode.REFUSED) from None
 
 
-def pull(target: Target, stack: Stack, lock: Lock, file: Path, sql: str) -> None:
-    """Copy and scrub on the server, and write the copy to a file here. Raises TaskError."""
+def _columns(text: str) -> dict[str, list[str]]:
+    """Return the columns of each table that may leave. Raises TaskError if a file has others."""
+    import msgspec
+
+    try:
+        return msgspec.yaml.decode(text or "{}", type=dict[str, list[str]])
+    except msgspec.MsgspecError as error:
+        hint = "a line a table, such as auth_user: [id, username]"
+        raise TaskError(f"backup.columns: {error}", hint, ExitCode.REFUSED) from None
+
+
+def pull(target: Target, stack: Stack, lock: Lock, file: Path, words: list[str]) -> None:
+    """Copy and scrub on the server, and write the copy to a file here. Raises TaskError.
+
+    Args:
+        words: what the copy is made by; see rules.
+    """
     import pyrage  # type: ignore[import-untyped]
 
     identity = pyrage.x25519.Identity.generate()
     console.step(f"copying {target.name}'s database beside it")
-    words = ("copy", str(identity.to_public()), *([sql] if sql else []))
-    made = tools.run(target, stack, lock, *words)
+    made = tools.run(target, stack, lock, "copy", str(identity.to_public()), *words)
+    if unknown := made.get("unknown"):
+        for table, columns in unknown.items():
+            console.result(f"{table}: [{', '.join(columns)}]")
+        count = sum(map(len, unknown.values()))
+        hint = "empty them in backup.scrub, or add what may leave of the lines above"
+        what = f"{count} columns have data and are not in backup.columns"
+        raise TaskError(what, hint, ExitCode.REFUSED)
     try:
         console.step(f"fetching {size(made['size'])}")
         encrypted = file.with_suffix(".age")

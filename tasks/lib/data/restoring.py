@@ -17,8 +17,14 @@ from ..errors import ExitCode, TaskError, explain
 from ..orchestrators.base import Job
 from ..orchestrators.stack import Stack
 from ..project import contract
-from . import points, tools
+from . import fetched, points, tools
 from .backups import weight
+
+# The address of an external database is a secret: the job itself puts another name into it.
+EXTERNAL = (
+    f'export {contract.URL}="$(sed -E "s|^([^/]*//[^/]*)/[^?]*|\\1/$0|" '
+    f'/run/secrets/{contract.URL})"; exec "$@"'
+)
 
 
 @dataclass
@@ -46,6 +52,7 @@ class Restore:
         self._beside()
         try:
             self._fit()
+            self._uploads()
         except BaseException:
             self._tools("drop", self.new)
             raise
@@ -53,6 +60,15 @@ class Restore:
         name = self.target.name
         back = f"to go back: inv restore --env={name} --undo"
         return f"{name} has the data of {self.backup['name']}; {back}"
+
+    def _uploads(self) -> None:
+        """Bring back uploaded files that are missing; those that the backup lacks stay."""
+        if self.backup.get("uploads"):
+            console.step("restoring uploaded files")
+            found = self._tools("uploads", self.backup["name"], key=self.key)
+            console.say(
+                f"  {found['restored']} were missing; {found['surplus']} are newer, and stay"
+            )
 
     def undo(self) -> str:
         """Swap the database of before the last restore back; return what was done."""
@@ -66,12 +82,17 @@ class Restore:
     def _beside(self) -> None:
         """Restore into a new database, which the job removes if it differs from the backup."""
         name = self.backup["name"]
+        fetched.send(self.target, self.backup)
         console.step(f"restoring {name} beside the database")
         found = self._tools(*points.words(self.backup, "beside", "at"), key=self.key)
         self.new = found["database"]
         console.say(f"  {found['tables']} tables, {found['rows']} rows, in {found['seconds']} s")
         if "reached" in found:
             console.say(f"  its last transaction: {found['reached']}")
+        if behind := found["behind"]:
+            console.warn(
+                f"sequences are behind their tables, as in the backup: {', '.join(behind)}"
+            )
         if extra := found["extra"]:
             self._tools("drop", self.new)
             what = f"{name} has migrations that this release lacks: {', '.join(extra[:3])}"
@@ -82,12 +103,13 @@ class Restore:
         """Let the release that runs check the new database, and migrate it if it is older."""
         console.step("checking the app on it")
         service = self.overrides()
-        check = Job(contract.CHECK, [contract.CHECK, *self.stack.backing], overrides=service)
+        words = [contract.CHECK, *self.stack.backing]
+        check = Job(contract.CHECK, self._on_new(words), overrides=service)
         pending = json.loads(self._jobs(check, contract.ANSWER))["pending"]
         if pending:
             console.step(f"migrating it: {', '.join(pending)}")
             words = [contract.MIGRATE, *self.stack.backing]
-            self._jobs(Job(contract.MIGRATE, words, overrides=service))
+            self._jobs(Job(contract.MIGRATE, self._on_new(words), overrides=service))
 
     def _jobs(self, job: Job, answer: str = "") -> str:
         limit = self.target.settings.backup.timeout
@@ -96,9 +118,17 @@ class Restore:
     def overrides(self) -> dict[str, Any]:
         """Return the keys of a job of the app that uses the new database, as the schema's owner."""
         found = one_off.as_owner(self.stack)
-        url = urlsplit(found["environment"][contract.URL])
-        found["environment"][contract.URL] = url._replace(path=f"/{self.new}").geturl()
+        if url := found["environment"].get(contract.URL):
+            found["environment"][contract.URL] = (
+                urlsplit(url)._replace(path=f"/{self.new}").geturl()
+            )
         return found
+
+    def _on_new(self, words: list[str]) -> list[str]:
+        """Return a job's command; it finds the new database of an external server."""
+        if contract.DATABASE in self.stack.services:
+            return words
+        return ["sh", "-c", EXTERNAL, self.new, contract.ENTRYPOINT, *words]
 
     def _swap(self) -> None:
         console.step("swapping the databases")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .. import console
+from ..data import backups
 from ..environments import records
 from ..environments.connection import Target
 from ..environments.lock import Lock, LockLost
@@ -130,9 +131,8 @@ class Deployment:
     def rollout(self) -> None:
         """Replace the app's replicas, and check that it answers; undo it when that fails."""
         console.step(f"rolling out release {self.record.number}")
-        deploy = self.target.settings.deploy
+        orchestrator, deploy = self.target.orchestrator, self.target.settings.deploy
         soak = deploy.soak if self.record.kind == "deploy" else 0
-        orchestrator = self.target.orchestrator
         try:
             rollout = orchestrator.rollout(self.stack)
             self.lock.confirm()
@@ -167,8 +167,8 @@ class Deployment:
         try:
             self.target.history.write(self.record)
         except TaskError as error:
-            what = f"release {self.record.number} {self.record.state} ({error})"
-            console.warn(f"not recorded: {what}")
+            what = f"release {self.record.number} {self.record.state}"
+            console.warn(f"not recorded: {what} ({error})")
 
     def finish(self) -> None:
         """Forget what no remembered release needs, run the hook after, and say what runs."""
@@ -177,6 +177,7 @@ class Deployment:
             tidy_images(self.target)
         except Exception as error:
             console.warn(f"old releases could not be removed: {explain(error)}")
+        backups.note_release(self.target, self.stack, self.record)
         hooks.attempt(self.target, hooks.POST, self.record)
         console.say(f"release {self.record.number} runs: {self.target.environment.url}")
 

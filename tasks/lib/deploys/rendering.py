@@ -22,8 +22,10 @@ FILES = ("compose/base.yml", "compose/server.yml")
 EXTERNAL = "compose/external.yml"
 # The file with the volume of the app's media, which is on one server.
 MEDIA = "compose/media.yml"
-# The files with the service that makes backups, and with the archive of the database.
-BACKUP, PITR = "compose/backup.yml", "compose/pitr.yml"
+# The files with the service of backups, its access to media and to an external database, and the
+# archive of the database.
+BACKUP, BACKUP_MEDIA = "compose/backup.yml", "compose/backup-media.yml"
+BACKUP_EXTERNAL, PITR = "compose/backup-external.yml", "compose/pitr.yml"
 
 
 def render(target: Target, image: Candidate) -> Stack:
@@ -33,9 +35,11 @@ def render(target: Target, image: Candidate) -> Stack:
     secrets = newest(target)
     overlay = OVERLAYS.get(target.environment.orchestrator)
     settings, base = target.settings, [*FILES, *([overlay] if overlay else [])]
-    backup = bool(settings.backup.every) and ELSEWHERE not in secrets
-    chosen = {EXTERNAL: ELSEWHERE in secrets, MEDIA: settings.app.media, BACKUP: backup}
-    chosen[PITR] = backup and settings.backup.pitr and ELSEWHERE not in secrets
+    backup, external = settings.backup.every, ELSEWHERE in secrets
+    media = settings.app.media
+    chosen = {EXTERNAL: external, MEDIA: media, BACKUP: backup}
+    chosen |= {BACKUP_MEDIA: backup and media, BACKUP_EXTERNAL: backup and external}
+    chosen[PITR] = backup and settings.backup.pitr and not external
     last = [ROOT / file for file, wanted in chosen.items() if wanted]
     files = [*(ROOT / file for file in base), *settings.services.overlays(ROOT, True), *last]
     values = variables(target, name, secrets) | (backups(target, secrets) if backup else {})
@@ -59,6 +63,9 @@ def _require_fitting(target: Target) -> None:
         what = "services.database: no server runs MariaDB, which has no roles and no backups here"
         hint = f"name {ELSEWHERE} in deploy.secrets: docs/recipes/mysql.md"
         raise TaskError(what, hint, ExitCode.REFUSED)
+    if settings.services.database == "mariadb" and settings.backup.every:
+        what = "backup.every: backups are of PostgreSQL, and services.database is mariadb"
+        raise TaskError(what, "set it to 0: its operator backs it up", ExitCode.REFUSED)
 
 
 def newest(target: Target) -> dict[str, str]:
@@ -94,6 +101,7 @@ def variables(target: Target, image: str, secrets: Mapping[str, str]) -> dict[st
 def backups(target: Target, secrets: Mapping[str, str]) -> dict[str, str]:
     """Return the variables of compose/backup.yml. Raises TaskError if none could be read."""
     backup, readers = target.settings.backup, target.settings.deploy.recipients
+    owner = contract.OWNERS[ELSEWHERE]
     if not readers:
         hint = "add public keys of age to deploy.recipients in invoke.yaml; age-keygen makes one"
         raise TaskError("backups have no readers", hint, ExitCode.REFUSED)
@@ -110,6 +118,7 @@ def backups(target: Target, secrets: Mapping[str, str]) -> dict[str, str]:
         "BACKUP_STORAGE": backup.storage and f"{backup.storage.rstrip('/')}/{target.stack}",
         "S3_ENDPOINT": backup.endpoint,
         "S3_REGION": backup.region,
+        "DATABASE_SECRET": owner if owner in target.settings.deploy.secrets else ELSEWHERE,
     }
 
 

@@ -35,7 +35,7 @@ def roll(
 
 
 def watch(rollout: Rollout, timeout: float, soak: float, guard: Guard, poll: float) -> None:
-    """Wait until every service is new and healthy, and for `soak` seconds stays so.
+    """Wait until all services are new and healthy for `soak` seconds, and no old replica is left.
 
     Raises RolloutError as soon as a replica fails or the update is given up, or after `timeout`
     seconds.
@@ -52,12 +52,13 @@ def watch(rollout: Rollout, timeout: float, soak: float, guard: Guard, poll: flo
         healthy = bool(services) and all(service.done for service in services)
         since = (since or now) if healthy else 0.0
         left = since + soak - now
-        if healthy and left <= 0:
+        leaving = any(service.leaving for service in services)
+        if healthy and left <= 0 and not leaving:
             return
-        if now - began > timeout:
+        if not healthy and now - began > timeout:
             late = "; ".join(f"{each.service} {each}" for each in services if not each.done)
             raise RolloutError(f"not healthy within {timeout} s: {late}", rollout.stuck())
-        time.sleep(min(CALM, left) if healthy else poll)
+        time.sleep(min(CALM, left) if healthy and not leaving else poll)
 
 
 def _check(services: Iterable[Progress]) -> None:

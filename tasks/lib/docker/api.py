@@ -1,11 +1,14 @@
-"""An engine's HTTP API, for the little that the docker command cannot do."""
+"""An engine's HTTP API: quicker than the docker command, and for the little that it cannot do."""
 
 from __future__ import annotations
 
 import json
 import os
 import socket
+from collections import defaultdict
+from contextlib import suppress
 from http.client import HTTPConnection, HTTPException
+from pathlib import Path
 from typing import Any
 
 from invoke import Context
@@ -31,6 +34,16 @@ class _Connection(HTTPConnection):
         self.sock.settimeout(TIMEOUT)
         self.sock.connect(self._path)
 
+    def ask(self, *request: Any) -> tuple[int, str]:
+        """Return the status of an engine's answer, and its text."""
+        self.request(*request)
+        answer = self.getresponse()
+        return answer.status, answer.read().decode()
+
+
+# The open connections to each socket that nobody uses now.
+_idle: dict[str, list[_Connection]] = defaultdict(list)
+
 
 def call(ctx: Context, env: Env, path: str, body: Any = None, auth: str = "") -> Any:
     """Return the JSON of an engine's answer to a GET, or with a body to a POST.
@@ -46,17 +59,47 @@ def call(ctx: Context, env: Env, path: str, body: Any = None, auth: str = "") ->
         if options.dry:
             return None
     address = env.get("DOCKER_HOST") or os.environ.get("DOCKER_HOST") or SOCKET
-    connection = _Connection(address.removeprefix("unix://"))
+    content = None if body is None else json.dumps(body)
+    headers = {"Content-Type": "application/json"} | ({"X-Registry-Auth": auth} if auth else {})
     try:
-        content = None if body is None else json.dumps(body)
-        headers = {"Content-Type": "application/json"} | ({"X-Registry-Auth": auth} if auth else {})
-        connection.request(command[2], path, content, headers)
-        answer = connection.getresponse()
-        text = answer.read().decode()
+        known = address.removeprefix("unix://")
+        status, text = _answer(known, body is None, command[2], path, content, headers)
     except (OSError, HTTPException) as error:
         raise DockerError(command, 1, f"the engine does not answer: {error}") from None
-    finally:
-        connection.close()
-    if answer.status >= 400:
-        raise DockerError(command, 1, json.loads(text)["message"])
+    if status >= 400:
+        raise DockerError(command, 1, _message(text))
     return json.loads(text) if text else None
+
+
+def _answer(address: str, reads: bool, *request: Any) -> tuple[int, str]:
+    """Ask over an open connection, if one is idle and the request may be sent twice, or a new one.
+
+    The other side may have closed an idle one meanwhile.
+    """
+    for gone in [each for each in [*_idle] if not Path(each).exists()]:
+        for connection in _idle.pop(gone, []):
+            connection.close()
+    idle = _idle[address]
+    while reads and idle:
+        with suppress(OSError, HTTPException):
+            return _kept(idle.pop(), idle, *request)
+    return _kept(_Connection(address), idle, *request)
+
+
+def _kept(connection: _Connection, idle: list[_Connection], *request: Any) -> tuple[int, str]:
+    """Ask over a connection, and keep it for the next who asks."""
+    try:
+        found = connection.ask(*request)
+    except BaseException:
+        connection.close()
+        raise
+    if connection.sock:
+        idle.append(connection)
+    return found
+
+
+def _message(text: str) -> str:
+    """Return why an engine refuses, from its answer."""
+    with suppress(ValueError, KeyError, TypeError):
+        return str(json.loads(text)["message"])
+    return text.strip()

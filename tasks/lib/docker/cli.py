@@ -5,7 +5,9 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
+from typing import BinaryIO, cast
 
 from invoke import Context
 
@@ -63,6 +65,29 @@ def run(
     if done.returncode:
         raise DockerError(command, done.returncode, output if merged else errors, output)
     return output.removesuffix("\n")
+
+
+def feed(
+    ctx: Context, *words: str, write: Callable[[BinaryIO], None], env: Env | None = None
+) -> str:
+    """Return the few lines of a docker command whose stdin is written piece by piece.
+
+    Raises DockerError when it fails; what `write` raises, after ending the command.
+    """
+    command = printed([*call(ctx, env), *words])
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe) as child:
+        try:
+            # A command that has failed reads no further.
+            with suppress(BrokenPipeError):
+                write(cast(BinaryIO, child.stdin))
+        except BaseException:
+            child.kill()
+            raise
+        output, errors = (part.decode(errors="replace") for part in child.communicate())
+    if child.returncode:
+        raise DockerError(command, child.returncode, errors, output)
+    return output
 
 
 def stream(ctx: Context, *words: str, env: Env | None = None) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -86,6 +87,12 @@ def is_service() -> bool:
 def plugin(ctx: Context, name: str) -> str:
     """Return the version of a plugin of the client, such as compose; empty if it is missing."""
     return _answer(ctx, name, "version")
+
+
+def command_version(ctx: Context) -> str:
+    """Return the version of the docker command of this machine; 0.0 if that is unknown."""
+    found = re.search(r"\d+[.]\d+[.\d]*", _answer(ctx, "--version"))
+    return found[0] if found else "0.0"
 
 
 def _answer(ctx: Context, *words: str) -> str:

@@ -113,7 +113,7 @@ def reach(
             registry = connect_registry(ctx, settings)
             hosts = connections.enter_context(host.connected(ctx, environment.hosts, env))
             config = connections.enter_context(login.docker_config(registry.login))
-            docker = {**connections.enter_context(hosts[0].docker()), **config}
+            docker = {**hosts[0].docker(), **config}
             setup = f"inv server.setup --env={name}"
             absent = len(environment.hosts) - len(hosts)
             orchestrator = KINDS[environment.orchestrator](ctx, hosts, stack, docker, setup, absent)

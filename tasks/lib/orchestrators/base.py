@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 from ..provisioning.facts import Facts
 from ..ssh.host import Host
@@ -124,10 +124,10 @@ class Orchestrator(Protocol):
         """Return the images of a repository on each server."""
 
     def inside(self, service: str, script: str) -> str | None:
-        """Return what a shell script that changes nothing prints in a service's replica.
+        """Return what a script that changes nothing prints in a replica; None without one."""
 
-        None where no replica is reached.
-        """
+    def feed(self, service: str, script: str, write: Callable[[BinaryIO], None]) -> str | None:
+        """Return what a script prints that reads what `write` writes; None without a replica."""
 
     # Servers and secrets.
 

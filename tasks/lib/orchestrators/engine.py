@@ -8,14 +8,19 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
+from urllib.parse import quote
 
 from invoke import Context
 
-from ..docker import cli
+from ..docker import api, cli
 from ..docker.cli import DockerError
 from ..docker.retry import again
 from ..errors import TaskError
 
+# Where the engine's API lists the objects of a kind.
+LISTS = {"container": "/containers/json?all=1", "volume": "/volumes"}
+# The filters for containers that run.
+RUN = tuple(f"status={state}" for state in ("running", "paused", "restarting"))
 # What docker says of an object that is gone; seconds between two tries to remove one in use.
 GONE, POLL = ("no such", "not found"), 0.3
 
@@ -30,34 +35,49 @@ class Engine:
         """Return the output of a docker command."""
         return cli.run(self.ctx, *words, env=self.env, text=text)
 
+    def repeat(self, *words: str, text: str = "") -> str:
+        """Return the output of a docker command that may be done twice, and is when that helps."""
+        return again(partial(self.run, *words, text=text))
+
     def query(self, *words: str) -> str:
         """Return the output of a docker command that changes nothing; it is retried."""
         return again(partial(cli.run, self.ctx, *words, env=self.env, reads=True))
 
+    def get(self, path: str) -> Any:
+        """Return what the engine's API answers; it is asked again when that may help."""
+        return again(partial(api.call, self.ctx, self.env, path))
+
+    def objects(self, kind: str, *filters: str) -> list[dict[str, Any]]:
+        """Return the services, nodes, containers or other objects of a kind, as the API lists them.
+
+        Args:
+            filters: such as label=KEY=VALUE, as for docker's --filter.
+        """
+        chosen = defaultdict[str, list[str]](list)
+        for key, _, value in (each.partition("=") for each in filters):
+            chosen[key].append(value)
+        path = LISTS.get(kind, f"/{kind}s")
+        found = self.get(f"{path}{'&' if '?' in path else '?'}filters={quote(json.dumps(chosen))}")
+        return list((found["Volumes"] if kind == "volume" else found) or [])
+
     def inspect(self, kind: str, names: Iterable[str]) -> list[dict[str, Any]]:
-        """Return what docker knows of some objects of a kind."""
-        wanted = list(names)
-        return json.loads(self.query("inspect", "--type", kind, *wanted)) if wanted else []
+        """Return what the engine knows of some objects of a kind."""
+        return [self.get(f"/{kind}s/{name}{'/json' * (kind == 'container')}") for name in names]
 
     def ids(self, kind: str, *filters: str) -> list[str]:
-        """Return the IDs of the services, nodes or other objects of a kind."""
-        return self.query(kind, "ls", "--quiet", *filters).split()
+        """Return the IDs of the objects of a kind; the names of volumes."""
+        return [
+            each.get("ID") or each.get("Id") or each["Name"]
+            for each in self.objects(kind, *filters)
+        ]
 
     def names(self, kind: str, *filters: str) -> list[str]:
         """Return the names of the secrets, configs or other objects of a kind."""
-        return self.query(kind, "ls", "--format", "{{.Name}}", *filters).split()
+        return [name_of(each) for each in self.objects(kind, *filters)]
 
     def info(self) -> dict[str, Any]:
         """Return what the engine says of itself and of its part in the Swarm."""
-        return again(self._info)
-
-    def _info(self) -> dict[str, Any]:
-        words = ("info", "--format", "{{json .}}")
-        found: dict[str, Any] = json.loads(cli.run(self.ctx, *words, env=self.env, reads=True))
-        # Docker 26 exits with 0 although the engine does not answer.
-        if errors := found.get("ServerErrors"):
-            raise DockerError(["docker", *words], 1, "\n".join(errors))
-        return found
+        return dict(self.get("/info"))
 
     def remove(self, kind: str, name: str, seconds: float) -> None:
         """Remove a network, volume or other object that a container may still use for a while.
@@ -76,6 +96,11 @@ class Engine:
                     what = f"cannot remove {kind} {name}: {error}"
                     raise TaskError(what, "see what uses it, then retry") from None
             time.sleep(POLL)
+
+
+def name_of(found: Mapping[str, Any]) -> str:
+    """Return the name of an object, as the API lists it."""
+    return str(found.get("Spec", found)["Name"])
 
 
 def next_version(stack: str, name: str, known: Mapping[str, Sequence[str]]) -> str:

@@ -3,30 +3,31 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..docker.cli import DockerError
 from ..docker.retry import again
-from .engine import Engine
+from .engine import Engine, name_of
 from .status import Lease
 
 # Labels of our own: whatever removes the stack leaves them alone. Its text is a label too, which
 # docker lists; the content would have to be inspected.
 LABEL, TEXT = "deploy.lock", "deploy.lock.text"
-# For each kind of object that a lease may be: what identifies it, and what is said when it is made.
-KINDS = {"config": ("{{.ID}}", ("-",)), "volume": ("{{.Name}}", ())}
+# For each kind of object that a lease may be, what is said when it is made.
+KINDS = {"config": ("-",), "volume": ()}
 
 
 class Listed(NamedTuple):
-    """A lease as docker lists it."""
+    """A lease, from what docker says of the object that it is."""
 
     number: int
     id: str
     text: str
+    made: str
 
 
 class Leases:
@@ -34,29 +35,16 @@ class Leases:
 
     def __init__(self, engine: Engine, stack: str, kind: str) -> None:
         self._engine, self._stack, self._kind = engine, stack, kind
-        self._id, self._end = KINDS[kind]
+        self._end = KINDS[kind]
 
     def newest(self) -> Lease | None:
         """Return the newest lease; see base.Orchestrator.lease."""
-        return again(self._newest)
-
-    def _newest(self) -> Lease | None:
-        while found := self._listed():
-            last = found[-1]
-            try:
-                return Lease(last.number, last.text, self._age(last))
-            except DockerError:
-                # It may have been renewed, and so removed, since it was listed.
-                if last in self._listed():
-                    raise
-        return None
-
-    def _age(self, lease: Listed) -> float:
-        """Return the seconds since a lease was made, by the servers' clocks."""
-        words = (self._kind, "inspect", "--format", "{{json .CreatedAt}}", lease.id)
-        created = self._engine.run(*words)
-        now = datetime.fromisoformat(self._engine.info()["SystemTime"])
-        return (now - datetime.fromisoformat(json.loads(created))).total_seconds()
+        if not (found := self._listed()):
+            return None
+        # By the servers' clocks.
+        info = json.loads(self._engine.query("info", "--format", "{{json .}}"))
+        age = datetime.fromisoformat(info["SystemTime"]) - datetime.fromisoformat(found[-1].made)
+        return Lease(found[-1].number, found[-1].text, age.total_seconds())
 
     def take(self, former: Lease | None, text: str) -> Lease | None:
         """Make the lease after another one, or the first; see base.Orchestrator.take_lease."""
@@ -102,12 +90,15 @@ class Leases:
 
     def _listed(self) -> list[Listed]:
         """Return the leases, the oldest first: they are also removed in this order."""
-        listing = f'{self._id}\t{{{{.Name}}}}\t{{{{.Label "{TEXT}"}}}}'
-        chosen = ("--filter", f"label={LABEL}={self._stack}", "--format", listing)
-        lines = (
-            line.split("\t") for line in self._engine.run(self._kind, "ls", *chosen).splitlines()
-        )
-        return sorted(Listed(int(name.rpartition("_")[2]), id_, text) for id_, name, text in lines)
+        found = self._engine.objects(self._kind, f"label={LABEL}={self._stack}")
+        return sorted(map(_listed, found))
+
+
+def _listed(found: Mapping[str, Any]) -> Listed:
+    labels, name = found.get("Spec", found)["Labels"], name_of(found)
+    return Listed(
+        int(name.rpartition("_")[2]), found.get("ID", name), labels[TEXT], found["CreatedAt"]
+    )
 
 
 def _follows(made: Listed, former: Lease | None, found: Iterable[Listed]) -> bool:

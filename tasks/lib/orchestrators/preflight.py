@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from invoke import Context
+
+from ..docker import client
 from ..ssh.host import Host
-from .engine import Engine
+from .engine import RUN, Engine
 
 # The first Docker whose client leaves a stack to Swarm: `stack deploy --detach` (docker/cli#373).
 # The health checks and capabilities that the stack uses are older.
@@ -42,9 +45,14 @@ def outdated(name: str, version: str) -> list[str]:
 
 def moved(engine: Engine, name: str, stack: str, label: str, old: str, new: str) -> list[str]:
     """Return the problem of a stack that another orchestrator runs, which sets a label."""
-    if engine.query("ps", "--quiet", "--filter", f"label={label}={stack}"):
+    if engine.ids("container", f"label={label}={stack}", *RUN):
         return [MOVED.format(name=name, stack=stack, old=old, new=new)]
     return []
+
+
+def machine(ctx: Context) -> list[str]:
+    """Return the problem with the Docker of this machine, if it is too old."""
+    return outdated("this machine", client.command_version(ctx))
 
 
 def full(host: Host, folder: str) -> list[str]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from invoke import Context
 
@@ -61,8 +61,7 @@ def stored_images(ctx: Context, hosts: Sequence[Host], repository: str) -> list[
     """Return the images of a repository on each server, at the same time."""
 
     def stored(host: Host) -> Stored:
-        with host.docker() as env:
-            shown = Engine(ctx, env).query(*_listing())
+        shown = Engine(ctx, host.docker()).query(*_listing())
         sizes = {each.id: each.bytes for each in _images(shown, repository)}
         return Stored(host.name, len(sizes), sum(sizes.values()))
 
@@ -83,15 +82,14 @@ def _tidy(ctx: Context, repository: str, keep: set[str], host: Host) -> str:
     """Delete the images of one server; return why that fails."""
     end = time.monotonic() + BOUND
     try:
-        with host.docker() as env:
 
-            def run(*words: str) -> str:
-                left = max(end - time.monotonic(), 1)
-                return cli.run(ctx, *words, env=env, timeout=left)
+        def run(*words: str) -> str:
+            left = max(end - time.monotonic(), 1)
+            return cli.run(ctx, *words, env=host.docker(), timeout=left)
 
-            used = DIGEST.findall(run("ps", "--all", "--no-trunc", "--format", "{{.Image}}"))
-            if old := unneeded(run(*_listing()), repository, {*keep, *used}):
-                run("image", "rm", *old)
+        used = DIGEST.findall(run("ps", "--all", "--no-trunc", "--format", "{{.Image}}"))
+        if old := unneeded(run(*_listing()), repository, {*keep, *used}):
+            run("image", "rm", *old)
     except Exception as error:
         return f"{host.name}: {explain(error)}"
     return ""
@@ -128,27 +126,39 @@ def unpullable(ctx: Context, hosts: Sequence[Host], image: str, auth: str) -> li
 
 
 def _unpullable(ctx: Context, host: Host, image: str, auth: str) -> str:
-    with host.docker() as env:
-        with suppress(cli.DockerError):
-            again(partial(api.call, ctx, env, f"/images/{image}/json"))
-            return ""
-        try:
-            api.call(ctx, env, f"/distribution/{image}/json", auth=auth)
-        except cli.DockerError as error:
-            registry = image.partition("/")[0]
-            why = next(why for sign, why in PULLS.items() if sign in error.reason)
-            hint = why.format(registry=registry)
-            return f"{host.name}: cannot pull {image} ({error.reason}) - {hint}"
+    engine = Engine(ctx, host.docker())
+    with suppress(cli.DockerError):
+        engine.get(f"/images/{image}/json")
+        return ""
+    try:
+        api.call(ctx, engine.env, f"/distribution/{image}/json", auth=auth)
+    except cli.DockerError as error:
+        registry = image.partition("/")[0]
+        why = next(why for sign, why in PULLS.items() if sign in error.reason)
+        hint = why.format(registry=registry)
+        return f"{host.name}: cannot pull {image} ({error.reason}) - {hint}"
     return ""
 
 
 def inside(ctx: Context, hosts: Sequence[Host], label: str, script: str) -> str | None:
     """Return what a script prints in a replica with a label; see base.Orchestrator.inside."""
     for host in hosts:
-        with host.docker() as env, suppress(cli.DockerError):
-            engine = Engine(ctx, env)
-            if replicas := engine.ids("container", "--filter", f"label={label}"):
+        with suppress(cli.DockerError):
+            engine = Engine(ctx, host.docker())
+            if replicas := engine.ids("container", f"label={label}", "status=running"):
                 return engine.query("exec", replicas[0], "sh", "-c", script)
+    return None
+
+
+def feed(
+    ctx: Context, hosts: Sequence[Host], label: str, script: str, write: Callable[[BinaryIO], None]
+) -> str | None:
+    """Run a script in a replica with a label, and write its stdin; see base.Orchestrator.feed."""
+    for host in hosts:
+        engine = Engine(ctx, host.docker())
+        if replicas := engine.ids("container", f"label={label}", "status=running"):
+            words = ("exec", "--interactive", replicas[0], "sh", "-c", script)
+            return cli.feed(ctx, *words, write=write, env=engine.env)
     return None
 
 

@@ -29,6 +29,7 @@ class Progress:
     """The state of a service's replicas.
 
     Args:
+        leaving: how many old ones get no more requests, and finish those that they have.
         given_up: why the orchestrator itself stopped the update; empty while it goes on.
         waits: why a new replica is not on a node yet.
     """
@@ -41,6 +42,7 @@ class Progress:
     failed: Failure | None = None
     given_up: str = ""
     waits: str = ""
+    leaving: int = 0
 
     @property
     def done(self) -> bool:
@@ -52,6 +54,7 @@ class Progress:
         why = f" ({self.waits})" if self.waits else ""
         parts += [f"{self.starting} starting{why}"] if self.starting else []
         parts += [f"{self.old} old"] if self.old else []
+        parts += [f"{self.leaving} leaving"] if self.leaving else []
         return ", ".join(parts)
 
 

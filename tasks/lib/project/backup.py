@@ -22,4 +22,5 @@ class Backup(Section, frozen=True):
     ] = ""
     region: str = ""
     scrub: str = ""
+    columns: str = ""
     timeout: Seconds = 21600

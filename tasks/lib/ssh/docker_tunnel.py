@@ -37,6 +37,11 @@ class Dialled:
         said = last_line(self._errors.read().decode(errors="replace"))
         return said or f"{DIAL}: exit status {self.process.poll()}"
 
+    def end(self) -> None:
+        """Let it end, also while it is in use."""
+        with suppress(OSError):
+            self.socket.shutdown(socket.SHUT_RDWR)
+
     def close(self) -> None:
         """End the command."""
         self.socket.close()
@@ -58,6 +63,7 @@ class DockerTunnel:
         self._folder = files.folder()
         self._server = socket.socket(socket.AF_UNIX)
         self._spares: SimpleQueue[Dialled] = SimpleQueue()
+        self._used: set[Dialled] = set()
         # One thread at a time opens a spare one.
         self._opening = threading.Lock()
         self._closed = False
@@ -74,6 +80,8 @@ class DockerTunnel:
         self._closed = True
         self._server.close()
         self._close_spares()
+        for each in [*self._used]:
+            each.end()
         self._folder.__exit__(None, None, None)
 
     def _accept(self) -> None:
@@ -115,9 +123,11 @@ class DockerTunnel:
                 client.recv(CHUNK)
                 _refuse(client, str(error))
                 return
+            self._used.add(dialled)
             threading.Thread(target=_upstream, args=(client, dialled.socket), daemon=True).start()
             if not _copy(dialled.socket, client):
                 _refuse(client, dialled.reason())
+            self._used.discard(dialled)
             dialled.close()
             with suppress(OSError):
                 # Otherwise the client sees no end as long as the other thread reads from it.

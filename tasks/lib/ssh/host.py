@@ -39,6 +39,8 @@ class Host:
         # If several threads find the connection broken, one of them opens it again.
         self._opening = threading.Lock()
         self._failed: tuple[float, TaskError] | None = None
+        # The way to its engine, and what closes it.
+        self._engine, self._tunnels, self._digging = "", ExitStack(), threading.Lock()
 
     @property
     def warnings(self) -> list[str]:
@@ -52,6 +54,7 @@ class Host:
 
     def close(self) -> None:
         """Close the connection."""
+        self._tunnels.close()
         self._connection.close()
 
     def start(self, command: str, **streams: Any) -> subprocess.Popen[bytes]:
@@ -111,12 +114,12 @@ class Host:
             raise RemoteCommandError(self.name, command.returncode, reason)
         return output
 
-    @contextmanager
-    def docker(self) -> Iterator[dict[str, str]]:
-        """Give the variables that lead a docker client of this machine to the server's engine."""
-        with DockerTunnel(self.start) as address:
-            # The TLS variables are for this machine's engine; docker 26 applies them to sockets.
-            yield {"DOCKER_HOST": address, "DOCKER_TLS": "", "DOCKER_TLS_VERIFY": ""}
+    def docker(self) -> dict[str, str]:
+        """Return the variables that lead a docker client of this machine to the server's engine."""
+        with self._digging:
+            self._engine = self._engine or self._tunnels.enter_context(DockerTunnel(self.start))
+        # The TLS variables are for this machine's engine; docker 26 applies them to sockets.
+        return {"DOCKER_HOST": self._engine, "DOCKER_TLS": "", "DOCKER_TLS_VERIFY": ""}
 
 
 @contextmanager

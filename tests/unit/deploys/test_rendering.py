@@ -10,6 +10,8 @@ import pytest
 
 from tasks.lib.deploys import rendering
 from tasks.lib.docker.compose import NEEDED
+from tasks.lib.errors import TaskError
+from tasks.lib.images import data
 
 # What a Compose file takes from outside: ${NAME...}, or NAME: without a value.
 VARIABLE = re.compile(r"\$\{?([A-Z][A-Z_]+)|^\s+([A-Z][A-Z_]+):\s*$", re.MULTILINE)
@@ -34,6 +36,18 @@ def test_a_worker_may_stop_later_than_its_jobs_must_end(world):
     world.target.settings = msgspec.structs.replace(world.target.settings, deploy=deploy)
     filled = rendering.variables(world.target, "image", {})
     assert (filled["JOB_SECONDS"], filled["JOB_GRACE"]) == ("60", "90s")
+
+
+def test_backups_are_of_postgresql_only(world):
+    known = world.target.settings
+    world.target.settings = msgspec.structs.replace(
+        known,
+        services=msgspec.structs.replace(known.services, database="mariadb"),
+        backup=msgspec.structs.replace(known.backup, every=24),
+        deploy=msgspec.structs.replace(known.deploy, secrets=["DATABASE_URL"]),
+    )
+    with pytest.raises(TaskError, match=r"backup\.every: backups are of PostgreSQL"):
+        rendering.render(world.target, world.image())
 
 
 def variables(root: Path) -> set[str]:
@@ -78,3 +92,44 @@ def test_a_value_for_one_run_is_in_the_stack(world):
     world.target.environment = environment
     worker = rendering.render(world.target, image).services["worker"]
     assert worker["deploy"]["replicas"] == 3
+
+
+STORED = ["BACKUP_ACCESS_KEY_ID", "BACKUP_SECRET_ACCESS_KEY"]
+OURS = ["SECRET_KEY", "POSTGRES_PASSWORD", "DATABASE_PASSWORD", "OWNER_PASSWORD"]
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("storage", ["", "s3://bucket"])
+@pytest.mark.parametrize(
+    ("secrets", "source", "target"),
+    [
+        (OURS, "POSTGRES_PASSWORD", "/run/secrets/POSTGRES_PASSWORD"),
+        (["SECRET_KEY", "DATABASE_URL"], "DATABASE_URL", "DATABASE_URL"),
+        (["SECRET_KEY", "DATABASE_URL", "OWNER_URL"], "OWNER_URL", "DATABASE_URL"),
+    ],
+)
+def test_backups_have_the_address_of_the_database_and_the_media(
+    world, secrets, source, target, storage
+):
+    known, image = world.target.settings, world.image()
+    world.target.registry.put(data.tag(), image.manifest)
+    secrets = [*secrets, "REDIS_PASSWORD", *(STORED if storage else [])]
+    world.target.settings = msgspec.structs.replace(
+        known,
+        app=msgspec.structs.replace(known.app, media="media"),
+        backup=msgspec.structs.replace(known.backup, every=24, storage=storage),
+        deploy=msgspec.structs.replace(known.deploy, secrets=secrets, recipients=["age1a"]),
+    )
+    for name in secrets:
+        world.target.orchestrator.set_secret(name, "a value")
+    made = rendering.render(world.target, image)
+    service = made.services["backup"]
+    uses = {use["source"]: use.get("target") for use in service["secrets"]}
+    assert uses.pop(source) == target
+    assert sorted(uses) == (STORED if storage else [])
+    assert {"CHOWN", "DAC_OVERRIDE", "FOWNER"} == {*service["cap_add"]}
+    mounts = {each["source"]: each["target"] for each in service["volumes"]}
+    assert mounts["media"] == "/srv/media"
+    assert not {"BACKUP_SECRET_ACCESS_KEY", "OWNER_URL", "OWNER_PASSWORD"} & {
+        use["source"] for use in made.services["app"]["secrets"]
+    }

@@ -46,6 +46,13 @@ def test_it_ends_only_when_all_stayed_healthy_for_the_soak():
         watch(DONE, Progress("app", 2, 1, failed=Failure("died")), soak=0.05)
 
 
+def test_it_ends_only_when_the_old_ones_have_left_however_long_they_take():
+    leaving = Progress("app", 2, 2, leaving=1)
+    watch(leaving, *[None] * 100, DONE, timeout=0.05)
+    with pytest.raises(rollout.RolloutError, match="app: died"):
+        watch(leaving, Progress("app", 2, 1, failed=Failure("died")))
+
+
 def test_what_the_orchestrator_gives_up_has_failed():
     with pytest.raises(rollout.RolloutError, match="app: update paused"):
         watch(Progress("app", 2, 1, given_up="update paused"))

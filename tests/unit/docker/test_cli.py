@@ -15,6 +15,7 @@ SCRIPT = """\
 #!/bin/sh
 echo "$HOST_OF: $*"
 echo noise >&2
+case "$*" in *early*) exit 8;; esac
 cat
 case "$*" in *fail*) echo "Error: EOF" >&2; exit 7;; esac
 """
@@ -45,6 +46,31 @@ def test_a_command_that_fails_raises_its_status_and_stderr():
     assert caught.value.stderr == "noise\nError: EOF\n"
     assert caught.value.reason == "Error: EOF"
     assert str(caught.value) == "docker service: Error: EOF"
+
+
+def test_what_is_written_piece_by_piece_is_read():
+    def write(output):
+        output.write(b"one, ")
+        output.write(b"two")
+
+    assert cli.feed(context(), "exec", write=write, env={"HOST_OF": "x"}) == "x: exec\none, two"
+    with pytest.raises(DockerError) as caught:
+        cli.feed(context(), "fail", write=write)
+    assert (caught.value.status, caught.value.reason) == (7, "Error: EOF")
+
+
+def test_a_command_that_ends_before_all_is_written_says_why():
+    with pytest.raises(DockerError) as caught:
+        cli.feed(context(), "early", write=lambda output: output.write(bytes(1 << 20)))
+    assert (caught.value.status, caught.value.reason) == (8, "noise")
+
+
+def test_what_fails_while_it_is_written_ends_the_command():
+    def write(output):
+        raise OSError("the file is gone")
+
+    with pytest.raises(OSError, match="the file is gone"):
+        cli.feed(context(), "exec", write=write)
 
 
 def test_python_on_whales_fails_in_the_same_way():

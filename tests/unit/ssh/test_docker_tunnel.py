@@ -59,7 +59,8 @@ def ask(address: str) -> tuple[str, dict[str, str]]:
 
 
 def test_an_engine_answers(net, tmp_path):
-    with server(net, tmp_path, ENGINE) as host, host.docker() as env:
+    with server(net, tmp_path, ENGINE) as host:
+        env = host.docker()
         answers = [ask(env["DOCKER_HOST"]) for _ in range(3)]
     assert answers == [("200", {"Hello": "world"})] * 3
 
@@ -73,7 +74,8 @@ def test_an_engine_answers(net, tmp_path):
     ],
 )
 def test_why_there_is_no_engine_is_its_answer(net, tmp_path, docker, expected):
-    with server(net, tmp_path, docker) as host, host.docker() as env:
+    with server(net, tmp_path, docker) as host:
+        env = host.docker()
         status, body = ask(env["DOCKER_HOST"])
     assert status == "502"
     assert body["message"].endswith(expected) or "docker: command not found" in body["message"]
@@ -93,7 +95,8 @@ def test_why_there_is_no_engine_is_its_answer(net, tmp_path, docker, expected):
 )
 def test_preflight_says_at_once_what_to_do(net, tmp_path, docker, expected):
     began = time.monotonic()
-    with server(net, tmp_path, docker) as host, host.docker() as env:
+    with server(net, tmp_path, docker) as host:
+        env = host.docker()
         with pytest.raises(DockerError) as raised:
             Swarm(Context(), env).info()
         problem = engine_problem(host, raised.value.reason)

@@ -54,20 +54,20 @@ class Files:
     """The volumes of a stack, and its networks."""
 
     def __init__(self, server: Server) -> None:
-        self._server = server
+        self.server = server
         self._there: set[str] = set()
 
     def volumes(self, kind: str = "") -> list[str]:
         """Return the names of the stack's volumes of a kind, or of all kinds."""
-        return self._server.names("volume", *self._server.of(*([f"{KIND}={kind}"] if kind else [])))
+        return self.server.names("volume", *self.server.of(*([f"{KIND}={kind}"] if kind else [])))
 
     def secrets(self) -> dict[str, list[str]]:
         """Return the versions of each secret, the newest first."""
-        return versions(self._server.stack, self.volumes(SECRET))
+        return versions(self.server.stack, self.volumes(SECRET))
 
     def set_secret(self, name: str, value: str) -> str:
         """Store a secret's next version, a volume of its own; return its name."""
-        made = next_version(self._server.stack, name, self.secrets())
+        made = next_version(self.server.stack, name, self.secrets())
         self._store(made, SECRET, value, 0o400)
         return made
 
@@ -80,24 +80,24 @@ class Files:
         ]
         options = [*ALONE, "--log-driver=none", "--read-only", *mounts]
         words = ("run", *options, image, "-c", secret_reader.SHOW)
-        return secret_reader.values(self._server.run(*words)) if mounts else {}
+        return secret_reader.values(self.server.run(*words)) if mounts else {}
 
     def _store(self, volume: str, kind: str, value: str, mode: int) -> None:
         """Make a volume with one file."""
-        if not self._server.query("image", "ls", "--quiet", EMPTY):
-            self._server.run("image", "import", "-", EMPTY, text=TAR_END)
+        if not self.server.query("image", "ls", "--quiet", EMPTY):
+            self.server.run("image", "import", "-", EMPTY, text=TAR_END)
         self._volume(volume, kind)
-        words = ("--label", f"{STACK}={self._server.stack}", "--volume", f"{volume}:/files")
-        made = self._server.run("container", "create", *words, EMPTY, "none")
+        words = ("--label", f"{STACK}={self.server.stack}", "--volume", f"{volume}:/files")
+        made = self.server.run("container", "create", *words, EMPTY, "none")
         try:
             # A tar file: its text is no argument that others could see.
-            self._server.run("cp", "--archive", "-", f"{made}:/files", text=_tar(value, mode))
+            self.server.run("cp", "--archive", "-", f"{made}:/files", text=_tar(value, mode))
         finally:
-            self._server.run("container", "rm", made)
+            self.server.run("container", "rm", made)
 
     def _volume(self, name: str, kind: str, *options: str) -> None:
-        labels = (f"--label={STACK}={self._server.stack}", f"--label={KIND}={kind}")
-        self._server.run("volume", "create", *labels, *options, name)
+        labels = (f"--label={STACK}={self.server.stack}", f"--label={KIND}={kind}")
+        self.server.repeat("volume", "create", *labels, *options, name)
 
     def prepare(self, stack: Stack, services: Iterable[Mapping[str, Any]]) -> None:
         """Make the networks, the volumes and the files that services of a stack need."""
@@ -116,13 +116,14 @@ class Files:
         self._copy(stack, services)
 
     def _names(self, kind: str) -> list[str]:
-        return self._server.names(kind, "--filter", f"name={self._server.stack}_")
+        return self.server.names(kind, f"name={self.server.stack}_")
 
     def misfits(self, stack: Stack) -> list[str]:
         """Return the stack's networks that were made otherwise than it says, a line each."""
         wanted = {each["name"]: each for each in stack.content.get("networks", {}).values()}
-        found = self._server.inspect("network", sorted({*wanted} & {*self._names("network")}))
-        pairs = ((each["Name"], made_otherwise(each, wanted[each["Name"]])) for each in found)
+        found = self.server.objects("network", f"name={self.server.stack}_")
+        mine = [each for each in found if each["Name"] in wanted]
+        pairs = ((each["Name"], made_otherwise(each, wanted[each["Name"]])) for each in mine)
         return [
             f"network {name} was made with another {what} - {AGAIN}" for name, what in pairs if what
         ]
@@ -134,8 +135,8 @@ class Files:
         options += [f"--subnet={each['subnet']}" for each in ranges if each.get("subnet")]
         options += ["--internal"] if network.get("internal") else []
         options += ["--ipv6"] if network.get("enable_ipv6") else []
-        label = f"--label={STACK}={self._server.stack}"
-        self._server.run("network", "create", label, *options, network["name"])
+        label = f"--label={STACK}={self.server.stack}"
+        self.server.run("network", "create", label, *options, network["name"])
 
     def _copy(self, stack: Stack, services: Iterable[Mapping[str, Any]]) -> None:
         """Make the copies of secrets that services use, each with its owner and mode."""
@@ -158,7 +159,7 @@ class Files:
         """Run a shell script in an image, as root, with nothing but volumes."""
         options = [*ALONE, *(f"--cap-add={each}" for each in ("CHOWN", "DAC_OVERRIDE", "FOWNER"))]
         options += [f"--volume={volume}:{folder}" for volume, folder in volumes.items()]
-        self._server.run("run", *options, image, "-c", script, "/files", *words)
+        self.server.repeat("run", *options, image, "-c", script, "/files", *words)
 
 
 def made_otherwise(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:

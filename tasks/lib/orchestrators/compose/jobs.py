@@ -17,8 +17,8 @@ from .server import Server
 class ComposeJobs(Runner):
     """Some jobs of a stack; each is known by its container's ID."""
 
-    def __init__(self, server: Server, stack: Stack, jobs: Sequence[Job]) -> None:
-        self._server, self._stack, self._jobs = server, stack, jobs
+    def __init__(self, files: Files, stack: Stack, jobs: Sequence[Job]) -> None:
+        self._files, self._server, self._stack, self._jobs = files, files.server, stack, jobs
         self._mine: list[str] = []
         self._states: dict[str, Mapping[str, Any]] = {}
 
@@ -27,12 +27,12 @@ class ComposeJobs(Runner):
 
     def start(self) -> list[str]:
         uses = [*self._stack.services.values(), *(job.overrides for job in self._jobs)]
-        Files(self._server).prepare(self._stack, uses)
+        self._files.prepare(self._stack, uses)
         self._server.create(jobs_file(self._stack, self._jobs, secrets.token_hex(3)))
         found = self._server.inspect("container", self._server.ids_of(JOB))
         known = {each["Config"]["Labels"][JOB]: str(each["Id"]) for each in found}
         self._mine = [known[job.name] for job in self._jobs]
-        self._server.run("container", "start", *self._mine)
+        self._server.repeat("container", "start", *self._mine)
         return self._mine
 
     def look(self) -> None:
@@ -52,11 +52,10 @@ class ComposeJobs(Runner):
 
     def remove(self) -> bool:
         if self._mine:
-            self._server.run("container", "rm", "--force", "--volumes", *self._mine)
+            self._server.delete(self._mine, "--force")
         return bool(self._mine)
 
 
 def clear(server: Server) -> None:
     """Remove the stack's jobs, whether they run or have ended."""
-    if ids := server.ids_of(JOB):
-        server.run("container", "rm", "--force", "--volumes", *ids)
+    server.delete(server.ids_of(JOB), "--force")

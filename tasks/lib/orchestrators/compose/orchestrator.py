@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, BinaryIO
 
 from ... import process
 from ...docker import cli
@@ -16,6 +16,7 @@ from ...provisioning.sockets import LISTENING
 from ...ssh.host import Host
 from .. import installation, ports
 from ..base import Job, LogOptions
+from ..engine import RUN
 from ..evidence import LAST, complaint
 from ..jobs import Runner
 from ..needs import Needs
@@ -53,8 +54,8 @@ class ComposeOrchestrator(DockerOrchestrator):
 
     def ports(self) -> Ports:
         host, found = self._hosts[0], defaultdict[str, set[str]](set)
-        shown = self._server.query("ps", "--format", ports.CONTAINERS)
-        ports.add(found, shown, host.run(LISTENING, changes=False))
+        running = self._server.objects("container", *RUN)
+        ports.add(found, running, host.run(LISTENING, changes=False))
         return Ports(host.name, found)
 
     def problems(self) -> list[str]:
@@ -93,6 +94,13 @@ class ComposeOrchestrator(DockerOrchestrator):
                 return self._server.query("exec", each.id, "sh", "-c", script)
         return None
 
+    def feed(self, service: str, script: str, write: Callable[[BinaryIO], None]) -> str | None:
+        server = self._server
+        for each in containers.serving(containers.by_service(server.containers()).get(service, [])):
+            words = ("exec", "--interactive", each.id, "sh", "-c", script)
+            return cli.feed(server.ctx, *words, write=write, env=server.env)
+        return None
+
     @staticmethod
     def needs(hosts: Sequence[Host], facts: Sequence[Facts], user: str, source: str) -> Needs:
         items = [installation.items(each, user, source) for each in facts]
@@ -102,7 +110,7 @@ class ComposeOrchestrator(DockerOrchestrator):
         if found := preflight.several(self._hosts, self._absent):
             raise TaskError(found[0], code=ExitCode.REFUSED)
         name = f"{self._stack}_default"
-        if name not in self._server.names("network", "--filter", f"name={name}"):
+        if name not in self._server.names("network", f"name={name}"):
             self._files.network({"name": name})
             yield f"{self._hosts[0].name}: network {name}"
 
@@ -119,19 +127,18 @@ class ComposeOrchestrator(DockerOrchestrator):
         return self._files.volumes(kind)
 
     def runner(self, stack: Stack, jobs: Sequence[Job]) -> Runner:
-        return ComposeJobs(self._server, stack, jobs)
+        return ComposeJobs(self._files, stack, jobs)
 
     def rollout(self, stack: Stack, back: bool = False, prune: bool = True) -> ComposeRollout:
-        return ComposeRollout(self._hosts[0], self._server, stack, back, prune)
+        return ComposeRollout(self._hosts[0], self._files, stack, back, prune)
 
     def clear_jobs(self) -> None:
         clear(self._server)
 
     def remove_services(self, names: Sequence[str]) -> None:
         found = [each for each in self._server.containers() if each.service in names]
-        if stopping := self._server.stopping(found):
-            stopping.wait()
-        self._server.delete(found)
+        self._server.stopping(found).wait()
+        self._server.delete(each.id for each in found)
 
     def tidy(self, used: Collection[str]) -> None:
         older = [name for versions in self.secrets().values() for name in versions[1:]]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from ...docker import client
 from ...docker.cli import DockerError
 from ...ssh.host import Host
 from ..ports import SWARM_STACK
-from ..preflight import engine_problem, full, moved, outdated
+from ..preflight import engine_problem, full, machine, moved, outdated
 from .server import Server
 
 # The first Compose that mounts one file of a volume.
@@ -35,11 +36,16 @@ def problems(server: Server, hosts: Sequence[Host], absent: int) -> list[str]:
     except DockerError as error:
         return [*found, engine_problem(host, error.reason)]
     found += outdated(host.name, info["ServerVersion"])
-    found += outdated("this machine", info["ClientInfo"].get("Version", "0.0"))
-    found += _plugin(client.plugin(server.ctx, "compose"))
-    found += [*full(host, info["DockerRootDir"]), *_limits(host.name, info), *_rootless(host, info)]
-    found += _unlocked(host)
-    return found + moved(server, host.name, server.stack, SWARM_STACK, "swarm", "compose")
+    with ThreadPoolExecutor() as pool:
+        asked = [
+            pool.submit(machine, server.ctx),
+            pool.submit(lambda: _plugin(client.plugin(server.ctx, "compose"))),
+            pool.submit(full, host, info["DockerRootDir"]),
+            pool.submit(_rootless, host, info),
+            pool.submit(_unlocked, host),
+            pool.submit(moved, server, host.name, server.stack, SWARM_STACK, "swarm", "compose"),
+        ]
+    return found + _limits(host.name, info) + [line for each in asked for line in each.result()]
 
 
 def _plugin(shown: str) -> list[str]:

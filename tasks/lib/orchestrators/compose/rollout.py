@@ -20,7 +20,6 @@ from ..status import Failure, Progress
 from . import rendering, replacement, spec
 from .containers import ACCEPTED, NONE, Container, by_service, replicas, reusable
 from .files import Files
-from .server import Server, stopped
 from .watched import Watched
 
 # Seconds in which the proxy stops using containers that it looks up no longer.
@@ -32,13 +31,14 @@ PATIENCE = 90
 class ComposeRollout(Rollout):
     """One rollout on one server."""
 
-    def __init__(self, host: Host, server: Server, stack: Stack, back: bool, prune: bool) -> None:
+    def __init__(self, host: Host, files: Files, stack: Stack, back: bool, prune: bool) -> None:
+        server = files.server
         self._server, self._stack, self._back, self._prune = server, stack, back, prune
-        self._host, self._files, self._mark = host, Files(server), ""
+        self._host, self._files, self._mark = host, files, ""
         replacement.wait(host, stack.name)
         self._seen = Watched(server)
         self._chosen: dict[str, list[str]] = {}
-        self._late: set[str] = set()
+        self._leaving, self._late = set[str](), set[str]()
         self._steps: Iterator[None] = iter(())
         self._shown: list[Progress] = []
 
@@ -61,7 +61,7 @@ class ComposeRollout(Rollout):
 
     def _clear_ended(self) -> None:
         """Remove what earlier deploys have left and what has ended: it is in no use."""
-        self._server.delete(each for each in self._seen.all if not each.accepted and each.ended)
+        self._server.delete(each.id for each in self._seen.all if not each.accepted and each.ended)
 
     def _choose(self, name: str, mine: Sequence[Container]) -> dict[str, Any]:
         """Choose a service's new containers, or those that are there if they are the same."""
@@ -71,7 +71,7 @@ class ComposeRollout(Rollout):
         keep = len(kept) == len(new) and (self._back or name not in ours)
         self._chosen[name] = [each.id for each in (kept if keep else new)]
         if keep:
-            self._server.delete(new)
+            self._server.delete(each.id for each in new)
         return {"Replicas": replicas(self._stack.services[name]), **wanted}
 
     # The steps; each `yield` waits for the next look.
@@ -113,7 +113,7 @@ class ComposeRollout(Rollout):
         self._seen.look()
         if not self._failure(name):
             script.check()
-            self._server.delete(self._others([name]))
+            self._server.delete(each.id for each in self._others([name]))
 
     def _start(self, names: Sequence[str]) -> None:
         """Start the new containers of services that do not run yet."""
@@ -141,13 +141,13 @@ class ComposeRollout(Rollout):
         until = time.monotonic() + LOOKED_UP
         while time.monotonic() < until:
             yield
-        began, stopping = time.monotonic(), self._server.stopping(old)
-        while not stopped(stopping) and time.monotonic() - began < PATIENCE:
+        self._leaving = {each.id for each in old}
+        until, stopping = time.monotonic() + PATIENCE, self._server.stopping(old)
+        while not stopping.ended() and time.monotonic() < until:
             yield
         self._seen.look()
-        ids = {each.id for each in old}
-        left = [each for each in self._seen.all if each.id in ids]
-        self._server.delete(each for each in left if each.ended)
+        left = [each for each in self._seen.all if each.id in self._leaving]
+        self._server.delete(each.id for each in left if each.ended)
         if late := [each for each in left if not each.ended]:
             self._late = {each.id for each in late}
             names = ", ".join(sorted({each.service for each in late}))
@@ -174,9 +174,11 @@ class ComposeRollout(Rollout):
         new, wanted = self._new([name]), replicas(self._stack.services[name])
         ours = name in self._stack.ours
         healthy = sum(self._seen.steady(each) if ours else each.healthy for each in new)
-        others = (each for each in self._others([name]) if each.id not in self._late)
-        old = sum(each.state != "created" for each in others)
-        return Progress(name, wanted, healthy, len(new) - healthy, old, self._failure(name))
+        others = [each for each in self._others([name]) if each.state != "created"]
+        leaving = sum(each.id in self._leaving - self._late for each in others)
+        old = sum(each.id not in self._leaving for each in others)
+        failed = self._failure(name)
+        return Progress(name, wanted, healthy, len(new) - healthy, old, failed, leaving=leaving)
 
     def _failure(self, name: str) -> Failure | None:
         """Return a new container of a service that failed."""

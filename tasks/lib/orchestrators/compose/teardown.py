@@ -15,12 +15,10 @@ def remove(server: Server, volumes: bool) -> None:
     """Remove a stack; with volumes its data and its secrets, too."""
     jobs.clear(server)
     containers = server.containers()
-    if stopping := server.stopping(containers):
-        stopping.wait()
+    server.stopping(containers).wait()
     # One that did not stop is not removed: that is an error.
-    server.delete(containers)
-    if left := server.ids_of():
-        server.run("container", "rm", *left)
+    server.delete(each.id for each in containers)
+    server.delete(server.ids_of())
     for name in server.ids("network", *server.of()):
         server.remove("network", name, TIMEOUT)
     wanted = _volumes(server) if volumes else [*_kind(server, CONFIG), f"{server.stack}_{VIEW}"]
@@ -35,7 +33,7 @@ def _kind(server: Server, kind: str) -> list[str]:
 def _volumes(server: Server) -> list[str]:
     """Return the names of the stack's volumes, but for the leases of its lock."""
     prefix = f"{server.stack}_"
-    leases = server.names("volume", "--filter", f"label={LABEL}={server.stack}")
-    named = server.names("volume", "--filter", f"name={prefix}")
+    leases = server.names("volume", f"label={LABEL}={server.stack}")
+    named = server.names("volume", f"name={prefix}")
     mine = {each for each in named if each.startswith(prefix)}
     return sorted(mine | {*server.names("volume", *server.of())} - {*leases})

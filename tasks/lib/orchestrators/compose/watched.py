@@ -10,7 +10,7 @@ from .containers import Container
 from .server import Server
 
 # Seconds that a new container must have been healthy; without a health check, have run.
-STEADY, UNCHECKED = 2, 5
+STEADY, UNCHECKED = 1, 5
 
 
 class Watched:

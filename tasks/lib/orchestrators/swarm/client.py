@@ -11,7 +11,7 @@ from ... import files
 from ...docker import cli
 from ...docker.cli import DockerError
 from ...docker.retry import again
-from ..engine import Engine, next_version, versions
+from ..engine import Engine, name_of, next_version, versions
 from ..servers import DIGEST
 from ..stack import STACK as OWN
 from ..stack import Stack
@@ -25,17 +25,20 @@ class Swarm(Engine):
 
     def nodes(self) -> list[dict[str, Any]]:
         """Return the nodes."""
-        return self.inspect("node", self.ids("node"))
+        return self.objects("node")
 
     def services(self, stack: str, names: Iterable[str] = ()) -> dict[str, dict[str, Any]]:
-        """Return the services of a stack, by their names in it; without names, all of them."""
-        wanted = [f"{stack}_{name}" for name in names] or self.ids("service", *of(stack))
+        """Return the services of a stack, by their names in it; without names, all of them.
+
+        Each is asked for by itself: a list has the engine's defaults for what was not given.
+        """
+        wanted = [f"{stack}_{name}" for name in names] or self.ids("service", of(stack))
         found = self.inspect("service", wanted)
-        return {each["Spec"]["Name"].removeprefix(f"{stack}_"): each for each in found}
+        return {name_of(each).removeprefix(f"{stack}_"): each for each in found}
 
     def digests(self) -> list[str]:
         """Return the digests of the images that services have."""
-        return DIGEST.findall(json.dumps(self.inspect("service", self.ids("service"))))
+        return DIGEST.findall(json.dumps(self.objects("service")))
 
     def logs(self, name: str, lines: int | str = "all") -> list[str]:
         """Return the last lines that a service or one of its tasks logged; none if it is gone."""
@@ -93,21 +96,21 @@ class Swarm(Engine):
 
     def tidy(self, stack: str, used: Collection[str]) -> None:
         """Delete a stack's secrets and configs; see base.Orchestrator.tidy."""
-        configs = self.names("config", *own(stack))
+        configs = self.names("config", own(stack))
         older = [name for versions in self.secrets(stack).values() for name in versions[1:]]
         for kind, names in (("config", configs), ("secret", older)):
             if old := sorted({*names} - {*used}):
                 self.run(kind, "rm", *old)
 
 
-def of(stack: str) -> tuple[str, str]:
+def of(stack: str) -> str:
     """Return docker's filter for the objects that Docker counts as a stack's."""
-    return "--filter", f"label={STACK}={stack}"
+    return f"label={STACK}={stack}"
 
 
-def own(stack: str) -> tuple[str, str]:
+def own(stack: str) -> str:
     """Return docker's filter for the secrets and configs that are a stack's.
 
     The label is our own: `docker stack rm` deletes what has Docker's.
     """
-    return "--filter", f"label={OWN}={stack}"
+    return f"label={OWN}={stack}"

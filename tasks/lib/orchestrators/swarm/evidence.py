@@ -5,7 +5,6 @@ Nothing here raises: what cannot be read must not keep a deploy from being undon
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -26,10 +25,9 @@ def collect(swarm: Swarm, hosts: Sequence[Host], failure: Failure) -> Evidence:
         lines = [f"they cannot be read: {explain(error)}"]
     with suppress(Exception):
         for host in hosts:
-            with host.docker() as env:
-                docker = Swarm(swarm.ctx, env)
-                if docker.info()["Swarm"]["NodeID"] == task["NodeID"]:
-                    return Evidence(host.name, _health(docker, task), lines)
+            docker = Swarm(swarm.ctx, host.docker())
+            if docker.info()["Swarm"]["NodeID"] == task["NodeID"]:
+                return Evidence(host.name, _health(docker, task), lines)
     return Evidence("an unknown node", "", lines)
 
 
@@ -38,6 +36,6 @@ def _health(docker: Swarm, task: Mapping[str, Any]) -> str:
     container = (task["Status"].get("ContainerStatus") or {}).get("ContainerID")
     with suppress(Exception):
         if container:
-            found = docker.run("inspect", "--format", "{{json .State.Health}}", container)
-            return complaint((json.loads(found) or {}).get("Log") or [])
+            (found,) = docker.inspect("container", [container])
+            return complaint((found["State"].get("Health") or {}).get("Log") or [])
     return ""

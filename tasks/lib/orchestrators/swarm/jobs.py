@@ -54,8 +54,7 @@ def clear(swarm: Swarm, stack: str) -> None:
 
 
 def _clear(swarm: Swarm, *filters: str) -> None:
-    words = [word for each in filters for word in ("--filter", each)]
-    again(lambda: swarm.remove_services(swarm.ids("service", *words)))
+    again(lambda: swarm.remove_services(swarm.ids("service", *filters)))
 
 
 def verdict(tasks: Sequence[Mapping[str, Any]]) -> tuple[bool, str]:

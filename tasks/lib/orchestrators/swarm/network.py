@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
 from typing import Any
-from urllib.parse import quote
 
 from ... import console
-from ...docker import api
-from ...docker.retry import again
 from ...ssh.host import Host
 from ..preflight import AGAIN
 from ..stack import Stack
@@ -33,8 +28,7 @@ def problems(swarm: Swarm, hosts: Sequence[Host], stack: Stack) -> Iterator[str]
             if host.run(IPSEC, changes=False).strip() != "yes":
                 hint = "take ENCRYPTED out of `values` of the environment"
                 yield f"{host.name}: its kernel cannot encrypt the network (no ESP) - {hint}"
-        path = f"/networks?filters={quote(json.dumps({'name': [wanted['name']]}))}"
-        for found in again(partial(api.call, swarm.ctx, swarm.env, path)):
+        for found in swarm.objects("network", f"name={wanted['name']}"):
             if found["Name"] == wanted["name"]:
                 yield from _differences(found, wanted, encrypted)
 

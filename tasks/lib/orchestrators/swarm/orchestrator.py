@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import Any, BinaryIO
 
 from ...docker.cli import DockerError
 from ...errors import ExitCode, TaskError
@@ -87,6 +87,10 @@ class SwarmOrchestrator(DockerOrchestrator):
     def inside(self, service: str, script: str) -> str | None:
         label = f"com.docker.swarm.service.name={self._stack}_{service}"
         return servers.inside(self._swarm.ctx, self._hosts, label, script)
+
+    def feed(self, service: str, script: str, write: Callable[[BinaryIO], None]) -> str | None:
+        label = f"com.docker.swarm.service.name={self._stack}_{service}"
+        return servers.feed(self._swarm.ctx, self._hosts, label, script, write)
 
     @staticmethod
     def needs(hosts: Sequence[Host], facts: Sequence[Facts], user: str, source: str) -> Needs:

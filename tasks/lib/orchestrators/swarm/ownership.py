@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
 from functools import partial
-from urllib.parse import quote
 
 from ...docker import api
 from ...docker.retry import again
@@ -19,20 +17,19 @@ VERSION = re.compile(r"_(v\d+|[0-9a-f]{12})$")
 
 def ids(swarm: Swarm, kind: str, stack: str) -> list[str]:
     """Return a stack's secrets or configs, those that still bear Docker's label too."""
-    return [*swarm.ids(kind, *own(stack)), *swarm.ids(kind, *dockers(stack))]
+    return [*swarm.ids(kind, own(stack)), *swarm.ids(kind, dockers(stack))]
 
 
 def keep(swarm: Swarm, stack: str) -> None:
     """Give our label, in place of Docker's, to secrets and configs that an earlier version made."""
-    for kind in ("secrets", "configs"):
+    for kind in ("secret", "config"):
         again(partial(_keep, swarm, kind, stack))
 
 
 def _keep(swarm: Swarm, kind: str, stack: str) -> None:
-    chosen = quote(json.dumps({"label": [f"{STACK}={stack}"]}))
-    for each in api.call(swarm.ctx, swarm.env, f"/{kind}?filters={chosen}") or ():
+    for each in swarm.objects(kind, dockers(stack)):
         spec = each["Spec"]
         if VERSION.search(spec["Name"]):
             spec["Labels"] = {OWN: stack} | {k: v for k, v in spec["Labels"].items() if k != STACK}
-            path = f"/{kind}/{each['ID']}/update?version={each['Version']['Index']}"
+            path = f"/{kind}s/{each['ID']}/update?version={each['Version']['Index']}"
             api.call(swarm.ctx, swarm.env, path, spec)

@@ -8,7 +8,8 @@ from typing import Any
 
 from ...provisioning.sockets import LISTENING
 from ...ssh.host import Host
-from ..ports import CONTAINERS, add
+from ..engine import RUN
+from ..ports import add
 from ..status import Ports
 from . import labels
 from .client import STACK, Swarm
@@ -26,16 +27,14 @@ def taken(swarm: Swarm, hosts: Sequence[Host], stack: str) -> Ports:
     first = next(node for node in nodes if node["ID"] == part["NodeID"])
     node = labels.home(nodes, stack) or first
     found: dict[str, set[str]] = defaultdict(set)
-    for service in swarm.inspect("service", swarm.ids("service")):
+    for service in swarm.objects("service"):
         spec = service["Spec"]
         found[spec["Labels"].get(STACK) or spec["Name"]] |= published(service, node)
     for host in hosts:
-        with host.docker() as env:
-            docker = Swarm(swarm.ctx, env)
-            if docker.info()["Swarm"].get("NodeID") == node["ID"]:
-                shown = docker.query("ps", "--format", CONTAINERS)
-                add(found, shown, host.run(LISTENING, changes=False))
-                break
+        docker = Swarm(swarm.ctx, host.docker())
+        if docker.info()["Swarm"].get("NodeID") == node["ID"]:
+            add(found, docker.objects("container", *RUN), host.run(LISTENING, changes=False))
+            break
     return Ports(node["Description"]["Hostname"], found)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +11,7 @@ from typing import Any
 from ...docker.cli import DockerError
 from ...project import contract
 from ...ssh.host import Host
-from ..preflight import engine_problem, full, moved, outdated
+from ..preflight import engine_problem, full, machine, moved, outdated
 from ..stack import STACK
 from . import labels
 from .client import Swarm
@@ -40,9 +39,10 @@ class Preflight:
 
     def problems(self) -> list[str]:
         """Return every problem, a line each; all servers are asked at the same time."""
-        with ThreadPoolExecutor(len(self.hosts) + 1) as pool:
-            nodes = pool.submit(self.swarm.nodes)
+        with ThreadPoolExecutor(len(self.hosts) + 2) as pool:
+            nodes, here = pool.submit(self.swarm.nodes), pool.submit(machine, self.swarm.ctx)
             found = [line for lines in pool.map(self._host, self.hosts) for line in lines]
+            found += here.result()
         # Whether it manages a Swarm at all is among what was found.
         return found if nodes.exception() else found + self._members(nodes.result())
 
@@ -51,17 +51,15 @@ class Preflight:
         return labels.problems(nodes, self.ids, self.stack, self.setup, whole)
 
     def _host(self, host: Host) -> list[str]:
-        with host.docker() as env:
-            engine = Swarm(self.swarm.ctx, env)
-            try:
-                info = engine.info()
-                found = moved(engine, host.name, self.stack, STACK, "compose", "swarm")
-            except DockerError as error:
-                return [engine_problem(host, error.reason)]
+        engine = Swarm(self.swarm.ctx, host.docker())
+        try:
+            info = engine.info()
+            found = moved(engine, host.name, self.stack, STACK, "compose", "swarm")
+        except DockerError as error:
+            return [engine_problem(host, error.reason)]
         self.ids[host.name] = info["Swarm"].get("NodeID", "")
         found += outdated(host.name, info["ServerVersion"])
         if host is self.hosts[0]:
-            found += outdated("this machine", info["ClientInfo"].get("Version", "0.0"))
             found += self._manager(host.name, info)
         return found + full(host, info["DockerRootDir"])
 
@@ -69,9 +67,8 @@ class Preflight:
         label = f"{self.stack}={contract.HOME}"
         if problem := not_manager(name, info, self.setup):
             return [problem]
-        words = ("node", "ls", "--filter", f"node.label={label}", "--format", "{{json .}}")
         deadline = time.monotonic() + BACK
-        while homes := [json.loads(line) for line in self.swarm.query(*words).splitlines()]:
+        while homes := self.swarm.objects("node", f"node.label={label}"):
             if _up(homes) or time.monotonic() >= deadline:
                 return home_problems(homes)
             time.sleep(0.5)
@@ -87,18 +84,18 @@ def not_manager(name: str, info: Mapping[str, Any], setup: str) -> str:
     )
 
 
-def home_problems(homes: Sequence[Mapping[str, str]]) -> list[str]:
+def home_problems(homes: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return the problem of the nodes of the proxy and the database, if there is one."""
     up = _up(homes)
     first = (up or homes)[0]
-    where = f"{first['Hostname']}, the node of the proxy and the database,"
+    where = f"{first['Description']['Hostname']}, the node of the proxy and the database,"
     if not up:
-        return [f"{where} is not ready ({first['Status'].lower()}) - start Docker there"]
-    if not any(node["Availability"] == "Active" for node in up):
+        return [f"{where} is not ready ({first['Status']['State']}) - start Docker there"]
+    if not any(node["Spec"]["Availability"] == "active" for node in up):
         hint = f"on a manager: docker node update --availability=active {first['ID']}"
-        return [f"{where} accepts no tasks ({first['Availability'].lower()}) - {hint}"]
+        return [f"{where} accepts no tasks ({first['Spec']['Availability']}) - {hint}"]
     return []
 
 
-def _up(nodes: Sequence[Mapping[str, str]]) -> list[Mapping[str, str]]:
-    return [node for node in nodes if node["Status"] == "Ready"]
+def _up(nodes: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    return [node for node in nodes if node["Status"]["State"] == "ready"]

@@ -19,10 +19,10 @@ class SwarmRollout(Rollout):
     def __init__(self, swarm: Swarm, stack: Stack, back: bool, prune: bool) -> None:
         self._swarm, self._stack, self._prune = swarm, stack, prune
         services = swarm.services(stack.name)
-        known = tasks.listed(swarm, services.values())
+        known = tasks.inspect(swarm, services.values())
         updates = {name: service.get("UpdateStatus") for name, service in services.items()}
-        self._ended = {task for task, listed in known.items() if listed.meant == "Shutdown"}
-        self._before = Snapshot(frozenset(known), updates, back)
+        self._ended = {task["ID"] for task in known if task["DesiredState"] == "shutdown"}
+        self._before = Snapshot(frozenset(task["ID"] for task in known), updates, back)
         self._services: Mapping[str, Any] = services
         self._watcher: tasks.TaskWatcher | None = None
 

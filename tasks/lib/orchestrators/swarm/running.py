@@ -49,8 +49,7 @@ def spec(service: Mapping[str, Any]) -> Json:
 def read(swarm: Swarm, name: str) -> Stack:
     """Return a stack as it runs. Raises TaskError when its app has no image with a digest."""
     services = swarm.services(name)
-    listed = swarm.query("network", "ls", "--no-trunc", "--format", "{{.ID}} {{.Name}}")
-    networks = dict(line.split() for line in listed.splitlines())
+    networks = {each["Id"]: each["Name"] for each in swarm.objects("network")}
     made = {key: _service(each, name, networks) for key, each in sorted(services.items())}
     image = made.get(contract.APP, {}).get("image", "")
     if "@sha256:" not in image:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,23 +51,22 @@ def set_up(ctx: Context, hosts: Sequence[Host], stack: str, whole: bool) -> Iter
         whole: these are all servers of the stack.
     Raises TaskError for a server that is in another Swarm.
     """
-    with ExitStack() as open_tunnels:
-        dockers = [Swarm(ctx, open_tunnels.enter_context(host.docker())) for host in hosts]
-        with ThreadPoolExecutor(len(hosts)) as pool:
-            infos = list(pool.map(_info, dockers))
-        servers = list(map(Server, hosts, dockers, infos))
-        manager = next((each for each in servers if each.swarm.get("ControlAvailable")), None)
-        if manager is None:
-            manager = servers[0]
-            yield from _init(manager)
-        nodes = manager.docker.nodes()
-        for number, server in enumerate(servers):
-            if server is not manager:
-                role = "manager" if number < wanted_managers(len(hosts)) else "worker"
-                yield from _join(server, manager, nodes, role)
-        nodes = _wait_ready(manager.docker, servers)
-        names = {server.swarm["NodeID"]: server.host.name for server in servers}
-        yield from labels.mark(manager.docker, nodes, names, stack, whole)
+    dockers = [Swarm(ctx, host.docker()) for host in hosts]
+    with ThreadPoolExecutor(len(hosts)) as pool:
+        infos = list(pool.map(_info, dockers))
+    servers = list(map(Server, hosts, dockers, infos))
+    manager = next((each for each in servers if each.swarm.get("ControlAvailable")), None)
+    if manager is None:
+        manager = servers[0]
+        yield from _init(manager)
+    nodes = manager.docker.nodes()
+    for number, server in enumerate(servers):
+        if server is not manager:
+            role = "manager" if number < wanted_managers(len(hosts)) else "worker"
+            yield from _join(server, manager, nodes, role)
+    nodes = _wait_ready(manager.docker, servers)
+    names = {server.swarm["NodeID"]: server.host.name for server in servers}
+    yield from labels.mark(manager.docker, nodes, names, stack, whole)
 
 
 def wanted_managers(hosts: int) -> int:

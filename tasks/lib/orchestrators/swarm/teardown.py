@@ -8,6 +8,7 @@ from typing import Any
 
 from ...errors import TaskError
 from ...ssh.host import Host
+from ..engine import RUN
 from . import labels, ownership
 from .client import Swarm, of
 
@@ -28,9 +29,9 @@ def remove(swarm: Swarm, hosts: Sequence[Host], stack: str, volumes: bool) -> li
     Raises TaskError for what is still in use when its time is over.
     """
     seconds = patience(swarm.services(stack).values())
-    swarm.remove_services(swarm.ids("service", *of(stack)))
+    swarm.remove_services(swarm.ids("service", of(stack)))
     _wait_stopped(swarm, hosts, stack, seconds)
-    for name in swarm.ids("network", *of(stack)):
+    for name in swarm.ids("network", of(stack)):
         swarm.remove("network", name, TIMEOUT)
     for kind in ("config", *(["secret"] if volumes else [])):
         for name in ownership.ids(swarm, kind, stack):
@@ -56,22 +57,20 @@ def _wait_stopped(swarm: Swarm, hosts: Sequence[Host], stack: str, seconds: floa
     """Wait until no server has a container of the stack: one may finish what it began."""
     deadline = time.monotonic() + seconds
     for host in hosts:
-        with host.docker() as env:
-            docker = Swarm(swarm.ctx, env)
-            while docker.ids("container", *of(stack)) and not swarm.ctx.config.run.dry:
-                if time.monotonic() > deadline:
-                    raise TaskError(f"containers of {stack} still run on {host.name}", "retry")
-                time.sleep(POLL)
+        docker = Swarm(swarm.ctx, host.docker())
+        while docker.ids("container", of(stack), *RUN) and not swarm.ctx.config.run.dry:
+            if time.monotonic() > deadline:
+                raise TaskError(f"containers of {stack} still run on {host.name}", "retry")
+            time.sleep(POLL)
 
 
 def _remove_volumes(swarm: Swarm, hosts: Sequence[Host], stack: str) -> set[str]:
     """Delete the stack's volumes on every server; return the IDs of the servers' nodes."""
     reached = set()
     for host in hosts:
-        with host.docker() as env:
-            docker = Swarm(swarm.ctx, env)
-            for name in docker.ids("volume", "--filter", f"name={stack}_"):
-                if name.startswith(f"{stack}_"):
-                    docker.remove("volume", name, TIMEOUT)
-            reached.add(docker.info()["Swarm"].get("NodeID", ""))
+        docker = Swarm(swarm.ctx, host.docker())
+        for name in docker.names("volume", f"name={stack}_"):
+            if name.startswith(f"{stack}_"):
+                docker.remove("volume", name, TIMEOUT)
+        reached.add(docker.info()["Swarm"].get("NodeID", ""))
     return reached

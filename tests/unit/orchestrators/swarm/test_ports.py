@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tasks.lib.orchestrators.ports import listed
+from tasks.lib.orchestrators.ports import published
 from tasks.lib.orchestrators.swarm import ports
 
 NODE = {
@@ -44,5 +44,11 @@ def test_a_port_that_the_mesh_chose_counts():
 
 
 def test_a_containers_ports_are_those_of_the_server():
-    shown = "0.0.0.0:8080->80/tcp, [::]:8080->80/tcp, 443/tcp, 127.0.0.1:9000-9001->90-91/udp"
-    assert listed(shown) == {"8080/tcp", "9000/udp", "9001/udp"}
+    ports_ = [
+        {"IP": "0.0.0.0", "PrivatePort": 80, "PublicPort": 8080, "Type": "tcp"},
+        {"IP": "::", "PrivatePort": 80, "PublicPort": 8080, "Type": "tcp"},
+        {"PrivatePort": 443, "Type": "tcp"},
+        {"IP": "127.0.0.1", "PrivatePort": 90, "PublicPort": 9000, "Type": "udp"},
+    ]
+    assert published({"Ports": ports_}) == {"8080/tcp", "9000/udp"}
+    assert published({"Ports": None}) == set()
