@@ -125,7 +125,7 @@ def backups(target: Target, secrets: Mapping[str, str]) -> dict[str, str]:
 def without_storage(config: dict[str, Any]) -> dict[str, Any]:
     """Return a configuration whose backups stay on the server, and need no secrets for more."""
     services = {**config["services"]}
-    for name in (contract.BACKUP, contract.DATABASE):
+    for name in {contract.BACKUP, contract.DATABASE} & services.keys():
         uses = [use for use in services[name]["secrets"] if use["source"] not in contract.STORAGE]
         services[name] = {**services[name], "secrets": uses}
     named = {key: each for key, each in config["secrets"].items() if key not in contract.STORAGE}
