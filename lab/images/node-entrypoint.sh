@@ -6,15 +6,8 @@
 #   --security-opt systempaths=unconfined --volume /sys/fs/cgroup:/sys/fs/cgroup:rw
 set -eu
 
-# The server's own containers live below its own cgroup, so that they stop with it.
-if [ -f /sys/fs/cgroup/cgroup.controllers ]; then
-    cgroup=$(sed -n 's/^0:://p' /proc/self/cgroup)
-    # In cgroup v2, a group with children cannot have processes itself.
-    mkdir -p "/sys/fs/cgroup$cgroup/server"
-    xargs -n 1 <"/sys/fs/cgroup$cgroup/cgroup.procs" >"/sys/fs/cgroup$cgroup/server/cgroup.procs"
-else
-    cgroup=$(sed -n 's/^[0-9]*:memory://p' /proc/self/cgroup)
-fi
+# shellcheck source=lab/images/node-cgroup.sh
+. /usr/local/lib/node-cgroup.sh
 
 # Each server has its own host keys, and keeps them across restarts.
 ssh-keygen -A

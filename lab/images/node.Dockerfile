@@ -10,6 +10,7 @@ RUN apt-get update \
  && rm -rf /var/lib/apt/lists/* /etc/ssh/ssh_host_* \
  && useradd --create-home --shell /bin/bash --groups docker --password '*' deploy
 COPY node-sshd.conf /etc/ssh/sshd_config.d/node.conf
+COPY node-cgroup.sh /usr/local/lib/
 COPY node-entrypoint.sh /usr/local/bin/node
 VOLUME /var/lib/docker
 EXPOSE 22

@@ -102,8 +102,8 @@ def _given(value: str) -> tuple[str, str]:
 
 
 # What to do, by a part of Docker's message.
-# What docker adds to some errors.
-USAGE = re.compile("(Run|See) 'docker .*--help'")
+# What docker adds to the reason of some errors.
+USAGE = re.compile("(Run|See) 'docker .*--help'|Error: failed to start containers")
 ADVICE = {
     "cannot connect to the docker daemon": "start Docker; inv doctor shows details",
     "error during connect": "start Docker; inv doctor shows details",

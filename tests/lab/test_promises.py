@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from tasks.lib.deploys import processes
-from tasks.lib.orchestrators.swarm import unsupported
+from tasks.lib.orchestrators import rendering
 from tasks.lib.project.settings import Settings
 from tests.testbed.commands import ROOT, docker
 from tests.testbed.sites import Site
@@ -55,7 +55,7 @@ def test_a_container_has_the_limits_and_rights_that_its_service_says(site, promi
         for key, mine in (("cap_add", "CapAdd"), ("cap_drop", "CapDrop")):
             assert {*map(plain, runs[mine] or [])} == {*said.get(key, [])}
         assert (runs["Memory"], runs["PidsLimit"]) == (int(limits["memory"]), limits["pids"])
-        mounts = [mount for mount in unsupported.mounts(said) if mount["type"] == "tmpfs"]
+        mounts = [mount for mount in rendering.mounts(said) if mount["type"] == "tmpfs"]
         sizes = {mount["target"]: mount["tmpfs"]["size"] for mount in mounts}
         assert sizes == {
             mount["Target"]: mount["TmpfsOptions"]["SizeBytes"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from tests.testbed.labs import started
 from tests.testbed.sites import Site
 
 from .compose_world import compose_world, local_site
+from .kubernetes_world import kubernetes_world
 from .swarm_world import Factory, swarm_world
 from .world import World, memory_world
 
@@ -27,8 +30,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "world" in metafunc.fixturenames:
         marks = [pytest.mark.engine]
         marks += [] if metafunc.function.__name__ in ALWAYS else [pytest.mark.slow]
-        real = (pytest.param(name, marks=marks) for name in ("swarm", "compose"))
-        worlds = ["memory", *real]
+        real = [pytest.param(name, marks=marks) for name in ("swarm", "compose")]
+        # What runs a cluster is built in 10 to 20 minutes, unless this machine has it.
+        slow = [pytest.mark.engine, pytest.mark.slow, pytest.mark.cluster]
+        worlds = ["memory", *real, pytest.param("kubernetes", marks=slow)]
         metafunc.parametrize("world", worlds, indirect=True)
 
 
@@ -52,6 +57,20 @@ def local_factory(
         yield Factory(site)
 
 
+@pytest.fixture(scope="session")
+def cluster_factory(
+    tmp_path_factory: pytest.TempPathFactory, make_clone: Callable[[Path], Path]
+) -> Iterator[Factory]:
+    """Images of the app, in the registry of a lab with a cluster."""
+    folder = tmp_path_factory.mktemp("cluster")
+    # CLUSTER names a lab that is there, and stays.
+    name = os.environ.get("CLUSTER", "")
+    with started(folder / "lab", name, keep=bool(name), orchestrator="kubernetes") as lab:
+        state = json.loads(Path(lab["KUBECONFIG"]).with_name("lab.json").read_text())
+        url = {"LAB_URL": f"http://127.0.0.1:{state['http'][0]}"}
+        yield Factory(Site(make_clone(folder / "clone"), lab | url, env="prod"))
+
+
 @pytest.fixture
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     """An environment that nothing was deployed to yet."""
@@ -61,6 +80,9 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
             yield made
     elif kind == "swarm":
         with swarm_world(request.getfixturevalue("factory"), tmp_path) as made:
+            yield made
+    elif kind == "kubernetes":
+        with kubernetes_world(request.getfixturevalue("cluster_factory"), tmp_path) as made:
             yield made
     else:
         with compose_world(request.getfixturevalue("local_factory"), tmp_path) as made:

@@ -215,6 +215,9 @@ class MemoryOrchestrator:
             found[stack] = {f"{port['published']}/tcp" for port in ports}
         return Ports("memory", found)
 
+    def records(self) -> None:
+        """The first server keeps the records."""
+
     def stored_images(self, repository: str) -> list[Stored]:
         """Return the images of a repository."""
         ours = [name for name in self.cluster.pulled if name.startswith(f"{repository}@")]

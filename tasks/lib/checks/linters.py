@@ -80,7 +80,10 @@ def _python(lint: Lint) -> list[str]:
 def typing(ctx: Context, paths: list[str]) -> Commands:
     """Return the type checks: of the app, and of the pipeline with its packages if it is here."""
     from ..app import python
+    from ..project import requirements
 
+    if pipeline.is_developed():
+        requirements.install(ctx, "kubernetes")
     mypy = [python.interpreter(ctx, "test", "types"), "-m", "mypy"]
     found = {f"mypy {' '.join(paths)}": [*mypy, *paths]}
     own = {"mypy tasks": [*mypy, f"--python-executable={sys.executable}", "tasks"]}

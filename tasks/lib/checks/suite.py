@@ -76,15 +76,17 @@ def pipeline(
         everything: run also the tests that need an engine or a browser.
         slow: run also the slow ones among these.
     """
-    requirements.install(ctx, "lint", "selftest", *(["browser"] if everything else []))
+    requirements.install(
+        ctx, "lint", "kubernetes", "selftest", *(["browser"] if everything else [])
+    )
     # An earlier run's result must not be taken for this one's.
     (files.own_folder(REPORTS) / "pipeline.xml").unlink(missing_ok=True)
     # The quick ones do not depend on each other; of the others, many need all of this machine.
     testing = replace(testing, parallel=testing.parallel or (testing.whole and not everything))
     words = [sys.executable, *runners.pytest(paths, testing, "pipeline")[1:]]
     words += ["-p", "no:django", "-W", "ignore::pytest.PytestConfigWarning"]
-    if not slow:
-        words += ["-m", "not slow" if everything else QUICK]
+    chosen = "not cluster" if slow else "not slow" if everything else QUICK
+    words += ["-m", chosen]
     return _failures("the pipeline's tests", process.run(ctx, words), testing)
 
 

@@ -23,6 +23,7 @@ from ..registry.client import connect as connect_registry
 from ..ssh import host
 from . import dynamic, lock
 from .history import History
+from .host_store import HostStore
 
 
 @dataclass
@@ -88,7 +89,8 @@ class Target:
     @cached_property
     def history(self) -> History:
         """The environment's finished deploys."""
-        return History(self.first, self.path)
+        store = self.orchestrator.records() or HostStore(self.first, self.path)
+        return History(store)
 
 
 @contextmanager

@@ -7,7 +7,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from . import kubernetes
 from .images import REGISTRY
+from .kubernetes import KUBERNETES
 from .state import USER, State
 
 HOSTKEY = "/etc/ssh/ssh_host_ed25519_key.pub"
@@ -47,29 +49,47 @@ def _registry(port: int, login: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _node(state: State, name: str, image: str) -> dict[str, Any]:
-    published = {22: state.ssh[state.nodes.index(name)]}
-    if name == state.nodes[0]:
-        published |= {80 + number: port for number, port in enumerate(state.http)}
     forward = f"{state.registry}=registry:5000 {state.mirror}=mirror:5000"
+    if state.orchestrator == KUBERNETES:
+        own = kubernetes.server(state, name, forward)
+    else:
+        own = _docker_server(state, name, forward)
+    ports = [f"127.0.0.1:{port}:{inner}" for inner, port in own.pop("ports").items()]
+    volumes = [*own.pop("volumes"), "/sys/fs/cgroup:/sys/fs/cgroup:rw"]
     return {
+        **own,
         "image": image,
-        "command": ["--registry-mirror", f"http://localhost:{state.mirror}"],
-        "environment": {"AUTHORIZED_KEYS": state.public, "FORWARD": forward},
-        "ports": [f"127.0.0.1:{port}:{inner}" for inner, port in published.items()],
-        "volumes": ["/var/lib/docker", "/sys/fs/cgroup:/sys/fs/cgroup:rw"],
-        # What an engine in a container needs; see node-entrypoint.sh.
+        "ports": ports,
+        "volumes": volumes,
+        # What containers in a container need; see node-entrypoint.sh.
         "cap_add": ["ALL"],
         "cgroup": "host",
         "device_cgroup_rules": ["a *:* rwm"],
         "security_opt": [f"{what}=unconfined" for what in ("seccomp", "apparmor", "systempaths")],
         "depends_on": {name: {"condition": "service_healthy"} for name in ("registry", "mirror")},
-        "healthcheck": _health(f"docker version >/dev/null && test -s {HOSTKEY}"),
+        "healthcheck": _health(own["healthcheck"]),
+    }
+
+
+def _docker_server(state: State, name: str, forward: str) -> dict[str, Any]:
+    """Return a server with its own engine and sshd; see node-entrypoint.sh."""
+    published = {22: state.ssh[state.nodes.index(name)]}
+    if name == state.nodes[0]:
+        published |= {80 + number: port for number, port in enumerate(state.http)}
+    return {
+        "command": ["--registry-mirror", f"http://localhost:{state.mirror}"],
+        "environment": {"AUTHORIZED_KEYS": state.public, "FORWARD": forward},
+        "ports": published,
+        "volumes": ["/var/lib/docker"],
+        "healthcheck": f"docker version >/dev/null && test -s {HOSTKEY}",
     }
 
 
 def overlay(state: State, project: str, names: Iterable[str]) -> dict[str, Any]:
     """Build settings that override invoke.yaml: the registry and every environment in the lab."""
     registry = {"image": f"{state.host}/{project}", "insecure": False, "ca": ""}
+    if state.orchestrator == KUBERNETES:
+        return {"registry": registry, "environments": {}}
     environments = {
         name: {
             "url": f"http://127.0.0.1:{port}",

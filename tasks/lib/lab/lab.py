@@ -18,7 +18,8 @@ from ..docker.compose import Project, project_name
 from ..errors import ExitCode, TaskError
 from ..project.fields import Kind
 from ..project.settings import ROOT, read_settings
-from . import config_files, environments, images, state
+from . import config_files, environments, images, kubernetes, state
+from .kubernetes import KUBERNETES
 from .state import State
 
 # The label that Compose gives all resources of a project.
@@ -93,8 +94,9 @@ class Lab:
         if known and nodes not in (0, len(known.nodes)):
             what = f"lab {self.name} has {len(known.nodes)} servers, not {nodes}"
             raise TaskError(what, f"inv lab.down --name {self.name}, then retry", ExitCode.REFUSED)
-        if orchestrator and orchestrator not in get_args(Kind):
-            hint = f"known: {', '.join(get_args(Kind))}"
+        kinds = (*get_args(Kind), KUBERNETES)
+        if orchestrator and orchestrator not in kinds:
+            hint = f"known: {', '.join(kinds)}"
             raise TaskError(f"no orchestrator {orchestrator!r}", hint, ExitCode.REFUSED)
         if known and orchestrator not in ("", known.orchestrator):
             what = f"lab {self.name} is for {known.orchestrator}, not {orchestrator}"
@@ -104,13 +106,19 @@ class Lab:
             self._clear()
             names, count = self.settings.deploy.secrets, len(self.environments)
             kind = orchestrator or SWARM
-            nodes = nodes or (NODES if kind == SWARM else 1)
+            nodes = nodes or (NODES if kind in (SWARM, KUBERNETES) else 1)
             known = state.new_state(self._subnet(), nodes, count, names, kind)
         if not self.dry:
             state.save(self.folder, known)
-            compose = config_files.compose(known, self.project, images.node_image())
+            compose = config_files.compose(known, self.project, self._node_image(known))
             self._write("compose.yaml", compose)
         return known
+
+    def _node_image(self, known: State) -> str:
+        """Return the name of the servers' image; that of a cluster is built if it is missing."""
+        if known.orchestrator == KUBERNETES:
+            return kubernetes.image()
+        return images.node_image()
 
     def _write(self, name: str, content: object) -> None:
         files.write_private(self.folder / name, yaml.safe_dump(content, sort_keys=False))
@@ -139,6 +147,8 @@ class Lab:
 
     def _write_client_config(self, state: State) -> Mapping[str, str]:
         """Write the clients' files, and set up the environments; return the variables."""
+        if state.orchestrator == KUBERNETES:
+            return self._write_kubeconfig(state)
         keys = [self._execute(node, "cat", config_files.HOSTKEY) for node in state.nodes]
         hosts = config_files.known_hosts(state, keys)
         overlay = config_files.overlay(state, self.settings.project.name, self.environments)
@@ -149,13 +159,20 @@ class Lab:
         environments.set_up(self.ctx, self.settings, overlay, variables)
         return variables
 
+    def _write_kubeconfig(self, state: State) -> Mapping[str, str]:
+        """Make the servers one cluster; return the variables."""
+        self._write("invoke.yaml", config_files.overlay(state, self.settings.project.name, []))
+        kubeconfig = kubernetes.form(state, self._node_image(state), self.project)
+        files.write_private(self.folder / "kubeconfig", kubeconfig)
+        return kubernetes.variables(state, self.folder)
+
     def _execute(self, node: str, *words: str) -> str:
         return cli.run(self.ctx, "exec", f"{self.project}-{node}", *words)
 
     def query(self, node: str, *words: str) -> str:
-        """Run docker on a server for at most 5 s; return its output, empty when it fails."""
+        """Run a command on a server for at most 5 s; return its output, empty when it fails."""
         with suppress(cli.DockerError):
-            return self._execute(node, "timeout", "5", "docker", *words)
+            return self._execute(node, "timeout", "5", *words)
         return ""
 
     def down(self) -> bool:

@@ -58,6 +58,11 @@ class State:
         return [f"node{number}" for number in range(1, len(self.ssh) + 1)]
 
     @property
+    def api(self) -> int:
+        """The published port of the API of a Kubernetes cluster, whose servers have no sshd."""
+        return self.ssh[0]
+
+    @property
     def host(self) -> str:
         """The registry's host, the same on this machine and on the servers."""
         return f"localhost:{self.registry}"

@@ -9,6 +9,7 @@ from ..errors import TaskError
 from ..registry.credentials import Login
 from ..registry.session import Session
 from . import config_files, state
+from .kubernetes import KUBERNETES
 from .lab import SWARM, Lab
 from .state import State
 
@@ -41,7 +42,7 @@ def check(lab: Lab) -> tuple[str, list[str]]:
 def _members(lab: Lab, names: Sequence[str]) -> dict[str, str]:
     """Return the status of each server in the Swarm, from the first that answers."""
     for name in names:
-        if output := lab.query(name, "node", "ls", "--format", MEMBER):
+        if output := lab.query(name, "docker", "node", "ls", "--format", MEMBER):
             return dict(line.split(" ", 1) for line in output.splitlines())
     return {}
 
@@ -56,7 +57,11 @@ def _registry(known: State) -> Row:
 
 
 def _node(lab: Lab, known: State, node: str, members: Mapping[str, str] | None) -> Row:
-    version = lab.query(node, "version", "--format", "{{.Server.Version}}")
+    if known.orchestrator == KUBERNETES:
+        shown = lab.query(known.nodes[0], "kubectl", "get", "node", node, "--no-headers")
+        _, state, *_, version = shown.split() or ("", "not in the cluster", "no answer")
+        return node, HEALTHY if state == "Ready" else UNHEALTHY, "", f"kubelet {version}, {state}"
+    version = lab.query(node, "docker", "version", "--format", "{{.Server.Version}}")
     member = _member(node, members)
     health = HEALTHY if version and member.startswith(("Ready", ALONE)) else UNHEALTHY
     ssh = f"deploy@127.0.0.1:{known.ssh[known.nodes.index(node)]}"

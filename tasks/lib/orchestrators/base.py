@@ -10,7 +10,7 @@ from ..provisioning.facts import Facts
 from ..ssh.host import Host
 from .needs import Needs
 from .stack import Stack
-from .status import Evidence, Failure, Lease, Node, Ports, Progress, Service, Stored
+from .status import Evidence, Failure, Lease, Node, Ports, Progress, Service, Store, Stored
 
 
 @dataclass(frozen=True)
@@ -128,6 +128,9 @@ class Orchestrator(Protocol):
 
     def feed(self, service: str, script: str, write: Callable[[BinaryIO], None]) -> str | None:
         """Return what a script prints that reads what `write` writes; None without a replica."""
+
+    def records(self) -> Store | None:
+        """Return what keeps the environment's records; None if its first server does."""
 
     # Servers and secrets.
 

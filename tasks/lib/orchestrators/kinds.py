@@ -11,4 +11,4 @@ KINDS: dict[str, type[DockerOrchestrator]] = {
     "compose": ComposeOrchestrator,
 }
 # The Compose file of an orchestrator, on top of those of all servers.
-OVERLAYS = {"compose": "compose/onehost.yml"}
+OVERLAYS = {"compose": "compose/onehost.yml", "kubernetes": "compose/kubernetes.yml"}

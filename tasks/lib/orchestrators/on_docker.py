@@ -10,14 +10,15 @@ from invoke import Context
 
 from ..ssh.host import Host
 from . import jobs, servers
-from .base import Guard, Job, Orchestrator
+from .base import Guard, Job
 from .engine import Engine
 from .leases import Leases
+from .locking import Leased
 from .stack import Stack
-from .status import Lease, Stored
+from .status import Store, Stored
 
 
-class DockerOrchestrator(Orchestrator):
+class DockerOrchestrator(Leased):
     """One stack on servers with Docker.
 
     Args:
@@ -55,6 +56,9 @@ class DockerOrchestrator(Orchestrator):
     def misfits(self, stack: Stack, auth: str) -> list[str]:
         return servers.unpullable(self._ctx, self._hosts, stack.image, auth)
 
+    def records(self) -> Store | None:
+        return None
+
     def missing(self, stack: Stack) -> list[str]:
         return [
             f"{kind} {name}"
@@ -65,15 +69,6 @@ class DockerOrchestrator(Orchestrator):
     @abstractmethod
     def stored(self, kind: str) -> list[str]:
         """Return the names of the versions that there are, of secrets or configs."""
-
-    def lease(self) -> Lease | None:
-        return self._leases.newest()
-
-    def take_lease(self, former: Lease | None, text: str) -> Lease | None:
-        return self._leases.take(former, text)
-
-    def drop_lease(self, text: str) -> None:
-        self._leases.drop(text)
 
     def stored_images(self, repository: str) -> list[Stored]:
         return servers.stored_images(self._ctx, self._hosts, repository)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -102,3 +103,22 @@ def text(value: Any) -> str:
     if value is None:
         return ""
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def mounts(service: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the volumes of a service, those of its key tmpfs too; sizes are in bytes."""
+    found = [*(service.get("volumes") or []), *map(_tmpfs, service.get("tmpfs") or [])]
+    return [_sized(mount) if mount["type"] == "tmpfs" else mount for mount in found]
+
+
+def _tmpfs(text: str) -> dict[str, Any]:
+    target, _, rest = text.partition(":")
+    options = dict(option.partition("=")[::2] for option in rest.split(",") if option)
+    return {"type": "tmpfs", "target": target, "tmpfs": options}
+
+
+def _sized(mount: Mapping[str, Any]) -> dict[str, Any]:
+    options = mount.get("tmpfs") or {}
+    size = re.fullmatch(r"(\d+)([bkmg]?)b?", str(options.get("size", "")).lower())
+    number = int(size[1]) * 1024 ** "bkmg".index(size[2] or "b") if size else 0
+    return {**mount, "tmpfs": {**options, "size": number}}

@@ -62,6 +62,21 @@ class Stack:
         some = {name: self.services[name] for name in services}
         return replace(self, content=self.content | {"services": some})
 
+    def part(self, name: str) -> dict[str, Any]:
+        """Return the part of the content that one service is made from."""
+        service = self.services[name]
+        known = {
+            "secrets": [use["source"] for use in service.get("secrets", [])],
+            "configs": [use["source"] for use in service.get("configs", [])],
+            "networks": list(service.get("networks") or {}),
+            "volumes": [use.get("source") for use in service.get("volumes", [])],
+        }
+        parts = {
+            kind: {key: each for key, each in self.content.get(kind, {}).items() if key in names}
+            for kind, names in known.items()
+        }
+        return {"services": {name: service}, **parts}
+
     def versions(self, kind: str) -> set[str]:
         """Return the names of the versions that it uses, of its secrets or its configs."""
         return {entry["name"] for entry in self.content.get(kind, {}).values()}

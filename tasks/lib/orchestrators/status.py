@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 
 @dataclass(frozen=True)
@@ -119,3 +119,32 @@ class Lease:
     number: int
     text: str
     age: float = field(default=0, compare=False)
+
+
+# The file of a store that a record itself is; others are beside it.
+RECORD = "release.json"
+
+
+class Store(Protocol):
+    """Keeps the records of an environment, each some files by its number."""
+
+    # How messages name it before it was read.
+    name: str
+
+    def read(self) -> tuple[str, dict[int, str]]:
+        """Return where the records are, and each one's own file; empty if that is damaged."""
+
+    def show(self, number: int, file: str) -> str | None:
+        """Return a file of a record; None if it is missing."""
+
+    def write(self, number: int, file: str, text: str) -> None:
+        """Write a file of a record."""
+
+    def named(self) -> set[str]:
+        """Return the names of secrets and configs that recorded stacks have, and some more."""
+
+    def delete(self, numbers: Sequence[int]) -> None:
+        """Delete records."""
+
+    def problems(self) -> list[str]:
+        """Return why nothing can be written, a line each."""

@@ -1,7 +1,7 @@
 """The image contract: what tasks/ relies on in docker/, compose/ and the app, each name once."""
 
-# The image's entrypoint, and those of its roles that tasks run.
-ENTRYPOINT = "/app/docker/entrypoint"
+# The image's entrypoint and health check, and those of its roles that tasks run.
+ENTRYPOINT, HEALTHCHECK = "/app/docker/entrypoint", "/app/docker/healthcheck"
 MANAGE, STATIC, WAIT = "manage", "static", "wait"
 CHECK, PENDING, MIGRATE, JOBS = "check", "pending", "migrate", "jobs"
 # How lines of their output begin: a service that is waited for; the pending migrations as JSON.

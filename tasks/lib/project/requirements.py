@@ -28,6 +28,7 @@ BASES: dict[str, tuple[str, ...]] = {
     "types": ("app", "test"),
     "tasks": (),
     "lint": ("tasks",),
+    "kubernetes": ("tasks",),
     "binaries": (),
     "act": (),
     "checks": ("tasks", "lint"),

@@ -18,6 +18,7 @@ from ..docker import client, compose
 from ..environments import healthcheck
 from ..errors import ExitCode, TaskError
 from ..lab import state
+from ..lab.kubernetes import KUBERNETES
 from ..lab.lab import Lab
 from ..project import git
 from ..project.app_settings import Probes
@@ -113,7 +114,11 @@ def workspace(
     started = time.monotonic()
     if git.read(ROOT).dirty:
         console.warn("uncommitted changes are left out: the pipeline runs on the commit")
-    keep = keep or state.load(lab.folder) is not None
+    known = state.load(lab.folder)
+    if KUBERNETES in (orchestrator, known.orchestrator if known else ""):
+        hint = "use swarm or compose, and a lab of its own"
+        raise TaskError("nothing is rehearsed on Kubernetes", hint, ExitCode.REFUSED)
+    keep = keep or known is not None
     with tempfile.TemporaryDirectory(prefix="rehearsal-") as folder:
         clone = Path(folder, lab.settings.project.name)
         try:

@@ -69,6 +69,8 @@ class Files:
         """Store a secret's next version, a volume of its own; return its name."""
         made = next_version(self.server.stack, name, self.secrets())
         self._store(made, SECRET, value, 0o400)
+        # One of this name may have been removed.
+        self._there = {each for each in self._there if not each.startswith(f"{made}/")}
         return made
 
     def read_secrets(self, image: str) -> dict[str, str]:

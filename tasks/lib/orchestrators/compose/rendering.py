@@ -62,27 +62,11 @@ def generation(stack: Stack, names: Sequence[str], mark: str) -> dict[str, Any]:
     """
     made = {}
     for name in names:
-        labels = {SERVICE: name, GENERATION: mark, CONTENT: json.dumps(part(stack, name))}
+        labels = {SERVICE: name, GENERATION: mark, CONTENT: json.dumps(stack.part(name))}
         labels |= stack.services[name]["deploy"].get("labels", {})
         aliases = [] if name in stack.ours else [name]
         made[f"{name}-{mark}"] = _container(stack, stack.services[name], labels, aliases)
     return _file(stack, made)
-
-
-def part(stack: Stack, name: str) -> dict[str, Any]:
-    """Return the part of a stack's content that one service is made from."""
-    service = stack.services[name]
-    known = {
-        "secrets": [use["source"] for use in service.get("secrets", [])],
-        "configs": [use["source"] for use in service.get("configs", [])],
-        "networks": list(service.get("networks") or {}),
-        "volumes": [use.get("source") for use in service.get("volumes", [])],
-    }
-    parts = {
-        kind: {key: each for key, each in stack.content.get(kind, {}).items() if key in names}
-        for kind, names in known.items()
-    }
-    return {"services": {name: service}, **parts}
 
 
 def jobs_file(stack: Stack, jobs: Sequence[Job], mark: str) -> dict[str, Any]:

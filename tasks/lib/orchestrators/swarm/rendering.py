@@ -38,7 +38,7 @@ def _too_long(config: Mapping[str, Any], stack: str) -> Iterator[str]:
 
 def _service(stack: str, service: Mapping[str, Any]) -> dict[str, Any]:
     made = rendering.plain(service, unsupported.DONE.__contains__)
-    made["volumes"] = unsupported.mounts(service)
+    made["volumes"] = rendering.mounts(service)
     made["deploy"] = copy.deepcopy(dict(service.get("deploy") or {}))
     placement = made["deploy"].setdefault("placement", {})
     placement["constraints"] = labels.placed(stack, labels.of_service(made))

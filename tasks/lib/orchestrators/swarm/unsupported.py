@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
+
+from ..rendering import mounts
 
 # The keys of a service that `docker stack deploy` does as they are written. Its reference:
 # https://docs.docker.com/reference/cli/docker/stack/deploy/
@@ -63,22 +64,3 @@ def _mount(mount: Mapping[str, Any]) -> Iterator[str]:
         yield f"tmpfs: {target} counts as memory; say how much, as in {target}:size=64m"
     for key in sorted({*options} - {"size"}):
         yield f"tmpfs: {target}:{key}: {ELSE}"
-
-
-def mounts(service: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the volumes of a service, those of its key tmpfs too; sizes are in bytes."""
-    found = [*(service.get("volumes") or []), *map(_tmpfs, service.get("tmpfs") or [])]
-    return [_sized(mount) if mount["type"] == "tmpfs" else mount for mount in found]
-
-
-def _tmpfs(text: str) -> dict[str, Any]:
-    target, _, rest = text.partition(":")
-    options = dict(option.partition("=")[::2] for option in rest.split(",") if option)
-    return {"type": "tmpfs", "target": target, "tmpfs": options}
-
-
-def _sized(mount: Mapping[str, Any]) -> dict[str, Any]:
-    options = mount.get("tmpfs") or {}
-    size = re.fullmatch(r"(\d+)([bkmg]?)b?", str(options.get("size", "")).lower())
-    number = int(size[1]) * 1024 ** "bkmg".index(size[2] or "b") if size else 0
-    return {**mount, "tmpfs": {**options, "size": number}}

@@ -1,0 +1,86 @@
+"""The records of an environment, each a folder on its first server."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from ..errors import ExitCode, RemoteCommandError, TaskError, last_line
+from ..ssh.host import Host
+
+# First the place, then the folders, then the records; a folder that cannot be read is no empty one.
+READ = r"""
+set -eu; case "$1" in /*) ;; *) set -- "$PWD/$1" ;; esac
+echo "$(id -un)@$(hostname):$1/releases"
+if [ -e "$1/releases" ]; then
+    cd "$1/releases"; ls; printf '\f'; tail -v -n +1 -- */release.json 2>/dev/null || true
+fi
+"""
+# How tail begins each file.
+HEADER = re.compile(r"^==> (\d+)/release\.json <==$", re.MULTILINE)
+SHOW = 'cat "$1/releases/$2/$3"'
+# The names of all versions of secrets and configs that recorded stacks use.
+NAMES = 'cat "$1"/releases/*/stack.json 2>/dev/null | grep -o \'"name": "[^"]*"\' | sort -u || true'
+# Atomic: a file is written beside the old one, then renamed.
+WRITE = """
+set -eu; umask 077; mkdir -p "$1/releases/$2"; cd "$1/releases/$2"
+cat >"$3.part"; mv "$3.part" "$3"
+"""
+# Writes a file, and removes it, in the folder or in the nearest one that exists. What is no folder
+# cannot be read, either.
+TRY = """
+set -eu; umask 077; path="$1/releases"
+while [ ! -e "$path" ]; do
+    case "$path" in ?*/*) path="${path%/*}";; /*) path=/;; *) path=.;; esac
+done
+[ -d "$path" ] || exit 0
+file="$path/.preflight.$$"; trap 'rm -f "$file"' EXIT; echo writable >"$file"
+"""
+DELETE = 'cd "$1/releases" && shift && rm -rf -- "$@"'
+
+
+class HostStore:
+    """Keeps records in a folder on a server; orchestrators.status.Store says what it promises."""
+
+    def __init__(self, host: Host, path: str) -> None:
+        self._host, self._path, self.name = host, path, host.name
+
+    def read(self) -> tuple[str, dict[int, str]]:
+        try:
+            shown = self._host.run(READ, self._path, changes=False)
+        except RemoteCommandError as error:
+            hint = "log in as the user who deployed before, or make it readable for this one"
+            what = f"cannot read the history of {self._host.name}: {last_line(error.output)}"
+            raise TaskError(what, hint, ExitCode.REFUSED) from None
+        folders, _, texts = shown.partition("\f")
+        place, _, folders = folders.partition("\n")
+        parts = HEADER.split(texts)
+        found = dict(zip(parts[1::2], parts[2::2], strict=True))
+        numbers = (name for name in folders.split() if name.isdigit())
+        return place, {int(name): found.get(name, "") for name in numbers}
+
+    def show(self, number: int, file: str) -> str | None:
+        try:
+            return self._host.run(SHOW, self._path, str(number), file, changes=False)
+        except RemoteCommandError:
+            return None
+
+    def write(self, number: int, file: str, text: str) -> None:
+        self._host.run(WRITE, self._path, str(number), file, text=text)
+
+    def named(self) -> set[str]:
+        lines = self._host.run(NAMES, self._path, changes=False).splitlines()
+        return {line.split('"')[3] for line in lines}
+
+    def delete(self, numbers: Sequence[int]) -> None:
+        self._host.run(DELETE, self._path, *map(str, numbers))
+
+    def problems(self) -> list[str]:
+        """Return why nothing can be written."""
+        try:
+            self._host.run(TRY, self._path, changes=False)
+        except RemoteCommandError as error:
+            reason = last_line(error.output).rpartition(": ")[2]
+            hint = "let its user write there and free some space, or change deploy.path"
+            return [f"{self._host.name}: cannot write in {self._path} ({reason}) - {hint}"]
+        return []

@@ -1,0 +1,1 @@
+"""The one door to clusters of Kubernetes: how to reach one, and its objects."""

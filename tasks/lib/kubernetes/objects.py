@@ -1,0 +1,42 @@
+"""Objects as dictionaries, and as lightkube has them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+Object = dict[str, Any]
+# Where lightkube has each kind.
+MODULES = {
+    "apps_v1": ("Deployment", "ReplicaSet", "StatefulSet"),
+    "authorization_v1": ("SelfSubjectAccessReview",),
+    "batch_v1": ("Job",),
+    "coordination_v1": ("Lease",),
+    "core_v1": (
+        *("ConfigMap", "Event", "Namespace", "Node", "PersistentVolumeClaim", "Pod"),
+        *("ResourceQuota", "Secret", "Service", "ServiceAccount"),
+    ),
+    "networking_v1": ("Ingress", "NetworkPolicy"),
+    "policy_v1": ("PodDisruptionBudget",),
+}
+
+
+def resource(kind: str) -> Any:
+    """Return lightkube's class of a kind."""
+    from importlib import import_module
+
+    module = next(name for name, kinds in MODULES.items() if kind in kinds)
+    return getattr(import_module(f"lightkube.resources.{module}"), kind)
+
+
+def typed(made: Object) -> Any:
+    """Return an object of its kind's class."""
+    from lightkube import codecs
+
+    return codecs.from_dict(made)
+
+
+def plain(answer: Any) -> Any:
+    """Return an answer as dictionaries; those of a list do not say their kind."""
+    if isinstance(answer, list):
+        return [plain(each) for each in answer]
+    return answer.to_dict() if hasattr(answer, "to_dict") else answer

@@ -1,0 +1,1 @@
+"""Kubernetes as an orchestrator: one namespace holds an environment."""

@@ -1,0 +1,165 @@
+"""Kubernetes as an orchestrator; base.Orchestrator says what each method promises."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from ... import console
+from ...errors import TaskError
+from ...kubernetes.client import Cluster, ClusterError
+from .. import jobs
+from ..base import Guard, Job, LogOptions
+from ..locking import Leased
+from ..needs import Needs
+from ..stack import Stack
+from ..status import Evidence, Failure, Node, Ports, Service, Stored
+from . import evidence, inventory, manifests, naming, observation, rendering, rights, secrets
+from .jobs import KubernetesJobs, clear, try_out
+from .leases import Leases
+from .place import Place
+from .records import ClusterStore
+from .rollout import KubernetesRollout
+
+
+class KubernetesOrchestrator(Leased):
+    """One stack in a namespace of a cluster.
+
+    Args:
+        auth: the login with which the cluster pulls images (Login.header); empty without one.
+    """
+
+    poll = 0.5
+
+    def __init__(self, cluster: Cluster, stack: str, place: Place, auth: str = "") -> None:
+        self._cluster, self._stack, self._place, self._auth = cluster, stack, place, auth
+        self._leases, self._secrets = Leases(cluster, stack), secrets.Secrets(cluster, stack)
+
+    def services(self) -> dict[str, Service]:
+        return inventory.look(self._cluster, self._stack).services()
+
+    def running(self) -> Stack:
+        return inventory.look(self._cluster, self._stack).stack(self._stack)
+
+    def nodes(self) -> list[Node]:
+        used = {node for each in self.services().values() for node in each.nodes}
+        return [Node(name, name, "ready", "node", "") for name in sorted(used)]
+
+    def ports(self) -> Ports:
+        return Ports(self._cluster.name, {})
+
+    def problems(self) -> list[str]:
+        return rights.problems(self._cluster, bool(self._place.ingress))
+
+    def misfits(self, stack: Stack, auth: str) -> list[str]:
+        """Return what the cluster refuses of the objects, asked without making any."""
+        found = []
+        for each in manifests.objects(stack, self._place):
+            try:
+                self._cluster.apply(each, dry=True)
+            except ClusterError as error:
+                found.append(f"{each['kind']} {each['metadata']['name']}: {error.reason}")
+        return found
+
+    def missing(self, stack: Stack) -> list[str]:
+        return [
+            f"{kind.lower().replace('configmap', 'config')} {name}"
+            for kind, part in (("Secret", "secrets"), ("ConfigMap", "configs"))
+            for name in sorted(stack.versions(part))
+            if self._cluster.get(kind, naming.version(self._stack, name)) is None
+        ]
+
+    def evidence(self, failure: Failure) -> Evidence:
+        return evidence.collect(self._cluster, failure)
+
+    def logs(self, services: Sequence[str], options: LogOptions) -> None:
+        if options.follow:
+            raise TaskError("logs of Kubernetes cannot be followed yet", "leave out --follow")
+        for pod in inventory.look(self._cluster, self._stack).pods:
+            name = pod["metadata"]["labels"][naming.SERVICE]
+            if name in services:
+                for line in self._cluster.log(pod["metadata"]["name"], name, options.tail):
+                    console.result(f"{pod['metadata']['name']} | {line}")
+
+    def try_out(self, service: Mapping[str, Any], command: Sequence[str]) -> None:
+        try_out(self._cluster, self._stack, service, command)
+
+    def records(self) -> ClusterStore:
+        return ClusterStore(self._cluster, self._stack)
+
+    def stored_images(self, repository: str) -> list[Stored]:
+        return []
+
+    def inside(self, service: str, script: str) -> str | None:
+        for pod in inventory.look(self._cluster, self._stack).pods:
+            labels = pod["metadata"]["labels"]
+            if labels[naming.SERVICE] == service and observation.is_ready(pod):
+                with suppress(TaskError):
+                    words = ["sh", "-c", script]
+                    return self._cluster.execute(pod["metadata"]["name"], service, words)
+        return None
+
+    @staticmethod
+    def needs(hosts: Any, facts: Any, user: str, source: str) -> Needs:
+        return Needs([[] for _ in facts])
+
+    def set_up(self) -> Iterator[str]:
+        yield from ()
+
+    def secrets(self) -> dict[str, list[str]]:
+        return self._secrets.versions()
+
+    def set_secret(self, name: str, value: str) -> str:
+        return self._secrets.set(name, value)
+
+    def read_secrets(self, image: str) -> dict[str, str]:
+        return self._secrets.values()
+
+    def remove_secret(self, name: str) -> None:
+        self._secrets.remove(self.secrets()[name])
+
+    def render(self, config: Mapping[str, Any], image: str, secrets: Mapping[str, str]) -> Stack:
+        return rendering.render(config, self._stack, image, secrets)
+
+    def rollout(self, stack: Stack, back: bool = False, prune: bool = True) -> KubernetesRollout:
+        self._sign_in()
+        return KubernetesRollout(self._cluster, self._place, stack, back, prune)
+
+    def run_jobs(
+        self, stack: Stack, jobs_: Sequence[Job], timeout: float, guard: Guard, answer: str = ""
+    ) -> str:
+        self._sign_in()
+        runner = KubernetesJobs(self._cluster, stack, jobs_)
+        return jobs.run(runner, jobs_, timeout, guard, answer)
+
+    def _sign_in(self) -> None:
+        """Give the cluster the login to the registry."""
+        if self._auth:
+            self._cluster.apply(secrets.login(self._stack, self._auth))
+
+    def clear_jobs(self) -> None:
+        clear(self._cluster, self._stack)
+
+    def remove_services(self, names: Sequence[str]) -> None:
+        inventory.remove_services(self._cluster, self._stack, {*names})
+
+    def tidy(self, used: Collection[str]) -> None:
+        older = [name for versions in self.secrets().values() for name in versions[1:]]
+        self._secrets.remove([name for name in older if name not in used])
+        chosen = {**naming.labels(self._stack), naming.KIND: "config"}
+        for each in self._cluster.list("ConfigMap", chosen):
+            if each["metadata"]["annotations"][naming.VERSION] not in used:
+                self._cluster.delete("ConfigMap", each["metadata"]["name"])
+
+    def tidy_images(self, repository: str, keep: Collection[str]) -> list[str]:
+        return []
+
+    def remove(self, volumes: bool) -> list[str]:
+        clear(self._cluster, self._stack)
+        kinds = [*inventory.WORKLOADS, *inventory.BESIDE]
+        kinds += [inventory.DATA, "Secret", "ConfigMap", "Lease"] if volumes else []
+        for kind in kinds:
+            for each in self._cluster.list(kind, naming.labels(self._stack)):
+                self._cluster.delete(kind, each["metadata"]["name"])
+        return []

@@ -1,0 +1,94 @@
+"""A rollout on Kubernetes: what there was before, and what there is now."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any
+
+from ...kubernetes.client import Cluster
+from ...process import wait_until
+from ...project import contract
+from ..base import Rollout
+from ..stack import Stack
+from ..status import Failure, Progress
+from . import inventory, manifests, observation, repair
+from .place import Place
+from .spec import spec
+
+# Seconds that the proxies may take until the app follows in any case; what is wrong with them is
+# told by then, or later with everything else.
+AHEAD = 60
+
+
+class KubernetesRollout(Rollout):
+    """One rollout on Kubernetes."""
+
+    def __init__(
+        self, cluster: Cluster, place: Place, stack: Stack, back: bool, prune: bool
+    ) -> None:
+        self._cluster, self._place, self._stack = cluster, place, stack
+        self._back, self._prune = back, prune
+        self._found = inventory.look(cluster, stack.name)
+        self._before = {each["metadata"]["uid"] for each in self._found.pods}
+        self._shown: list[Progress] | None = None
+
+    def apply(self) -> dict[str, Any]:
+        """Apply the stack: the proxies first, since pages of the new app need its static files."""
+        made = manifests.objects(self._stack, self._place, self._former())
+        own = [each for each in made if self._is_own(each)]
+        specs = self._apply([each for each in made if each not in own])
+        with suppress(TimeoutError):
+            wait_until(self._proxies_settled, AHEAD)
+        specs |= self._apply(own)
+        if self._prune:
+            gone = {*self._found.workloads} - {*self._stack.services}
+            inventory.remove_services(self._cluster, self._stack.name, gone)
+        return specs
+
+    def _former(self) -> str:
+        """Return the app's image that runs."""
+        app = self._found.workloads.get(contract.APP)
+        return observation.image(app) if app else ""
+
+    def _is_own(self, made: dict[str, Any]) -> bool:
+        name = made["metadata"]["name"]
+        return made["kind"] in inventory.WORKLOADS and name in self._stack.ours
+
+    def _apply(self, made: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        done: dict[str, Any] = {}
+        for each in made:
+            workload = each["kind"] in inventory.WORKLOADS
+            live = repair.apply(self._cluster, each) if workload else self._cluster.apply(each)
+            done |= {each["metadata"]["name"]: spec(live)} if workload else {}
+        return done
+
+    def _proxies_settled(self) -> bool:
+        """Return whether each proxy is as it is to be, or will not get there."""
+        states = self._look(lambda name: bool(self._stack.services[name].get("ports")))
+        return all(each.done or each.failed or each.given_up for each in states)
+
+    def progress(self) -> list[Progress] | None:
+        found = self._look(lambda name: True)
+        if found == self._shown:
+            return None
+        self._shown = found
+        return found
+
+    def _look(self, wanted: Callable[[str], bool]) -> list[Progress]:
+        known = self._found = inventory.look(self._cluster, self._stack.name)
+        return [
+            observation.judge(name, each, known.sets, known.pods, self._before, self._back)
+            for name, each in sorted(known.workloads.items())
+            if name in self._stack.services and wanted(name)
+        ]
+
+    def stuck(self) -> Failure | None:
+        pods = self._found.pods
+        new = [each for each in pods if each["metadata"]["uid"] not in self._before]
+        waiting = [each for each in new if not observation.is_ready(each)]
+        return next((Failure(_why(each), each) for each in waiting), None)
+
+
+def _why(pod: dict[str, Any]) -> str:
+    return observation.waits(pod) or str(pod["status"].get("phase", "")).lower()

@@ -1,0 +1,269 @@
+"""A lab's cluster of Kubernetes, and what its API says to our objects and our requests."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tasks.lib.environments import records
+from tasks.lib.environments.history import History
+from tasks.lib.errors import TaskError
+from tasks.lib.kubernetes import kubeconfig
+from tasks.lib.kubernetes.client import Cluster, ClusterError
+from tasks.lib.orchestrators.base import Job
+from tasks.lib.orchestrators.kubernetes import (
+    leases,
+    manifests,
+    rendering,
+    rights,
+    rollout,
+    secrets,
+)
+from tasks.lib.orchestrators.kubernetes.orchestrator import KubernetesOrchestrator
+from tasks.lib.orchestrators.kubernetes.place import Place
+from tasks.lib.orchestrators.kubernetes.records import ClusterStore
+from tasks.lib.orchestrators.stack import Stack, drift
+from tests.testbed.clusters import CONTEXT, namespace
+from tests.testbed.commands import docker, environment, free_port, inv, until
+from tests.testbed.labs import must, started
+from tests.testbed.sites import Exports
+
+pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.cluster]
+
+ROOT = Path(__file__).resolve().parents[2]
+IMAGE = f"registry.example.com/app@sha256:{'a' * 64}"
+VALUES = {
+    "IMAGE": IMAGE,
+    "STACK": "shop-prod",
+    "SITE_URL": "https://shop.example.com",
+    "SITE_ADDRESS": ":80",
+    "JOB_SECONDS": "300",
+    "JOB_GRACE": "330s",
+    "COMPOSE_PROJECT_NAME": "shop-prod",
+}
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exports]:
+    """A lab with a cluster."""
+    with started(tmp_path_factory.mktemp("cluster"), orchestrator="kubernetes") as lab:
+        yield lab
+
+
+@pytest.fixture
+def cluster(lab: Exports) -> Iterator[Cluster]:
+    """A namespace of its own."""
+    with namespace(kubeconfig.access(CONTEXT, lab)) as cluster:
+        yield cluster
+
+
+def stack() -> Stack:
+    """The stack of the project's own Compose files."""
+    files = [f"--file=compose/{name}.yml" for name in ("base", "server", "kubernetes")]
+    words = ["docker", "compose", *files, "config", "--format=json"]
+    done = subprocess.run(words, cwd=ROOT, env=environment(**VALUES), capture_output=True)
+    config: dict[str, Any] = json.loads(done.stdout)
+    names = {key: f"shop-prod_{key}_v1" for key in config["secrets"]}
+    return rendering.render(config, "shop-prod", IMAGE, names).labelled(1, "there")
+
+
+def test_three_servers_are_one_cluster_and_are_gone_with_the_lab(lab):
+    text = must("lab.status", "--name", lab["LAB_NAME"])
+    assert text.count("kubelet v1.") == 3
+    assert text.count("healthy") == 4
+    assert "unhealthy" not in text
+
+
+def test_a_server_that_was_restarted_is_ready_again(lab):
+    name = f"-lab-{lab['LAB_NAME']}-node3"
+    container = docker("ps", "--quiet", "--filter", f"name={name}").strip()
+    docker("restart", "--time", "0", container)
+    until(lambda: inv("lab.status", "--name", lab["LAB_NAME"]).returncode == 0, 120, 1)
+
+
+def test_the_cluster_takes_every_object_of_our_own_compose_files(cluster):
+    place = Place(cluster.namespace, VALUES["SITE_URL"], "LoadBalancer", ingress="any")
+    made = manifests.objects(stack(), place)
+    assert len(made) > 20
+    refused = []
+    for each in made:
+        try:
+            assert cluster.apply(each, dry=True)["kind"] == each["kind"]
+        except ClusterError as error:
+            refused.append(str(error))
+    assert refused == []
+
+
+def test_the_namespace_takes_a_pod_of_each_role(cluster):
+    for each in manifests.workloads(stack()):
+        template = each["spec"]["template"]
+        meta = {**template["metadata"], "name": f"try-{each['metadata']['name']}"}
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": template["spec"]}
+        assert cluster.create(pod, dry=True)
+
+
+def test_what_is_applied_twice_is_the_same_and_a_foreign_field_is_known(cluster):
+    place = Place(cluster.namespace, VALUES["SITE_URL"])
+    (app,) = (each for each in manifests.objects(stack(), place) if each["kind"] == "Deployment"
+              and each["metadata"]["name"] == "worker")  # fmt: skip
+    first, again = cluster.apply(app), cluster.apply(app)
+    assert first["metadata"]["generation"] == again["metadata"]["generation"] == 1
+    cluster.delete("Deployment", "worker")
+    cluster.delete("Deployment", "worker")
+    until(lambda: cluster.get("Deployment", "worker") is None)
+
+
+def test_of_several_that_want_the_lock_one_gets_it(cluster):
+    mine, other = (leases.Leases(cluster, "shop-prod") for _ in range(2))
+    assert mine.newest() is None
+    first = mine.take(None, "mine")
+    assert first and first.number == 1
+    # An answer that was lost: the same is asked again.
+    assert mine.take(None, "mine") == first
+    assert other.take(None, "other") is None
+    found = other.newest()
+    assert found == first
+    assert 0 <= found.age < 10
+    second = mine.take(first, "mine")
+    assert second and second.number == 2
+    assert other.take(first, "other") is None
+    mine.drop("somebody else's")
+    assert mine.newest() == second
+    mine.drop("mine")
+    assert mine.newest() is None
+    assert other.take(None, "other")
+
+
+def test_a_secret_has_versions_that_nobody_changes(cluster):
+    known = secrets.Secrets(cluster, "shop-prod")
+    value = "s3cret $HOME #1 \"'\\ ü\n"
+    for _ in range(10):
+        known.set("SECRET_KEY", value)
+    known.set("SECRET_KEY", "last")
+    known.set("PASSWORD", value)
+    versions = known.versions()
+    assert versions["SECRET_KEY"][:3] == [f"shop-prod_SECRET_KEY_v{n}" for n in (11, 10, 9)]
+    assert known.values() == {"SECRET_KEY": "last", "PASSWORD": value}
+    stored = cluster.get("Secret", "secret-key-v11")
+    with pytest.raises(ClusterError, match="immutable"):
+        cluster.replace({**stored, "data": {"value": "eA=="}})
+    known.remove(versions["SECRET_KEY"])
+    assert [*known.versions()] == ["PASSWORD"]
+
+
+def test_the_history_is_in_the_namespace(cluster):
+    history = History(ClusterStore(cluster, "shop-prod"))
+    assert (history.read(), history.problems()) == ([], [])
+    made = [
+        history.begin(records.new_deploy(n, IMAGE, "c0ffee", "", True), stack()) for n in (9, 10)
+    ]
+    history.write_applied(made[0], {"app": {"replicas": 2}})
+    assert history.read() == made[::-1]
+    assert history.stack(made[0], "shop-prod").content == stack().content
+    assert history.applied(made[0]) == {"app": {"replicas": 2}}
+    assert "shop-prod_SECRET_KEY_v1" in history.versions()
+    assert history.place == f"namespace {cluster.namespace}"
+    with pytest.raises(TaskError, match=r"10/applied\.json is missing"):
+        history.applied(made[1])
+    history.forget(made[:1])
+    assert history.read() == made[1:]
+
+
+def rolled_out(cluster: Cluster) -> tuple[KubernetesOrchestrator, dict[str, Any]]:
+    """What was applied of our own stack, whose images no server has."""
+    orchestrator = KubernetesOrchestrator(
+        cluster, "shop-prod", Place(cluster.namespace, VALUES["SITE_URL"])
+    )
+    return orchestrator, orchestrator.rollout(stack()).apply()
+
+
+def drifted(orchestrator: KubernetesOrchestrator, applied: dict[str, Any]) -> list[str]:
+    """What differs from what was applied."""
+    return drift(applied, {name: each.spec for name, each in orchestrator.services().items()})
+
+
+def test_what_others_change_is_seen_and_repaired_also_what_they_add(cluster, monkeypatch):
+    monkeypatch.setattr(rollout, "AHEAD", 0.1)
+    orchestrator, applied = rolled_out(cluster)
+    assert drifted(orchestrator, applied) == []
+    assert orchestrator.running().services == stack().services
+    worker = cluster.get("Deployment", "worker")
+    (container,) = worker["spec"]["template"]["spec"]["containers"]
+    container["env"].append({"name": "EXTRA", "value": "hello"})
+    container["image"] = "other:1"
+    worker["spec"]["replicas"] = 3
+    assert cluster.replace(worker)
+    lines = drifted(orchestrator, applied)
+    assert "~ worker.replicas: 1 -> 3" in lines
+    assert "+ worker.pod.containers.worker.environment.EXTRA" in lines
+    assert not any("hello" in line for line in lines)
+    orchestrator.rollout(stack()).apply()
+    assert drifted(orchestrator, applied) == []
+
+
+def test_pods_and_jobs_that_the_cluster_refuses_say_so_at_once(cluster, monkeypatch):
+    monkeypatch.setattr(rollout, "AHEAD", 0.1)
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "few"}}
+    cluster.apply({**quota, "spec": {"hard": {"pods": "0"}}})
+    until(lambda: (cluster.get("ResourceQuota", "few") or {}).get("status"))
+    orchestrator, _ = rolled_out(cluster)
+    until(lambda: "exceeded quota" in orchestrator.services()["worker"].progress.given_up)
+    with pytest.raises(TaskError, match=r"migrate failed: .* exceeded quota"):
+        orchestrator.run_jobs(stack(), [Job("migrate", ["migrate"])], 20, Unlocked())
+
+
+class Unlocked:
+    """The lock of a test, which nothing takes."""
+
+    lost = False
+
+    def check(self) -> None: ...
+
+    def confirm(self) -> None: ...
+
+
+def test_every_right_that_is_missing_is_named(cluster, lab):
+    assert rights.problems(cluster, ingress=True) == []
+    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "reader"}}
+    cluster.apply(account)
+    first = docker("ps", "--quiet", "--filter", f"name=-lab-{lab['LAB_NAME']}-node1").strip()
+    words = ("kubectl", "--namespace", cluster.namespace, "create", "token", "reader")
+    token = docker("exec", first, *words).strip()
+    config = yaml.safe_load(Path(lab["KUBECONFIG"]).read_text())
+    config["users"][0]["user"] = {"token": token}
+    access = kubeconfig.access(CONTEXT, {"KUBECONFIG": yaml.safe_dump(config)})
+    reader = Cluster(access, cluster.namespace)
+    found = rights.problems(reader, ingress=True)
+    assert len(found) == len(rights.NEEDED) + 1
+    assert any(
+        "may not get, list, create, patch, delete, update deployments.apps" in each
+        for each in found
+    )
+    with pytest.raises(ClusterError, match="forbidden") as caught:
+        reader.list("Secret", {})
+    assert "let the user do that in this namespace" in str(caught.value)
+    # A token that nobody knows is another thing.
+    config["users"][0]["user"] = {"token": "nonsense"}
+    access = kubeconfig.access(CONTEXT, {"KUBECONFIG": yaml.safe_dump(config)})
+    with pytest.raises(ClusterError, match="sign in again"):
+        Cluster(access, cluster.namespace).list("Secret", {})
+
+
+def test_a_cluster_that_does_not_answer_is_named(lab):
+    config = yaml.safe_load(Path(lab["KUBECONFIG"]).read_text())
+    config["clusters"][0]["cluster"]["server"] = f"https://127.0.0.1:{free_port()}"
+    access = kubeconfig.access(CONTEXT, {"KUBECONFIG": yaml.safe_dump(config)})
+    with pytest.raises(ClusterError, match=r"no answer from https://127\.0\.0\.1:"):
+        Cluster(access, "default").get("Secret", "any")
+
+
+def test_nothing_is_rehearsed_on_a_cluster():
+    done = inv("rehearse", "--orchestrator=kubernetes", "--name=test-none")
+    assert done.returncode == 2
+    assert "nothing is rehearsed on Kubernetes" in done.stderr
