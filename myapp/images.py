@@ -49,6 +49,6 @@ def place(link: Any, _: str) -> str:
 
 
 def _has_place() -> bool:
-    """Tells whether files can be stored: on servers, if `app.media` in invoke.yaml says where."""
+    """Whether files can be stored: on servers, if `app.media` in invoke.yaml says where."""
     root = settings.MEDIA_ROOT
     return os.access(root if root.is_dir() else root.parent, os.W_OK)

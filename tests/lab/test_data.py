@@ -101,7 +101,7 @@ def storage(node: str) -> Iterator[tuple[str, str]]:
     image = docker("build", "--quiet", "--file=docker/data.Dockerfile", ROOT)
     form = "--format={{json .NetworkSettings.Networks}}"
     network = next(iter(json.loads(docker("inspect", form, node))))
-    serve = f"rclone serve s3 --dir-cache-time=0 --addr :9000 --auth-key {ACCESS},{SECRET} /s3"
+    serve = f"rclone serve s3 --dir-cache-time=1s --addr :9000 --auth-key {ACCESS},{SECRET} /s3"
     words = ["run", "--detach", f"--name={name}", f"--network={network}", "--entrypoint=sh"]
     docker(*words, image, "-c", f"mkdir -p /s3/bucket; exec {serve}")
     try:

@@ -42,10 +42,9 @@ class EngineHost(LocalHost):
         super().__init__(home)
         self.begun: list[subprocess.Popen[bytes]] = []
 
-    @contextmanager
-    def docker(self) -> Iterator[dict[str, str]]:
-        """Give the variables that lead docker there: none."""
-        yield {}
+    def docker(self) -> dict[str, str]:
+        """The variables that lead docker there: none."""
+        return {}
 
     def start(self, command: str, **streams: Any) -> subprocess.Popen[bytes]:
         """Start a command; see ssh.host.Host.start."""

@@ -166,9 +166,8 @@ class Deployment:
         self.note(seconds=round(time.monotonic() - self.began))
         try:
             self.target.history.write(self.record)
-        except TaskError as error:
-            what = f"release {self.record.number} {self.record.state}"
-            console.warn(f"not recorded: {what} ({error})")
+        except TaskError as why:
+            console.warn(f"not recorded: release {self.record.number} {self.record.state} ({why})")
 
     def finish(self) -> None:
         """Forget what no remembered release needs, run the hook after, and say what runs."""

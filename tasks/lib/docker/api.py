@@ -74,15 +74,19 @@ def call(ctx: Context, env: Env, path: str, body: Any = None, auth: str = "") ->
 def _answer(address: str, reads: bool, *request: Any) -> tuple[int, str]:
     """Ask over an open connection, if one is idle and the request may be sent twice, or a new one.
 
-    The other side may have closed an idle one meanwhile.
+    The other side may have closed an idle one meanwhile, or another thread has taken it.
     """
     for gone in [each for each in [*_idle] if not Path(each).exists()]:
         for connection in _idle.pop(gone, []):
             connection.close()
     idle = _idle[address]
     while reads and idle:
-        with suppress(OSError, HTTPException):
+        try:
             return _kept(idle.pop(), idle, *request)
+        except TimeoutError:
+            raise
+        except (OSError, HTTPException, IndexError):
+            continue
     return _kept(_Connection(address), idle, *request)
 
 

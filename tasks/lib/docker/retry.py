@@ -10,15 +10,8 @@ T = TypeVar("T")
 # What docker says when the connection breaks, when the managers elect a leader, and when Swarm
 # changes a service at the same time; then the pauses in seconds before each retry.
 PASSING = (
-    *(
-        "error during connect",
-        "cannot connect",
-        "engine does not answer",
-        "eof",
-        "over ssh",
-        "unable to upgrade to tcp",
-    ),
-    *("leader", "raft:", "deadline exceeded", "update out of sequence"),
+    *("error during connect", "cannot connect", "eof", "over ssh", "unable to upgrade to tcp"),
+    *("engine does not answer", "leader", "raft:", "deadline exceeded", "update out of sequence"),
 )
 RETRIES = (0.2, 0.5, 1, 2, 4, 4)
 # Seconds after which nothing is retried.

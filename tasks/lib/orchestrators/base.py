@@ -192,9 +192,9 @@ class Orchestrator(Protocol):
         """Delete secrets and configs but for the used ones and each secret's newest version."""
 
     def tidy_images(self, repository: str, keep: Collection[str]) -> list[str]:
-        """Delete a repository's images on the servers, and return each problem.
+        """Delete a repository's images on the servers; return each problem.
 
-        Those with a tag, a container, a service or a digest of `keep` stay.
+        One with a tag, a container, a service or a digest of `keep` stays.
         """
 
     def remove(self, volumes: bool) -> list[str]:

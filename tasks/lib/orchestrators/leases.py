@@ -43,7 +43,9 @@ class Leases:
             return None
         # By the servers' clocks.
         info = json.loads(self._engine.query("info", "--format", "{{json .}}"))
-        age = datetime.fromisoformat(info["SystemTime"]) - datetime.fromisoformat(found[-1].made)
+        # Docker 26 exits with 0 although the engine does not answer: then this says so.
+        now = info.get("SystemTime") or self._engine.info()["SystemTime"]
+        age = datetime.fromisoformat(now) - datetime.fromisoformat(found[-1].made)
         return Lease(found[-1].number, found[-1].text, age.total_seconds())
 
     def take(self, former: Lease | None, text: str) -> Lease | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from socketserver import StreamRequestHandler, ThreadingUnixStreamServer
 
@@ -64,6 +65,15 @@ def test_one_connection_serves_one_question_after_another(engine):
     for number in range(3):
         assert api.call(context(), env, f"/{number}") == ["GET", f"/{number}"]
     assert server.connections == 1
+
+
+def test_many_ask_at_the_same_time_and_each_gets_its_own_answer(engine):
+    server, env = engine
+    paths = [f"/{number}" for number in range(400)]
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda path: api.call(context(), env, path), paths))
+    assert found == [["GET", path] for path in paths]
+    assert server.connections <= 8
 
 
 def test_a_connection_that_was_closed_meanwhile_is_replaced(engine):

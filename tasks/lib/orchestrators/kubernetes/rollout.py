@@ -17,7 +17,7 @@ from .place import Place
 from .spec import spec
 
 # Seconds that the proxies may take until the app follows in any case; what is wrong with them is
-# told by then, or later with everything else.
+# an error by then, or later with everything else.
 AHEAD = 60
 
 

@@ -13,7 +13,7 @@ from . import naming
 from .mounts import VALUE
 from .pods import LOGIN
 
-# What tells the versions of secrets from other objects; the secret's own name is a label too.
+# The label of the versions of secrets, which nothing else has; their own name is a label too.
 SECRET, NAME = "secret", "deploy.secret"  # pragma: allowlist secret
 
 
