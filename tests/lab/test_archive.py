@@ -14,7 +14,7 @@ from tests.testbed.labs import started
 from tests.testbed.sites import SLOW
 
 from .conftest import quick
-from .test_data import LINKS, DataSite
+from .test_data import LINKS, Data, OnHost
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 NOW = "SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US') || '+00';"
@@ -26,7 +26,7 @@ ROWS = f"SELECT {FORM} FROM myapp_link WHERE code LIKE 'data-%';"
 @pytest.fixture(scope="module")
 def lab_site(
     tmp_path_factory: pytest.TempPathFactory, make_clone: Callable[[Path], Path]
-) -> Iterator[DataSite]:
+) -> Iterator[OnHost]:
     """The app, deployed with backups, but without an archive, in a lab of one server."""
     folder = tmp_path_factory.mktemp("archive")
     reader = pyrage.x25519.Identity.generate()
@@ -38,11 +38,11 @@ def lab_site(
         settings["deploy"] |= both
         settings["backup"] = {"every": 24, "pitr": False}
         file.write_text(yaml.safe_dump(settings))
-        made = DataSite(
+        made = OnHost(
             make_clone(folder / "clone"), {**lab, "INVOKE_RUNTIME_CONFIG": str(file)},
             more={"ARCHIVE_KEY": "a-key-of-the-archive"},
         )  # fmt: skip
-        super(DataSite, made).set_up()
+        super(Data, made).set_up()
         made.must("secrets.set", "--name=ARCHIVE_KEY")
         made.write("myapp/urls.py", SLOW, add=True)
         made.good = made.build("the site")
@@ -55,7 +55,7 @@ def lab_site(
 
 
 @pytest.fixture(scope="module")
-def archived(lab_site: DataSite) -> DataSite:
+def archived(lab_site: OnHost) -> OnHost:
     """The site with an archive, which a planned deploy has turned on."""
     assert "the registry lacks the database" in lab_site.inv("deploy", "--plan").verdict
     lab_site.good = lab_site.build("with an archive")

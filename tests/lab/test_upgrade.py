@@ -16,7 +16,7 @@ from tests.testbed.labs import started
 from tests.testbed.sites import SLOW
 
 from .conftest import quick
-from .test_data import LINKS, DataSite
+from .test_data import LINKS, Data, OnHost
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 VERSION = "SHOW server_version;"
@@ -25,7 +25,7 @@ VERSION = "SHOW server_version;"
 @pytest.fixture(scope="module")
 def site(
     tmp_path_factory: pytest.TempPathFactory, make_clone: Callable[[Path], Path]
-) -> Iterator[DataSite]:
+) -> Iterator[OnHost]:
     """The app, deployed with PostgreSQL 17; its settings say 18 now."""
     folder = tmp_path_factory.mktemp("upgrade")
     postgres.ensure(folder)
@@ -42,8 +42,8 @@ def site(
         mine["deploy"] |= {"recipients": [str(reader.to_public())], "secrets": known}
         mine |= {"backup": {"every": 24}, "services": {"postgres": 17}}
         file.write_text(yaml.safe_dump(mine))
-        made = DataSite(clone, {**lab, "INVOKE_RUNTIME_CONFIG": str(file)})
-        super(DataSite, made).set_up()
+        made = OnHost(clone, {**lab, "INVOKE_RUNTIME_CONFIG": str(file)})
+        super(Data, made).set_up()
         made.write("myapp/urls.py", SLOW, add=True)
         made.good = made.build("the site")
         made.first = made.must("deploy", f"--ref={made.good}")

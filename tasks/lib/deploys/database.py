@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -83,32 +83,52 @@ def set_up_roles(deployment: Deployment) -> None:
     stack, named = deployment.stack, deployment.stack.content["secrets"]
     if contract.DATABASE not in stack.services or not {SUPERUSER, *KINDS} <= named.keys():
         return
-    orchestrator, old = deployment.target.orchestrator, deployment.now.stack
+    orchestrator = deployment.target.orchestrator
     versions = orchestrator.secrets()
     wanted = [role(key, named[key]["name"]) for key in NAMES]
     known = [role(key, each) for key in KINDS for each in versions[key]]
-    before = old.content.get("secrets", {}).get(SUPERUSER) if old else None
-    known += admins(versions[SUPERUSER], before["name"] if before else "")
-    same = before == named[SUPERUSER]
+    before, after = password(deployment.now.stack), password(stack)
+    known += admins(versions[SUPERUSER], {before, after})
     shown = orchestrator.inside(contract.DATABASE, STATE)
-    if not (same and shown and as_wanted(shown, wanted, known)):
+    if before != after or not as_wanted(shown or "", wanted, known):
         console.step("setting up the database's roles")
         older = {each: {"external": True, "name": each} for each in versions[SUPERUSER]}
         whole = replace(stack, content={**stack.content, "secrets": {**named, **older}})
         deployment.jobs([roles(whole, wanted, known, [*older])], stack=whole)
 
 
-def admins(versions: Sequence[str], before: str) -> list[str]:
+def password(stack: Stack | None) -> str:
+    """Return the version of the superuser's password in a stack; empty for none."""
+    named = stack.content.get("secrets", {}) if stack else {}
+    return str(named.get(SUPERUSER, {}).get("name", ""))
+
+
+def admins(versions: Sequence[str], used: Collection[str]) -> list[str]:
     """Return the superuser's roles that may log in.
 
-    The first version stays as long as the database; its role only as long as what runs needs it.
+    The first version stays as long as the database; its role only as long as it is used.
 
     Args:
         versions: those of its password, the newest first.
-        before: the one that what runs has.
+        used: those of what runs, and of what is to run.
     """
-    known = {*versions[: max(len(versions) - 1, 1)], before} & {*versions}
+    known = {*versions[: max(len(versions) - 1, 1)], *used}
     return [role(SUPERUSER, each) for each in versions if each in known]
+
+
+def first(versions: Sequence[str], now: Stack | None) -> str:
+    """Return the superuser's password that the database was created with, or has had since.
+
+    Another one would restart it, and it reads none after its beginning.
+
+    Args:
+        versions: those of the password, the newest first.
+        now: what runs.
+    """
+    uses = now.services.get(contract.DATABASE, {}).get("secrets", []) if now else []
+    named = now.content["secrets"] if now else {}
+    has = {named[use["source"]]["name"] for use in uses if use["source"] in (SUPERUSER, FIRST)}
+    return next((each for each in versions if each in has), versions[-1] if versions else "")
 
 
 def admin(secrets: Mapping[str, str]) -> str:

@@ -102,8 +102,7 @@ class Deployment:
         remember(self.target, self.now.record, self.record)
         self.record = self.target.history.begin(self.record, self.stack)
         try:
-            if self.record.kind == "deploy":
-                predeploy.run(self)
+            predeploy.run(self)
             self.rollout()
             self.note(state=GOOD)
         except BaseException as error:

@@ -36,9 +36,7 @@ def prepare(
             image = resolve_image(target, ref)
         if changes and is_dynamic(target.name):
             bootstrap.make_ready(target)
-        if not upgrade:
-            _refuse(database.outdated(target))
-        return image, _checked(target, image, force)
+        return image, _checked(target, image, force, upgrade)
 
 
 def dry_run(target: Target, ref: str) -> str:
@@ -80,13 +78,17 @@ def resolve_image(target: Target, ref: str) -> Candidate:
     return promotion.candidate(target.registry, found)
 
 
-def _checked(target: Target, image: Candidate, force: str = "") -> Stack:
+def _checked(
+    target: Target, image: Candidate, force: str = "", upgrade: bool = False
+) -> Stack:
     """Return an image's stack, when a deploy of it can succeed. Raises as prepare does."""
     with ThreadPoolExecutor() as pool:
         ports = pool.submit(target.orchestrator.ports)
         old = pool.submit(proxy_check.before, target)
+        outdated = pool.submit(database.outdated, target)
         check(target, image, force)
-        stack = rendering.render(target, image)
+        _refuse([] if upgrade else outdated.result())
+        stack = rendering.render(target, image, old.result())
         check_stack(target, stack, ports.result(), old.result())
         return stack
 

@@ -28,11 +28,14 @@ BACKUP, BACKUP_MEDIA = "compose/backup.yml", "compose/backup-media.yml"
 BACKUP_EXTERNAL, PITR = "compose/backup-external.yml", "compose/pitr.yml"
 
 
-def render(target: Target, image: Candidate) -> Stack:
-    """Return the stack of an image for an environment. Raises TaskError if its parts do not fit."""
+def render(target: Target, image: Candidate, now: Stack | None = None) -> Stack:
+    """Return the stack of an image for an environment where `now` runs.
+
+    Raises TaskError if its parts do not fit.
+    """
     _require_fitting(target)
     name = str(target.registry.image.at(image.manifest.digest))
-    secrets = newest(target)
+    secrets = newest(target, now)
     overlay = OVERLAYS.get(target.environment.orchestrator)
     settings, base = target.settings, [*FILES, *([overlay] if overlay else [])]
     backup, external = settings.backup.every, ELSEWHERE in secrets
@@ -68,12 +71,15 @@ def _require_fitting(target: Target) -> None:
         raise TaskError(what, "set it to 0: its operator backs it up", ExitCode.REFUSED)
 
 
-def newest(target: Target) -> dict[str, str]:
-    """Return for each of the project's secrets the name of its newest version; empty for none."""
+def newest(target: Target, now: Stack | None = None) -> dict[str, str]:
+    """Return for each of the project's secrets the name of its newest version; empty for none.
+
+    The database's own is that of its beginning: see database.first.
+    """
     versions = target.orchestrator.secrets()
     known = {key: [*versions.get(key, []), ""][0] for key in target.settings.deploy.secrets}
     if database.SUPERUSER in known:
-        known[database.FIRST] = (versions.get(database.SUPERUSER) or [""])[-1]
+        known[database.FIRST] = database.first(versions.get(database.SUPERUSER, []), now)
     return known
 
 

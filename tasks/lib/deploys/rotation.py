@@ -29,7 +29,7 @@ def run(target: Target, name: str, lock: Lock) -> None:
     force = f"{name} is rotated"
     image, _ = preflight.prepare(target, now.record.digest, force, changes=False)
     target.orchestrator.set_secret(name, secret_values.random())
-    stack = rendering.render(target, image)
+    stack = rendering.render(target, image, now.stack)
     deployment = Deployment.of_image(target, stack, image, lock, force)
     deployment.plan()
     deployment.run()

@@ -31,6 +31,8 @@ def test_roles_are_set_up_once_and_again_for_a_new_password(world, capfd):
         assert STEP in capfd.readouterr().err
     roles = world.target.orchestrator.inner.cluster.roles
     assert {*roles} == {*FIRST, "app_user_v2", "app_admin_v2"}
+    world.deploy(world.image())
+    capfd.readouterr()
     world.rollback()
     assert STEP not in capfd.readouterr().err
 
@@ -43,8 +45,8 @@ def test_the_first_password_of_the_superuser_ends_with_the_deploy_after_its_rota
         world.deploy(world.image())
         assert {each for each in roles.roles if "admin" in each} == expected
     versions = ["s_POSTGRES_PASSWORD_v3", "s_POSTGRES_PASSWORD_v2", "s_POSTGRES_PASSWORD_v1"]
-    assert database.admins(versions, versions[0]) == ["app_admin_v3", "app_admin_v2"]
-    assert database.admins(versions[2:], "") == ["app_admin_v1"]
+    assert database.admins(versions, {versions[0]}) == ["app_admin_v3", "app_admin_v2"]
+    assert database.admins(versions[2:], {""}) == ["app_admin_v1"]
 
 
 def test_the_database_keeps_the_password_that_it_was_created_with(world):
@@ -55,6 +57,54 @@ def test_the_database_keeps_the_password_that_it_was_created_with(world):
     assert found[database.FIRST].endswith("_v1")
     assert database.admin(found) == "app_admin_v2"
     assert database.admin({database.SUPERUSER: "s_POSTGRES_PASSWORD_v2"}) == "app"
+
+
+def running(use: dict[str, str], **named: str) -> Stack:
+    db = {"image": "db", "secrets": [use]}
+    secrets = {key: {"name": version} for key, version in named.items()}
+    return Stack("s", "x", {"services": {"db": db}, "secrets": secrets})
+
+
+def test_what_runs_says_which_password_of_its_beginning_the_database_has():
+    versions = ["s_POSTGRES_PASSWORD_v3", "s_POSTGRES_PASSWORD_v2", "s_POSTGRES_PASSWORD_v1"]
+    # As earlier deploys made it: with the newest one of then.
+    old = running({"source": "POSTGRES_PASSWORD"}, POSTGRES_PASSWORD=versions[1])
+    assert database.first(versions, old) == versions[1]
+    use = {"source": database.FIRST, "target": "POSTGRES_PASSWORD"}
+    newer = running(use, POSTGRES_PASSWORD=versions[0], POSTGRES_PASSWORD_FIRST=versions[1])
+    assert database.first(versions, newer) == versions[1]
+    assert database.first(versions[:1], newer) == versions[0]
+    assert database.first(versions, None) == versions[2]
+    assert database.first([], None) == ""
+
+
+def test_after_a_rollback_over_several_releases_the_backups_can_log_in(world, capfd):
+    world.deploy(world.image())
+    world.target.orchestrator.set_secret("POSTGRES_PASSWORD", "another value")
+    for _ in range(2):
+        world.deploy(world.image())
+    roles = world.target.orchestrator.inner.cluster
+    assert "app_admin_v1" not in roles.roles
+    world.rollback("1")
+    assert {"app_admin_v1", "app_admin_v2"} <= {*roles.roles}
+    assert STEP in capfd.readouterr().err
+    world.deploy(world.image())
+    world.deploy(world.image())
+    assert "app_admin_v1" not in roles.roles
+
+
+def test_roles_that_cannot_be_set_up_stop_no_rollback(world, capfd):
+    world.deploy(world.image())
+    world.target.orchestrator.set_secret("POSTGRES_PASSWORD", "another value")
+    world.deploy(world.image())
+    world.target.orchestrator.before["run_jobs"] = refuse
+    world.rollback()
+    assert "backups cannot log in before the next deploy: no room" in capfd.readouterr().err
+    assert world.records()[0].state == GOOD
+
+
+def refuse(*_: object) -> None:
+    raise TaskError("no room")
 
 
 def test_a_rotation_deploys_what_runs_with_a_new_password(world, capfd):
