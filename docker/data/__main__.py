@@ -17,6 +17,7 @@ import receiving
 import restore
 import schedule
 import storage
+import swap
 import upgrade
 from programs import Failed
 
@@ -42,10 +43,10 @@ def main(verb, *words):
     verbs = {
         "list": lambda: {**storage.listed(), "state": schedule.known()},
         "beside": restore.beside,
-        "swap": restore.swap,
-        "undo": restore.undo,
-        "drop": restore.drop,
-        "kept": restore.kept,
+        "swap": swap.swap,
+        "undo": swap.undo,
+        "drop": swap.drop,
+        "kept": swap.kept,
         "uploads": restore.uploads,
         "receive": receiving.receive,
         "release": lambda text: schedule.note_release(json.loads(text)),

@@ -10,9 +10,10 @@ from contextlib import suppress
 import archive
 import backup
 import database
-import point
 import restore
+import scratch
 import storage
+import swap
 import upgrade
 from programs import Failed
 
@@ -84,9 +85,9 @@ def once(about, upload=True):
         raise
     keep = [int(os.environ[key]) for key in ("BACKUP_KEEP", "BACKUP_DAYS")]
     problems += [] if problems else storage.tidy(*keep)
-    for name in restore.kept():
+    for name in swap.kept():
         if time.time() - storage.moment(name[-16:].upper()).timestamp() > DAYS * 24 * 60 * 60:
-            restore.drop(name)
+            swap.drop(name)
     note(good=storage.moment(manifest["name"]).timestamp(), why="; ".join(problems))
     return manifest, problems
 
@@ -146,8 +147,8 @@ def _heal():
         with suppress(Failed):
             upgrade.heal()
         return
-    if restore.is_broken() or point.is_left():
+    if restore.is_broken() or scratch.is_left():
         with suppress(Failed), storage.locked():
-            point.clear()
+            scratch.clear()
             restore.clear()
-            restore.reopen()
+            swap.reopen()

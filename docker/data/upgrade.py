@@ -2,14 +2,15 @@
 
 import json
 import os
-import re
 import subprocess
 import time
 from contextlib import contextmanager
 
 import database
+import loading
 import restore
 import storage
+import swap
 from database import sql
 from programs import Failed, chain, run
 
@@ -29,8 +30,6 @@ ALTER DATABASE :"live" RENAME TO :"shut";
 ALTER DATABASE :"shut" ALLOW_CONNECTIONS true;
 COMMIT"""
 BACK = 'ALTER DATABASE :"shut" RENAME TO :"live"'
-# Columns have options that a server of 17 sets by itself, and that one of 18 refuses.
-OPTIONS = re.compile(r"^(ALTER TABLE ONLY .+ ALTER COLUMN .+ SET \()(.+)\);$", re.MULTILINE)
 OWN = 'ALTER DATABASE :"live" OWNER TO :"owner"'
 OWNER = "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = current_database()"
 
@@ -103,10 +102,10 @@ def _new(live="postgres"):
 def _close(live):
     """Close the site and the database; return the name that the database has meanwhile."""
     shut = f"{live}_upgrade_{storage.now().lower()}"
-    with open(MARK, "w"), open(restore.CLOSED, "w"):
-        sql(restore.SHUT, "postgres", live=live)
+    with open(MARK, "w"), open(swap.CLOSED, "w"):
+        sql(swap.SHUT, "postgres", live=live)
     try:
-        restore.end(live=live, new=live)
+        swap.end(live=live, new=live)
         sql(CLOSE, "postgres", live=live, shut=shut)
     except BaseException:
         reopen()
@@ -136,22 +135,12 @@ def _load(dump, live):
     """Copy what a dump has to the new server."""
     tables = run(*dump, "--section=pre-data")
     with _new(live):
-        sql(without_internals(tables), live)
+        sql(loading.without_internals(tables), live)
     custom = [*dump, "--format=custom", "--compress=none"]
     target = [f"--host={HOST}", f"--username={_superuser()}", f"--dbname={live}"]
     for section in ("data", "post-data"):
         with chain([*custom, f"--section={section}"], ["pg_restore", "--exit-on-error", *target]):
             pass
-
-
-def without_internals(text):
-    """Return statements without options of columns that only one version of the server knows."""
-
-    def kept(found):
-        options = [each for each in found[2].split(", ") if not each.startswith("pg_")]
-        return f"{found[1]}{', '.join(options)});" if options else ""
-
-    return OPTIONS.sub(kept, text)
 
 
 def _fits(about, facts):
@@ -167,12 +156,12 @@ def _fits(about, facts):
 def reopen():
     """Open the site, and the database: the new one, or the old one if there is no new one."""
     live = os.environ["PGDATABASE"]
-    names = sql(restore.NAMES, "postgres").splitlines()
+    names = sql(swap.NAMES, "postgres").splitlines()
     shut = [name for name in names if name.startswith(f"{live}_upgrade_")]
     if shut and live not in names:
         sql(BACK, "postgres", shut=shut[-1], live=live)
-    sql(restore.OPEN, "postgres", live=live)
-    for path in (restore.CLOSED, MARK):
+    sql(swap.OPEN, "postgres", live=live)
+    for path in (swap.CLOSED, MARK):
         if os.path.exists(path):
             os.remove(path)
     return {}
@@ -187,7 +176,7 @@ def heal():
     """Open the old database if an upgrade was cut off, or undone. Raises Failed."""
     live = os.environ["PGDATABASE"]
     if not is_at_work() and (
-        os.path.exists(MARK) or live not in sql(restore.NAMES, "postgres").splitlines()
+        os.path.exists(MARK) or live not in sql(swap.NAMES, "postgres").splitlines()
     ):
         with storage.locked():
             reopen()

@@ -128,3 +128,15 @@ def test_a_database_that_the_new_server_cannot_have_stays_as_it_is(world):
     assert "has the locale" in world.fails("move", "last")
     assert not world.closed()
     assert {"app", "other"} <= world.names()
+
+
+def test_a_backup_of_the_older_version_is_restored_into_the_newer_one(world):
+    world.env = {**world.env, "BACKUP_RECIPIENTS": str(world.identity.to_public())}
+    name = world.backup()
+    world.do("move", "last")
+    world.server(postgres.NAME, "new")
+    world.do("reopen")
+    found = world.do("beside", name, key=world.key(name))
+    assert (found["tables"], found["rows"]) == (2, 2030)
+    granted = "SELECT has_table_privilege('app_user', 'notes', 'SELECT')"
+    assert world.sql(granted, found["database"]) == "t"

@@ -78,9 +78,7 @@ def resolve_image(target: Target, ref: str) -> Candidate:
     return promotion.candidate(target.registry, found)
 
 
-def _checked(
-    target: Target, image: Candidate, force: str = "", upgrade: bool = False
-) -> Stack:
+def _checked(target: Target, image: Candidate, force: str = "", upgrade: bool = False) -> Stack:
     """Return an image's stack, when a deploy of it can succeed. Raises as prepare does."""
     with ThreadPoolExecutor() as pool:
         ports = pool.submit(target.orchestrator.ports)

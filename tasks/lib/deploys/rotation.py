@@ -23,6 +23,8 @@ def run(target: Target, name: str, lock: Lock) -> None:
 
     Raises TaskError, with exit status 2 if that deploy could not succeed: nothing is stored then.
     """
+    if name not in target.settings.deploy.secrets:
+        raise TaskError(f"{name} is not in deploy.secrets", "inv secrets.list", ExitCode.REFUSED)
     now = running.known(target)
     if now.record is None:
         raise TaskError("nothing runs yet", f"inv deploy --env={target.name}", ExitCode.REFUSED)

@@ -52,6 +52,8 @@ class Upgrade:
 
     def run(self) -> None:
         """Rehearse while the site is open, then move the database and deploy. Raises TaskError."""
+        # Both servers know the role of the new stack then.
+        database.set_up_roles(self.deployment)
         console.step("rehearsing: copying the database beside, into the new version")
         found = self._move()
         held = f"{found['tables']} tables, {found['rows']} rows"
@@ -62,7 +64,7 @@ class Upgrade:
 
     def _move(self, *words: str) -> Any:
         deployment = self.deployment
-        job = move(deployment.stack, self.old, *words)
+        job = move(deployment.stack, *words)
         limit, target = deployment.target.settings.backup.timeout, deployment.target
         shown = target.orchestrator.run_jobs(
             deployment.stack, [job], limit, deployment.lock, tools.ANSWER
@@ -96,16 +98,14 @@ class Upgrade:
         tools.ask(deployment.target, "reopen")
 
 
-def move(new: Stack, old: Stack, *words: str) -> Job:
+def move(new: Stack, *words: str) -> Job:
     """Return the job that copies the database to the volume of its new version.
 
     Args:
         new: the stack with the new version.
-        old: what runs, whose role it logs in with.
     """
     job, db = tools.job(new, "move", *words), new.services[contract.DATABASE]
-    same, login = job.overrides, old.services[contract.BACKUP]["environment"]["POSTGRES_USER"]
-    own = {"POSTGRES_USER": login, "PGDATA": contract.DATABASE_FOLDER}
+    same, own = job.overrides, {"PGDATA": contract.DATABASE_FOLDER}
     more = {
         "environment": {**db["environment"], **same["environment"], **own},
         "volumes": [*same["volumes"], data_volume(db)],

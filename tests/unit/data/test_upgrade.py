@@ -18,4 +18,4 @@ SET = "ALTER TABLE ONLY public.notes ALTER COLUMN id SET"
     ],
 )
 def test_options_that_a_server_sets_by_itself_are_left_out(tools, text, left):
-    assert tools["upgrade"].without_internals(f"A;\n{text}\nB;") == f"A;\n{left}\nB;"
+    assert tools["loading"].without_internals(f"A;\n{text}\nB;") == f"A;\n{left}\nB;"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 from tasks.lib.deploys import database, predeploy, rendering, rotation
@@ -132,6 +133,14 @@ def test_nothing_is_stored_where_nothing_runs(world):
     with world.target.locked("rotates") as lock, refused:
         rotation.run(world.target, "POSTGRES_PASSWORD", lock)
     assert world.target.orchestrator.secrets() == before
+
+
+def test_a_password_that_the_project_does_not_have_is_not_rotated(world):
+    deploy = msgspec.structs.replace(world.target.settings.deploy, secrets=["DATABASE_URL"])
+    world.target.settings = msgspec.structs.replace(world.target.settings, deploy=deploy)
+    refused = pytest.raises(TaskError, match="POSTGRES_PASSWORD is not in deploy.secrets")
+    with world.target.locked("rotates") as lock, refused:
+        rotation.run(world.target, "POSTGRES_PASSWORD", lock)
 
 
 def test_what_the_database_has_is_as_wanted_or_not():

@@ -71,11 +71,11 @@ def stack(volume: str, user: str) -> Stack:
 OLD, NEW = stack("db", "app_admin_v1"), stack("db18", "app_admin_v2")
 
 
-def test_the_job_has_the_new_volume_and_logs_in_as_the_old_one_does():
-    made = upgrading.move(NEW, OLD, "last").overrides
+def test_the_job_has_the_new_volume_and_logs_in_with_the_new_password():
+    made = upgrading.move(NEW, "last").overrides
     assert made["image"] == "tools-db18"
     assert DATA in made["volumes"]
-    expected = {"POSTGRES_USER": "app_admin_v1", "PGDATA": DATA["target"], "A": "b"}
+    expected = {"POSTGRES_USER": "app_admin_v2", "PGDATA": DATA["target"], "A": "b"}
     assert made["environment"] == expected
     assert made["read_only"] is False
 
