@@ -138,7 +138,7 @@ def test_nothing_is_stored_where_nothing_runs(world):
 def test_a_password_that_the_project_does_not_have_is_not_rotated(world):
     deploy = msgspec.structs.replace(world.target.settings.deploy, secrets=["DATABASE_URL"])
     world.target.settings = msgspec.structs.replace(world.target.settings, deploy=deploy)
-    refused = pytest.raises(TaskError, match="POSTGRES_PASSWORD is not in deploy.secrets")
+    refused = pytest.raises(TaskError, match="POSTGRES_PASSWORD is not in")
     with world.target.locked("rotates") as lock, refused:
         rotation.run(world.target, "POSTGRES_PASSWORD", lock)
 
