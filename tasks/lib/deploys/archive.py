@@ -12,8 +12,11 @@ from ..project.settings import ELSEWHERE
 def variables(target: Target) -> dict[str, str]:
     """Return the variables of compose/pitr.yml. Raises TaskError if there can be none."""
     backup, services = target.settings.backup, target.settings.services
-    if not backup.pitr or ELSEWHERE in target.settings.deploy.secrets:
+    if not backup.pitr:
         return {}
+    if ELSEWHERE in target.settings.deploy.secrets:
+        what = f"backup.pitr: the database of {ELSEWHERE} is not ours to archive"
+        raise TaskError(what, "set it to false: its provider can", ExitCode.REFUSED)
     if contract.ARCHIVE_KEY not in target.settings.deploy.secrets:
         hint = f"add {contract.ARCHIVE_KEY} to deploy.secrets in invoke.yaml"
         raise TaskError("backup.pitr: the archive has no key", hint, ExitCode.REFUSED)

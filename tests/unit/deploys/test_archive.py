@@ -50,6 +50,7 @@ def test_the_archive_is_on_the_volume_or_in_the_storage_below_the_stack(archived
     [
         ((), {}, "the archive has no key"),
         (("ARCHIVE_KEY",), {"endpoint": "http://s3:9000"}, "has no TLS"),
+        (("ARCHIVE_KEY", "DATABASE_URL"), {}, "is not ours to archive"),
     ],
 )
 def test_an_archive_that_cannot_be_is_refused(archived, secrets, backup, what):
