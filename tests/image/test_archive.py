@@ -6,7 +6,6 @@ import base64
 import subprocess
 import uuid
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pyrage  # type: ignore[import-untyped]
@@ -71,12 +70,6 @@ class Archived(World):
         finally:
             docker("stop", f"{self.mark}-tools")
             service.communicate(timeout=60)
-
-    def log(self) -> str:
-        """What the service has printed, once there is one."""
-        with suppress(RuntimeError):
-            return docker("logs", f"{self.mark}-tools", both=True)
-        return ""
 
     def archive(self, script: str) -> str:
         """What a script prints where the volume of the archive is."""
@@ -143,7 +136,7 @@ def world(
         made.sql(TABLES)
         yield made
     finally:
-        docker("rm", "--force", "--volumes", f"{own}-db", f"{own}-s3")
+        docker("rm", "--force", "--volumes", f"{own}-db", f"{own}-s3", f"{own}-tools")
         disks = ("backups", "static", "archive", "db")
         docker("volume", "rm", "--force", *(f"{own}-{disk}" for disk in disks))
         docker("network", "rm", own)

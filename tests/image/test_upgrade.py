@@ -68,7 +68,7 @@ def world(mark: str, images: str, tmp_path: Path) -> Iterator[Upgraded]:
         made.sql(TABLES + LOGIN)
         yield made
     finally:
-        docker("rm", "--force", "--volumes", f"{own}-db")
+        docker("rm", "--force", "--volumes", f"{own}-db", f"{own}-tools")
         volumes = (f"{own}-{disk}" for disk in ("backups", "static", "old", "new"))
         docker("volume", "rm", "--force", *volumes)
         docker("network", "rm", own)
@@ -110,7 +110,7 @@ def test_a_database_moves_with_its_rows_and_roles_and_the_old_one_stays(world):
 def test_an_upgrade_that_was_cut_off_opens_the_old_database_again_after_a_while(world):
     world.do("move", "last")
     service = world.begin("schedule", "86400", "{}")
-    until(lambda: "no recipients" in docker("logs", f"{world.mark}-tools", both=True), 60)
+    until(lambda: "no recipients" in world.log(), 60)
     assert world.closed()
     assert "app" not in world.names()
     world.shell("touch -d '1 hour ago' /backups/upgrading")
