@@ -19,7 +19,8 @@ WEEK = 7 * 24 * 60 * 60
 # Seconds that what was written last may take to be archived.
 PATIENCE = 60
 STATE = """
-SELECT json_build_object('stanza', 'pg-' || (SELECT system_identifier FROM pg_control_system()),
+SELECT json_build_object('on', current_setting('archive_mode') = 'on',
+  'stanza', 'pg-' || (SELECT system_identifier FROM pg_control_system()),
   'archived', extract(epoch FROM last_archived_time)::bigint,
   'failed', extract(epoch FROM last_failed_time)::bigint,
   'waiting', (SELECT count(*) FROM pg_ls_archive_statusdir() WHERE name LIKE '%.ready'),
@@ -54,6 +55,9 @@ def due(base, found, every, now):
         found: what state says.
         every: seconds between two of them.
     """
+    if not found["on"]:
+        # A deploy replaces the database after the service that asks it.
+        return ""
     if found["dropped"] and found["waiting"]:
         # It would wait for the archive. It is made when that works again.
         return ""

@@ -63,7 +63,7 @@ def archived(lab_site: OnHost) -> OnHost:
     assert "db changes: it stops before the new one starts" in shown
     lab_site.must("deploy", f"--ref={lab_site.good}")
     assert lab_site.sql(LINKS) == "300"
-    until(lambda: "archive: from 2" in lab_site.inv("status").text, 120, 2)
+    until(lambda: "archive: from 2" in lab_site.inv("status").text, 240, 2)
     return lab_site
 
 

@@ -94,6 +94,8 @@ def archived(
     """
     if "problem" in found:
         return "unknown", [f"archive: {found['problem']}"]
+    if not found["on"]:
+        return "off", ["archive: the database that runs has none - inv deploy"]
     wrong = [f"archive: {base['why']}"] if base.get("failed", 0) > base.get("last", 0) else []
     if found["dropped"]:
         ago = age(int(now - found["dropped"]))

@@ -70,7 +70,7 @@ def test_the_tools_are_asked_for_a_backup_or_for_a_point():
 
 HOUR, DAY = 3600, 86400
 NOW = 100 * DAY
-OK = {"stanza": "pg-1", "dropped": None, "waiting": 0}
+OK = {"on": True, "stanza": "pg-1", "dropped": None, "waiting": 0}
 BASE = {"stanza": "pg-1", "full": NOW - DAY, "last": NOW - HOUR}
 
 
@@ -78,6 +78,7 @@ BASE = {"stanza": "pg-1", "full": NOW - DAY, "last": NOW - HOUR}
     ("base", "found", "kind"),
     [
         ({}, {}, "full"),
+        ({}, {"on": False}, ""),
         (BASE, {}, ""),
         (BASE, {"stanza": "pg-2"}, "full"),
         ({**BASE, "last": NOW - DAY}, {}, "diff"),

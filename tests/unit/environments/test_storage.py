@@ -45,7 +45,7 @@ def test_an_external_database_has_no_dumps_of_ours(world):
 
 
 NOW = 1_000_000.0
-GOOD = {"stanza": "pg-1", "archived": NOW - 120, "waiting": 0, "oldest": None, "dropped": None}
+GOOD = {"on": True, "stanza": "pg-1", "archived": NOW - 120, "waiting": 0, "dropped": None}
 BASE = {"stanza": "pg-1", "first": 0, "last": NOW - 3600}
 
 
@@ -59,6 +59,7 @@ BASE = {"stanza": "pg-1", "first": 0, "last": NOW - 3600}
         ({"waiting": 9, "oldest": NOW - 900}, {}, "", ["9 parts wait for its storage, since"]),
         ({"dropped": NOW - 900}, {}, "", ["parts were dropped 15 min ago"]),
         ({}, {"failed": NOW, "why": "no room"}, "", ["archive: no room"]),
+        ({"on": False}, {}, "off", ["the database that runs has none"]),
         ({"problem": "gone"}, {}, "unknown", ["archive: gone"]),
     ],
 )  # fmt: skip
