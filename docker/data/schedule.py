@@ -149,6 +149,8 @@ def _heal():
         return
     if restore.is_broken() or scratch.is_left():
         with suppress(Failed), storage.locked():
-            scratch.clear()
+            # Without an archive, nothing may be done as another user.
+            if scratch.is_left():
+                scratch.clear()
             restore.clear()
             swap.reopen()
