@@ -107,7 +107,7 @@ def backrest(*words):
     secrets = {
         "CIPHER_PASS": SECRET,
         "S3_KEY": "BACKUP_ACCESS_KEY_ID",
-        "S3_KEY_SECRET": "BACKUP_SECRET_ACCESS_KEY",
+        "S3_KEY_SECRET": "BACKUP_SECRET_ACCESS_KEY",  # pragma: allowlist secret
     }
     values = {f"PGBACKREST_REPO1_{key}": database.read(name) for key, name in secrets.items()}
     os.environ.update({key: value for key, value in values.items() if value})
