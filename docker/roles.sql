@@ -2,9 +2,10 @@
 --
 -- app_owner owns the schema, app_user reads and writes data. Nobody logs in as them, but as a role that
 -- belongs to one version of a password: app_user_v3 has that of DATABASE_PASSWORD_v3. During a rotation
--- the old and the new one work, and after a rollback the old one still does.
+-- the old and the new one work, and after a rollback the old one still does. app_admin_v3, of
+-- POSTGRES_PASSWORD_v3, is a superuser: backups and restores log in with it.
 --
--- Variables of psql: user and owner, the roles to log in with; known, the words of those to keep.
+-- Variables of psql: user, owner and admin, the roles to log in with; known, the words of those to keep.
 \set ON_ERROR_STOP 1
 \set QUIET 1
 \set superuser_password `cat /run/secrets/POSTGRES_PASSWORD`
@@ -21,10 +22,11 @@ BEGIN;
 ALTER ROLE CURRENT_USER PASSWORD :'superuser_password';
 SELECT format('CREATE ROLE %I NOLOGIN', name) FROM unnest('{app_owner,app_user}'::text[]) name
 WHERE to_regrole(name) IS NULL \gexec
-SELECT format('CREATE ROLE %I', name) FROM unnest(ARRAY[:'user', :'owner']) name
+SELECT format('CREATE ROLE %I', name) FROM unnest(ARRAY[:'user', :'owner', :'admin']) name
 WHERE to_regrole(name) IS NULL \gexec
 ALTER ROLE :"user" LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD :'user_password';
 ALTER ROLE :"owner" LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD :'owner_password';
+ALTER ROLE :"admin" LOGIN SUPERUSER PASSWORD :'superuser_password';
 GRANT app_user TO :"user";
 GRANT app_owner TO :"owner";
 -- What a migration makes belongs to app_owner.
@@ -32,7 +34,7 @@ ALTER ROLE :"owner" SET role = 'app_owner';
 
 -- Whoever has an old password that no release needs can no longer log in.
 SELECT format('ALTER ROLE %I NOLOGIN PASSWORD NULL', rolname) FROM pg_roles
-WHERE rolname ~ '^app_(user|owner)_v[0-9]+$' AND rolcanlogin
+WHERE rolname ~ '^app_(user|owner|admin)_v[0-9]+$' AND rolcanlogin
   AND rolname <> ALL(string_to_array(:'known', ' ')) \gexec
 
 -- The schema is app_owner's, also what a superuser made. A table takes its sequences along, and what

@@ -17,13 +17,13 @@ namespace = Collection(
     *(operate.unlock, rehearse.rehearse),
     Collection("backup", database.backup, database.list_backups),
     Collection("restore", database.restore, database.drill),
-    Collection("db", database.pull),
+    Collection("db", database.pull, database.upgrade),
     Collection("history", observe.history, observe.audit, observe.adopt),
     Collection("images", publish.images, publish.prune),
     Collection("lab", rehearse.up, rehearse.down, rehearse.status),
     Collection(
         *("secrets", operate.set_secret, operate.list_secrets, operate.remove_secret),
-        *(operate.export_secrets, operate.import_secrets),
+        *(operate.rotate_secret, operate.export_secrets, operate.import_secrets),
     ),
     Collection("server", operate.setup, operate.check),
 )

@@ -9,6 +9,7 @@ from .lib import console
 ENV = "the environment, as invoke.yaml names it"
 FROM = "a backup's name, latest, a time with its zone (the newest of before it), or its files here"
 CONFIRM = "the environment's name, instead of typing it, if invoke.yaml protects it"
+AT = "a point in time with its zone, 2026-11-26T14:03:05+01:00, or latest: of backup.pitr"
 IDENTITY = "a file with a reader's private key, of age or SSH; it stays on this machine"
 
 
@@ -57,6 +58,7 @@ def list_backups(ctx: Context, env: str = "") -> None:
     help={
         "env": ENV,
         "from_": FROM,
+        "at": AT,
         "identity": IDENTITY,
         "undo": "swap the old database back",
         "yes": "do not ask",
@@ -67,23 +69,25 @@ def restore(
     ctx: Context,
     env: str = "",
     from_: str = "",
+    at: str = "",
     identity: str = "",
     undo: bool = False,
     yes: bool = False,
     confirm: str = "",
 ) -> None:
-    """Restore a backup: beside the database, then swap the two.
+    """Restore a backup or a point in time, then swap the databases.
 
     The site is closed for the swap only. The old database is kept for a week: --undo.
 
     Example: inv restore --env=prod --from=latest --identity=key.txt
     """
-    from .lib.data import opening, restoring, tools
+    from .lib.data import points, restoring, tools
     from .lib.environments import connection
 
     with connection.reach(ctx, env) as target:
         stack = tools.stack(target)
-        backup, key = ({}, "") if undo else opening.opened(target, from_, identity)
+        wanted = from_, at, identity
+        backup, key = ({}, "") if undo else points.wanted(target, stack, *wanted)
         question = restoring.question(target.name, backup)
         target.confirm(question, yes, confirm, "nothing was changed")
         with target.locked("restores a backup", backup.get("name", "")) as lock:
@@ -91,9 +95,11 @@ def restore(
             console.say(restore.undo() if undo else restore.run())
 
 
-@task(help={"env": ENV, "from_": FROM, "identity": IDENTITY})
-def drill(ctx: Context, env: str = "", from_: str = "latest", identity: str = "") -> None:
-    """Prove a backup: restore it into a scratch database.
+@task(help={"env": ENV, "from_": FROM, "at": AT, "identity": IDENTITY})
+def drill(
+    ctx: Context, env: str = "", from_: str = "latest", at: str = "", identity: str = ""
+) -> None:
+    """Prove a backup or a point in time in a scratch database.
 
     It is compared with what the backup says of itself, and removed.
 
@@ -101,16 +107,35 @@ def drill(ctx: Context, env: str = "", from_: str = "latest", identity: str = ""
 
     Example: inv restore.drill --env=prod --identity=key.txt
     """
-    from .lib.data import fetched, opening, tools
+    from .lib.data import fetched, points, tools
     from .lib.environments import connection
 
     with connection.reach(ctx, env) as target, target.locked("proves a backup") as lock:
-        backup, key = opening.opened(target, from_, identity)
         stack = tools.stack(target)
+        backup, key = points.wanted(target, stack, "" if at else from_, at, identity)
         fetched.send(target, backup)
-        done = tools.run(target, stack, lock, "drill", backup["name"], key=key)
+        done = tools.run(target, stack, lock, *points.words(backup, "drill", "prove"), key=key)
     held = f"{done['tables']} tables, {done['rows']} rows"
     console.result(f"{backup['name']}: {held}, in {done['seconds']} s")
+
+
+@task(help={"env": ENV, "yes": "do not ask", "confirm": CONFIRM})
+def upgrade(ctx: Context, env: str = "", yes: bool = False, confirm: str = "") -> None:
+    """Move a database to the PostgreSQL of services.postgres.
+
+    It is copied and compared twice: while the site is open, then while it is closed. The old one
+    stays on its volume.
+
+    Example: inv db.upgrade --env=staging
+    """
+    from .lib.deploys import upgrading
+    from .lib.environments import connection
+
+    with connection.reach(ctx, env) as target:
+        question = f"Upgrade {target.name}'s database, and close the site for it?"
+        target.confirm(question, yes, confirm, "nothing was changed")
+        with target.locked("upgrades the database") as lock:
+            upgrading.prepared(target, lock).run()
 
 
 @task(help={"env": ENV})

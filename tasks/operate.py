@@ -113,6 +113,25 @@ def remove_secret(ctx: Context, env: str = "", name: str = "", yes: bool = False
 
 
 @task(
+    name="rotate",
+    help={"env": ENV, "name": "POSTGRES_PASSWORD, DATABASE_PASSWORD or OWNER_PASSWORD"},
+)
+def rotate_secret(ctx: Context, env: str = "", name: str = "") -> None:
+    """Change a password of the database without downtime.
+
+    It deploys what runs, with a random password. The old one works until no release needs it.
+
+    Example: inv secrets.rotate --env=prod --name=POSTGRES_PASSWORD
+    """
+    from .lib.deploys import rotation
+    from .lib.environments import connection
+
+    rotation.known(name)
+    with connection.reach(ctx, env) as target, target.locked(f"rotates {name}") as lock:
+        rotation.run(target, name, lock)
+
+
+@task(
     name="export",
     iterable=["recipient"],
     help={

@@ -2,19 +2,23 @@
 
 Usage: data make [ABOUT] | dump [ABOUT] | list | schedule SECONDS ABOUT | beside NAME | swap NEW |
 undo | drop NAME | kept | drill NAME | state | copy READER [SQL [COLUMNS]] | forget | uploads NAME |
-receive NAME | release ABOUT. ABOUT is a JSON object for the manifest; dump also succeeds if the
-storage does not answer; receive reads a tar.
+receive NAME | release ABOUT | at TIME | prove TIME | move [last] | reopen. ABOUT is a JSON object
+for the manifest; dump also succeeds if the storage does not answer; receive reads a tar.
 """
 
 import json
 import sys
+import time
 
 import copying
 import database
+import point
 import receiving
 import restore
 import schedule
 import storage
+import swap
+import upgrade
 from programs import Failed
 
 
@@ -32,19 +36,26 @@ def main(verb, *words):
         found = restore.drill(*words)
         schedule.note(drilled=words[0], drill=found)
         return found
+    if verb == "prove":
+        found = point.drill(*words)
+        schedule.note(proven=time.time(), proof=found)
+        return found
     verbs = {
         "list": lambda: {**storage.listed(), "state": schedule.known()},
         "beside": restore.beside,
-        "swap": restore.swap,
-        "undo": restore.undo,
-        "drop": restore.drop,
-        "kept": restore.kept,
+        "swap": swap.swap,
+        "undo": swap.undo,
+        "drop": swap.drop,
+        "kept": swap.kept,
         "uploads": restore.uploads,
         "receive": receiving.receive,
         "release": lambda text: schedule.note_release(json.loads(text)),
         "copy": copying.make,
         "forget": copying.clear,
-        "state": schedule.known,
+        "state": schedule.report,
+        "at": point.at,
+        "move": upgrade.move,
+        "reopen": upgrade.reopen,
     }
     return verbs[verb](*words)
 

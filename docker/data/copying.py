@@ -7,6 +7,7 @@ import database
 import restore
 import rights
 import storage
+import swap
 from programs import Failed, chain, save
 
 # The columns of each table that has rows, as one JSON object; those of `public` without its name.
@@ -53,7 +54,7 @@ def make(reader, scrub="", allowed=""):
         except Failed as failed:
             raise Failed(f"nothing was copied: {failed}") from None
         finally:
-            restore.drop(new)
+            swap.drop(new)
 
 
 def _unknown(name, allowed):

@@ -115,6 +115,17 @@ def facts(database=""):
 
 
 @contextmanager
+def reached(**values):
+    """Let PostgreSQL's programs reach another server or database meanwhile."""
+    before = {key: os.environ[key] for key in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        os.environ.update(before)
+
+
+@contextmanager
 def snapshot():
     """Yield the name of a snapshot of the database, and what is in it and about it."""
     session = subprocess.Popen(

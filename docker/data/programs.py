@@ -13,11 +13,15 @@ class Failed(Exception):
     """What went wrong, in one line."""
 
 
-def run(*words, text="", env=None):
-    """Return what a program prints. Raises Failed with its last line if it fails."""
-    done = subprocess.run(
-        words, input=text, capture_output=True, text=True, env={**os.environ, **(env or {})}
-    )
+def run(*words, text="", env=None, user=None):
+    """Return what a program prints. Raises Failed with its last line if it fails.
+
+    Args:
+        user: who runs it, with that group; else who runs this.
+    """
+    who = {"user": user, "group": user, "extra_groups": []} if user else {}
+    env = {**os.environ, **(env or {})}
+    done = subprocess.run(words, input=text, capture_output=True, text=True, env=env, **who)
     if done.returncode:
         raise Failed(_why(words, done.returncode, done.stderr))
     return done.stdout

@@ -1,44 +1,28 @@
-"""Restore a backup beside the database, compare, then swap the two; nothing is lost unproven."""
+"""Restore a backup beside the database, and compare the two; swap.py lets it take its place."""
 
 import os
 import re
 import time
 
 import database
+import loading
 import media
 import programs
 import rights
 import storage
+import swap
 from database import sql
-from programs import Failed, chain, in_memory, run
+from programs import Failed, chain, in_memory
 
-# The rest of the name of a database of our own: restored beside, kept after a swap, or of a drill.
-OURS = re.compile(r"_(restored|before|drill)_\d{8}t\d{6}z")
 # Whose secret opens the backup: its own identity, for the time of the job.
 KEY = "BACKUP_KEY"
-# The proxy answers 503 while this file exists.
-CLOSED = "/srv/static/.closed"
 PLAIN = re.compile(r"[.]plain$")
-# Seconds until sessions that were ended are gone.
-PATIENCE = 10
 MISSING = """
 SELECT format('CREATE ROLE %I NOLOGIN', name) FROM json_array_elements_text(:'names') name
 WHERE to_regrole(name) IS NULL \\gexec"""
 CREATE = """
 SELECT format('CREATE DATABASE %I TEMPLATE template0 OWNER %I', :'new', pg_get_userbyid(datdba))
 FROM pg_database WHERE datname = :'live' \\gexec"""
-SHUT = 'ALTER DATABASE :"live" ALLOW_CONNECTIONS false'
-OPEN = 'ALTER DATABASE :"live" ALLOW_CONNECTIONS true'
-# Those of roles: an autovacuum ends by itself for a renaming, and only a superuser may end it.
-SESSIONS = "FROM pg_stat_activity WHERE datname IN (:'live', :'new') AND usename IS NOT NULL"
-END, LEFT = f"SELECT pg_terminate_backend(pid) {SESSIONS}", f"SELECT count(*) {SESSIONS}"
-SWAP = """
-BEGIN;
-ALTER DATABASE :"live" RENAME TO :"kept";
-ALTER DATABASE :"new" RENAME TO :"live";
-ALTER DATABASE :"live" ALLOW_CONNECTIONS true;
-COMMIT"""
-NAMES = "SELECT datname FROM pg_database WHERE NOT datistemplate ORDER BY datname"
 BEHIND = """
 SELECT format('SELECT %L, max(%I), %L FROM %I.%I', s.relname, a.attname, (SELECT last_value
   FROM pg_sequences q WHERE q.schemaname = n.nspname AND q.sequencename = s.relname),
@@ -62,11 +46,11 @@ def beside(name, kind="restored"):
         plain, manifest = _opened(name)
         try:
             create(new, live, manifest)
-            run("pg_restore", "--exit-on-error", "--jobs=2", f"--dbname={new}", plain)
-            found = _compared(new, manifest)
+            loading.load(plain, new)
+            found = compared(new, manifest)
             sql("ANALYZE", new)
         except BaseException:
-            drop(new)
+            swap.drop(new)
             raise
         finally:
             if not plain.endswith(".dump"):
@@ -123,7 +107,7 @@ def create(new, live, manifest):
     sql(CREATE, "postgres", new=new, live=live)
 
 
-def _compared(new, manifest):
+def compared(new, manifest):
     """Return how much a restored database has. Raises Failed if it differs from its manifest."""
     found, wanted = database.facts(new), manifest.get("facts")
     if wanted:
@@ -154,71 +138,9 @@ def _behind(name):
     return [each for each, most, last in rows if most and int(most) > int(last or 0)]
 
 
-def swap(new, kind="before"):
-    """Let a database take the place of the environment's, which is kept under another name.
-
-    Returns that name, and the seconds in which the site did not answer.
-    """
-    live = os.environ["PGDATABASE"]
-    kept = f"{live}_{kind}_{storage.now().lower()}"
-    names = {"live": live, "new": new, "kept": kept}
-    there = sql(NAMES, "postgres").splitlines()
-    if new not in there or not is_ours(new):
-        raise Failed(f"no restored database {new}; there are {', '.join(there)}")
-    began = time.monotonic()
-    with storage.locked():
-        try:
-            with open(CLOSED, "w"):
-                sql(SHUT, "postgres", **names)
-            deadline = time.monotonic() + PATIENCE
-            while sql(f"{END}; {LEFT}", "postgres", **names).splitlines()[-1] != "0":
-                if time.monotonic() > deadline:
-                    raise Failed(f"sessions of {live} do not end")
-                time.sleep(0.05)
-            sql(SWAP, "postgres", **names)
-        finally:
-            reopen()
-    return {"seconds": round(time.monotonic() - began, 2), "kept": kept}
-
-
-def undo():
-    """Let the database that the last swap has kept take its place again; see swap."""
-    before = [name for name in kept() if "_before_" in name]
-    if not before:
-        raise Failed("no database of before a restore is kept")
-    return swap(before[-1], "restored")
-
-
 def is_broken():
     """Return whether a killed restore has left the site closed, or a plain dump."""
-    return os.path.exists(CLOSED) or any(map(PLAIN.search, os.listdir(storage.FOLDER)))
-
-
-def reopen():
-    """End what a swap that was killed has left: the site is closed, or its database."""
-    live = os.environ["PGDATABASE"]
-    if os.path.exists(CLOSED):
-        sql(OPEN, "postgres", live=live)
-        os.remove(CLOSED)
-
-
-def drop(name):
-    """Remove a database of our own."""
-    if not is_ours(name):
-        raise Failed(f"{name} is none that a restore has made")
-    sql('DROP DATABASE IF EXISTS :"name" WITH (FORCE)', "postgres", name=name)
-
-
-def kept():
-    """Return the databases that restores have made or kept, the oldest first."""
-    names = filter(is_ours, sql(NAMES, "postgres").splitlines())
-    return sorted(names, key=lambda name: name[-16:])
-
-
-def is_ours(name):
-    """Return whether a restore has made a database, for this one: others may be on its server."""
-    live = os.environ["PGDATABASE"]
-    return name.startswith(live) and bool(OURS.fullmatch(name, len(live)))
+    return os.path.exists(swap.CLOSED) or any(map(PLAIN.search, os.listdir(storage.FOLDER)))
 
 
 def uploads(name):
@@ -235,7 +157,7 @@ def drill(name):
     Its uploaded files are read to the end.
     """
     found = beside(name, "drill")
-    drop(found["database"])
+    swap.drop(found["database"])
     if wanted := storage.of_volume().get(name, {}).get("uploads"):
         with in_memory(database.read(KEY)) as number:
             count = len(media.names(number, f"{storage.FOLDER}/{name}/{storage.MEDIA}"))

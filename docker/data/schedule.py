@@ -7,15 +7,21 @@ import sys
 import time
 from contextlib import suppress
 
+import archive
 import backup
 import database
 import restore
+import scratch
 import storage
+import swap
+import upgrade
 from programs import Failed
 
 STATE, RELEASE = (f"{storage.FOLDER}/{name}.json" for name in ("state", "release"))
 # Seconds: between two looks at the clock; until a backup that failed is tried again.
 PAUSE, AGAIN = 3, 15 * 60
+# Seconds between two looks at the archive.
+ARCHIVE = 30
 # Days that a database is kept whose place a restored one has taken.
 DAYS = 7
 
@@ -27,6 +33,17 @@ def known(path=STATE):
             return json.load(file)
     except (FileNotFoundError, ValueError):
         return {}
+
+
+def report():
+    """Return what is known, and what the database says of its archive."""
+    found = known()
+    if archive.wanted():
+        try:
+            found["archive"] = archive.state()
+        except Failed as failed:
+            found["archive"] = {"problem": str(failed)}
+    return found
 
 
 def note(**values):
@@ -68,9 +85,9 @@ def once(about, upload=True):
         raise
     keep = [int(os.environ[key]) for key in ("BACKUP_KEEP", "BACKUP_DAYS")]
     problems += [] if problems else storage.tidy(*keep)
-    for name in restore.kept():
+    for name in swap.kept():
         if time.time() - storage.moment(name[-16:].upper()).timestamp() > DAYS * 24 * 60 * 60:
-            restore.drop(name)
+            swap.drop(name)
     note(good=storage.moment(manifest["name"]).timestamp(), why="; ".join(problems))
     return manifest, problems
 
@@ -79,8 +96,13 @@ def main(every, about):
     """Make backups for ever, `every` so many seconds, until the container is stopped."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     database.ready()
+    _finish()
+    looked = 0
     while True:
         _heal()
+        if archive.wanted() and time.time() >= looked + ARCHIVE:
+            looked = time.time()
+            _archive(every)
         last, tried = known().get("good", 0), known().get("failed", 0)
         if time.time() >= max(last + every, min(tried + AGAIN, tried + every)):
             try:
@@ -99,9 +121,36 @@ def main(every, about):
         time.sleep(PAUSE)
 
 
+def _archive(every):
+    """Make a base backup for the archive if one is due, and note how it went."""
+    base, now = known().get("base", {}), time.time()
+    try:
+        if kind := archive.due(base, archive.state(), every, now):
+            note(base=archive.make(kind))
+            print(f"{kind} base backup in {time.time() - now:.1f} s", flush=True)
+    except Failed as failed:
+        note(base={**base, "failed": now, "why": str(failed)})
+        print(f"base backup failed: {failed}", file=sys.stderr, flush=True)
+
+
+def _finish():
+    """End what an upgrade has left that was cut off or undone."""
+    try:
+        upgrade.heal()
+    except Failed as failed:
+        print(f"upgrade: {failed}", file=sys.stderr, flush=True)
+
+
 def _heal():
     """End what a killed restore has left, unless one is at work."""
-    if restore.is_broken():
+    if os.path.exists(upgrade.MARK):
+        with suppress(Failed):
+            upgrade.heal()
+        return
+    if restore.is_broken() or scratch.is_left():
         with suppress(Failed), storage.locked():
+            # Without an archive, nothing may be done as another user.
+            if scratch.is_left():
+                scratch.clear()
             restore.clear()
-            restore.reopen()
+            swap.reopen()

@@ -7,6 +7,7 @@ import json
 import subprocess
 import uuid
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,12 @@ class World:
         out, said = process.communicate(timeout=300)
         assert process.returncode == 0, said
         return json.loads(out.splitlines()[-1])["done"]
+
+    def log(self) -> str:
+        """What the service has printed, once there is one."""
+        with suppress(RuntimeError):
+            return docker("logs", f"{self.mark}-tools", both=True)
+        return ""
 
     def sql(self, text: str, database: str = "app") -> str:
         """What statements print."""

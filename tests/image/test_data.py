@@ -207,13 +207,15 @@ def test_a_killed_backup_is_none_and_the_next_one_removes_what_it_left(world):
 
 @pytest.mark.slow
 def test_two_backups_at_once_are_one(world):
-    script = "touch /backups/.lock; flock /backups/.lock sleep 4"
-    holder = docker("run", "--rm", "--detach", f"--volume={world.mark}-backups:/backups",
+    script = "touch /backups/.lock; flock /backups/.lock sleep 60"
+    holder = docker("run", "--detach", f"--volume={world.mark}-backups:/backups",
                     "--entrypoint=sh", world.image, "-c", script)  # fmt: skip
-    until(lambda: world.shell("flock -n /backups/.lock true || echo held") == "held")
-    assert "another backup or restore is running" in world.fails("make")
-    assert world.do("state") == {}
-    docker("wait", holder)
+    try:
+        until(lambda: world.shell("flock -n /backups/.lock true || echo held") == "held")
+        assert "another backup or restore is running" in world.fails("make")
+        assert world.do("state") == {}
+    finally:
+        docker("rm", "--force", holder)
 
 
 @pytest.mark.slow

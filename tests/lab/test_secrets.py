@@ -153,10 +153,8 @@ def test_secrets_leave_and_enter_as_a_file_that_only_a_key_opens(site, tmp_path)
     assert {*values} == {
         *yaml.safe_load((site.root / "invoke.yaml").read_text())["deploy"]["secrets"]
     }
-    script = (
-        f"docker exec $(docker ps -q -f name={site.stack}_db.) cat /run/secrets/POSTGRES_PASSWORD"
-    )
-    assert site.on("node1", script) == values["POSTGRES_PASSWORD"]
+    script = f"docker exec $(docker ps -q {site.box('redis')}) cat /run/secrets/REDIS_PASSWORD"
+    assert site.on("node1", script) == values["REDIS_PASSWORD"]
     assert file.stat().st_mode & 0o777 == 0o600
     for value in values.values():
         assert [line for line in seen if value.encode() in line] == []

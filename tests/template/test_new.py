@@ -59,7 +59,8 @@ def test_what_lands_is_the_pipeline_and_the_app_and_nothing_of_this_repository(t
         *("compose", "docker", "docs", "lab", "pyproject.toml", "requirements", "shop", "tasks"),
     }
     assert not (root / "requirements/selftest.txt").exists()
-    assert [each for each in data.SOURCES if not any(root.glob(each))] == []
+    sources = {data.FILE, data.BASE}.union(*data.SOURCES.values())
+    assert [each for each in sorted(sources) if not any(root.glob(each))] == []
     pages = [page for page in root.glob("docs/**/*.md") if page.parent.name in {"docs", "recipes"}]
     links = {(page, name) for page in pages for name in LINK.findall(page.read_text("utf-8"))}
     assert [name for page, name in links if not (page.parent / name).exists()] == []

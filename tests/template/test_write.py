@@ -27,7 +27,7 @@ def test_the_settings_have_what_was_found_and_the_projects_name():
     assert made["app"]["packages"] == ["shop", "orders"]
     assert "celery" not in made["app"] and "folder" not in made["app"]
     assert made["processes"] == {}
-    assert made["services"] == {"database": "postgres", "broker": "none"}
+    assert made["services"] == {"database": "postgres", "postgres": 17, "broker": "none"}
     assert "REDIS_PASSWORD" not in made["deploy"]["secrets"]
 
 

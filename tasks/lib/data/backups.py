@@ -85,12 +85,7 @@ def choose(backups: Sequence[dict[str, Any]], wanted: str) -> dict[str, Any]:
     for each in backups:
         if wanted in {each["name"], "latest"}:
             return each
-    try:
-        until = datetime.fromisoformat(wanted)
-    except ValueError:
-        raise TaskError(f"no backup {wanted!r}", hint, ExitCode.REFUSED) from None
-    if until.tzinfo is None:
-        raise TaskError(f"{wanted} has no time zone", f"{wanted}+00:00 is UTC", ExitCode.REFUSED)
+    until = instant(wanted, f"no backup {wanted!r}", hint)
     earlier = [each for each in backups if moment(each["name"]) <= until]
     if not earlier:
         raise TaskError(
@@ -99,6 +94,17 @@ def choose(backups: Sequence[dict[str, Any]], wanted: str) -> dict[str, Any]:
             ExitCode.REFUSED,
         )
     return earlier[0]
+
+
+def instant(text: str, what: str, hint: str) -> datetime:
+    """Return a time of ISO 8601 with its zone. Raises TaskError: `what` if it is no time."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise TaskError(what, hint, ExitCode.REFUSED) from None
+    if found.tzinfo is None:
+        raise TaskError(f"{text} has no time zone", f"{text}+00:00 is UTC", ExitCode.REFUSED)
+    return found
 
 
 def key(backup: dict[str, Any], identity: str) -> str:

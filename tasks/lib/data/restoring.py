@@ -17,7 +17,7 @@ from ..errors import ExitCode, TaskError, explain
 from ..orchestrators.base import Job
 from ..orchestrators.stack import Stack
 from ..project import contract
-from . import fetched, tools
+from . import fetched, points, tools
 from .backups import weight
 
 # The address of an external database is a secret: the job itself puts another name into it.
@@ -32,6 +32,7 @@ class Restore:
     """The restore of a backup into an environment whose lock is held.
 
     Args:
+        backup: one of backups.listed, or a point in time: see points.chosen.
         key: the backup's own key; empty for a plain dump of a deploy.
         new: the database beside the live one.
     """
@@ -83,9 +84,11 @@ class Restore:
         name = self.backup["name"]
         fetched.send(self.target, self.backup)
         console.step(f"restoring {name} beside the database")
-        found = self._tools("beside", name, key=self.key)
+        found = self._tools(*points.words(self.backup, "beside", "at"), key=self.key)
         self.new = found["database"]
         console.say(f"  {found['tables']} tables, {found['rows']} rows, in {found['seconds']} s")
+        if "reached" in found:
+            console.say(f"  its last transaction: {found['reached']}")
         if behind := found["behind"]:
             console.warn(
                 f"sequences are behind their tables, as in the backup: {', '.join(behind)}"
@@ -148,6 +151,8 @@ def question(name: str, backup: dict[str, Any]) -> str:
     """Return what is asked before a restore, or before the undo of one if there is no backup."""
     if not backup:
         return f"Swap {name}'s database with the one of before the restore?"
+    if "point" in backup:
+        return f"Replace {name}'s database as of {backup['name']}?"
     made = f"of release {backup['release']}" if "release" in backup else "of before a deploy"
     held = f", {sum(backup['facts']['tables'].values())} rows" if "facts" in backup else ""
     what = f"{backup['name']} {made}, {size(weight(backup))}{held}"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from .. import console
+from ..environments.connection import Target
 from ..environments.records import DAMAGED, Record
+from ..images import data
 from ..orchestrators.base import Job
 from ..orchestrators.stack import Stack
 from ..project import contract
@@ -19,13 +22,16 @@ if TYPE_CHECKING:
 # The jobs, which are no roles of the image.
 BACKUP, ROLES = "backup", "roles"
 SUPERUSER = "POSTGRES_PASSWORD"
+# The version of it that the database was created with, and keeps: another one would restart it.
+FIRST = "POSTGRES_PASSWORD_FIRST"
 # What the roles of docker/roles.sql are called before the version of their password, as in "_v3".
 KINDS = {contract.LOGIN: "app_user", contract.OWNERS[contract.LOGIN]: "app_owner"}
+NAMES = {**KINDS, SUPERUSER: "app_admin"}
 # The roles that may log in, and how many tables are not the owner's.
 STATE = (
     'psql --no-psqlrc --username="$POSTGRES_USER" --dbname="$POSTGRES_DB" -At --command="'
     "SELECT coalesce(string_agg(rolname, ' '), '') FROM pg_roles WHERE rolcanlogin "
-    "AND (rolname LIKE 'app_user_v%' OR rolname LIKE 'app_owner_v%')\" --command=\""
+    "AND rolname ~ '^app_(user|owner|admin)_v'\" --command=\""
     "SELECT count(*) FROM pg_class c WHERE relnamespace = 'public'::regnamespace "
     "AND relkind IN ('r', 'p') AND pg_get_userbyid(relowner) <> 'app_owner' "
     "AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = c.oid AND d.deptype = 'e')\""
@@ -35,12 +41,14 @@ SET_UP = (
     f"for try in $(seq 60); do pg_isready -q --host={contract.DATABASE} && break; sleep 1; done; "
     'printf %s "$1" >/tmp/roles.sql; '
     f'set -- --no-psqlrc --host={contract.DATABASE} --username="$POSTGRES_USER" '
-    '--dbname="$POSTGRES_DB" --set=user="$2" --set=owner="$3" --set=known="$4"; '
+    '--dbname="$POSTGRES_DB" --set=user="$2" --set=owner="$3" --set=admin="$4" --set=known="$5"; '
     f"for each in /run/secrets/{SUPERUSER}*; do "
     'export PGPASSWORD="$(cat "$each")"; '
     'why=$(psql "$@" --command="SELECT 1" 2>&1) && exec psql "$@" --file=/tmp/roles.sql; '
     'done; echo "$why"; exit 1'
 )
+# What says the version of the server that runs.
+VERSION, MAJOR = "postgres --version", re.compile(r"postgres \(PostgreSQL\) (\d+)")
 # More dumps than there are.
 EVERY = 10**6
 # Deletes older dumps after a good one: the newest $1 stay, and those that other arguments name. A
@@ -60,27 +68,81 @@ DUMP = (
 )
 
 
+def outdated(target: Target) -> list[str]:
+    """Return a line if the database that runs has another major version than invoke.yaml says."""
+    shown = target.orchestrator.inside(contract.DATABASE, VERSION)
+    found, wanted = MAJOR.match(shown or ""), data.major(target.settings.services)
+    if not found or wanted in {0, int(found[1])}:
+        return []
+    what = f"PostgreSQL {found[1]} runs, and services.postgres in invoke.yaml is {wanted}"
+    return [f"{what} - inv db.upgrade --env={target.name}"]
+
+
 def set_up_roles(deployment: Deployment) -> None:
     """Give the database the roles that a stack logs in with, unless it has them."""
     stack, named = deployment.stack, deployment.stack.content["secrets"]
     if contract.DATABASE not in stack.services or not {SUPERUSER, *KINDS} <= named.keys():
         return
-    orchestrator, old = deployment.target.orchestrator, deployment.now.stack
+    orchestrator = deployment.target.orchestrator
     versions = orchestrator.secrets()
-    wanted = [role(key, named[key]["name"]) for key in KINDS]
+    wanted = [role(key, named[key]["name"]) for key in NAMES]
     known = [role(key, each) for key in KINDS for each in versions[key]]
-    same = old and old.content.get("secrets", {}).get(SUPERUSER) == named[SUPERUSER]
+    before, after = password(deployment.now.stack), password(stack)
+    known += admins(versions[SUPERUSER], {before, after})
     shown = orchestrator.inside(contract.DATABASE, STATE)
-    if not (same and shown and as_wanted(shown, wanted, known)):
+    if before != after or not as_wanted(shown or "", wanted, known):
         console.step("setting up the database's roles")
         older = {each: {"external": True, "name": each} for each in versions[SUPERUSER]}
         whole = replace(stack, content={**stack.content, "secrets": {**named, **older}})
         deployment.jobs([roles(whole, wanted, known, [*older])], stack=whole)
 
 
+def password(stack: Stack | None) -> str:
+    """Return the version of the superuser's password in a stack; empty for none."""
+    named = stack.content.get("secrets", {}) if stack else {}
+    return str(named.get(SUPERUSER, {}).get("name", ""))
+
+
+def admins(versions: Sequence[str], used: Collection[str]) -> list[str]:
+    """Return the superuser's roles that may log in.
+
+    The first version stays as long as the database; its role only as long as it is used.
+
+    Args:
+        versions: those of its password, the newest first.
+        used: those of what runs, and of what is to run.
+    """
+    known = {*versions[: max(len(versions) - 1, 1)], *used}
+    return [role(SUPERUSER, each) for each in versions if each in known]
+
+
+def first(versions: Sequence[str], now: Stack | None) -> str:
+    """Return the superuser's password that the database was created with, or has had since.
+
+    Another one would restart it, and it reads none after its beginning.
+
+    Args:
+        versions: those of the password, the newest first.
+        now: what runs.
+    """
+    uses = now.services.get(contract.DATABASE, {}).get("secrets", []) if now else []
+    named = now.content["secrets"] if now else {}
+    has = {named[use["source"]]["name"] for use in uses if use["source"] in (SUPERUSER, FIRST)}
+    return next((each for each in versions if each in has), versions[-1] if versions else "")
+
+
+def admin(secrets: Mapping[str, str]) -> str:
+    """Return the role that backups log in with, which a database without roles does not have.
+
+    Args:
+        secrets: for each secret the name of its newest version.
+    """
+    return role(SUPERUSER, secrets[SUPERUSER]) if {*NAMES} <= secrets.keys() else "app"
+
+
 def role(secret: str, version: str) -> str:
     """Return the role that logs in with a version of a secret."""
-    return f"{KINDS[secret]}_{version.rpartition('_')[2]}"
+    return f"{NAMES[secret]}_{version.rpartition('_')[2]}"
 
 
 def as_wanted(shown: str, wanted: Sequence[str], known: Sequence[str]) -> bool:
@@ -101,10 +163,7 @@ def roles(
     sql = (ROOT / "docker/roles.sql").read_text("utf-8")
     files = {key: key for key in (SUPERUSER, *KINDS)}
     files |= {each: f"{SUPERUSER}_{each.rpartition('_')[2]}" for each in versions}
-    uses = [
-        {"source": key, "target": name, "uid": "0", "gid": "0", "mode": 0o400}
-        for key, name in files.items()
-    ]
+    uses = [_use(key, name) for key, name in files.items()]
     words = ["sh", "-c", SET_UP, "sh", sql, *wanted, " ".join(known)]
     return _job(stack, ROLES, words, secrets=uses)
 
@@ -124,14 +183,18 @@ def backup(stack: Stack, name: str, count: int, named: Sequence[str]) -> Job:
     """
     words = ["sh", "-c", DUMP, name, str(count), *named]
     volume = {"type": "volume", "source": contract.BACKUPS, "target": contract.BACKUPS_FOLDER}
-    return _job(stack, BACKUP, words, volumes=[volume])
+    return _job(stack, BACKUP, words, volumes=[volume], secrets=[_use(SUPERUSER, SUPERUSER)])
+
+
+def _use(secret: str, name: str) -> dict[str, Any]:
+    return {"source": secret, "target": name, "uid": "0", "gid": "0", "mode": 0o400}
 
 
 def _job(stack: Stack, name: str, words: list[str], **more: Any) -> Job:
-    """Return a job beside the database, with its image and its superuser's password."""
+    """Return a job beside the database, with its image."""
     db = stack.services[contract.DATABASE]
     deploy = {"placement": db["deploy"].get("placement", {})}
-    same = {key: db[key] for key in ("image", "environment", "secrets")}
+    same = {key: db[key] for key in ("image", "environment")}
     rights = {key: db.get(key, []) for key in ("cap_drop", "cap_add")}
     base = {"user": "0:0", "volumes": [], "deploy": deploy, "read_only": False}
     return Job(name, words, overrides=same | rights | base | more)

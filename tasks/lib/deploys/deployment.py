@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -34,7 +34,7 @@ class Deployment:
         now: what runs when it begins.
         image: the image of a deploy; a rollback has only its stack.
         lost: another deploy holds the lock now.
-        ahead: the stack for jobs before the rollout, if that is another one.
+        ahead: the stack for jobs before the rollout, if another; `switch` is done before them.
     """
 
     target: Target
@@ -45,6 +45,7 @@ class Deployment:
     image: Candidate | None = None
     lost: bool = False
     ahead: Stack | None = None
+    switch: Callable[[], None] = lambda: None
     notices: Notices = field(init=False)
     began: float = field(default_factory=time.monotonic)
 
@@ -105,8 +106,7 @@ class Deployment:
         self.record = self.target.history.begin(self.record, self.stack)
         try:
             self.notices.begun(self.record)
-            if self.record.kind == "deploy":
-                predeploy.run(self)
+            predeploy.run(self)
             self.rollout()
             self.note(state=GOOD)
         except BaseException as error:
@@ -134,9 +134,8 @@ class Deployment:
     def rollout(self) -> None:
         """Replace the app's replicas, and check that it answers; undo it when that fails."""
         console.step(f"rolling out release {self.record.number}")
-        deploy = self.target.settings.deploy
+        orchestrator, deploy = self.target.orchestrator, self.target.settings.deploy
         soak = deploy.soak if self.record.kind == "deploy" else 0
-        orchestrator = self.target.orchestrator
         try:
             rollout = orchestrator.rollout(self.stack)
             self.lock.confirm()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from .. import console
 from ..environments import records, running
@@ -12,11 +13,14 @@ from ..environments.records import DAMAGED, FAILED, GOOD, RUNNING, Record
 from ..environments.running import Running
 from ..errors import ExitCode, TaskError
 from ..images import deployed
-from ..orchestrators.stack import Stack, difference
+from ..orchestrators.stack import Stack, changes, difference
+from ..project import contract
 from ..project.names import short
 
 MANIFESTS = "manifests"
 COLOURS = {"+": 32, "-": 31, "~": 33}
+# Services whose data only one container may use.
+DATA = {contract.DATABASE, contract.REDIS}
 
 
 def settled(target: Target) -> Running:
@@ -70,6 +74,29 @@ def show_changes(now: Running, new: Stack) -> None:
     state = "changes" if lines and now.stack else "new" if lines else "same"
     console.step(f"the stack {new.name}: {state}")
     _show(lines if now.stack else [f"+ {name}" for name in new.services])
+    for name in interrupted(now.stack, new):
+        console.warn(
+            f"{name} changes: it stops before the new one starts, and the app waits for it"
+        )
+
+
+def interrupted(old: Stack | None, new: Stack) -> list[str]:
+    """Return the services with data that a deploy replaces, of which only one may run."""
+    if old is None:
+        return []
+    same = DATA & {*old.services} & {*new.services}
+    return [name for name in sorted(same) if changes(_given(old, name), _given(new, name))]
+
+
+def _given(stack: Stack, name: str) -> dict[str, Any]:
+    """Return a service with the versions of its secrets and configs, whatever they are called."""
+    service = {**stack.services[name]}
+    for kind in ("secrets", "configs"):
+        service[kind] = [
+            {"target": use["source"], **use, "source": stack.content[kind][use["source"]]["name"]}
+            for use in service.get(kind, [])
+        ]
+    return service
 
 
 def _show(lines: Sequence[str]) -> None:

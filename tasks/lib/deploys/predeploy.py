@@ -28,6 +28,9 @@ SESSION = "-c lock_timeout=5s -c client_connection_check_interval=1s"
 def run(deployment: Deployment) -> None:
     """Do all that comes before the first of the app's replicas is touched."""
     target, stack = deployment.target, deployment.stack
+    if deployment.record.kind != "deploy":
+        return _let_in(deployment)
+    deployment.switch()
     if set(stack.backing) - set(deployment.now.services):
         console.step(f"starting {', '.join(stack.backing)}")
         roll(target, stack.only(stack.backing), 0, deployment.lock, prune=False)
@@ -39,6 +42,16 @@ def run(deployment: Deployment) -> None:
     found = json.loads(deployment.jobs([check, static(stack)], contract.ANSWER))
     if found["pending"]:
         _migrate(deployment, found)
+
+
+def _let_in(deployment: Deployment) -> None:
+    """Let the backups of an older release log in again, if their password has changed since."""
+    if database.password(deployment.now.stack) == database.password(deployment.stack):
+        return
+    try:
+        database.set_up_roles(deployment)
+    except Exception as error:
+        console.warn(f"backups cannot log in before the next deploy: {explain(error)}")
 
 
 def with_running(stack: Stack, old: Stack | None, secret: str) -> Stack:
@@ -73,13 +86,14 @@ def _migrate(deployment: Deployment, found: dict[str, Any]) -> None:
     console.step(f"migrating: {', '.join(pending)}")
     for name in final:
         console.warn(f"{name} is irreversible")
-    deployment.record_ahead(migrations=pending, final=final)
+    before = [*deployment.record.final]
+    deployment.record_ahead(migrations=pending, final=[*before, *final])
     try:
         deployment.jobs([migration(deployment.stack)])
     except Exception:
         left = _pending(deployment)
         applied, lost = ([name for name in each if name not in left] for each in (pending, final))
-        deployment.note(migrations=applied, final=lost)
+        deployment.note(migrations=applied, final=[*before, *lost])
         raise
 
 

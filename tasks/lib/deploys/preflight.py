@@ -17,15 +17,18 @@ from ..images.promotion import Candidate
 from ..orchestrators.stack import Stack
 from ..orchestrators.status import Ports
 from ..project.names import is_dynamic
-from . import proxy_check, rendering
+from . import database, proxy_check, rendering
 
 
-def prepare(target: Target, ref: str, force: str, changes: bool) -> tuple[Candidate, Stack]:
+def prepare(
+    target: Target, ref: str, force: str, changes: bool, upgrade: bool = False
+) -> tuple[Candidate, Stack]:
     """Return the image to deploy and its stack, when nothing would make the deploy fail.
 
     Args:
         ref: the image to deploy; empty for the released one.
         changes: set up the servers of a dynamic environment.
+        upgrade: the database may get another major version.
     Raises TaskError, one line a problem, with exit status 2.
     """
     with refusing():
@@ -33,7 +36,7 @@ def prepare(target: Target, ref: str, force: str, changes: bool) -> tuple[Candid
             image = resolve_image(target, ref)
         if changes and is_dynamic(target.name):
             bootstrap.make_ready(target)
-        return image, _checked(target, image, force)
+        return image, _checked(target, image, force, upgrade)
 
 
 def dry_run(target: Target, ref: str) -> str:
@@ -76,13 +79,15 @@ def resolve_image(target: Target, ref: str) -> Candidate:
     return promotion.candidate(target.registry, found)
 
 
-def _checked(target: Target, image: Candidate, force: str = "") -> Stack:
+def _checked(target: Target, image: Candidate, force: str = "", upgrade: bool = False) -> Stack:
     """Return an image's stack, when a deploy of it can succeed. Raises as prepare does."""
     with ThreadPoolExecutor() as pool:
         ports = pool.submit(target.orchestrator.ports)
         old = pool.submit(proxy_check.before, target)
+        outdated = pool.submit(database.outdated, target)
         check(target, image, force)
-        stack = rendering.render(target, image)
+        _refuse([] if upgrade else outdated.result())
+        stack = rendering.render(target, image, old.result())
         check_stack(target, stack, ports.result(), old.result())
         return stack
 

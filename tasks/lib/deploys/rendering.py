@@ -15,32 +15,37 @@ from ..orchestrators.kinds import OVERLAYS
 from ..orchestrators.stack import Stack
 from ..project import contract
 from ..project.settings import ELSEWHERE, ROOT
-from . import processes
+from . import archive, database, processes
 
 FILES = ("compose/base.yml", "compose/server.yml")
 # The file that leaves our database out where the secret ELSEWHERE names another one.
 EXTERNAL = "compose/external.yml"
 # The file with the volume of the app's media, which is on one server.
 MEDIA = "compose/media.yml"
-# The files with the service of backups, and its access to media and to an external database.
+# The files with the service of backups, its access to media and to an external database, and the
+# archive of the database.
 BACKUP, BACKUP_MEDIA = "compose/backup.yml", "compose/backup-media.yml"
-BACKUP_EXTERNAL = "compose/backup-external.yml"
+BACKUP_EXTERNAL, PITR = "compose/backup-external.yml", "compose/pitr.yml"
 
 
-def render(target: Target, image: Candidate) -> Stack:
-    """Return the stack of an image for an environment. Raises TaskError if its parts do not fit."""
+def render(target: Target, image: Candidate, now: Stack | None = None) -> Stack:
+    """Return the stack of an image for an environment where `now` runs.
+
+    Raises TaskError if its parts do not fit.
+    """
     _require_fitting(target)
     name = str(target.registry.image.at(image.manifest.digest))
-    secrets = newest(target)
+    secrets = newest(target, now)
     overlay = OVERLAYS.get(target.environment.orchestrator)
     settings, base = target.settings, [*FILES, *([overlay] if overlay else [])]
     backup, external = settings.backup.every, ELSEWHERE in secrets
     media = settings.app.media
     chosen = {EXTERNAL: external, MEDIA: media, BACKUP: backup}
     chosen |= {BACKUP_MEDIA: backup and media, BACKUP_EXTERNAL: backup and external}
+    chosen[PITR] = backup and settings.backup.pitr
     last = [ROOT / file for file, wanted in chosen.items() if wanted]
     files = [*(ROOT / file for file in base), *settings.services.overlays(ROOT, True), *last]
-    values = variables(target, name, secrets) | (backups(target) if backup else {})
+    values = variables(target, name, secrets) | (backups(target, secrets) if backup else {})
     config = Project(target.ctx, files, target.stack, values).config()
     config = processes.applied(config, settings, values)
     if backup and not settings.backup.storage:
@@ -54,6 +59,9 @@ def _require_fitting(target: Target) -> None:
     if settings.app.media and len(target.environment.servers) != 1:
         what = f"app.media: {target.name} has several servers, and media are on the disk of one"
         raise TaskError(what, "see docs/recipes/media.md", ExitCode.REFUSED)
+    if settings.backup.pitr and not settings.backup.every:
+        hint = "set backup.every in invoke.yaml, too"
+        raise TaskError("backup.pitr: there are no backups", hint, ExitCode.REFUSED)
     if settings.services.database == "mariadb" and ELSEWHERE not in settings.deploy.secrets:
         what = "services.database: no server runs MariaDB, which has no roles and no backups here"
         hint = f"name {ELSEWHERE} in deploy.secrets: docs/recipes/mysql.md"
@@ -63,12 +71,16 @@ def _require_fitting(target: Target) -> None:
         raise TaskError(what, "set it to 0: its operator backs it up", ExitCode.REFUSED)
 
 
-def newest(target: Target) -> dict[str, str]:
-    """Return for each of the project's secrets the name of its newest version; empty for none."""
+def newest(target: Target, now: Stack | None = None) -> dict[str, str]:
+    """Return for each of the project's secrets the name of its newest version; empty for none.
+
+    The database's own is that of its beginning: see database.first.
+    """
     versions = target.orchestrator.secrets()
-    return {
-        key: versions[key][0] if key in versions else "" for key in target.settings.deploy.secrets
-    }
+    known = {key: [*versions.get(key, []), ""][0] for key in target.settings.deploy.secrets}
+    if database.SUPERUSER in known:
+        known[database.FIRST] = database.first(versions.get(database.SUPERUSER, []), now)
+    return known
 
 
 def variables(target: Target, image: str, secrets: Mapping[str, str]) -> dict[str, str]:
@@ -95,7 +107,7 @@ def variables(target: Target, image: str, secrets: Mapping[str, str]) -> dict[st
     }  # fmt: skip
 
 
-def backups(target: Target) -> dict[str, str]:
+def backups(target: Target, secrets: Mapping[str, str]) -> dict[str, str]:
     """Return the variables of compose/backup.yml. Raises TaskError if none could be read."""
     backup, readers = target.settings.backup, target.settings.deploy.recipients
     owner = contract.OWNERS[ELSEWHERE]
@@ -105,8 +117,9 @@ def backups(target: Target) -> dict[str, str]:
     if backup.storage and (lacking := contract.STORAGE - {*target.settings.deploy.secrets}):
         hint = f"add {' and '.join(sorted(lacking))} to deploy.secrets in invoke.yaml"
         raise TaskError("backup.storage has no keys", hint, ExitCode.REFUSED)
-    return {
-        "DATA_IMAGE": data.image(target.registry),
+    return archive.variables(target) | {
+        "DATA_IMAGE": data.image(target.registry, target.settings.services),
+        "BACKUP_USER": database.admin(secrets),
         "BACKUP_EVERY": str(backup.every * 3600),
         "BACKUP_KEEP": str(backup.keep),
         "BACKUP_DAYS": str(backup.days),
@@ -120,9 +133,10 @@ def backups(target: Target) -> dict[str, str]:
 
 def without_storage(config: dict[str, Any]) -> dict[str, Any]:
     """Return a configuration whose backups stay on the server, and need no secrets for more."""
-    service = config["services"][contract.BACKUP]
-    uses = [use for use in service["secrets"] if use["source"] not in contract.STORAGE]
-    services = {**config["services"], contract.BACKUP: {**service, "secrets": uses}}
+    services = {**config["services"]}
+    for name in {contract.BACKUP, contract.DATABASE} & services.keys():
+        uses = [use for use in services[name]["secrets"] if use["source"] not in contract.STORAGE]
+        services[name] = {**services[name], "secrets": uses}
     named = {key: each for key, each in config["secrets"].items() if key not in contract.STORAGE}
     return {**config, "services": services, "secrets": named}
 

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import Any
 
 from ..console import table
@@ -16,6 +17,8 @@ from .connection import Target
 
 # Now, and then when each dump was written and its bytes.
 DUMPS = f"cd {contract.BACKUPS_FOLDER}; date +%s; stat -c '%Y %s' *.dump 2>/dev/null || true"
+# Seconds that a part of the archive may wait for its storage.
+LATE = 300
 # What the tools for backups know of the last ones.
 STATE = "python3 /opt/data state"
 HOUR, DAY = 3600, 86400
@@ -78,7 +81,38 @@ def state(known: Mapping[str, Any], every: int, now: float) -> tuple[str, list[s
     wrong = [f"backup: {why}"] if why and known.get("failed", 0) > (good or 0) else []
     if good and now - good > 2 * every:
         wrong.append(f"the last backup is {age(int(now - good))} old")
+    if "archive" in known:
+        text, problems = archived(known["archive"], known.get("base", {}), now)
+        drilled = age(int(now - known["proven"])) + " ago" if "proven" in known else "none yet"
+        return f"{'; '.join(words)}\n  archive: {text}; drill: {drilled}", wrong + problems
     return "; ".join(words), wrong
+
+
+def archived(
+    found: Mapping[str, Any], base: Mapping[str, Any], now: float
+) -> tuple[str, list[str]]:
+    """Return in words to which points in time a restore can go, and what is wrong with them.
+
+    Args:
+        found: what the database says; see docker/data/archive.py.
+        base: what is noted of the base backups.
+    """
+    if "problem" in found:
+        return "unknown", [f"archive: {found['problem']}"]
+    if not found["on"]:
+        return "off", ["archive: the database that runs has none - inv deploy"]
+    wrong = [f"archive: {base['why']}"] if base.get("failed", 0) > base.get("last", 0) else []
+    if found["dropped"]:
+        ago = age(int(now - found["dropped"]))
+        wrong.append(f"archive: parts were dropped {ago} ago; it begins anew with a base backup")
+    if found["waiting"] and now - found["oldest"] > LATE:
+        since = age(int(now - found["oldest"]))
+        wrong.append(f"archive: {found['waiting']} parts wait for its storage, since {since}")
+    if base.get("stanza") != found["stanza"]:
+        return "no base backup yet", wrong
+    last = f"the last part {age(int(now - found['archived']))} ago" if found["archived"] else ""
+    begin = datetime.fromtimestamp(base["first"], UTC)
+    return "; ".join(filter(None, [f"from {begin:%Y-%m-%d %H:%M:%S} UTC on", last])), wrong
 
 
 def dumps(target: Target) -> str:

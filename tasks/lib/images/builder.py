@@ -80,8 +80,10 @@ class Builder:
         manifest = self._pushed(first)
         for tag in moving:
             self._move(tag, manifest)
-        if self.settings.backup.every:
-            data.push(self.ctx, self.registry)
+        wanted = {data.TOOLS: self.settings.backup.every, data.DATABASE: self.settings.backup.pitr}
+        for stage in filter(wanted.get, wanted):
+            services, anew = self.settings.services, self.options.pull
+            data.push(self.ctx, self.registry, services, stage, anew)
         if not self.source.dirty:
             self._update_cache(manifest)
         return self.image.at(manifest.digest)

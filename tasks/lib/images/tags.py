@@ -3,8 +3,8 @@
 NAME and NAME-previous belong to an environment: its image, and the one before. deployed-NAME-NUMBER
 is the image of a deploy that the environment's history remembers. tested-REVISION marks an image
 that passed the tests, forced-REVISION records why an untested one was released, cache-STAGE is a
-kept stage of the Dockerfile, data-CONTENT are the tools for backups. Commit, branch slug and
-git tag name the image built.
+kept stage of the Dockerfile, data-CONTENT is one of images/data.py. Commit, branch slug and git tag
+name the image built.
 """
 
 import re
@@ -57,7 +57,7 @@ def cache(stage: str) -> str:
 
 
 def data(content: str) -> str:
-    """Return the tag of the tools for backups, by a hash of what they are built from."""
+    """Return the tag of an image for the data, by a hash of what it is built from."""
     return DATA + content
 
 

@@ -39,9 +39,13 @@ class Static(Section, frozen=True):
 
 
 class Services(Section, frozen=True):
-    """The backing services; without a broker there is no Redis, and no worker nor beat."""
+    """The backing services; without a broker there is no Redis, and no worker nor beat.
+
+    `postgres` is the major version of PostgreSQL.
+    """
 
     database: Literal["postgres", "mariadb"] = "postgres"
+    postgres: Literal[17, 18] = 17
     broker: Literal["redis", "valkey", "rabbitmq", "none"] = "redis"
 
     def overlays(self, root: Path, server: bool = False) -> list[Path]:

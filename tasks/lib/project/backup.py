@@ -11,6 +11,7 @@ class Backup(Section, frozen=True):
     """How the data is backed up, by a service on the servers."""
 
     every: Annotated[int, Meta(ge=0, le=168)] = 0
+    pitr: bool = False
     keep: Annotated[int, Meta(ge=1, le=1000)] = 7
     days: Annotated[int, Meta(ge=0, le=3650)] = 30
     storage: Annotated[

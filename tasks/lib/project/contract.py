@@ -11,6 +11,7 @@ WAITS, ANSWER = "waiting for ", '{"pending":'
 APP, WORKER, BEAT, DATABASE, REDIS = "app", "worker", "beat", "db", "redis"
 PROXY = "proxy"
 STATIC_FILES, STATIC_FOLDER = "static", "/srv/static"
+DATABASE_FOLDER = "/var/lib/postgresql/data"
 BACKUP, BACKUPS, BACKUPS_FOLDER = "backup", "backups", "/backups"
 # Celery's default queue.
 QUEUE = "celery"
@@ -40,7 +41,9 @@ URL, OWNER = "DATABASE_URL", "DATABASE_OWNER"
 OWNERS = {LOGIN: "OWNER_PASSWORD", URL: "OWNER_URL"}
 # The secrets of the storage that backups are copied to.
 STORAGE = {"BACKUP_ACCESS_KEY_ID", "BACKUP_SECRET_ACCESS_KEY"}
+# The secret that encrypts the archive of the database, and where that is without a storage.
+ARCHIVE_KEY, ARCHIVE = "ARCHIVE_KEY", "/archive/repository"
 # Secrets that the app itself never has.
-OTHERS = {"POSTGRES_PASSWORD", *OWNERS.values(), *STORAGE}
+OTHERS = {"POSTGRES_PASSWORD", *OWNERS.values(), *STORAGE, ARCHIVE_KEY}
 # Secrets whose values only their operators know.
 GIVEN = {URL, OWNERS[URL], *STORAGE}

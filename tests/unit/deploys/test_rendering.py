@@ -127,7 +127,7 @@ def test_backups_have_the_address_of_the_database_and_the_media(
     world, secrets, source, target, storage
 ):
     known, image = world.target.settings, world.image()
-    world.target.registry.put(data.tag(), image.manifest)
+    world.target.registry.put(data.tag(known.services), image.manifest)
     secrets = [*secrets, "REDIS_PASSWORD", *(STORED if storage else [])]
     world.target.settings = msgspec.structs.replace(
         known,

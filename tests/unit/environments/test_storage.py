@@ -42,3 +42,31 @@ def test_an_external_database_has_no_dumps_of_ours(world):
     deploy = msgspec.structs.replace(world.target.settings.deploy, secrets=["DATABASE_URL"])
     world.target.settings = msgspec.structs.replace(world.target.settings, deploy=deploy)
     assert storage.backups(world.target, {})[0] == "its operator's"
+
+
+NOW = 1_000_000.0
+GOOD = {"on": True, "stanza": "pg-1", "archived": NOW - 120, "waiting": 0, "dropped": None}
+BASE = {"stanza": "pg-1", "first": 0, "last": NOW - 3600}
+
+
+@pytest.mark.parametrize(
+    ("found", "base", "text", "wrong"),
+    [
+        ({}, {}, "from 1970-01-01 00:00:00 UTC on; the last part 2 min ago", []),
+        ({"archived": None}, {}, "from 1970-01-01 00:00:00 UTC on", []),
+        ({"stanza": "pg-2"}, {}, "no base backup yet", []),
+        ({"waiting": 2, "oldest": NOW - 200}, {}, "", []),
+        ({"waiting": 9, "oldest": NOW - 900}, {}, "", ["9 parts wait for its storage, since"]),
+        ({"dropped": NOW - 900}, {}, "", ["parts were dropped 15 min ago"]),
+        ({}, {"failed": NOW, "why": "no room"}, "", ["archive: no room"]),
+        ({"on": False}, {}, "off", ["the database that runs has none"]),
+        ({"problem": "gone"}, {}, "unknown", ["archive: gone"]),
+    ],
+)  # fmt: skip
+def test_a_status_says_how_far_back_the_archive_goes_and_that_it_is_stuck(found, base, text, wrong):
+    shown, problems = storage.archived(GOOD | found, BASE | base, NOW)
+    assert text in shown
+    assert len(problems) == len(wrong)
+    assert all(part in line for part, line in zip(wrong, problems, strict=True))
+    known = {"good": NOW - 60, "archive": GOOD | found, "base": BASE | base}
+    assert f"archive: {shown}" in storage.state(known, 86400, NOW)[0]
