@@ -21,7 +21,7 @@ from ..redaction import know
 from .message import Message
 
 # The variables with the secrets of receivers.
-KEY, PASSWORD = "MESSAGES_KEY", "SMTP_PASSWORD"
+SIGNATURE, MAIL = "MESSAGES_KEY", "SMTP_PASSWORD"
 # Seconds to connect, and to wait for an answer.
 TIMEOUT = (5, 5)
 # The statuses below 500 after which a request may succeed later.
@@ -94,7 +94,7 @@ def signed(body: bytes, key: str) -> dict[str, str]:
     try:
         secret = b64decode(key.removeprefix("whsec_"), validate=True)
     except ValueError:
-        raise UndeliveredError(f"{KEY} is not base64", False) from None
+        raise UndeliveredError(f"{SIGNATURE} is not base64", False) from None
     content = b".".join((name.encode(), moment.encode(), body))
     digest = b64encode(hmac.digest(secret, content, hashlib.sha256)).decode()
     return headers | {"webhook-signature": f"v1,{digest}"}
@@ -118,7 +118,7 @@ class Mailbox:
     """Mail to some addresses, through an SMTP server."""
 
     def __init__(self, mail: Mail, password: str) -> None:
-        self.name, self._mail, self._password = "the mail", mail, password
+        self.name, self._mail, self._secret = "the mail", mail, password
 
     def send(self, message: Message) -> None:
         letter = EmailMessage()
@@ -144,11 +144,11 @@ class Mailbox:
             else smtplib.SMTP(host, port, timeout=TIMEOUT[1])
         ) as connection:
             connection.ehlo()
-            if not direct and (connection.has_extn("starttls") or self._password):
+            if not direct and (connection.has_extn("starttls") or self._secret):
                 # With a password, a server without encryption is refused.
                 connection.starttls(context=context)
-            if server.username and self._password:
-                connection.login(unquote(server.username), self._password)
+            if server.username and self._secret:
+                connection.login(unquote(server.username), self._secret)
             connection.send_message(letter)
 
 
@@ -156,9 +156,9 @@ def named(settings: Messages, env: Mapping[str, str]) -> list[Receiver]:
     """Return the receivers that the settings name; their secrets are variables."""
     found: list[Receiver] = []
     if settings.webhook:
-        found.append(Webhook(settings.webhook, env.get(KEY, "")))
+        found.append(Webhook(settings.webhook, env.get(SIGNATURE, "")))
     if settings.slack:
         found.append(Slack(settings.slack))
     if settings.mail:
-        found.append(Mailbox(settings.mail, env.get(PASSWORD, "")))
+        found.append(Mailbox(settings.mail, env.get(MAIL, "")))
     return found
