@@ -118,7 +118,8 @@ class Mailbox:
     """Mail to some addresses, through an SMTP server."""
 
     def __init__(self, mail: Mail, password: str) -> None:
-        self.name, self._mail, self._secret = "the mail", mail, password
+        self.name, self._mail = "the mail", mail
+        self._password = password
 
     def send(self, message: Message) -> None:
         letter = EmailMessage()
@@ -144,11 +145,11 @@ class Mailbox:
             else smtplib.SMTP(host, port, timeout=TIMEOUT[1])
         ) as connection:
             connection.ehlo()
-            if not direct and (connection.has_extn("starttls") or self._secret):
+            if not direct and (connection.has_extn("starttls") or self._password):
                 # With a password, a server without encryption is refused.
                 connection.starttls(context=context)
-            if server.username and self._secret:
-                connection.login(unquote(server.username), self._secret)
+            if server.username and self._password:
+                connection.login(unquote(server.username), self._password)
             connection.send_message(letter)
 
 
