@@ -371,10 +371,10 @@ def test_nothing_is_rehearsed_on_a_cluster():
 def site(
     lab: Exports, tmp_path_factory: pytest.TempPathFactory, make_clone: Callable[[Path], Path]
 ) -> Iterator[Site]:
-    """A clone whose environment `staging` is a namespace of the lab's cluster; gone at the end."""
+    """A clone whose environment `prod` is a namespace of the lab's cluster; gone at the end."""
     folder = tmp_path_factory.mktemp("site")
     mine = quick(Path(lab["INVOKE_RUNTIME_CONFIG"]), folder / "invoke.yaml")
-    made = Site(make_clone(folder / "clone"), {**lab, "INVOKE_RUNTIME_CONFIG": mine}, env="staging")
+    made = Site(make_clone(folder / "clone"), {**lab, "INVOKE_RUNTIME_CONFIG": mine}, env="prod")
     yield made
     made.inv("destroy", "--volumes", "--yes")
 
@@ -422,7 +422,7 @@ def test_the_verbs_are_the_same_from_the_first_deploy_to_the_removal(site):
 
 def test_another_cluster_is_never_touched(site, tmp_path):
     known = yaml.safe_load(Path(site.lab["INVOKE_RUNTIME_CONFIG"]).read_text())
-    place = known["environments"]["staging"]["kubernetes"]
+    place = known["environments"]["prod"]["kubernetes"]
     for wrong, why in (("0123abcd-0000-1111-2222-0123456789ab", "and not to"), ("", "names none")):
         place["cluster"] = wrong
         (tmp_path / "invoke.yaml").write_text(yaml.safe_dump(known))

@@ -37,13 +37,17 @@ class KubernetesByHand:
 
     def _change(self, service: str, change: Callable[[dict[str, Any]], object]) -> None:
         """Change a workload, and wait until its pods are as it says."""
-        found = inventory.look(self._cluster, self._target.stack)
-        made = found.workloads[service]
-        kind = "StatefulSet" if "serviceName" in made["spec"] else "Deployment"
-        made |= {"apiVersion": "apps/v1", "kind": kind}
-        change(made)
-        assert self._cluster.replace(made)
-        until(lambda: self._target.orchestrator.services()[service].progress.done)
+
+        def replaced() -> bool:
+            made = inventory.look(self._cluster, self._target.stack).workloads[service]
+            kind = "StatefulSet" if "serviceName" in made["spec"] else "Deployment"
+            made |= {"apiVersion": "apps/v1", "kind": kind}
+            change(made)
+            # Its controller may have written to it meanwhile.
+            return bool(self._cluster.replace(made))
+
+        until(replaced)
+        until(lambda: self._target.orchestrator.services()[service].progress.done, 120)
 
     def scale(self, service: str, replicas: int) -> None:
         """Set the number of replicas."""

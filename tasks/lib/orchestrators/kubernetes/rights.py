@@ -18,7 +18,7 @@ NEEDED: dict[tuple[str, str], tuple[str, ...]] = {
     ("", "secrets"): CHANGE,
     ("", "services"): CHANGE,
     ("", "persistentvolumeclaims"): CHANGE,
-    ("", "pods"): ("get", "list", "create"),
+    ("", "pods"): ("get", "list", "create", "delete"),
     ("", "pods/log"): ("get",),
     ("", "pods/exec"): ("get", "create"),
     ("", "events"): ("list",),
