@@ -57,7 +57,7 @@ print(json.dumps(answers))
 """
 # Compose's file as it was when another password of the superuser restarted the database.
 NEWEST = {
-    "{source: POSTGRES_PASSWORD_FIRST, target: POSTGRES_PASSWORD, ": "{source: POSTGRES_PASSWORD, ",
+    "{source: POSTGRES_PASSWORD_FIRST, target: /run/secrets/POSTGRES_PASSWORD, ": "{source: POSTGRES_PASSWORD, ",
     "  POSTGRES_PASSWORD_FIRST: {external: true}\n": "",
 }
 # Compose's file as it was when the app was PostgreSQL's superuser, and Redis had no password.
@@ -66,7 +66,6 @@ BEFORE = NEWEST | {
     "    DATABASE_OWNER: app_owner_${OWNER_PASSWORD_VERSION:-}\n": "",
     "redis://default@redis": "redis://redis",
     "source: DATABASE_PASSWORD}": "source: POSTGRES_PASSWORD, target: DATABASE_PASSWORD}",
-    "    - {<<: *owner, source: REDIS_PASSWORD}\n": "",
     '    secrets: [{source: REDIS_PASSWORD, uid: "999", gid: "999", mode: 0400}]\n': "",
     'REDISCLI_AUTH="$$(cat /run/secrets/REDIS_PASSWORD)" ': "",
     "  DATABASE_PASSWORD: {external: true}\n": "",
