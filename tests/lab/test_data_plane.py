@@ -57,7 +57,9 @@ print(json.dumps(answers))
 """
 # Compose's file as it was when another password of the superuser restarted the database.
 NEWEST = {
-    "{source: POSTGRES_PASSWORD_FIRST, target: /run/secrets/POSTGRES_PASSWORD, ": "{source: POSTGRES_PASSWORD, ",
+    "{source: POSTGRES_PASSWORD_FIRST, target: /run/secrets/POSTGRES_PASSWORD, ": (
+        "{source: POSTGRES_PASSWORD, "
+    ),
     "  POSTGRES_PASSWORD_FIRST: {external: true}\n": "",
 }
 # Compose's file as it was when the app was PostgreSQL's superuser, and Redis had no password.
