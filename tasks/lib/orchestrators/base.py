@@ -73,8 +73,6 @@ class Orchestrator(Protocol):
     # Seconds between two looks at a rollout.
     poll: float
 
-    # What really is there.
-
     def services(self) -> dict[str, Service]:
         """Return the environment's services by name, as they run."""
 
@@ -104,8 +102,6 @@ class Orchestrator(Protocol):
 
     def try_out(self, service: Mapping[str, Any], command: Sequence[str]) -> None:
         """Run a command as a service would, without network and data. Raises DockerError."""
-
-    # The stack's lock.
 
     def lease(self) -> Lease | None:
         """Return the newest lease; None if there is none."""
