@@ -53,12 +53,13 @@ def status(ctx: Context, env: str = "", notify: bool = False) -> None:
 
     Example: inv status --env=prod
     """
-    from .lib.deploys import notices
     from .lib.environments import connection, status
 
     with connection.reach(ctx, env) as target:
         text, problems = status.status(target)
         if notify:
+            from .lib.deploys import notices
+
             notices.problems(target, problems)
         _show(text, problems, f"see inv logs --env={env}")
 
@@ -105,8 +106,7 @@ def history(ctx: Context, env: str = "", all: bool = False) -> None:
 def audit(ctx: Context, env: str = "", newest: int = 200) -> None:
     """Show who did what to an environment, newest first.
 
-    It has all tasks that change something, and how they ended. It stays when an environment is
-    removed.
+    It has each task that held the environment's lock, or removed it, and how it ended.
 
     Example: inv history.audit --env=prod
     """

@@ -184,6 +184,16 @@ def test_the_history_is_in_the_namespace(cluster):
     assert history.read() == made[1:]
 
 
+def test_the_audit_log_is_in_the_namespace_and_stays_when_the_stack_is_removed(cluster):
+    store = ClusterStore(cluster, "shop-prod")
+    assert store.logged(9) == []
+    for number in range(3):
+        store.log(f'{{"what": "deploys {number}"}}')
+    assert store.logged(2) == ['{"what": "deploys 1"}', '{"what": "deploys 2"}']
+    KubernetesOrchestrator(cluster, "shop-prod", Place("a", "http://a")).remove(volumes=True)
+    assert len(store.logged(9)) == 3
+
+
 def rolled_out(cluster: Cluster) -> tuple[KubernetesOrchestrator, dict[str, Any]]:
     """What was applied of our own stack, whose images no server has."""
     orchestrator = KubernetesOrchestrator(
@@ -266,10 +276,12 @@ def test_a_namespace_is_made_once_and_goes_with_its_stack(cluster):
     )
     orchestrator = KubernetesOrchestrator(own, "shop-prod", Place(own.namespace, "http://a"))
     orchestrator.set_secret("SECRET_KEY", "a")
+    ClusterStore(own, "shop-prod").log('{"what": "removes it"}')
     assert orchestrator.remove(volumes=False) == []
     assert orchestrator.secrets() == {"SECRET_KEY": ["shop-prod_SECRET_KEY_v1"]}
     assert orchestrator.remove(volumes=True) == []
     assert own.get("Namespace", own.namespace) is None
+    ClusterStore(own, "shop-prod").log('{"state": "done"}')
     assert orchestrator.problems() == [f"{own.name}: there is no such namespace - "]
     with pytest.raises(ClusterError, match=r"inv server\.setup makes the namespace"):
         orchestrator.set_secret("SECRET_KEY", "a")

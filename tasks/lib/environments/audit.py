@@ -8,11 +8,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from .. import console
 from ..errors import TaskError, explain
+from ..messages.message import now
 from ..redaction import redact
 from . import lock
 
@@ -44,7 +44,7 @@ def noted(target: Target, doing: str, what: str) -> Iterator[None]:
 
 def _append(target: Target, doing: str, what: str, state: str) -> None:
     line = {
-        "time": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "time": now(),
         "environment": target.name,
         "by": lock.owner(),
         "what": f"{doing} {what}".strip(),

@@ -89,8 +89,9 @@ class Target:
         return lock.holder(self.orchestrator, self.terms, expired)
 
     def unlock(self) -> None:
-        """Remove the lock by force."""
-        lock.unlock(self.orchestrator)
+        """Remove the lock by force; the audit log has whose it was."""
+        with audit.noted(self, "removes the lock of", self.holder(expired=True)):
+            lock.unlock(self.orchestrator)
 
     @cached_property
     def store(self) -> Store:

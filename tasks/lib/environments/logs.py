@@ -13,6 +13,9 @@ from ..orchestrators.status import Service
 from ..project import contract
 from .connection import Target
 
+# A commit of digits only is at least so long.
+SHORTEST = 7
+
 
 @dataclass(frozen=True)
 class Filter:
@@ -32,7 +35,10 @@ class Filter:
         return bool(self.request or self.pattern or self.release)
 
 
-def show(target: Target, service: str, options: LogOptions, only: Filter = Filter()) -> None:
+EVERY = Filter()
+
+
+def show(target: Target, service: str, options: LogOptions, only: Filter = EVERY) -> None:
     """Show what a service logged, or all with the app's image. Raises TaskError if unknown."""
     known = target.orchestrator.services()
     names = [service] if service else _ours(known, bool(only.request))
@@ -79,7 +85,3 @@ def _commit(target: Target, release: str) -> str:
             return each.revision
     hint = f"inv history --env={target.name} shows them"
     raise TaskError(f"no release {release}", hint, ExitCode.REFUSED)
-
-
-# A commit of digits only is at least so long.
-SHORTEST = 7

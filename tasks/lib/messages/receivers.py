@@ -5,20 +5,20 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-import smtplib
-import ssl
 import time
 import uuid
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
-from email.message import EmailMessage
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import unquote, urlsplit
 
 from ..http_client import HttpClient, cause
 from ..project.messages import Mail, Messages
 from ..redaction import know
 from .message import Message
+
+if TYPE_CHECKING:
+    from email.message import EmailMessage
 
 # The variables with the secrets of receivers.
 SIGNATURE, MAIL = "MESSAGES_KEY", "SMTP_PASSWORD"
@@ -122,6 +122,9 @@ class Mailbox:
         self._password = password
 
     def send(self, message: Message) -> None:
+        import smtplib
+        from email.message import EmailMessage
+
         letter = EmailMessage()
         letter["From"], letter["To"] = self._mail.sender, ", ".join(self._mail.to)
         letter["Subject"] = f"[{message.environment}] {message.kind} {message.event}"
@@ -136,6 +139,9 @@ class Mailbox:
             raise UndeliveredError(cause(error), True) from None
 
     def _deliver(self, letter: EmailMessage) -> None:
+        import smtplib
+        import ssl
+
         server, context = urlsplit(self._mail.server), ssl.create_default_context()
         host, port = server.hostname or "", server.port or PORTS[server.scheme]
         direct = server.scheme == "smtps"

@@ -26,6 +26,12 @@ def test_what_is_done_is_logged_with_its_beginning_and_its_end(world):
     ]
 
 
+def test_a_lock_that_is_removed_by_force_is_logged_with_whose_it_was(world):
+    world.take_lock()
+    world.target.unlock()
+    assert states(world)[-1] == ("removes the lock of ann, deploys since now", "done")
+
+
 def test_a_line_has_who_when_and_from_where(world):
     with world.target.locked("sets secrets", "API_KEY"):
         pass

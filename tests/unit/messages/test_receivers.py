@@ -92,13 +92,12 @@ def test_one_that_is_down_may_come_back():
     assert "a-secret-path" not in str(caught.value)
 
 
-def test_one_that_is_slow_is_not_waited_for(there, monkeypatch):
-    monkeypatch.setattr(receivers, "TIMEOUT", (0.2, 0.2))
-    there.delay = 2
+def test_one_that_is_slow_is_not_waited_for(there):
+    there.delay = 20
     began = time.monotonic()
     with pytest.raises(UndeliveredError, match="timed out"):
         Slack(there.url).send(ONE)
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < 15
 
 
 def test_mail_has_the_text_and_the_address():

@@ -74,7 +74,7 @@ def _others(cluster: Cluster, stack: str) -> list[str]:
     kinds = (*inventory.WORKLOADS, "Service", "Ingress", inventory.DATA, "Job", "ConfigMap")
     found = [(kind, each) for kind in kinds for each in cluster.list(kind, {})]
     secrets = cluster.list("Secret", {})
-    found += [("Secret", each) for each in secrets if each.get("type") != TOKEN]
+    found += [("Secret", each) for each in secrets if each.get("type") not in {TOKEN, naming.AUDIT}]
     return [
         f"{kind} {each['metadata']['name']}"
         for kind, each in found

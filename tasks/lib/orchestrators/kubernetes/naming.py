@@ -14,6 +14,8 @@ OURS = "inv"
 # Labels of our own: the name of a job; the secret or config that an object is a version of, and
 # that version as stacks name it.
 JOB, KIND, VERSION = "deploy.job", "deploy.kind", "deploy.version"
+# The type of the Secret with the audit log: no part of a stack, and of nobody else.
+AUDIT = "deploy/audit"
 # The longest name of a service or a label's value.
 LONGEST = 63
 

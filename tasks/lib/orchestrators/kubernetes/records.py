@@ -9,7 +9,7 @@ from typing import Any
 
 from ...errors import ExitCode, TaskError
 from ...kubernetes.client import Cluster
-from ...kubernetes.requests import ClusterError
+from ...kubernetes.requests import MISSING, ClusterError, unless
 from ..status import RECORD
 from . import naming
 
@@ -64,20 +64,20 @@ class ClusterStore:
             self._cluster.delete("Secret", _name(number))
 
     def log(self, line: str) -> None:
+        """Append a line; nothing is logged once the namespace is removed."""
         found = self._cluster.get("Secret", self._log)
-        text = "\n".join([*self.logged(KEPT - 1), line])
+        text = "\n".join([*_lines(found, KEPT - 1), line])
         data = {"lines": b64encode(text.encode()).decode()}
-        if found:
-            if self._cluster.replace({**found, "data": data}) is None:
-                raise TaskError("the audit log was changed by another task")
-            return
-        # Without the stack's labels: it stays when the stack is removed.
-        base = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": self._log}}
-        self._cluster.create({**base, "type": "deploy/audit", "data": data})
+        if not found:
+            # Without the stack's labels: it stays when only the stack is removed.
+            base = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": self._log}}
+            made = {**base, "type": naming.AUDIT, "data": data}
+            unless(MISSING, lambda: self._cluster.create(made))
+        elif self._cluster.replace({**found, "data": data}) is None:
+            raise TaskError("the audit log was changed by another task")
 
     def logged(self, count: int) -> list[str]:
-        found = self._cluster.get("Secret", self._log)
-        return _files(found).get("lines", "").splitlines()[-count:] if found else []
+        return _lines(self._cluster.get("Secret", self._log), count)
 
     def problems(self) -> list[str]:
         return []
@@ -95,6 +95,10 @@ def _name(number: int) -> str:
 
 def _number(found: dict[str, Any]) -> int:
     return int(found["metadata"]["name"].rpartition("-")[2])
+
+
+def _lines(found: dict[str, Any] | None, count: int) -> list[str]:
+    return _files(found).get("lines", "").splitlines()[-count:] if found else []
 
 
 def _files(found: dict[str, Any]) -> dict[str, str]:
