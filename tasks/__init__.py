@@ -2,7 +2,18 @@
 
 from invoke import Collection
 
-from . import check, completion, database, develop, observe, operate, publish, rehearse, ship
+from . import (
+    check,
+    completion,
+    database,
+    develop,
+    observe,
+    operate,
+    publish,
+    rehearse,
+    secret,
+    ship,
+)
 from .lib import executor
 
 executor.install()
@@ -22,8 +33,8 @@ namespace = Collection(
     Collection("images", publish.images, publish.prune),
     Collection("lab", rehearse.up, rehearse.down, rehearse.status),
     Collection(
-        *("secrets", operate.set_secret, operate.list_secrets, operate.remove_secret),
-        *(operate.rotate_secret, operate.export_secrets, operate.import_secrets),
+        *("secrets", secret.set_secret, secret.list_secrets, secret.remove_secret),
+        *(secret.rotate_secret, secret.export_secrets, secret.import_secrets),
     ),
     Collection("server", operate.setup, operate.check),
 )
