@@ -114,6 +114,7 @@ ADVICE = {
     "context not found": "see docker context ls; set or unset DOCKER_CONTEXT",
     "unable to resolve docker endpoint": "correct DOCKER_HOST, DOCKER_CONTEXT, DOCKER_CERT_PATH",
     "no space left on device": "free some space: docker system prune",
+    "non-overlapping ipv4 address pool": "remove networks without containers: docker network prune",
     "pull access denied": "check the image's name, and log in to its registry",
 }
 _VERBS = {

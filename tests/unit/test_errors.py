@@ -26,6 +26,10 @@ def docker(stderr: str, *words: str) -> DockerError:
             "docker up: Cannot connect to the Docker daemon at unix:///x. - start Docker",
         ),
         (docker("write: no space left on device", "build"), "docker system prune"),
+        (
+            docker("no non-overlapping IPv4 address pool left"),
+            "network prune",
+        ),
         (docker("", "compose", "run"), "exit status 17 - see its output above"),
         (
             subprocess.CalledProcessError(2, ["/x/.venv/bin/uv", "pip"]),
