@@ -156,6 +156,7 @@ def pull(ctx: Context, env: str = "") -> None:
     backend = choose_backend(ctx, read_settings(ctx), "docker")
     with files.folder() as folder:
         with connection.reach(ctx, env) as target, target.locked("copies the database") as lock:
+            pulling.require_loadable(target)
             words = pulling.rules(target)
             pulling.pull(target, tools.stack(target), lock, folder / "dump", words)
         console.step("loading it into the database here")

@@ -10,13 +10,13 @@ import json
 import sys
 import time
 
+import catalog
 import copying
 import database
 import point
 import receiving
 import restore
 import schedule
-import storage
 import swap
 import upgrade
 from programs import Failed
@@ -41,7 +41,7 @@ def main(verb, *words):
         schedule.note(proven=time.time(), proof=found)
         return found
     verbs = {
-        "list": lambda: {**storage.listed(), "state": schedule.known()},
+        "list": lambda: {**catalog.listed(), "state": schedule.known()},
         "beside": restore.beside,
         "swap": swap.swap,
         "undo": swap.undo,

@@ -9,6 +9,7 @@ import time
 
 import database
 import storage
+import volume
 from database import sql
 from programs import Failed, chain, in_memory, run, save
 
@@ -90,7 +91,7 @@ def make(kind):
 def _keep_key():
     """Store the secret of the archive beside it, for whoever has a key of the team."""
     readers = os.environ.get("BACKUP_RECIPIENTS", "").splitlines()
-    path = f"{storage.FOLDER}/{COPY}"
+    path = f"{volume.FOLDER}/{COPY}"
     if os.path.exists(f"{path}.new"):
         os.remove(f"{path}.new")
     to = [word for reader in readers for word in ("--recipient", reader)]

@@ -7,7 +7,7 @@ import time
 
 import database
 import media
-import storage
+import volume
 from programs import Failed, chain, in_memory, run, save
 
 # The dump's share of the database that must be free where no earlier backup tells.
@@ -24,19 +24,19 @@ def make(about):
     readers = os.environ.get("BACKUP_RECIPIENTS", "").splitlines()
     if not readers:
         raise Failed("no recipients: deploy.recipients in invoke.yaml")
-    with storage.locked():
+    with volume.locked():
         _clear()
-        name = storage.free()
-        part = f"{storage.FOLDER}/{name}.part"
+        name = volume.free()
+        part = f"{volume.FOLDER}/{name}.part"
         os.mkdir(part, 0o700)
         try:
             manifest = _written(part, name, readers)
             manifest |= {"seconds": round(time.monotonic() - started, 1), **about}
-            with open(f"{part}/{storage.MANIFEST}", "x") as file:
+            with open(f"{part}/{volume.MANIFEST}", "x") as file:
                 json.dump(manifest, file, indent=1)
                 file.flush()
                 os.fsync(file.fileno())
-            os.rename(part, f"{storage.FOLDER}/{name}")
+            os.rename(part, f"{volume.FOLDER}/{name}")
         finally:
             shutil.rmtree(part, ignore_errors=True)
     return manifest
@@ -44,9 +44,9 @@ def make(about):
 
 def _clear():
     """Remove what killed runs have left."""
-    for name in os.listdir(storage.FOLDER):
-        if name.endswith(".part") and storage.NAME.match(name.removesuffix(".part")):
-            path = f"{storage.FOLDER}/{name}"
+    for name in os.listdir(volume.FOLDER):
+        if name.endswith(".part") and volume.NAME.match(name.removesuffix(".part")):
+            path = f"{volume.FOLDER}/{name}"
             shutil.rmtree(path) if os.path.isdir(path) else os.remove(path)
 
 
@@ -60,19 +60,19 @@ def _written(folder, name, readers):
         dump = ["pg_dump", "--format=custom", "--compress=zstd", f"--snapshot={snapshot}"]
         encrypt = ["age", "--encrypt", "--recipient", public]
         with chain(dump, encrypt) as output:
-            files = {storage.DUMP: save(output, f"{folder}/{storage.DUMP}")}
+            files = {volume.DUMP: save(output, f"{folder}/{volume.DUMP}")}
     roles = ["pg_dumpall", "--roles-only", "--no-role-passwords"]
     with chain(roles, encrypt) as output:
-        files[storage.ROLES] = save(output, f"{folder}/{storage.ROLES}")
+        files[volume.ROLES] = save(output, f"{folder}/{volume.ROLES}")
     if os.path.isdir(media.FOLDER):
         # After the snapshot: what the database names is there.
-        files[storage.MEDIA] = media.stored(encrypt, f"{folder}/{storage.MEDIA}")
+        files[volume.MEDIA] = media.stored(encrypt, f"{folder}/{volume.MEDIA}")
     with in_memory(identity) as number:
         uploads = _uploads(number, folder, files)
-        _prove(f"{folder}/{storage.DUMP}", number, {*facts["tables"]})
+        _prove(f"{folder}/{volume.DUMP}", number, {*facts["tables"]})
         os.lseek(number, 0, os.SEEK_SET)
         with chain(["age", "--encrypt", *to], source=number) as output:
-            files[storage.KEY] = save(output, f"{folder}/{storage.KEY}")
+            files[volume.KEY] = save(output, f"{folder}/{volume.KEY}")
     return {
         "format": 1,
         "name": name,
@@ -89,18 +89,16 @@ def _written(folder, name, readers):
 
 def _uploads(key, folder, files):
     """Read the stored uploads back; return how many files they are."""
-    if storage.MEDIA not in files:
+    if volume.MEDIA not in files:
         return 0
-    return len(media.names(key, f"{folder}/{storage.MEDIA}"))
+    return len(media.names(key, f"{folder}/{volume.MEDIA}"))
 
 
 def _room(size):
     """Refuse to begin where the disk is nearly full: the database may be on the same one."""
-    known = [
-        sum(f["size"] for f in each["files"].values()) for each in storage.of_volume().values()
-    ]
+    known = [sum(f["size"] for f in each["files"].values()) for each in volume.manifests().values()]
     wanted = int(max(known, default=size * SHARE + media.size()) * 1.2)
-    free = shutil.disk_usage(storage.FOLDER).free
+    free = shutil.disk_usage(volume.FOLDER).free
     if free < wanted:
         raise Failed(f"disk full: a backup needs {wanted >> 20} MB, {free >> 20} MB are free")
 

@@ -6,8 +6,8 @@ import os
 import database
 import restore
 import rights
-import storage
 import swap
+import volume
 from programs import Failed, chain, save
 
 # The columns of each table that has rows, as one JSON object; those of `public` without its name.
@@ -34,9 +34,9 @@ def make(reader, scrub="", allowed=""):
         allowed: a JSON object with the columns of each table that may leave; empty for all.
     Returns the columns that may not leave instead, if the copy has some.
     """
-    live, now = os.environ["PGDATABASE"], storage.now()
-    new, path = f"{live}_drill_{now.lower()}", f"{storage.FOLDER}/{now}.copy"
-    with storage.locked():
+    live, now = os.environ["PGDATABASE"], volume.now()
+    new, path = f"{live}_drill_{now.lower()}", f"{volume.FOLDER}/{now}.copy"
+    with volume.locked():
         clear()
         rights.require(live, False)
         try:
@@ -68,6 +68,6 @@ def _unknown(name, allowed):
 
 def clear():
     """Remove the copies that were fetched, or that nobody fetched."""
-    for name in os.listdir(storage.FOLDER):
+    for name in os.listdir(volume.FOLDER):
         if name.endswith(".copy"):
-            os.remove(f"{storage.FOLDER}/{name}")
+            os.remove(f"{volume.FOLDER}/{name}")

@@ -1,12 +1,12 @@
 """Load a dump into a new database, whose server may be of a newer version."""
 
-import re
+import os
 
 from database import sql
 from programs import run
 
-# Columns have options that a server of 17 sets by itself, and that one of 18 refuses.
-OPTIONS = re.compile(r"^(ALTER TABLE ONLY .+ ALTER COLUMN .+ SET \()(.+)\);$", re.MULTILINE)
+# What makes statements fit another version.
+PORTABLE = f"{os.path.dirname(os.path.abspath(__file__))}/portable.sed"
 
 
 def load(path, name):
@@ -18,9 +18,4 @@ def load(path, name):
 
 def without_internals(text):
     """Return statements without options of columns that only one version of the server knows."""
-
-    def kept(found):
-        options = [each for each in found[2].split(", ") if not each.startswith("pg_")]
-        return f"{found[1]}{', '.join(options)});" if options else ""
-
-    return OPTIONS.sub(kept, text)
+    return run("sed", "--regexp-extended", f"--file={PORTABLE}", text=text)

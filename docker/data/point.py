@@ -10,8 +10,8 @@ import archive
 import database
 import restore
 import scratch
-import storage
 import swap
+import volume
 from programs import Failed, chain, run
 from scratch import LATEST
 
@@ -23,8 +23,8 @@ def at(when, kind="restored"):
         when: a time of ISO 8601 with its zone, or "latest".
     """
     live, started = os.environ["PGDATABASE"], time.monotonic()
-    new = f"{live}_{kind}_{storage.now().lower()}"
-    with storage.locked():
+    new = f"{live}_{kind}_{volume.now().lower()}"
+    with volume.locked():
         scratch.clear()
         archive.flush()
         stanza, base = choose(archive.info(), when, _major())

@@ -6,7 +6,7 @@ import shutil
 import sys
 import tarfile
 
-import storage
+import volume
 from programs import Failed, save
 
 
@@ -15,15 +15,15 @@ def receive(name):
 
     Raises Failed if a file is damaged or missing, or another backup has the name.
     """
-    if not storage.NAME.match(name):
+    if not volume.NAME.match(name):
         raise Failed(f"{name} is no name of a backup")
-    folder, part = f"{storage.FOLDER}/{name}", f"{storage.FOLDER}/{name}.part"
-    with storage.locked():
+    folder, part = f"{volume.FOLDER}/{name}", f"{volume.FOLDER}/{name}.part"
+    with volume.locked():
         shutil.rmtree(part, ignore_errors=True)
         os.mkdir(part, 0o700)
         try:
             _extract(part)
-            storage.verify(part)
+            volume.verify(part)
             if os.path.exists(folder):
                 _require_same(folder, part)
                 shutil.rmtree(folder)
@@ -40,26 +40,26 @@ def _extract(part):
             for each in archive:
                 if each.isfile() and "/" not in each.name:
                     save(archive.extractfile(each), f"{part}/{each.name}")
-                if each.name == storage.MANIFEST:
+                if each.name == volume.MANIFEST:
                     _require_room(_manifest(part))
     except tarfile.TarError as error:
         raise Failed(f"not all of the backup has come: {error}") from None
 
 
 def _manifest(folder):
-    with open(f"{folder}/{storage.MANIFEST}") as file:
+    with open(f"{folder}/{volume.MANIFEST}") as file:
         return json.load(file)
 
 
 def _require_room(manifest):
     wanted = sum(each["size"] for each in manifest["files"].values())
-    free = shutil.disk_usage(storage.FOLDER).free
+    free = shutil.disk_usage(volume.FOLDER).free
     if free < wanted:
         raise Failed(f"disk full: the backup has {wanted >> 20} MB, {free >> 20} MB are free")
 
 
 def _require_same(folder, part):
     """Raise Failed if a folder is another backup: one of the same name may be damaged."""
-    there = os.path.exists(f"{folder}/{storage.MANIFEST}")
+    there = os.path.exists(f"{folder}/{volume.MANIFEST}")
     if there and _manifest(folder) != _manifest(part):
         raise Failed("the server has another backup of this name")

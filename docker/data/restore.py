@@ -4,13 +4,14 @@ import os
 import re
 import time
 
+import catalog
 import database
 import loading
 import media
 import programs
 import rights
-import storage
 import swap
+import volume
 from database import sql
 from programs import Failed, chain, in_memory
 
@@ -39,8 +40,8 @@ def beside(name, kind="restored"):
     What was begun is removed if that fails.
     """
     live, started = os.environ["PGDATABASE"], time.monotonic()
-    new = f"{live}_{kind}_{storage.now().lower()}"
-    with storage.locked():
+    new = f"{live}_{kind}_{volume.now().lower()}"
+    with volume.locked():
         clear()
         rights.require(live, kind == "restored")
         plain, manifest = _opened(name)
@@ -62,9 +63,9 @@ def beside(name, kind="restored"):
 
 def clear():
     """Remove the plain dumps that killed restores have left."""
-    for name in os.listdir(storage.FOLDER):
+    for name in os.listdir(volume.FOLDER):
         if PLAIN.search(name):
-            os.remove(f"{storage.FOLDER}/{name}")
+            os.remove(f"{volume.FOLDER}/{name}")
 
 
 def _opened(name):
@@ -72,10 +73,10 @@ def _opened(name):
 
     A dump of a deploy is plain already, and has no manifest.
     """
-    if os.path.exists(dump := f"{storage.FOLDER}/{name}.dump"):
+    if os.path.exists(dump := f"{volume.FOLDER}/{name}.dump"):
         return dump, {}
-    folder, plain = storage.fetched(name), f"{storage.FOLDER}/{name}.plain"
-    manifest = storage.of_volume()[name]
+    folder, plain = catalog.fetched(name), f"{volume.FOLDER}/{name}.plain"
+    manifest = volume.manifests()[name]
     server = int(sql("SHOW server_version_num")) // 10000
     if int(manifest["version"].split(".")[0]) > server:
         raise Failed(
@@ -83,7 +84,7 @@ def _opened(name):
         )
     if not (key := database.read(KEY)):
         raise Failed("the backup's key is missing")
-    with in_memory(key) as number, open(f"{folder}/{storage.DUMP}", "rb") as source:
+    with in_memory(key) as number, open(f"{folder}/{volume.DUMP}", "rb") as source:
         decrypt = ["age", "--decrypt", "--identity", f"/proc/self/fd/{number}"]
         try:
             with chain(decrypt, fds=(number,), source=source) as output:
@@ -140,12 +141,12 @@ def _behind(name):
 
 def is_broken():
     """Return whether a killed restore has left the site closed, or a plain dump."""
-    return os.path.exists(swap.CLOSED) or any(map(PLAIN.search, os.listdir(storage.FOLDER)))
+    return os.path.exists(swap.CLOSED) or any(map(PLAIN.search, os.listdir(volume.FOLDER)))
 
 
 def uploads(name):
     """Bring back the uploaded files of a backup that are missing; see media.restore."""
-    path = f"{storage.fetched(name)}/{storage.MEDIA}"
+    path = f"{catalog.fetched(name)}/{volume.MEDIA}"
     if not os.path.exists(path):
         return {"restored": 0, "surplus": 0}
     return media.restore(database.read(KEY), path)
@@ -158,9 +159,9 @@ def drill(name):
     """
     found = beside(name, "drill")
     swap.drop(found["database"])
-    if wanted := storage.of_volume().get(name, {}).get("uploads"):
+    if wanted := volume.manifests().get(name, {}).get("uploads"):
         with in_memory(database.read(KEY)) as number:
-            count = len(media.names(number, f"{storage.FOLDER}/{name}/{storage.MEDIA}"))
+            count = len(media.names(number, f"{volume.FOLDER}/{name}/{volume.MEDIA}"))
         if count != wanted:
             raise Failed(f"{name} has {count} uploaded files instead of {wanted}")
     return found

@@ -9,15 +9,17 @@ from contextlib import suppress
 
 import archive
 import backup
+import catalog
 import database
 import restore
 import scratch
 import storage
 import swap
 import upgrade
+import volume
 from programs import Failed
 
-STATE, RELEASE = (f"{storage.FOLDER}/{name}.json" for name in ("state", "release"))
+STATE, RELEASE = (f"{volume.FOLDER}/{name}.json" for name in ("state", "release"))
 # Seconds: between two looks at the clock; until a backup that failed is tried again.
 PAUSE, AGAIN = 3, 15 * 60
 # Seconds between two looks at the archive.
@@ -78,17 +80,17 @@ def once(about, upload=True):
             if upload:
                 raise
             problems.append(str(failed))
-    except storage.Busy:
+    except volume.Busy:
         raise
     except (Failed, OSError) as failed:
         note(failed=time.time(), why=str(failed))
         raise
     keep = [int(os.environ[key]) for key in ("BACKUP_KEEP", "BACKUP_DAYS")]
-    problems += [] if problems else storage.tidy(*keep)
+    problems += [] if problems else catalog.tidy(*keep)
     for name in swap.kept():
-        if time.time() - storage.moment(name[-16:].upper()).timestamp() > DAYS * 24 * 60 * 60:
+        if time.time() - volume.moment(name[-16:].upper()).timestamp() > DAYS * 24 * 60 * 60:
             swap.drop(name)
-    note(good=storage.moment(manifest["name"]).timestamp(), why="; ".join(problems))
+    note(good=volume.moment(manifest["name"]).timestamp(), why="; ".join(problems))
     return manifest, problems
 
 
@@ -113,7 +115,7 @@ def main(every, about):
                     sep="; ",
                     flush=True,
                 )
-            except storage.Busy:
+            except volume.Busy:
                 # It is no failure, and does not wait as long as after one.
                 pass
             except (Failed, OSError) as failed:
@@ -148,7 +150,7 @@ def _heal():
             upgrade.heal()
         return
     if restore.is_broken() or scratch.is_left():
-        with suppress(Failed), storage.locked():
+        with suppress(Failed), volume.locked():
             # Without an archive, nothing may be done as another user.
             if scratch.is_left():
                 scratch.clear()

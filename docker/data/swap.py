@@ -4,7 +4,7 @@ import os
 import re
 import time
 
-import storage
+import volume
 from database import sql
 from programs import Failed
 
@@ -34,13 +34,13 @@ def swap(new, kind="before"):
     Returns that name, and the seconds in which the site did not answer.
     """
     live = os.environ["PGDATABASE"]
-    kept = f"{live}_{kind}_{storage.now().lower()}"
+    kept = f"{live}_{kind}_{volume.now().lower()}"
     names = {"live": live, "new": new, "kept": kept}
     there = sql(NAMES, "postgres").splitlines()
     if new not in there or not is_ours(new):
         raise Failed(f"no restored database {new}; there are {', '.join(there)}")
     began = time.monotonic()
-    with storage.locked():
+    with volume.locked():
         try:
             with open(CLOSED, "w"):
                 sql(SHUT, "postgres", **names)

@@ -9,13 +9,13 @@ from contextlib import contextmanager
 import database
 import loading
 import restore
-import storage
 import swap
+import volume
 from database import sql
 from programs import Failed, chain, run
 
 # While this file is new, the database stays closed: its server is being replaced.
-MARK = f"{storage.FOLDER}/upgrading"
+MARK = f"{volume.FOLDER}/upgrading"
 # Seconds until the old database opens again if the upgrade did not go on.
 LATE = 15 * 60
 # Where the new server is reached, by this container alone; and what it says.
@@ -41,7 +41,7 @@ def move(last=""):
         last: not empty to close the database first. It stays so: see reopen.
     """
     live, started = os.environ["PGDATABASE"], time.monotonic()
-    with storage.locked():
+    with volume.locked():
         with _cluster(live):
             source = _close(live) if last else live
             try:
@@ -101,7 +101,7 @@ def _new(live="postgres"):
 
 def _close(live):
     """Close the site and the database; return the name that the database has meanwhile."""
-    shut = f"{live}_upgrade_{storage.now().lower()}"
+    shut = f"{live}_upgrade_{volume.now().lower()}"
     with open(MARK, "w"), open(swap.CLOSED, "w"):
         sql(swap.SHUT, "postgres", live=live)
     try:
@@ -178,5 +178,5 @@ def heal():
     if not is_at_work() and (
         os.path.exists(MARK) or live not in sql(swap.NAMES, "postgres").splitlines()
     ):
-        with storage.locked():
+        with volume.locked():
             reopen()

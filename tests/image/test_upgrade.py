@@ -8,6 +8,7 @@ from pathlib import Path
 import pyrage  # type: ignore[import-untyped]
 import pytest
 
+from tasks.lib.app import compose
 from tests.testbed import postgres
 from tests.testbed.commands import ROOT, docker, until, works
 
@@ -140,3 +141,35 @@ def test_a_backup_of_the_older_version_is_restored_into_the_newer_one(world):
     assert (found["tables"], found["rows"]) == (2, 2030)
     granted = "SELECT has_table_privilege('app_user', 'notes', 'SELECT')"
     assert world.sql(granted, found["database"]) == "t"
+
+
+def test_a_copy_of_the_older_version_is_loaded_into_a_newer_one_here(world):
+    reader = str(world.identity.to_public())
+    copy, plain = world.folder / "copy.age", world.folder / "copy"
+    made = world.do("copy", reader)
+    world.shell(f"cp {made['file']} /out/copy.age", f"--volume={world.folder}:/out")
+    plain.write_bytes(pyrage.decrypt(copy.read_bytes(), [world.identity]))
+    # As the backend for the app in Docker has it.
+    here = f"{world.mark}-here"
+    env = [f"--env={each}" for each in ("POSTGRES_USER=app", "POSTGRES_DB=app")]
+    trust = "--env=POSTGRES_HOST_AUTH_METHOD=trust"
+    docker("run", "--detach", f"--name={here}", *env, trust, postgres.NAME)
+    try:
+        until(works(lambda: docker("exec", here, "pg_isready", "--host=127.0.0.1")), 60)
+        docker("cp", str(plain), f"{here}:{compose.PULLED}")
+        docker("exec", here, "sh", "-ec", compose.LOAD, compose.PORTABLE.read_text())
+        asked = f"{FACTS}; SHOW server_version; SELECT count(*) FROM pg_largeobject_metadata"
+        shown = docker("exec", here, "psql", "-U", "app", "-d", "app", "-qAtc", asked).splitlines()
+        assert shown[0] == world.sql(FACTS)
+        assert shown[1].startswith("18")
+        assert shown[2] == "1"
+        assert "pulled" not in docker("exec", here, "ls", "/var/lib/postgresql")
+    finally:
+        docker("rm", "--force", "--volumes", here)
+
+
+def test_tools_that_are_older_than_the_server_make_no_backup(world, data_image):
+    world.image, world.env = data_image, {**world.env, "BACKUP_RECIPIENTS": "age1a"}
+    world.server(postgres.NAME, "new")
+    assert "server version mismatch" in world.fails("make")
+    assert world.do("list")["backups"] == []

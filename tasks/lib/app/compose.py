@@ -17,14 +17,19 @@ from ..project.app_settings import Process
 from ..project.settings import REPORTS, ROOT, Settings
 from .base import Running, claim
 
-# Where a dump is in the database's container, and how it takes the place of the database.
-PULLED = "/var/lib/postgresql/pulled.dump"
+# Where a dump is in the database's container, and how it takes the place of the database. $0 is
+# PORTABLE: the dump may be of an older version.
+PULLED, PORTABLE = "/var/lib/postgresql/pulled.dump", ROOT / "docker/data/portable.sed"
 LOAD = (
-    f"trap 'rm -f {PULLED}' EXIT; "
-    'dropdb --username="$POSTGRES_USER" --if-exists --force "$POSTGRES_DB"; '
-    'createdb --username="$POSTGRES_USER" "$POSTGRES_DB"; '
-    'pg_restore --username="$POSTGRES_USER" --dbname="$POSTGRES_DB" --exit-on-error --no-owner '
-    f"--no-acl {PULLED}"
+    f"trap 'rm -f {PULLED} {PULLED}.sql' EXIT; "
+    'export PGUSER="$POSTGRES_USER"; '
+    'dropdb --if-exists --force "$POSTGRES_DB"; createdb "$POSTGRES_DB"; '
+    f"set -- --no-owner --no-acl {PULLED}; "
+    f'pg_restore --section=pre-data --file={PULLED}.sql "$@"; '
+    f'sed --regexp-extended --in-place "$0" {PULLED}.sql; '
+    'export PGDATABASE="$POSTGRES_DB"; '
+    f"psql --no-psqlrc --quiet --set=ON_ERROR_STOP=1 --file={PULLED}.sql >/dev/null; "
+    'pg_restore --section=data --section=post-data --dbname="$PGDATABASE" --exit-on-error "$@"'
 )
 
 
@@ -116,11 +121,16 @@ class ComposeBackend:
         return project.stream("exec", *_tty(sys.stdin), contract.DATABASE, "sh", "-c", psql)
 
     def load(self, dump: Path) -> None:
-        """Replace the database in its container by a dump, and start it if it does not run."""
+        """Replace the database in its container by a dump, and start it if it does not run.
+
+        Args:
+            dump: a file of pg_dump's custom format, of this version of PostgreSQL or an older one.
+        """
         project = self._project("dev")
         project.run("up", "--detach", "--wait", contract.DATABASE)
         project.run("cp", str(dump), f"{contract.DATABASE}:{PULLED}")
-        project.run("exec", "-T", contract.DATABASE, "sh", "-ec", LOAD)
+        words = ("sh", "-ec", LOAD, PORTABLE.read_text("utf-8"))
+        project.run("exec", "-T", contract.DATABASE, *words)
 
     def test(self, words: list[str], keep: bool = False) -> int:
         """Run a command in the test stage, with PostgreSQL and Redis of its own."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -14,6 +15,7 @@ from ..environments.connection import Target
 from ..environments.lock import Lock
 from ..environments.storage import size
 from ..errors import ExitCode, TaskError
+from ..images import data
 from ..orchestrators.stack import Stack
 from ..project import contract
 from ..project.settings import ROOT
@@ -21,6 +23,18 @@ from . import tools
 
 # Bytes that are fetched at a time.
 PART = 8 << 20
+# What says which version of PostgreSQL writes the copy.
+VERSION, MAJOR = "pg_dump --version", re.compile(r"pg_dump \(PostgreSQL\) (\d+)")
+
+
+def require_loadable(target: Target) -> None:
+    """Raise TaskError if the database here is older than the environment's: it takes no copy."""
+    found = MAJOR.match(target.orchestrator.inside(contract.BACKUP, VERSION) or "")
+    here = data.major(target.settings.services)
+    if found and 0 < here < int(found[1]):
+        what = f"{target.name} has PostgreSQL {found[1]}, and the app here {here}"
+        hint = f"set services.postgres: {found[1]} in invoke.yaml, as the release has it that runs"
+        raise TaskError(what, hint, ExitCode.REFUSED)
 
 
 def rules(target: Target) -> list[str]:

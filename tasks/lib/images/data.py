@@ -21,7 +21,7 @@ BASE = "compose/base.yml"
 # The stages: the tools for backups; the database with continuous archiving. What each is made of.
 TOOLS, DATABASE = "data", "database"
 SOURCES = {
-    TOOLS: ("requirements/data.txt", "docker/data/*.py", "docker/archive/*"),
+    TOOLS: ("requirements/data.txt", "docker/data/*.py", "docker/data/*.sed", "docker/archive/*"),
     DATABASE: ("docker/archive/*",),
 }
 SHOWN = {TOOLS: "the tools for backups", DATABASE: "the database with continuous archiving"}

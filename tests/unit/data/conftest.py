@@ -15,8 +15,8 @@ from tests.testbed.commands import ROOT
 def tools() -> dict[str, ModuleType]:
     """The modules of docker/data, which import each other by their bare names."""
     folder = str(ROOT / "docker/data")
-    names = ("programs", "database", "storage", "loading", "swap", "restore", "archive")
-    names += ("scratch", "point", "upgrade")
+    names = ("programs", "database", "volume", "storage", "catalog", "loading", "swap", "restore")
+    names += ("archive", "scratch", "point", "upgrade")
     sys.path.insert(0, folder)
     try:
         made = {}

@@ -10,6 +10,7 @@ import pytest
 
 from tasks.lib.data import pulling
 from tasks.lib.errors import ExitCode, TaskError
+from tasks.lib.project.app_settings import Services
 
 
 @pytest.fixture
@@ -67,3 +68,26 @@ def test_a_file_that_is_gone_is_refused(target, key):
     setattr(target.settings.backup, key, "/nowhere.txt")
     with pytest.raises(TaskError, match=f"backup.{key}: /nowhere.txt: No such file"):
         pulling.rules(target)
+
+
+def of_version(target: Any, shown: str | None, here: int) -> None:
+    """Let the tools of the environment say their version, and the app here have one."""
+    target.orchestrator = SimpleNamespace(inside=lambda service, script: shown)
+    target.settings.services = Services(postgres=here)
+
+
+@pytest.mark.parametrize(
+    ("there", "here"),
+    [("17.12 (Debian 17.12-1)", 17), ("17.12", 18), ("18.6 (Debian 18.6-1)", 18)],
+)
+def test_a_copy_of_this_version_or_an_older_one_can_be_loaded(target, there, here):
+    of_version(target, f"pg_dump (PostgreSQL) {there}\n", here)
+    pulling.require_loadable(target)
+
+
+def test_a_copy_of_a_newer_version_is_refused_before_it_is_made(target):
+    of_version(target, "pg_dump (PostgreSQL) 18.6 (Debian 18.6-1)\n", 17)
+    with pytest.raises(TaskError, match="prod has PostgreSQL 18, and the app here 17") as caught:
+        pulling.require_loadable(target)
+    assert caught.value.code == ExitCode.REFUSED
+    assert "services.postgres: 18" in str(caught.value)

@@ -12,10 +12,13 @@ SET = "ALTER TABLE ONLY public.notes ALTER COLUMN id SET"
     [
         (f"{SET} (pg_attver=26602256);", ""),
         (f"{SET} (n_distinct=5, pg_attver=26602256);", f"{SET} (n_distinct=5);"),
+        (f"{SET} (pg_a=1, pg_b=2, n_distinct=5, pg_c=3);", f"{SET} (n_distinct=5);"),
+        (f"{SET} (pg_a=1, pg_b=2);", ""),
         (f"{SET} (n_distinct=5);", f"{SET} (n_distinct=5);"),
         (f"{SET} NOT NULL;", f"{SET} NOT NULL;"),
         (f"-- {SET} (pg_attver=1);", f"-- {SET} (pg_attver=1);"),
     ],
 )
 def test_options_that_a_server_sets_by_itself_are_left_out(tools, text, left):
-    assert tools["loading"].without_internals(f"A;\n{text}\nB;") == f"A;\n{left}\nB;"
+    found = tools["loading"].without_internals(f"A;\n{text}\nB;")
+    assert found.splitlines() == ["A;", *filter(None, [left]), "B;"]

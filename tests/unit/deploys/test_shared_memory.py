@@ -18,7 +18,7 @@ from tasks.lib.orchestrators.swarm import rendering as on_swarm
 from tests.testbed.commands import ROOT
 
 pytestmark = pytest.mark.engine
-FOLDER, ENOUGH = "/dev/shm", 256 << 20  # noqa: S108
+FOLDER, ENOUGH = "/dev/shm", 256 << 20
 BACKUPS = {"DATA_IMAGE", "BACKUP_USER", "BACKUP_EVERY", "BACKUP_KEEP", "BACKUP_DAYS"}
 VERSIONS = pytest.mark.parametrize("version", [(), ("compose/postgres-18.yml",)], ids=["17", "18"])
 
