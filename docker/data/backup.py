@@ -69,7 +69,7 @@ def _written(folder, name, readers):
         files[volume.MEDIA] = media.stored(encrypt, f"{folder}/{volume.MEDIA}")
     with in_memory(identity) as number:
         uploads = _uploads(number, folder, files)
-        _prove(f"{folder}/{volume.DUMP}", number, {*facts["tables"]})
+        prove(f"{folder}/{volume.DUMP}", number, {*facts["tables"]})
         os.lseek(number, 0, os.SEEK_SET)
         with chain(["age", "--encrypt", *to], source=number) as output:
             files[volume.KEY] = save(output, f"{folder}/{volume.KEY}")
@@ -103,8 +103,13 @@ def _room(size):
         raise Failed(f"disk full: a backup needs {wanted >> 20} MB, {free >> 20} MB are free")
 
 
-def _prove(path, key, tables):
-    """Read a whole dump back, as a restore would. Raises Failed if it lacks a table."""
+def prove(path, key, tables):
+    """Read a whole dump back, as a restore would. Raises Failed if it lacks a table.
+
+    Args:
+        key: the number of a file with the backup's own key.
+        tables: the names of those that it must have.
+    """
     said = []
     with open(path, "rb") as source:
         decrypt = ["age", "--decrypt", "--identity", f"/proc/self/fd/{key}"]

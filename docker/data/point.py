@@ -26,6 +26,8 @@ def at(when, kind="restored"):
     new = f"{live}_{kind}_{volume.now().lower()}"
     with volume.locked():
         scratch.clear()
+        if kind == "restored":
+            database.sql(restore.GONE, "postgres", live=live)
         archive.flush()
         stanza, base = choose(archive.info(), when, _major())
         _room(base)
@@ -36,8 +38,8 @@ def at(when, kind="restored"):
             if stanza == archive.state()["stanza"]:
                 raise
             found = _restored(new, live, stanza, base, LATEST)
-    extra = sorted(database.migrations(new) - database.migrations())
-    return {"seconds": round(time.monotonic() - started, 1), "extra": extra, **found}
+    seconds = round(time.monotonic() - started, 1)
+    return {"seconds": seconds, "extra": restore.newer(new), **found}
 
 
 def _restored(new, live, stanza, base, when):
@@ -105,7 +107,12 @@ def _room(base):
 def _copied(new, live):
     """Copy the recovered database into a new one of the live server, and compare the two."""
     with database.reached(PGHOST=scratch.FOLDER, PGUSER=scratch.user()):
-        facts, about = database.facts(), json.loads(database.sql(database.ABOUT))
+        try:
+            facts, about = database.facts(), json.loads(database.sql(database.ABOUT))
+        except Failed as failed:
+            # A DROP DATABASE removes files before it ends, and so before recovery stops.
+            why = f"the database was not whole then: take an earlier time ({failed})"
+            raise Failed(why) from None
     restore.create(new, live, {**about, "facts": facts})
     place = [f"--host={scratch.FOLDER}", f"--username={scratch.user()}"]
     dump = ["pg_dump", *place, "--format=custom", "--compress=none"]

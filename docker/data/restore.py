@@ -24,6 +24,11 @@ WHERE to_regrole(name) IS NULL \\gexec"""
 CREATE = """
 SELECT format('CREATE DATABASE %I TEMPLATE template0 OWNER %I', :'new', pg_get_userbyid(datdba))
 FROM pg_database WHERE datname = :'live' \\gexec"""
+# An empty database for one that was dropped; its owner is of docker/roles.sql.
+GONE = """
+SELECT format('CREATE DATABASE %I TEMPLATE template0 OWNER %I', :'live',
+  coalesce((SELECT rolname FROM pg_roles WHERE rolname = 'app_owner'), current_user))
+WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = :'live') \\gexec"""
 BEHIND = """
 SELECT format('SELECT %L, max(%I), %L FROM %I.%I', s.relname, a.attname, (SELECT last_value
   FROM pg_sequences q WHERE q.schemaname = n.nspname AND q.sequencename = s.relname),
@@ -43,6 +48,8 @@ def beside(name, kind="restored"):
     new = f"{live}_{kind}_{volume.now().lower()}"
     with volume.locked():
         clear()
+        if kind == "restored":
+            sql(GONE, "postgres", live=live)
         rights.require(live, kind == "restored")
         plain, manifest = _opened(name)
         try:
@@ -56,9 +63,14 @@ def beside(name, kind="restored"):
         finally:
             if not plain.endswith(".dump"):
                 os.remove(plain)
-    extra = sorted(database.migrations(new) - database.migrations())
     seconds = round(time.monotonic() - started, 1)
-    return {"database": new, "seconds": seconds, "extra": extra, **found}
+    return {"database": new, "seconds": seconds, "extra": newer(new), **found}
+
+
+def newer(new):
+    """Return the migrations of a restored database that the live one, if not emptied, lacks."""
+    known = database.migrations()
+    return sorted(database.migrations(new) - known) if known else []
 
 
 def clear():

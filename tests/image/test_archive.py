@@ -174,6 +174,8 @@ def test_a_restore_to_the_second_before_a_delete_has_exactly_the_rows_of_then(wo
     assert world.sql(owner) == "app_owner"
     left = world.archive("ls /archive; ls /backups")
     assert "scratch" not in left
+    # What has recovered never archives: there is no second timeline.
+    assert world.archive("find /archive -name '00000002*'") == ""
     assert "archive.key.age" in left
 
 
@@ -220,6 +222,42 @@ def _state(world: Archived, key: str) -> dict[str, int]:
     """What the database says of its archive, if it has that."""
     found = world.do("state")["archive"]
     return found if found[key] else {}
+
+
+@only_volume
+def test_a_gap_in_the_archive_is_said_and_what_is_before_it_is_restored(world):
+    world.based()
+    rows, before = world.sql(ROWS), world.sql(NOW)
+    insert = "INSERT INTO writes SELECT FROM generate_series(1, 50)"
+    switch = "SELECT pg_walfile_name(pg_switch_wal())"
+    world.sql(f"{insert}; {switch}")
+    world.sql(insert)
+    lost = world.sql(switch)
+    world.sql(insert)
+    after = world.sql(NOW)
+    world.sql(switch)
+    until(lambda: world.do("state")["archive"]["waiting"] == 0, 60)
+    found = world.archive(f"find /archive -name '{lost}*' -print -delete")
+    assert lost in found
+    assert "the archive ends at" in world.fails("at", after)
+    assert world.do("kept") == []
+    assert world.sql(ROWS, world.do("at", before)["database"]) == rows
+
+
+@only_volume
+def test_a_database_that_was_dropped_is_restored_as_of_before(world):
+    world.based()
+    rows, moment = world.sql(ROWS), world.sql(NOW)
+    # Recovery stops where the first later transaction ends; a DROP removes files before its end.
+    world.sql("INSERT INTO writes DEFAULT VALUES")
+    world.sql("DROP DATABASE app WITH (FORCE)", "postgres")
+    dropped = world.sql(NOW, "postgres")
+    found = world.do("at", moment)
+    world.do("swap", found["database"])
+    assert world.sql(ROWS) == rows
+    assert "take an earlier time" in world.fails("at", dropped)
+    assert all("_before_" in name for name in world.do("kept"))
+    assert world.sql(ROWS) == rows
 
 
 @only_volume

@@ -120,6 +120,19 @@ def test_a_role_that_may_not_read_all_makes_no_backup(world):
     assert world.shell("ls /backups") == "state.json"
 
 
+def test_rows_that_are_hidden_from_a_role_fail_its_backup(world):
+    world.sql(PROVIDER)
+    world.sql(SHOP, "shop")
+    world.sql("ALTER TABLE orders ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY", "shop")
+    world.secrets["DATABASE_URL"] = "postgres://boss:a%20boss@db:5432/shop"
+    # The dump ends early; what encrypts it is content with that.
+    said = world.fails("make")
+    assert "pg_dump failed with status" in said
+    assert "row-level security" in said
+    assert world.do("list")["backups"] == []
+    assert world.shell("ls /backups") == "state.json"
+
+
 def test_a_database_that_is_called_postgres_is_backed_up_and_not_swapped(world):
     world.sql("CREATE TABLE a (b int)", "postgres")
     world.secrets["DATABASE_URL"] = "postgres://app:a-password-1@db/postgres"
