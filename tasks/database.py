@@ -28,7 +28,7 @@ def backup(ctx: Context, env: str = "") -> None:
         stack = tools.stack(target)
         about = backups.about(running.look(target).record, "by hand")
         done = tools.run(target, stack, lock, "make", about)
-    for problem in done["problems"]:
+    for problem in [*done["problems"], *backups.lonely(target.settings.deploy.recipients)]:
         console.warn(problem)
     console.result(done["name"])
 

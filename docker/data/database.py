@@ -40,7 +40,10 @@ SELECT json_build_object('database', current_database(),
   'grantees', (SELECT coalesce(json_agg(DISTINCT pg_get_userbyid(grantee)), '[]') FROM pg_class,
     aclexplode(relacl) WHERE grantee <> 0))"""
 
-
+# Indexes are in the order of texts of when they were made; a newer libc has another.
+REORDERED = """
+SELECT count(*) FROM pg_database WHERE datname = :'live'
+  AND datcollversion <> pg_database_collation_actual_version(oid)"""
 APPLIED = "SELECT app || '.' || name FROM django_migrations"
 # Seconds that the database may take to answer, as after a start.
 PATIENCE = 90
@@ -112,6 +115,11 @@ def migrations(database=""):
 def facts(database=""):
     """Return what is in a database; see FACTS."""
     return json.loads(sql(FACTS, database))
+
+
+def is_reordered():
+    """Return whether the server orders texts in another way than when the database was made."""
+    return sql(REORDERED, "postgres", live=os.environ["PGDATABASE"]) != "0"
 
 
 @contextmanager

@@ -38,8 +38,10 @@ def known(path=STATE):
 
 
 def report():
-    """Return what is known, and what the database says of its archive."""
+    """Return what is known, and what the database says of its archive and of its order of texts."""
     found = known()
+    with suppress(Failed):
+        found["reordered"] = database.is_reordered()
     if archive.wanted():
         try:
             found["archive"] = archive.state()

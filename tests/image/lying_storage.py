@@ -1,7 +1,8 @@
 """Stands before an S3 server, and lies: python3 lying_storage.py SERVER HOW.
 
 HOW is one of: lose (a PUT is answered well and forgotten), cut (half of each file is given back),
-slow (each answer takes a second), silent (no answer at all), refuse (503).
+slow (each answer takes a second), silent (no answer at all), refuse (503), keep (403 to a
+deletion).
 """
 
 import hashlib
@@ -28,6 +29,8 @@ class Liar(BaseHTTPRequestHandler):
             time.sleep(1)
         if HOW == "refuse":
             return self.answer(503, {}, b"")
+        if HOW == "keep" and self.command == "DELETE":
+            return self.answer(403, {}, b"")
         path = self.path.partition("?")[0]
         if HOW == "lose" and self.command == "PUT":
             LOST[path] = (len(body), hashlib.md5(body).hexdigest())

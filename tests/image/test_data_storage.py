@@ -74,6 +74,21 @@ def test_a_restore_from_storage_that_cuts_files_changes_nothing(world):
     assert world.do("drill", name, key=key)["rows"] == 2030
 
 
+def test_a_key_that_may_not_delete_makes_backups_and_says_what_it_could_not(world):
+    with lying(world, "keep") as env:
+        made = [world.do("make", **env) for _ in range(3)]
+    first, *kept = [each["name"] for each in made]
+    assert [each["problems"] for each in made[:2]] == [[], []]
+    (problem,) = made[2]["problems"]
+    assert problem.startswith("storage: ")
+    assert "403" in problem or "Forbidden" in problem or "AccessDenied" in problem
+    state = world.do("state")
+    assert state["why"] == problem
+    assert state["good"] > state.get("failed", 0)
+    places = {each["name"]: each["places"] for each in world.do("list")["backups"]}
+    assert places == {first: ["storage"]} | {name: ["volume", "storage"] for name in kept}
+
+
 def test_slow_storage_only_takes_its_time(world):
     with lying(world, "slow") as env:
         name = world.do("make", **env)["name"]

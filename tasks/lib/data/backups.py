@@ -30,6 +30,13 @@ def about(record: Record | None, why: str) -> str:
     return json.dumps({**release, "why": why})
 
 
+def lonely(readers: Sequence[str]) -> list[str]:
+    """Return a line if one key alone opens the backups: without it, they are lost."""
+    if len({*readers}) > 1:
+        return []
+    return ["one key alone opens it: add a second one to deploy.recipients, and keep it elsewhere"]
+
+
 def note_release(target: Target, stack: Stack, record: Record) -> None:
     """Let the service of backups know which release runs; a problem is a warning."""
     if contract.BACKUP not in stack.services:

@@ -22,6 +22,11 @@ LATE = 300
 # What the tools for backups know of the last ones.
 STATE = "python3 /opt/data state"
 HOUR, DAY = 3600, 86400
+# What is said when the database's image has another libc than before.
+REORDERED = (
+    "database: its server orders texts in another way than its indexes, which may not find rows - "
+    "REINDEX DATABASE, then ALTER DATABASE ... REFRESH COLLATION VERSION: docs/data.md"
+)
 
 
 def servers(target: Target) -> str:
@@ -81,6 +86,8 @@ def state(known: Mapping[str, Any], every: int, now: float) -> tuple[str, list[s
     wrong = [f"backup: {why}"] if why and known.get("failed", 0) > (good or 0) else []
     if good and now - good > 2 * every:
         wrong.append(f"the last backup is {age(int(now - good))} old")
+    if known.get("reordered"):
+        wrong.append(REORDERED)
     if "archive" in known:
         text, problems = archived(known["archive"], known.get("base", {}), now)
         drilled = age(int(now - known["proven"])) + " ago" if "proven" in known else "none yet"

@@ -89,6 +89,12 @@ def test_a_key_of_another_backup_is_refused(identity):
         backups.key(swapped, file)
 
 
+def test_one_reader_alone_is_said():
+    assert backups.lonely(["age1a", "age1b"]) == []
+    (said,) = backups.lonely(["age1a", "age1a"])
+    assert "add a second one to deploy.recipients" in said
+
+
 @pytest.mark.parametrize("name", ["", "/nowhere/key.txt"])
 def test_a_missing_identity_is_one_line(name):
     with pytest.raises(TaskError) as caught:
@@ -117,6 +123,8 @@ def test_the_list_says_what_was_drilled_and_where_each_is(identity):
         ({"good": 1000, "failed": 500, "why": ""}, "50 min old", []),
         ({"good": 4000 - 3 * 86400}, "3 days old", ["the last backup is 3 days old"]),
         ({"failed": 2000, "why": "full"}, "none yet; no drill yet; full", ["backup: full"]),
+        ({"good": 1000, "reordered": False}, "50 min old", []),
+        ({"good": 1000, "reordered": True}, "50 min old", [storage.REORDERED]),
         ({"good": 1000, "drilled": NAMES[0], "drill": {"seconds": 4.2}},
          f"{NAMES[0]} was restored in a drill, in 4.2 s", []),
     ],

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import msgspec
 import pytest
+import yaml
 
 from tasks.lib.deploys import database, preflight, upgrading
 from tasks.lib.errors import ExitCode, TaskError
 from tasks.lib.images import data
 from tasks.lib.orchestrators.stack import Stack
+from tasks.lib.project import contract
 from tasks.lib.project.app_settings import Services
+from tests.testbed.commands import ROOT
 
 DATA = {"type": "volume", "source": "db18", "target": "/var/lib/postgresql/data"}
 
@@ -54,6 +57,17 @@ def test_the_version_is_that_of_the_image_of_the_compose_files():
     assert data.base(Services(postgres=18)) == "postgres:18-trixie"
     assert [data.major(Services(postgres=each)) for each in (17, 18)] == [17, 18]
     assert data.tag(Services()) != data.tag(Services(postgres=18))
+
+
+def test_each_version_keeps_its_data_on_a_volume_of_its_own():
+    files = [*(ROOT / "compose").glob("postgres-*.yml")]
+    assert files
+    for file in files:
+        db = yaml.safe_load(file.read_text())["services"]["db"]
+        ((name, _, folder),) = (each.partition(":") for each in db["volumes"])
+        # The image's own folder has the version in it, outside of the mount.
+        assert folder == db["environment"]["PGDATA"] == contract.DATABASE_FOLDER
+        assert name == f"db{file.stem.partition('-')[2]}"
 
 
 def stack(volume: str, user: str) -> Stack:
