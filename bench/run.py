@@ -11,7 +11,7 @@ import signal
 import sys
 from collections.abc import Callable
 
-from bench import deploy, host, image, onehost, pipeline, publish, records, reloading, table
+from bench import data, deploy, host, image, onehost, pipeline, publish, records, reloading, table
 from tests.testbed.scratch import Scratch, scratch
 
 MEASURES: dict[str, Callable[[Scratch], list[table.Row]]] = {
@@ -20,6 +20,7 @@ MEASURES: dict[str, Callable[[Scratch], list[table.Row]]] = {
     "reload": reloading.measure,
     "image": image.measure,
     "publish": publish.measure,
+    "data": data.measure,
     "deploy": deploy.measure,
     "onehost": onehost.measure,
     "pipeline": pipeline.measure,
@@ -34,20 +35,27 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("names", nargs="*", metavar="name", help=f"only these of {known}")
     what = "delete the engine's whole build cache at the end"
     parser.add_argument("--prune", action="store_true", help=what)
+    what = f"megabytes of the database of data; the figures are kept only of {data.SIZE}"
+    parser.add_argument("--size", type=int, default=data.SIZE, metavar="MB", help=what)
     asked = parser.parse_args()
     if unknown := set(asked.names) - set(MEASURES):
         parser.error(f"unknown: {', '.join(sorted(unknown))}; known: {known}")
     return asked
 
 
-def measure(names: list[str], clone: Scratch) -> list[table.Row]:
-    """Take the measures that are asked for; each is kept once it is taken."""
+def measure(names: list[str], clone: Scratch, size: int) -> list[table.Row]:
+    """Take the measures that are asked for; each is kept once it is taken.
+
+    Args:
+        size: megabytes of the database of `data`, which is kept only if that is its own.
+    """
     rows: list[table.Row] = []
     for name in names or MEASURES:
         print(f"bench: {name} ...", file=sys.stderr, flush=True)
-        taken = MEASURES[name](clone)
+        taken = data.measure(clone, size) if name == "data" else MEASURES[name](clone)
         rows += taken
-        table.keep(name, taken, list(MEASURES))
+        if name != "data" or size == data.SIZE:
+            table.keep(name, taken, list(MEASURES))
         print(*(f"  {' | '.join(row.cells())}" for row in taken), sep="\n", file=sys.stderr)
     return rows
 
@@ -66,7 +74,7 @@ def main() -> int:
         signal.signal(number, interrupted)
     try:
         with scratch("bench", asked.prune) as clone:
-            rows = measure(asked.names, clone)
+            rows = measure(asked.names, clone, asked.size)
     except KeyboardInterrupt:
         print("\nbench: interrupted; what it started is gone", file=sys.stderr)
         return 130

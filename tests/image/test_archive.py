@@ -12,8 +12,7 @@ import pyrage  # type: ignore[import-untyped]
 import pytest
 
 from tests.testbed.commands import ROOT, docker, until, works
-
-from .data_world import ACCESS, PASSWORD, SECRET, SECRETS, World
+from tests.testbed.databases import ACCESS, PASSWORD, SECRET, SECRETS, World
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 KEY = "a-key-of-the-archive"

@@ -10,8 +10,7 @@ import pyrage  # type: ignore[import-untyped]
 import pytest
 
 from tests.testbed.commands import ROOT, docker, until
-
-from .data_world import PASSWORD, World
+from tests.testbed.databases import PASSWORD, World
 
 pytestmark = pytest.mark.engine
 WIDE = (

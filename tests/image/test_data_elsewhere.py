@@ -8,7 +8,7 @@ from pathlib import Path
 import pyrage  # type: ignore[import-untyped]
 import pytest
 
-from .data_world import World
+from tests.testbed.databases import World
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 NOWHERE = {"BACKUP_STORAGE": ""}

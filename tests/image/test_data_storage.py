@@ -11,8 +11,7 @@ from contextlib import contextmanager
 import pytest
 
 from tests.testbed.commands import ROOT, docker, until, works
-
-from .data_world import World
+from tests.testbed.databases import World
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 SERVED = "python:3.13-slim-trixie"

@@ -11,8 +11,9 @@ import pytest
 from tasks.lib.app import compose
 from tests.testbed import postgres
 from tests.testbed.commands import ROOT, docker, until, works
+from tests.testbed.databases import PASSWORD, World
 
-from .data_world import PASSWORD, TABLES, World
+from .data_world import TABLES
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 FOLDER = "/var/lib/postgresql/data"
