@@ -18,9 +18,6 @@ from programs import Failed, chain, in_memory
 # Whose secret opens the backup: its own identity, for the time of the job.
 KEY = "BACKUP_KEY"
 PLAIN = re.compile(r"[.]plain$")
-MISSING = """
-SELECT format('CREATE ROLE %I NOLOGIN', name) FROM json_array_elements_text(:'names') name
-WHERE to_regrole(name) IS NULL \\gexec"""
 CREATE = """
 SELECT format('CREATE DATABASE %I TEMPLATE template0 OWNER %I', :'new', pg_get_userbyid(datdba))
 FROM pg_database WHERE datname = :'live' \\gexec"""
@@ -110,13 +107,10 @@ def _opened(name):
 
 def create(new, live, manifest):
     """Make a new database with the live one's owner, and the roles that a backup needs."""
-    import json
-
     known = {*sql("SELECT name FROM pg_available_extensions", "postgres").split()}
     if lacking := {*manifest.get("facts", {}).get("extensions", {})} - known:
         raise Failed(f"the database server lacks the extensions {', '.join(sorted(lacking))}")
-    names = [*manifest.get("owners", []), *manifest.get("grantees", [])]
-    sql(MISSING, "postgres", names=json.dumps(names))
+    rights.provide(sorted({*manifest.get("owners", []), *manifest.get("grantees", [])}))
     sql(CREATE, "postgres", new=new, live=live)
 
 

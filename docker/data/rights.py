@@ -1,5 +1,7 @@
 """What the database's role needs for copies and restores; a superuser has it all."""
 
+import json
+
 from database import sql
 from programs import Failed
 
@@ -14,12 +16,28 @@ SELECT statement FROM pg_roles, pg_database, LATERAL (VALUES
 WHERE rolname = current_user AND datname = :'live' AND NOT rolsuper AND NOT given
   AND (NOT swaps OR :'swaps')"""
 
+# The roles that are lacking.
+ROLES = """
+SELECT format('CREATE ROLE %I', name) FROM json_array_elements_text(:'names') name
+WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name)"""
+MAY_MAKE = "SELECT rolsuper OR rolcreaterole FROM pg_roles WHERE rolname = current_user"
+
 
 def require(live, swaps):
     """Raise Failed if the role cannot make a database, or, if `swaps`, cannot swap two."""
     if swaps and live == "postgres":
         raise Failed("no restore into a database called postgres: give the app one of its own")
-    if lacking := sql(LACKING, live=live, swaps=swaps):
-        raise Failed(
-            f"the role lacks rights; its operator has to run: {'; '.join(lacking.splitlines())}"
-        )
+    if lacking := sql(LACKING, live=live, swaps=swaps).splitlines():
+        raise _lacking(lacking)
+
+
+def provide(names):
+    """Make the roles that a backup needs. Raises Failed if they lack, and this one may not."""
+    if lacking := sql(ROLES, "postgres", names=json.dumps(names)).splitlines():
+        if sql(MAY_MAKE, "postgres") == "f":
+            raise _lacking(lacking)
+        sql(";".join(lacking), "postgres")
+
+
+def _lacking(statements):
+    return Failed(f"the role lacks rights; its operator has to run: {'; '.join(statements)}")

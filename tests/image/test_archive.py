@@ -180,6 +180,8 @@ def test_a_restore_to_the_second_before_a_delete_has_exactly_the_rows_of_then(wo
 
 def test_a_new_server_restores_what_the_lost_one_has_archived(world):
     world.based()
+    # So long may what was written last be lost with the server.
+    assert world.sql("SHOW archive_timeout") == "1min"
     world.sql("INSERT INTO writes SELECT FROM generate_series(1, 100)")
     lost, moment = world.sql(ROWS), world.sql(NOW)
     world.sql("SELECT pg_switch_wal()")

@@ -187,6 +187,29 @@ def test_old_backups_go_after_a_good_one_and_what_others_wrote_stays(world):
     assert world.shell("ls /backups/mine") == "a.dump"
 
 
+def test_a_database_that_a_restore_has_kept_goes_after_a_week(world):
+    days = "SELECT to_char(now() AT TIME ZONE 'UTC' - interval '%s', 'YYYYMMDD\"t\"HH24MISS\"z\"')"
+    old, new = (f"app_before_{world.sql(days % age)}" for age in ("7 days 1 min", "6 days 23 h"))
+    others = ["another_before_20200101t000000z", "app_before_noon"]
+    for name in (old, new, *others):
+        world.sql(f"CREATE DATABASE {name}")
+    world.backup()
+    names = world.sql("SELECT datname FROM pg_database").split()
+    assert old not in names
+    assert {new, *others} <= {*names}
+
+
+def test_each_reader_opens_a_backup_also_with_a_key_of_ssh(world):
+    file = world.folder / "id_ed25519"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", file], check=True)
+    public = file.with_suffix(".pub").read_text().strip()
+    world.env["BACKUP_RECIPIENTS"] += f"\n{public}"
+    name = world.backup()
+    key = world.key(name)
+    world.identity = pyrage.ssh.Identity.from_buffer(file.read_bytes())
+    assert world.key(name) == key
+
+
 @pytest.mark.slow
 def test_a_killed_backup_is_none_and_the_next_one_removes_what_it_left(world):
     held = subprocess.Popen(

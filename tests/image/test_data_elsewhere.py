@@ -110,6 +110,21 @@ def test_a_database_of_a_provider_is_restored_once_its_role_has_the_rights(world
     assert world.do("kept") == [kept]
 
 
+def test_roles_that_a_provider_has_to_make_are_named_by_the_restore(world):
+    world.sql(PROVIDER + "ALTER ROLE boss CREATEDB; GRANT pg_signal_backend TO boss")
+    world.sql(SHOP, "shop")
+    world.secrets["DATABASE_URL"] = "postgres://boss:a%20boss@db:5432/shop"
+    name = world.backup()
+    key = world.key(name)
+    world.sql("DROP OWNED BY web; DROP ROLE web", "shop")
+    said = world.fails("beside", name, key=key)
+    assert said.endswith("its operator has to run: CREATE ROLE web")
+    assert world.do("kept") == []
+    world.sql("CREATE ROLE web")
+    new = world.do("beside", name, key=key)["database"]
+    assert world.sql("SELECT has_table_privilege('web', 'orders', 'SELECT')", new) == "t"
+
+
 def test_a_role_that_may_not_read_all_makes_no_backup(world):
     world.sql(PROVIDER)
     world.sql(SHOP, "shop")

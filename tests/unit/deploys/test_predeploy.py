@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tasks.lib.deploys import database
+from tasks.lib.errors import TaskError
 from tasks.lib.project import contract
 
 NEW = "20300101T000000Z"
@@ -66,6 +67,22 @@ def test_a_deploy_keeps_as_many_as_its_settings_say(world):
     world.deploy(world.image())
     world.deploy(world.image(migrations=("myapp.9001_one",)))
     assert backups == [OLD[-1], world.records()[0].backup]
+
+
+def test_a_backup_that_fails_lets_nothing_be_migrated(world):
+    good = world.image()
+    world.deploy(good)
+    orchestrator = world.target.orchestrator
+    # The first job checks the image.
+    orchestrator.before["run_jobs"] = lambda: orchestrator.before.update(run_jobs=disk_full)
+    with pytest.raises(TaskError, match="disk full"):
+        world.deploy(world.image(migrations=("myapp.9001_one",)))
+    assert orchestrator.inner.cluster.applied == []
+    assert world.serves() == good.revision
+
+
+def disk_full() -> None:
+    raise TaskError("backup failed: disk full")
 
 
 def test_all_dumps_stay_as_long_as_a_record_cannot_be_read(world):

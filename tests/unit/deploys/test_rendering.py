@@ -65,6 +65,27 @@ def test_backups_are_of_postgresql_only(world):
         rendering.render(world.target, world.image())
 
 
+@pytest.mark.parametrize(
+    ("recipients", "storage", "secrets", "why"),
+    [
+        ([], "", [], "backups have no readers - .*deploy.recipients"),
+        (["age1a"], "s3://bucket", [], "add BACKUP_ACCESS_KEY_ID and BACKUP_SECRET_ACCESS_KEY"),
+        (["age1a"], "s3://bucket", ["BACKUP_ACCESS_KEY_ID"], "add BACKUP_SECRET_ACCESS_KEY to"),
+    ],
+)
+def test_backups_without_readers_or_keys_of_their_storage_are_refused(
+    world, recipients, storage, secrets, why
+):
+    known = world.target.settings
+    world.target.settings = msgspec.structs.replace(
+        known,
+        backup=msgspec.structs.replace(known.backup, every=24, storage=storage),
+        deploy=msgspec.structs.replace(known.deploy, recipients=recipients, secrets=secrets),
+    )
+    with pytest.raises(TaskError, match=why):
+        rendering.backups(world.target, {})
+
+
 def variables(root: Path) -> set[str]:
     """The variables that the Compose files name."""
     texts = [file.read_text() for file in (root / "compose").glob("*.yml")]
