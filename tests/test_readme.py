@@ -20,14 +20,18 @@ ROW = re.compile(r"^\| `([a-z.]+)` +\|", re.MULTILINE)
 
 def commands(text: str) -> list[str]:
     """What a page lets `./inv` do, in shell blocks and within a line of text."""
-    blocks = re.findall(r"^```sh\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    blocks = re.findall(r"^```(?:sh|console)\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
     prose = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
     lines = [*"\n".join(blocks).splitlines(), *re.findall(r"`([^`\n]+)`", prose)]
     found = (re.match(r"(?:[A-Z_]+=\S+ )*\./inv (.+)", line) for line in lines)
     return [match.group(1) for match in found if match]
 
 
-QUOTED = sorted({line for page in PAGES for line in commands((ROOT / page).read_text("utf-8"))})
+# A page that somebody types from in a hurry.
+HURRY = "docs/data.md"
+QUOTED = sorted(
+    {line for page in (*PAGES, HURRY) for line in commands((ROOT / page).read_text("utf-8"))}
+)
 
 
 def parse(line: str) -> None:
@@ -44,6 +48,19 @@ def test_the_table_of_tasks_is_the_list_of_tasks():
 
 def test_commands_are_found_in_the_pages():
     assert {"dev", "test", "--list"} <= set(QUOTED)
+
+
+def test_a_restore_is_five_lines_at_the_top_of_its_page():
+    text = (ROOT / HURRY).read_text("utf-8")
+    (block, *_) = re.findall(r"^```console\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    assert [line.split()[1] for line in block.splitlines()] == [
+        "status",
+        "backup.list",
+        "restore",
+        "status",
+        "restore",
+    ]
+    assert text.index(block) < 300
 
 
 @pytest.mark.parametrize("line", QUOTED)

@@ -180,6 +180,8 @@ def site(request: pytest.FixtureRequest) -> Data:
 def test_a_restore_brings_the_rows_back_and_can_be_undone(site):
     name = site.backup()
     assert site.newest() == name
+    shared = f"docker exec $(docker ps -q {site.box('db')}) df --output=size /dev/shm"
+    assert site.on("node1", shared).split()[-1] == "262144"
     noted = json.loads(site.on("node1", f"cat {site.volume('backups')}/release.json"))
     assert (noted["revision"], noted["why"]) == (site.good, "schedule")
     site.fill(2)
@@ -223,6 +225,19 @@ def test_everything_is_restored_from_the_storage_on_a_fresh_server(site):
     assert "1 were missing; 0 are newer, and stay" in done.text
     assert site.sql(LINKS) == "300" and has_image(site, path)
     site.serves(site.good)
+
+
+def test_a_database_that_was_dropped_is_restored(site):
+    name = site.backup()
+    psql = f"docker exec $(docker ps -q {site.box('db')}) psql -U app -d postgres -qAtc"
+    site.on("node1", f"{psql} 'DROP DATABASE app WITH (FORCE)'")
+    until(lambda: not reads(site))
+    site.back(name)
+    assert site.sql(LINKS) == "300"
+    assert reads(site)
+    site.serves(site.good)
+    owner = "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = current_database();"
+    assert site.sql(owner) == "app_owner"
 
 
 def test_a_backup_that_was_fetched_by_hand_is_restored_without_the_storage(site, tmp_path):
