@@ -38,12 +38,14 @@ class Load(Clients):
 
     def _again(self, kind: str, work: Callable[[], str]) -> None:
         while not self._end.is_set():
+            began = time.monotonic()
             try:
                 said = work()
             except (OSError, http.client.HTTPException) as error:
                 said = repr(error)
             if said:
-                self._fail(kind, said)
+                # How long it took says who ended it: the replica at once, or somebody's time limit.
+                self._fail(kind, f"{said} after {time.monotonic() - began:.1f} s")
                 time.sleep(0.1)
             else:
                 self.done[kind] += 1
