@@ -85,4 +85,9 @@ def delete(names):
         rclone("deletefile", f"{bucket()}/{name}/{volume.MANIFEST}")
         rclone("delete", f"{bucket()}/{name}/")
     if place := bucket():
-        rclone("cleanup", f"--max-age={LEFT}s", f"{place}/")
+        try:
+            rclone("cleanup", f"--max-age={LEFT}s", f"{place}/")
+        except Failed as failed:
+            # So do some servers call that there is none.
+            if "NoSuchUpload" not in str(failed):
+                raise
