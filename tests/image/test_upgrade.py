@@ -165,6 +165,11 @@ def test_a_copy_of_the_older_version_is_loaded_into_a_newer_one_here(world):
         assert shown[1].startswith("18")
         assert shown[2] == "1"
         assert "pulled" not in docker("exec", here, "ls", "/var/lib/postgresql")
+        # A copy that was cut off is an error, and not half a database.
+        plain.write_bytes(plain.read_bytes()[:2000])
+        docker("cp", str(plain), f"{here}:{compose.PULLED}")
+        with pytest.raises(RuntimeError, match="pg_restore"):
+            docker("exec", here, "sh", "-ec", compose.LOAD, compose.PORTABLE.read_text())
     finally:
         docker("rm", "--force", "--volumes", here)
 

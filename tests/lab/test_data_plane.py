@@ -240,6 +240,12 @@ def test_migrations_have_the_owner_and_the_app_may_use_what_they_make(place):
     place.must("deploy", f"--ref={place.good}")
 
 
+def failed(site: Site) -> str:
+    """What the proxy says of requests that failed: which replica did what, and how long they took."""
+    proxy = f"$(docker ps -q {site.box('proxy')} | head -n 1)"
+    return site.on("node1", f"docker logs {proxy} 2>&1 | grep '\"status\":50' | tail -n 4")
+
+
 @pytest.mark.either
 def test_every_password_is_rotated_without_a_failed_request_and_rolled_back(place):
     place.must("deploy", f"--ref={place.good}")
@@ -250,7 +256,7 @@ def test_every_password_is_rotated_without_a_failed_request_and_rolled_back(plac
         place.must("secrets.set", f"--name={name}", "--random")
     with place.load() as load:
         place.must("deploy", f"--ref={place.good}")
-    assert load.failures == []
+    assert load.failures == [], failed(place)
     until(lambda: ask(place)[0] != old, 60)
     least_rights(place)
     place.must("rollback", f"--to={number}")
@@ -261,7 +267,7 @@ def test_every_password_is_rotated_without_a_failed_request_and_rolled_back(plac
         for name in ("POSTGRES_PASSWORD", "DATABASE_PASSWORD"):
             done = place.must("secrets.rotate", f"--name={name}")
             assert "setting up the database's roles" in done.text
-    assert load.failures == []
+    assert load.failures == [], failed(place)
     assert place.tasks("db") == database
     admins = "SELECT count(*) FROM pg_roles WHERE rolname LIKE 'app_admin_v%' AND rolcanlogin;"
     assert place.sql(admins) == "1"
