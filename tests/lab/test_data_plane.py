@@ -241,7 +241,7 @@ def test_migrations_have_the_owner_and_the_app_may_use_what_they_make(place):
 
 
 def failed(site: Site) -> str:
-    """What the proxy says of requests that failed: which replica did what, and how long they took."""
+    """What the proxy says of requests that failed: who ended them, and how long they took."""
     proxy = f"$(docker ps -q {site.box('proxy')} | head -n 1)"
     return site.on("node1", f"docker logs {proxy} 2>&1 | grep '\"status\":50' | tail -n 4")
 
