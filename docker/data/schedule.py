@@ -41,7 +41,7 @@ def report():
     """Return what is known, and what the database says of its archive and of its order of texts."""
     found = known()
     with suppress(Failed):
-        found["reordered"] = database.is_reordered()
+        found |= {"reordered": True} if database.is_reordered() else {}
     if archive.wanted():
         try:
             found["archive"] = archive.state()
