@@ -5,10 +5,9 @@ from __future__ import annotations
 from invoke import Context, task
 
 from .lib import console
+from .lib.options import CONFIRM, ENV, JSON
 
-ENV = "the environment, as invoke.yaml names it"
 FROM = "a backup's name, latest, a time with its zone (the newest of before it), or its files here"
-CONFIRM = "the environment's name, instead of typing it, if invoke.yaml protects it"
 AT = "a point in time with its zone, 2026-11-26T14:03:05+01:00, or latest: of backup.pitr"
 IDENTITY = "a file with a reader's private key, of age or SSH; it stays on this machine"
 
@@ -33,23 +32,21 @@ def backup(ctx: Context, env: str = "") -> None:
     console.result(done["name"])
 
 
-@task(name="list", help={"env": ENV})
-def list_backups(ctx: Context, env: str = "") -> None:
+@task(name="list", help={"env": ENV, "json": JSON})
+def list_backups(ctx: Context, env: str = "", json: bool = False) -> None:
     """List an environment's backups, newest first.
 
     Exits with 1 if the storage does not answer.
 
     Example: inv backup.list --env=prod
     """
+    from .lib import reports
     from .lib.data import backups
     from .lib.environments import connection
-    from .lib.errors import TaskError
 
     with connection.reach(ctx, env) as target:
-        found = backups.listed(target)
-    console.result(backups.shown(found))
-    if found["problem"]:
-        raise TaskError(found["problem"], "see backup in invoke.yaml, and the secrets BACKUP_...")
+        found = backups.report(env, backups.listed(target))
+    reports.show(found, json, "see backup in invoke.yaml, and the secrets BACKUP_...")
 
 
 @task(

@@ -6,8 +6,7 @@ from invoke import Context, task
 
 from .lib import console
 from .lib.errors import ExitCode, TaskError
-
-ENV = "the environment, as invoke.yaml names it"
+from .lib.options import ENV, JSON
 
 
 @task(
@@ -40,19 +39,17 @@ def set_secret(ctx: Context, env: str = "", name: str = "", random: bool = False
         console.say(f"stored as {target.orchestrator.set_secret(name, value)}")
 
 
-@task(name="list", help={"env": ENV})
-def list_secrets(ctx: Context, env: str = "") -> None:
+@task(name="list", help={"env": ENV, "json": JSON})
+def list_secrets(ctx: Context, env: str = "", json: bool = False) -> None:
     """List an environment's secrets and their newest versions.
 
     Example: inv secrets.list --env=staging
     """
-    from .lib.environments import connection
+    from .lib import reports
+    from .lib.environments import connection, secret_values
 
     with connection.reach(ctx, env) as target:
-        known = target.orchestrator.secrets()
-        names = sorted({*target.settings.deploy.secrets, *known})
-        rows = [(name, (known.get(name) or ["missing"])[0]) for name in names]
-        console.result(console.table(rows, ("secret", "newest version")))
+        reports.show(secret_values.listed(target), json)
 
 
 @task(

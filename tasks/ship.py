@@ -5,11 +5,8 @@ from __future__ import annotations
 from invoke import Context, task
 
 from .lib import console, files
+from .lib.options import CONFIRM, ENV, JSON, NAME, VERIFY
 
-ENV = "the environment, as invoke.yaml names it"
-NAME = "the name of a dynamic environment: NAME of review/NAME"
-VERIFY = "check the site from here (default), or on its server: for one not reached from here (yet)"
-CONFIRM = "the environment's name, instead of typing it, if invoke.yaml protects it"
 DOTENV = "write DEPLOY_URL and DEPLOY_IMAGE to this file"
 
 
@@ -18,18 +15,22 @@ DOTENV = "write DEPLOY_URL and DEPLOY_IMAGE to this file"
         "env": ENV,
         "ref": "a commit, tag, branch or digest (default: the released image)",
         "verify_url": VERIFY,
+        "json": JSON,
     }
 )
-def preflight(ctx: Context, env: str = "", ref: str = "", verify_url: bool = True) -> None:
+def preflight(
+    ctx: Context, env: str = "", ref: str = "", verify_url: bool = True, json: bool = False
+) -> None:
     """Run all pre-deploy checks without deploying.
 
     Example: inv preflight --env=staging
     """
+    from .lib import reports
     from .lib.deploys import preflight
     from .lib.environments.connection import reach
 
     with reach(ctx, env, verify_url=verify_url) as target:
-        console.result(console.as_typed(preflight.dry_run(target, ref)))
+        reports.show(preflight.dry_run(target, ref), json)
 
 
 @task(
@@ -42,6 +43,7 @@ def preflight(ctx: Context, env: str = "", ref: str = "", verify_url: bool = Tru
         "force": "deploy an untested image, for this reason, which is recorded",
         "verify_url": VERIFY,
         "dotenv": DOTENV,
+        "json": JSON,
     }
 )
 def deploy(
@@ -54,6 +56,7 @@ def deploy(
     force: str = "",
     verify_url: bool = True,
     dotenv: str = "",
+    json: bool = False,
 ) -> None:
     """Deploy an environment's released image with zero downtime.
 
@@ -61,17 +64,19 @@ def deploy(
 
     Example: inv deploy --env=staging --ref=main
     """
+    from .lib import reports
+    from .lib.deploys import outcome
+    from .lib.deploys import plan as plans
     from .lib.deploys.deployment import Deployment
-    from .lib.deploys.plan import require_shown, show_plan
     from .lib.deploys.preflight import prepare
     from .lib.deploys.released import release
     from .lib.environments import connection, dynamic
 
-    require_shown(show, plan)
+    plans.require_shown(show, plan)
     with connection.reach(ctx, dynamic.named(env, name), verify_url=verify_url) as target:
         image, stack = prepare(target, ref, force, changes=not plan)
         if plan or ctx.config.run.dry:
-            return show_plan(target, stack, show)
+            return reports.show(plans.read(target, stack, show), json)
         with target.locked("deploys", str(image)) as lock:
             deployment = Deployment.of_image(target, stack, image, lock, force)
             deployment.plan()
@@ -79,7 +84,7 @@ def deploy(
             if ref:
                 release(deployment)
         files.write({dotenv: deployment.dotenv()})
-        console.result(stack.image)
+        reports.show(outcome.read(deployment), json)
 
 
 @task(
@@ -89,6 +94,7 @@ def deploy(
         "force": "go back across an irreversible migration, for this reason",
         "verify_url": VERIFY,
         "dotenv": DOTENV,
+        "json": JSON,
     }
 )
 def rollback(
@@ -98,6 +104,7 @@ def rollback(
     force: str = "",
     verify_url: bool = True,
     dotenv: str = "",
+    json: bool = False,
 ) -> None:
     """Roll back to a release: its image, stack, configs and secrets.
 
@@ -105,6 +112,8 @@ def rollback(
 
     Example: inv rollback --env=prod
     """
+    from .lib import reports
+    from .lib.deploys import outcome
     from .lib.deploys.deployment import Deployment
     from .lib.deploys.released import release
     from .lib.environments.connection import reach
@@ -118,7 +127,7 @@ def rollback(
         deployment.run()
         release(deployment)
         files.write({dotenv: deployment.dotenv()})
-        console.result(deployment.stack.image)
+        reports.show(outcome.read(deployment), json)
 
 
 @task(

@@ -84,13 +84,13 @@ class Target:
         ):
             yield held
 
-    def holder(self, expired: bool = False) -> str:
+    def holder(self, expired: bool = False) -> lock.Holder | None:
         """Return who holds the lock and what for; see lock.holder."""
         return lock.holder(self.orchestrator, self.terms, expired)
 
     def unlock(self) -> None:
         """Remove the lock by force; the audit log has whose it was."""
-        with audit.noted(self, "removes the lock of", self.holder(expired=True)):
+        with audit.noted(self, "removes the lock of", str(self.holder(expired=True) or "")):
             lock.unlock(self.orchestrator)
 
     @cached_property

@@ -47,6 +47,18 @@ class Terms:
 TERMS = Terms()
 
 
+@dataclass(frozen=True)
+class Holder:
+    """Who holds a lock, what for, and since when (ISO 8601)."""
+
+    by: str
+    doing: str = ""
+    since: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.by}, {self.doing} since {self.since}" if self.since else self.by
+
+
 class Lock:
     """A lock that is held; a thread renews it until it is released."""
 
@@ -67,7 +79,7 @@ class Lock:
         if self._lease is None:
             raise self._held(self._orchestrator.lease())
         if former:
-            console.warn(f"took over the lock of {_describe(former)}, which was not renewed")
+            console.warn(f"took over the lock of {_holder(former)}, which was not renewed")
         self._thread.start()
 
     def _former(self) -> Lease | None:
@@ -75,7 +87,7 @@ class Lock:
         found = self._orchestrator.lease()
         if found and not self._terms.live(found):
             watch = f"watching it for {self._terms.watch:g} s"
-            console.say(f"the lock of {_describe(found)} was not renewed in time: {watch}")
+            console.say(f"the lock of {_holder(found)} was not renewed in time: {watch}")
             time.sleep(self._terms.watch)
             seen, found = found, self._orchestrator.lease()
             if found == seen:
@@ -87,7 +99,7 @@ class Lock:
     def _held(self, lease: Lease | None) -> TaskError:
         dead = self._terms.lease + self._terms.watch
         hint = f"wait for it; if its owner is dead, the lock ends after {dead:g} s by itself"
-        return TaskError(f"locked by {_describe(lease)}", hint, ExitCode.LOCKED)
+        return TaskError(f"locked by {_holder(lease)}", hint, ExitCode.LOCKED)
 
     def check(self) -> None:
         """Raise LockLost if another deploy is known to hold the lock."""
@@ -122,7 +134,7 @@ class Lock:
                 self._lease = renewed
                 return
             found = self._orchestrator.lease()
-            self._lost = f"held by {_describe(found)}" if found else "it was removed"
+            self._lost = f"held by {_holder(found)}" if found else "it was removed"
 
     def _keep(self) -> None:
         while not self._end.wait(self._terms.renewal):
@@ -166,22 +178,22 @@ def locked(orchestrator: Orchestrator, doing: str, terms: Terms) -> Iterator[Loc
         lock.release()
 
 
-def _describe(lease: Lease | None) -> str:
+def _holder(lease: Lease | None) -> Holder:
     try:
         known = json.loads(lease.text if lease else "")
-        return f"{known['by']}, {known['doing']} since {known['since']}"
+        return Holder(str(known["by"]), str(known["doing"]), str(known["since"]))
     except (ValueError, KeyError, TypeError):
-        return "an unknown owner"
+        return Holder("an unknown owner")
 
 
-def holder(orchestrator: Orchestrator, terms: Terms, expired: bool = False) -> str:
-    """Return who holds the lock and what for; empty when it is free.
+def holder(orchestrator: Orchestrator, terms: Terms, expired: bool = False) -> Holder | None:
+    """Return who holds the lock and what for; None when it is free.
 
     Args:
         expired: a lock that its owner has not renewed in time counts, too.
     """
     lease = orchestrator.lease()
-    return _describe(lease) if lease and (expired or terms.live(lease)) else ""
+    return _holder(lease) if lease and (expired or terms.live(lease)) else None
 
 
 def unlock(orchestrator: Orchestrator) -> None:
