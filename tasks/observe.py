@@ -44,18 +44,23 @@ def variables(ctx: Context) -> None:
     help={
         "env": ENV,
         "notify": "send what is wrong to the receivers of invoke.yaml's messages",
+        "watch": "look every 3 seconds until Ctrl-C; it then exits with 0",
         "json": JSON,
     }
 )
-def status(ctx: Context, env: str = "", notify: bool = False, json: bool = False) -> None:
+def status(
+    ctx: Context, env: str = "", notify: bool = False, watch: bool = False, json: bool = False
+) -> None:
     """Show an environment's status (exits 1 if unhealthy).
 
-    Example: inv status --env=prod
+    Example: inv status --env=prod --watch
     """
     from .lib import reports
-    from .lib.environments import connection, status
+    from .lib.environments import connection, status, watching
 
     with connection.reach(ctx, env) as target:
+        if watch:
+            return watching.watch(target, json)
         found = status.read(target)
         if notify:
             from .lib.deploys import notices
