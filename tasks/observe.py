@@ -7,7 +7,7 @@ from shlex import quote
 from invoke import Context, task
 
 from .lib import console
-from .lib.options import ENV, JSON
+from .lib.options import ENV, JSON, WAIT
 
 # How many deploys the history shows.
 NEWEST = 30
@@ -117,8 +117,8 @@ def audit(ctx: Context, env: str = "", newest: int = 200, json: bool = False) ->
         reports.show(audit.read(target, newest), json)
 
 
-@task(help={"env": ENV})
-def adopt(ctx: Context, env: str = "") -> None:
+@task(help={"env": ENV, "wait": WAIT})
+def adopt(ctx: Context, env: str = "", wait: str = "") -> None:
     """Record what runs, when the history on the server lacks it.
 
     Nothing that runs is changed. Use it after the history was lost or moved, or for a
@@ -128,6 +128,6 @@ def adopt(ctx: Context, env: str = "") -> None:
     """
     from .lib.environments import adoption, connection
 
-    with connection.reach(ctx, env) as target, target.locked("adopts what runs"):
+    with connection.reach(ctx, env, wait=wait) as target, target.locked("adopts what runs"):
         made = adoption.adopt(target)
         console.say(f"release {made.number} is recorded: {made.image}")

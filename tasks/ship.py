@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from invoke import Context, task
 
 from .lib import console, files
-from .lib.options import CONFIRM, ENV, JSON, NAME, VERIFY
+from .lib.options import CONFIRM, ENV, JSON, NAME, VERIFY, WAIT
 
 DOTENV = "write DEPLOY_URL and DEPLOY_IMAGE to this file"
 
@@ -36,6 +38,7 @@ def preflight(
 @task(
     help={
         "env": ENV,
+        "wait": WAIT,
         "name": NAME,
         "ref": "deploy and release this commit, tag, branch or digest (default: the released one)",
         "plan": "show what would change, and stop",
@@ -57,6 +60,7 @@ def deploy(
     verify_url: bool = True,
     dotenv: str = "",
     json: bool = False,
+    wait: str = "",
 ) -> None:
     """Deploy an environment's released image with zero downtime.
 
@@ -65,7 +69,7 @@ def deploy(
     Example: inv deploy --env=staging --ref=main
     """
     from .lib import reports
-    from .lib.deploys import outcome
+    from .lib.deploys import outcome, turn
     from .lib.deploys import plan as plans
     from .lib.deploys.deployment import Deployment
     from .lib.deploys.preflight import prepare
@@ -73,11 +77,13 @@ def deploy(
     from .lib.environments import connection, dynamic
 
     plans.require_shown(show, plan)
-    with connection.reach(ctx, dynamic.named(env, name), verify_url=verify_url) as target:
-        image, stack = prepare(target, ref, force, changes=not plan)
+    with connection.reach(
+        ctx, dynamic.named(env, name), verify_url=verify_url, wait=wait
+    ) as target:
+        prepared = partial(prepare, target, ref, force, changes=not plan)
         if plan or ctx.config.run.dry:
-            return reports.show(plans.read(target, stack, show), json)
-        with target.locked("deploys", str(image)) as lock:
+            return reports.show(plans.read(target, prepared()[1], show), json)
+        with turn.to_deploy(target, prepared, force) as (lock, image, stack):
             deployment = Deployment.of_image(target, stack, image, lock, force)
             deployment.plan()
             deployment.run_if_needed()
@@ -90,6 +96,7 @@ def deploy(
 @task(
     help={
         "env": ENV,
+        "wait": WAIT,
         "to": "the number of a release, as inv history shows it (default: the one before)",
         "force": "go back across an irreversible migration, for this reason",
         "verify_url": VERIFY,
@@ -105,6 +112,7 @@ def rollback(
     verify_url: bool = True,
     dotenv: str = "",
     json: bool = False,
+    wait: str = "",
 ) -> None:
     """Roll back to a release: its image, stack, configs and secrets.
 
@@ -113,14 +121,14 @@ def rollback(
     Example: inv rollback --env=prod
     """
     from .lib import reports
-    from .lib.deploys import outcome
+    from .lib.deploys import outcome, turn
     from .lib.deploys.deployment import Deployment
     from .lib.deploys.released import release
     from .lib.environments.connection import reach
 
     with (
-        reach(ctx, env, verify_url=verify_url) as target,
-        target.locked("rolls back", to) as lock,
+        reach(ctx, env, verify_url=verify_url, wait=wait) as target,
+        turn.to_roll_back(target, to) as lock,
     ):
         deployment = Deployment.back_to(target, to, lock, force)
         deployment.plan()
@@ -133,6 +141,7 @@ def rollback(
 @task(
     help={
         "env": ENV,
+        "wait": WAIT,
         "name": NAME,
         "volumes": "delete its data and its secrets, too",
         "yes": "do not ask",
@@ -146,6 +155,7 @@ def destroy(
     volumes: bool = False,
     yes: bool = False,
     confirm: str = "",
+    wait: str = "",
 ) -> None:
     """Remove an environment from its servers.
 
@@ -155,7 +165,7 @@ def destroy(
     """
     from .lib.environments import connection, dynamic, teardown
 
-    with connection.reach(ctx, dynamic.named(env, name)) as target:
+    with connection.reach(ctx, dynamic.named(env, name), wait=wait) as target:
         what = f"{target.stack}, its data and secrets too" if volumes else target.stack
         question = f"Remove {what} from {target.store.name}?"
         target.confirm(question, yes, confirm, "nothing was removed")

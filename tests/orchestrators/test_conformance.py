@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
 from tasks.lib.environments import status, storage, teardown
-from tasks.lib.environments.lock import LockLost
+from tasks.lib.environments.connection import Target
+from tasks.lib.environments.lock import LockLost, Terms
 from tasks.lib.errors import ExitCode, TaskError
 from tasks.lib.images import deployed, tags
 from tasks.lib.registry.client import Manifest
+from tests.testbed.commands import until
 
 from .world import Killed, World
 
@@ -377,6 +382,37 @@ def test_a_lock_excludes_who_deploys_with_another_folder_and_first_server(world)
     ):
         pass
     assert not other.holder()
+
+
+def test_who_waits_for_the_lock_gets_it_in_the_order_of_arrival(world):
+    got: list[str] = []
+    others = [replace(world.target, wait=120, terms=Terms(poll=0.05)) for _ in range(3)]
+
+    def work(name: str, target: Target) -> None:
+        with target.locked(name) as lock:
+            got.append(name)
+            lock.confirm()
+
+    def waiters() -> int:
+        lease = world.target.orchestrator.waiting().newest()
+        return len(json.loads(lease.text)) if lease else 0
+
+    threads = []
+    with world.target.locked("deploys"):
+        for number, target in enumerate(others, 1):
+            threads.append(threading.Thread(target=work, args=(str(number), target)))
+            threads[-1].start()
+            until(lambda number=number: waiters() == number)
+        with (
+            pytest.raises(TaskError, match=r"locked by .* deploys since"),
+            world.target.locked("x"),
+        ):
+            pass
+    for each in threads:
+        each.join(60)
+    assert got == ["1", "2", "3"]
+    assert waiters() == 0
+    assert not world.target.holder(expired=True)
 
 
 @pytest.mark.parametrize("clock", [60, -3600])

@@ -9,8 +9,8 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -18,6 +18,13 @@ from .. import console
 from ..errors import ExitCode, TaskError
 from ..orchestrators.base import Orchestrator
 from ..orchestrators.status import Lease
+
+
+class Locked(TaskError):
+    """Another one holds the lock, or waits for it."""
+
+    def __init__(self, what: str, hint: str) -> None:
+        super().__init__(what, hint, ExitCode.LOCKED)
 
 
 class LockLost(TaskError):
@@ -33,11 +40,13 @@ class Terms:
         renewal: between two renewals.
         watch: for which such a lease is watched, longer than a renewal takes to come. Clocks may
             be wrong; a lease that is renewed meanwhile has a live owner.
+        poll: between two looks of who waits for the lock.
     """
 
     lease: float = 45
     renewal: float = 10
     watch: float = 12
+    poll: float = 2
 
     def live(self, lease: Lease) -> bool:
         """Return whether its owner is alive, as far as the servers' clocks show."""
@@ -62,6 +71,9 @@ class Holder:
 class Lock:
     """A lock that is held; a thread renews it until it is released."""
 
+    # Whether it was waited for, while others had it.
+    waited = False
+
     def __init__(self, orchestrator: Orchestrator, terms: Terms) -> None:
         self._orchestrator, self._terms = orchestrator, terms
         self._note, self._lost = "", ""
@@ -69,9 +81,10 @@ class Lock:
         self._renewing, self._end = threading.Lock(), threading.Event()
         self._thread = threading.Thread(target=self._keep, daemon=True)
 
-    def take(self, doing: str) -> None:
-        """Take it, and renew it from now on; see locked."""
+    def take(self, doing: str, admit: Callable[[], None] = lambda: None) -> None:
+        """Take it, and renew it from now on. Raises Locked if it is held, or if `admit` does."""
         former = self._former()
+        admit()
         since = datetime.now(UTC).isoformat(timespec="seconds")
         note = {"by": owner(), "doing": doing, "since": since, "token": uuid.uuid4().hex}
         self._note = json.dumps(note)
@@ -96,10 +109,10 @@ class Lock:
             raise self._held(found)
         return None
 
-    def _held(self, lease: Lease | None) -> TaskError:
+    def _held(self, lease: Lease | None) -> Locked:
         dead = self._terms.lease + self._terms.watch
-        hint = f"wait for it; if its owner is dead, the lock ends after {dead:g} s by itself"
-        return TaskError(f"locked by {_holder(lease)}", hint, ExitCode.LOCKED)
+        hint = f"add --wait=15m; if its owner is dead, the lock ends after {dead:g} s by itself"
+        return Locked(f"locked by {_holder(lease)}", hint)
 
     def check(self) -> None:
         """Raise LockLost if another deploy is known to hold the lock."""
@@ -161,21 +174,6 @@ def owner(env: Mapping[str, str] = os.environ) -> str:
         run = f"{env.get('GITHUB_SERVER_URL')}/{env.get('GITHUB_REPOSITORY')}/actions/runs"
         return f"{env.get('GITHUB_ACTOR')} ({run}/{env['GITHUB_RUN_ID']})"
     return f"{getpass.getuser()}@{socket.gethostname()}"
-
-
-@contextmanager
-def locked(orchestrator: Orchestrator, doing: str, terms: Terms) -> Iterator[Lock]:
-    """Hold the lock of a stack; `doing` is shown to others who want it.
-
-    Raises TaskError with exit status 4 when it is held; a dead holder's lock is taken over.
-    """
-    lock = Lock(orchestrator, terms)
-    # It is released also when we are interrupted while the server gives it to us.
-    try:
-        lock.take(doing)
-        yield lock
-    finally:
-        lock.release()
 
 
 def _holder(lease: Lease | None) -> Holder:

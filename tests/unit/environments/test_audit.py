@@ -17,13 +17,13 @@ def states(world) -> list[tuple[str, str]]:
 
 
 def test_what_is_done_is_logged_with_its_beginning_and_its_end(world):
-    world.deploy(world.image())
-    world.deploy(world.image())
+    images = [world.image() for _ in range(2)]
+    for image in images:
+        world.deploy(image)
     world.rollback()
-    assert states(world) == [("deploys", "begins"), ("deploys", "done")] * 2 + [
-        ("rolls back", "begins"),
-        ("rolls back", "done"),
-    ]
+    deploys = [f"deploys {image}" for image in images for _ in range(2)]
+    ends = ["begins", "done"] * 3
+    assert states(world) == [*zip([*deploys, "rolls back", "rolls back"], ends, strict=True)]
 
 
 def test_a_lock_that_is_removed_by_force_is_logged_with_whose_it_was(world):
