@@ -42,7 +42,7 @@ def picture() -> str:
     only verbs import, is drawn without arrows."""
     levels = floors()
     rooms = [each for level in levels for each in level]
-    verbs, ground = levels[0], {each for level in levels[-3:] for each in level}
+    verbs, ground = levels[0], {each for level in levels[-4:] for each in level}
     lines = ["```mermaid", "flowchart TD"]
     for number, level in enumerate(levels):
         lines.append(f"  subgraph floor{number}[ ]\n    direction LR")

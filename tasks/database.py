@@ -5,16 +5,15 @@ from __future__ import annotations
 from invoke import Context, task
 
 from .lib import console
+from .lib.options import CONFIRM, ENV, JSON, WAIT
 
-ENV = "the environment, as invoke.yaml names it"
 FROM = "a backup's name, latest, a time with its zone (the newest of before it), or its files here"
-CONFIRM = "the environment's name, instead of typing it, if invoke.yaml protects it"
 AT = "a point in time with its zone, 2026-11-26T14:03:05+01:00, or latest: of backup.pitr"
 IDENTITY = "a file with a reader's private key, of age or SSH; it stays on this machine"
 
 
-@task(name="make", default=True, help={"env": ENV})
-def backup(ctx: Context, env: str = "") -> None:
+@task(name="make", default=True, help={"env": ENV, "wait": WAIT})
+def backup(ctx: Context, env: str = "", wait: str = "") -> None:
     """Back up an environment's database now, besides its schedule.
 
     Encrypted to deploy.recipients, on the server's volume and in backup.storage.
@@ -24,7 +23,7 @@ def backup(ctx: Context, env: str = "") -> None:
     from .lib.data import backups, tools
     from .lib.environments import connection, running
 
-    with connection.reach(ctx, env) as target, target.locked("makes a backup") as lock:
+    with connection.reach(ctx, env, wait=wait) as target, target.locked("makes a backup") as lock:
         stack = tools.stack(target)
         about = backups.about(running.look(target).record, "by hand")
         done = tools.run(target, stack, lock, "make", about)
@@ -33,23 +32,21 @@ def backup(ctx: Context, env: str = "") -> None:
     console.result(done["name"])
 
 
-@task(name="list", help={"env": ENV})
-def list_backups(ctx: Context, env: str = "") -> None:
+@task(name="list", help={"env": ENV, "json": JSON})
+def list_backups(ctx: Context, env: str = "", json: bool = False) -> None:
     """List an environment's backups, newest first.
 
     Exits with 1 if the storage does not answer.
 
     Example: inv backup.list --env=prod
     """
+    from .lib import reports
     from .lib.data import backups
     from .lib.environments import connection
-    from .lib.errors import TaskError
 
     with connection.reach(ctx, env) as target:
-        found = backups.listed(target)
-    console.result(backups.shown(found))
-    if found["problem"]:
-        raise TaskError(found["problem"], "see backup in invoke.yaml, and the secrets BACKUP_...")
+        found = backups.report(env, backups.listed(target))
+    reports.show(found, json, "see backup in invoke.yaml, and the secrets BACKUP_...")
 
 
 @task(
@@ -57,6 +54,7 @@ def list_backups(ctx: Context, env: str = "") -> None:
     default=True,
     help={
         "env": ENV,
+        "wait": WAIT,
         "from_": FROM,
         "at": AT,
         "identity": IDENTITY,
@@ -74,6 +72,7 @@ def restore(
     undo: bool = False,
     yes: bool = False,
     confirm: str = "",
+    wait: str = "",
 ) -> None:
     """Restore a backup or a point in time, then swap the databases.
 
@@ -84,7 +83,7 @@ def restore(
     from .lib.data import points, restoring, tools
     from .lib.environments import connection
 
-    with connection.reach(ctx, env) as target:
+    with connection.reach(ctx, env, wait=wait) as target:
         stack = tools.stack(target)
         wanted = from_, at, identity
         backup, key = ({}, "") if undo else points.wanted(target, stack, *wanted)
@@ -95,9 +94,14 @@ def restore(
             console.say(restore.undo() if undo else restore.run())
 
 
-@task(help={"env": ENV, "from_": FROM, "at": AT, "identity": IDENTITY})
+@task(help={"env": ENV, "wait": WAIT, "from_": FROM, "at": AT, "identity": IDENTITY})
 def drill(
-    ctx: Context, env: str = "", from_: str = "latest", at: str = "", identity: str = ""
+    ctx: Context,
+    env: str = "",
+    from_: str = "latest",
+    at: str = "",
+    identity: str = "",
+    wait: str = "",
 ) -> None:
     """Prove a backup or a point in time in a scratch database.
 
@@ -110,7 +114,7 @@ def drill(
     from .lib.data import fetched, points, tools
     from .lib.environments import connection
 
-    with connection.reach(ctx, env) as target, target.locked("proves a backup") as lock:
+    with connection.reach(ctx, env, wait=wait) as target, target.locked("proves a backup") as lock:
         stack = tools.stack(target)
         backup, key = points.wanted(target, stack, "" if at else from_, at, identity)
         fetched.send(target, backup)
@@ -119,8 +123,10 @@ def drill(
     console.result(f"{backup['name']}: {held}, in {done['seconds']} s")
 
 
-@task(help={"env": ENV, "yes": "do not ask", "confirm": CONFIRM})
-def upgrade(ctx: Context, env: str = "", yes: bool = False, confirm: str = "") -> None:
+@task(help={"env": ENV, "wait": WAIT, "yes": "do not ask", "confirm": CONFIRM})
+def upgrade(
+    ctx: Context, env: str = "", yes: bool = False, confirm: str = "", wait: str = ""
+) -> None:
     """Move a database to the PostgreSQL of services.postgres.
 
     It is copied and compared twice: while the site is open, then while it is closed. The old one
@@ -131,15 +137,15 @@ def upgrade(ctx: Context, env: str = "", yes: bool = False, confirm: str = "") -
     from .lib.deploys import upgrading
     from .lib.environments import connection
 
-    with connection.reach(ctx, env) as target:
+    with connection.reach(ctx, env, wait=wait) as target:
         question = f"Upgrade {target.name}'s database, and close the site for it?"
         target.confirm(question, yes, confirm, "nothing was changed")
         with target.locked("upgrades the database") as lock:
             upgrading.prepared(target, lock).run()
 
 
-@task(help={"env": ENV})
-def pull(ctx: Context, env: str = "") -> None:
+@task(help={"env": ENV, "wait": WAIT})
+def pull(ctx: Context, env: str = "", wait: str = "") -> None:
     """Copy an environment's database to the app in Docker here.
 
     It is scrubbed on the server by backup.scrub, and has only what backup.columns allows. What the
@@ -155,7 +161,10 @@ def pull(ctx: Context, env: str = "") -> None:
 
     backend = choose_backend(ctx, read_settings(ctx), "docker")
     with files.folder() as folder:
-        with connection.reach(ctx, env) as target, target.locked("copies the database") as lock:
+        with (
+            connection.reach(ctx, env, wait=wait) as target,
+            target.locked("copies the database") as lock,
+        ):
             pulling.require_loadable(target)
             words = pulling.rules(target)
             pulling.pull(target, tools.stack(target), lock, folder / "dump", words)

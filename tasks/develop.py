@@ -10,6 +10,7 @@ from invoke.exceptions import Exit
 from .lib import console
 from .lib.app.base import Backend, Running
 from .lib.errors import TaskError
+from .lib.options import WAIT
 
 ENGINE = "docker, host, or auto: docker if an engine answers (default: dev.engine in invoke.yaml)"
 
@@ -118,9 +119,10 @@ def logs(
         "command": "the command with its arguments, in quotes",
         "engine": ENGINE,
         "env": "run non-interactively in a one-off container of this environment",
+        "wait": WAIT,
     }
 )
-def manage(ctx: Context, command: str, engine: str = "", env: str = "") -> None:
+def manage(ctx: Context, command: str, engine: str = "", env: str = "", wait: str = "") -> None:
     """Run a manage.py command, here or in an environment.
 
     Example: inv manage "migrate --plan"
@@ -128,7 +130,7 @@ def manage(ctx: Context, command: str, engine: str = "", env: str = "") -> None:
     from .lib.environments import connection, one_off
 
     if env:
-        with connection.reach(ctx, env) as target:
+        with connection.reach(ctx, env, wait=wait) as target:
             one_off.manage(target, shlex.split(command))
     elif status := _backend(ctx, engine).manage(shlex.split(command)):
         raise TaskError(f"manage.py {command} exited with status {status}", code=status)

@@ -2,35 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from shlex import quote
 
 from invoke import Context, task
-from invoke.exceptions import Exit
 
 from .lib import console
-from .lib.errors import TaskError
+from .lib.options import ENV, JSON, WAIT
 
-ENV = "the environment, as invoke.yaml names it"
 # How many deploys the history shows.
 NEWEST = 30
 
 
-@task
-def doctor(ctx: Context) -> None:
+@task(help={"json": JSON})
+def doctor(ctx: Context, json: bool = False) -> None:
     """Check this machine and invoke.yaml, and suggest fixes.
 
     Example: inv doctor
     """
+    from .lib import reports
     from .lib.app import doctor
     from .lib.project.settings import read_settings
 
-    findings = doctor.check(ctx, read_settings(ctx))
-    console.result(console.table([finding[:4] for finding in findings]))
-    for each in findings:
-        if each.lines:
-            console.result(f"\n{each.what}: {each.detail} - {each.fix}:\n\n{each.lines}")
-    raise Exit(code=int(any(finding.state == "wrong" for finding in findings)))
+    reports.show(doctor.check(ctx, read_settings(ctx)), json)
 
 
 @task
@@ -47,77 +40,85 @@ def variables(ctx: Context) -> None:
     console.result("\n".join(f"export {key}={quote(value)}" for key, value in names.items()))
 
 
-@task(help={"env": ENV, "notify": "send what is wrong to the receivers of invoke.yaml's messages"})
-def status(ctx: Context, env: str = "", notify: bool = False) -> None:
+@task(
+    help={
+        "env": ENV,
+        "notify": "send what is wrong to the receivers of invoke.yaml's messages",
+        "watch": "look every 3 seconds until Ctrl-C; it then exits with 0",
+        "json": JSON,
+    }
+)
+def status(
+    ctx: Context, env: str = "", notify: bool = False, watch: bool = False, json: bool = False
+) -> None:
     """Show an environment's status (exits 1 if unhealthy).
 
-    Example: inv status --env=prod
+    Example: inv status --env=prod --watch
     """
-    from .lib.environments import connection, status
+    from .lib import reports
+    from .lib.environments import connection, status, watching
 
     with connection.reach(ctx, env) as target:
-        text, problems = status.status(target)
+        if watch:
+            return watching.watch(target, json)
+        found = status.read(target)
         if notify:
             from .lib.deploys import notices
 
-            notices.problems(target, problems)
-        _show(text, problems, f"see inv logs --env={env}")
+            notices.problems(target, found.problems)
+        reports.show(found, json, f"see inv logs --env={env}")
 
 
-@task(help={"env": ENV})
-def jobs(ctx: Context, env: str = "") -> None:
+@task(help={"env": ENV, "json": JSON})
+def jobs(ctx: Context, env: str = "", json: bool = False) -> None:
     """Show background jobs and workers (exits 1 if one is stuck).
 
     Example: inv jobs --env=prod
     """
+    from .lib import reports
     from .lib.environments import connection, jobs
 
     with connection.reach(ctx, env) as target:
-        _show(*jobs.report(target), f"inv logs --env={env} --service=worker")
-
-
-def _show(text: str, problems: Sequence[str], hint: str) -> None:
-    console.result(text)
-    if problems:
-        raise TaskError("; ".join(problems), hint)
+        reports.show(jobs.read(target), json, f"inv logs --env={env} --service=worker")
 
 
 @task(
     name="list",
     default=True,
-    help={"env": ENV, "all": f"show every deploy, not only the newest {NEWEST}"},
+    help={"env": ENV, "all": f"show every deploy, not only the newest {NEWEST}", "json": JSON},
 )
-def history(ctx: Context, env: str = "", all: bool = False) -> None:
+def history(ctx: Context, env: str = "", all: bool = False, json: bool = False) -> None:
     """List an environment's deploys, newest first.
 
     Example: inv history --env=prod
     """
-    from .lib.environments import connection, status
+    from .lib import reports
+    from .lib.environments import connection, releases
 
     with connection.reach(ctx, env) as target:
-        records = target.history.read()
-        shown = records if all else records[:NEWEST]
-        console.result(status.history_table(shown, bool(target.holder())))
-        if len(shown) < len(records):
-            console.say(f"{len(records) - len(shown)} older ones: --all shows them")
+        found = releases.read(target, 0 if all else NEWEST)
+    reports.show(found, json)
+    if found.older:
+        console.say(f"{found.older} older ones: --all shows them")
 
 
-@task(help={"env": ENV, "newest": "how many lines of the log to look at"})
-def audit(ctx: Context, env: str = "", newest: int = 200) -> None:
+@task(help={"env": ENV, "newest": "how many lines of the log to look at", "json": JSON})
+def audit(ctx: Context, env: str = "", newest: int = 200, json: bool = False) -> None:
     """Show who did what to an environment, newest first.
 
     It has each task that held the environment's lock, or removed it, and how it ended.
 
     Example: inv history.audit --env=prod
     """
+    from .lib import reports
     from .lib.environments import audit, connection
 
     with connection.reach(ctx, env) as target:
-        console.result(audit.table(audit.read(target, newest)))
+        reports.show(audit.read(target, newest), json)
 
 
-@task(help={"env": ENV})
-def adopt(ctx: Context, env: str = "") -> None:
+@task(help={"env": ENV, "wait": WAIT})
+def adopt(ctx: Context, env: str = "", wait: str = "") -> None:
     """Record what runs, when the history on the server lacks it.
 
     Nothing that runs is changed. Use it after the history was lost or moved, or for a
@@ -127,6 +128,6 @@ def adopt(ctx: Context, env: str = "") -> None:
     """
     from .lib.environments import adoption, connection
 
-    with connection.reach(ctx, env) as target, target.locked("adopts what runs"):
+    with connection.reach(ctx, env, wait=wait) as target, target.locked("adopts what runs"):
         made = adoption.adopt(target)
         console.say(f"release {made.number} is recorded: {made.image}")

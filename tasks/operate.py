@@ -5,9 +5,7 @@ from __future__ import annotations
 from invoke import Context, task
 
 from .lib import console
-from .lib.errors import TaskError
-
-ENV = "the environment, as invoke.yaml names it"
+from .lib.options import ENV, JSON
 
 
 @task(help={"env": ENV, "plan": "show what would change, and stop"})
@@ -33,17 +31,16 @@ def setup(ctx: Context, env: str = "", plan: bool = False) -> None:
     console.say(f"{env}: ready" + ("" if changed else ", nothing to do"))
 
 
-@task(help={"env": ENV})
-def check(ctx: Context, env: str = "") -> None:
+@task(help={"env": ENV, "json": JSON})
+def check(ctx: Context, env: str = "", json: bool = False) -> None:
     """Check the servers for drift (exits 1 if one differs).
 
     Example: inv server.check --env=staging
     """
+    from .lib import reports
     from .lib.environments import server_setup
 
-    if found := server_setup.found(ctx, env):
-        raise TaskError("\ninv: ".join(found))
-    console.say(f"{env}: its servers have what deploys need")
+    reports.show(server_setup.checked(ctx, env), json)
 
 
 @task(help={"env": ENV, "yes": "do not ask"})

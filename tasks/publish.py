@@ -7,6 +7,7 @@ from functools import partial
 from invoke import Context, task
 
 from .lib import console
+from .lib.options import JSON
 from .lib.project import git
 
 
@@ -89,8 +90,12 @@ def release(ctx: Context, env: str = "", ref: str = "", force: str = "") -> None
     console.result(registry.image.at(found.digest))
 
 
-@task(name="list", default=True, help={"all": "list all images, also of a large registry"})
-def images(ctx: Context, all: bool = False) -> None:
+@task(
+    name="list",
+    default=True,
+    help={"all": "list all images, also of a large registry", "json": JSON},
+)
+def images(ctx: Context, all: bool = False, json: bool = False) -> None:
     """List the images in the registry, newest first.
 
     Of a registry with many tags: the images of environments and of each one's newest deploys, of
@@ -98,6 +103,7 @@ def images(ctx: Context, all: bool = False) -> None:
 
     Example: inv images
     """
+    from .lib import reports
     from .lib.images import contents, listing
     from .lib.project.settings import ROOT, read_settings
     from .lib.registry.client import connect
@@ -105,7 +111,7 @@ def images(ctx: Context, all: bool = False) -> None:
     settings = read_settings(ctx)
     registry, commits = connect(ctx, settings), partial(git.commits, ROOT)
     found, hidden = contents.select(registry, settings, commits, all)
-    console.result(listing.table(found, settings.environments))
+    reports.show(listing.report(found, settings.environments, hidden), json)
     if hidden:
         console.say(f"{hidden} tags are not shown: inv images --all")
 
@@ -125,7 +131,7 @@ def prune(ctx: Context, keep: int = 20, yes: bool = False) -> None:
     old = listing.prunable(contents.read(registry), keep, settings.environments)
     if not old:
         return console.say("nothing to delete")
-    console.result(listing.table(old, settings.environments))
+    console.result(listing.report(old, settings.environments).text())
     console.confirm(f"Delete these {len(old)}?", yes)
     # A release or a deploy may have begun in the meantime.
     used = contents.in_use(registry, settings.environments)

@@ -6,7 +6,7 @@ import sys
 
 from invoke import Context, task
 
-from .lib import console
+from .lib import console, options
 from .lib.errors import TaskError
 
 NAME = "lab name; several labs can run at once"
@@ -56,19 +56,17 @@ def down(ctx: Context, name: str = "lab") -> None:
         console.say(f"lab {name}: {'removed' if existed else 'not found'}")
 
 
-@task(help={"name": NAME})
-def status(ctx: Context, name: str = "lab") -> None:
+@task(help={"name": NAME, "json": options.JSON})
+def status(ctx: Context, name: str = "lab", json: bool = False) -> None:
     """Show a lab's status (exits 1 if unhealthy).
 
     Example: inv lab.status
     """
+    from .lib import reports
     from .lib.lab import status
     from .lib.lab.lab import Lab
 
-    text, unhealthy = status.check(Lab(ctx, name))
-    console.result(text)
-    if unhealthy:
-        raise TaskError(f"unhealthy: {', '.join(unhealthy)}", f"inv lab.up --name {name}")
+    reports.show(status.check(Lab(ctx, name)), json, f"inv lab.up --name {name}")
 
 
 @task(

@@ -6,19 +6,21 @@ from invoke import Context, task
 
 from .lib import console
 from .lib.errors import ExitCode, TaskError
-
-ENV = "the environment, as invoke.yaml names it"
+from .lib.options import ENV, JSON, WAIT
 
 
 @task(
     name="set",
     help={
         "env": ENV,
+        "wait": WAIT,
         "name": "the secret, one of deploy.secrets in invoke.yaml",
         "random": "generate a random value; without --name, for each secret that is missing",
     },
 )
-def set_secret(ctx: Context, env: str = "", name: str = "", random: bool = False) -> None:
+def set_secret(
+    ctx: Context, env: str = "", name: str = "", random: bool = False, wait: str = ""
+) -> None:
     """Store a secret's next version; the next deploy uses it.
 
     The value comes from the environment variable of that name, else from a prompt or from stdin.
@@ -32,7 +34,7 @@ def set_secret(ctx: Context, env: str = "", name: str = "", random: bool = False
     settings.environment(env)
     if name or not random:
         secret_values.known(settings, name)
-    with connection.reach(ctx, env) as target, target.locked("sets secrets", name):
+    with connection.reach(ctx, env, wait=wait) as target, target.locked("sets secrets", name):
         if not name:
             made = [*bootstrap.make_up_secrets(target)]
             return console.say("\n".join(f"stored as {each}" for each in made) or "none is missing")
@@ -40,33 +42,41 @@ def set_secret(ctx: Context, env: str = "", name: str = "", random: bool = False
         console.say(f"stored as {target.orchestrator.set_secret(name, value)}")
 
 
-@task(name="list", help={"env": ENV})
-def list_secrets(ctx: Context, env: str = "") -> None:
+@task(name="list", help={"env": ENV, "json": JSON})
+def list_secrets(ctx: Context, env: str = "", json: bool = False) -> None:
     """List an environment's secrets and their newest versions.
 
     Example: inv secrets.list --env=staging
     """
-    from .lib.environments import connection
+    from .lib import reports
+    from .lib.environments import connection, secret_values
 
     with connection.reach(ctx, env) as target:
-        known = target.orchestrator.secrets()
-        names = sorted({*target.settings.deploy.secrets, *known})
-        rows = [(name, (known.get(name) or ["missing"])[0]) for name in names]
-        console.result(console.table(rows, ("secret", "newest version")))
+        reports.show(secret_values.listed(target), json)
 
 
 @task(
     name="remove",
-    help={"env": ENV, "name": "the secret, with all its versions", "yes": "do not ask"},
+    help={
+        "env": ENV,
+        "wait": WAIT,
+        "name": "the secret, with all its versions",
+        "yes": "do not ask",
+    },
 )
-def remove_secret(ctx: Context, env: str = "", name: str = "", yes: bool = False) -> None:
+def remove_secret(
+    ctx: Context, env: str = "", name: str = "", yes: bool = False, wait: str = ""
+) -> None:
     """Delete a secret that no service uses, with all its versions.
 
     Example: inv secrets.remove --env=staging --name=OLD_TOKEN
     """
     from .lib.environments import connection
 
-    with connection.reach(ctx, env) as target, target.locked("sets secrets", f"without {name}"):
+    with (
+        connection.reach(ctx, env, wait=wait) as target,
+        target.locked("sets secrets", f"without {name}"),
+    ):
         versions = target.orchestrator.secrets().get(name)
         if not versions:
             hint = f"inv secrets.list --env={env}"
@@ -78,9 +88,13 @@ def remove_secret(ctx: Context, env: str = "", name: str = "", yes: bool = False
 
 @task(
     name="rotate",
-    help={"env": ENV, "name": "POSTGRES_PASSWORD, DATABASE_PASSWORD or OWNER_PASSWORD"},
+    help={
+        "env": ENV,
+        "wait": WAIT,
+        "name": "POSTGRES_PASSWORD, DATABASE_PASSWORD or OWNER_PASSWORD",
+    },
 )
-def rotate_secret(ctx: Context, env: str = "", name: str = "") -> None:
+def rotate_secret(ctx: Context, env: str = "", name: str = "", wait: str = "") -> None:
     """Change a password of the database without downtime.
 
     It deploys what runs, with a random password. The old one works until no release needs it.
@@ -91,7 +105,7 @@ def rotate_secret(ctx: Context, env: str = "", name: str = "") -> None:
     from .lib.environments import connection
 
     rotation.known(name)
-    with connection.reach(ctx, env) as target, target.locked(f"rotates {name}") as lock:
+    with connection.reach(ctx, env, wait=wait) as target, target.locked(f"rotates {name}") as lock:
         rotation.run(target, name, lock)
 
 
@@ -100,11 +114,14 @@ def rotate_secret(ctx: Context, env: str = "", name: str = "") -> None:
     iterable=["recipient"],
     help={
         "env": ENV,
+        "wait": WAIT,
         "to": "the file to write",
         "recipient": "a public key of age or SSH, instead of deploy.recipients; repeatable",
     },
 )
-def export_secrets(ctx: Context, recipient: list[str], env: str = "", to: str = "") -> None:
+def export_secrets(
+    ctx: Context, recipient: list[str], env: str = "", to: str = "", wait: str = ""
+) -> None:
     """Write an environment's secrets to an age-encrypted file.
 
     Example: inv secrets.export --env=staging --to=staging.age --recipient=age1...
@@ -115,7 +132,7 @@ def export_secrets(ctx: Context, recipient: list[str], env: str = "", to: str = 
 
     keys = recipient or read_settings(ctx).deploy.recipients
     readers, file = secret_files.recipients(keys), secret_files.free(to)
-    with connection.reach(ctx, env) as target, target.locked("exports secrets"):
+    with connection.reach(ctx, env, wait=wait) as target, target.locked("exports secrets"):
         values = secret_files.values(target)
     if not values:
         what = f"{env} has no secrets, or no image to read them with"
@@ -128,11 +145,14 @@ def export_secrets(ctx: Context, recipient: list[str], env: str = "", to: str = 
     name="import",
     help={
         "env": ENV,
+        "wait": WAIT,
         "from_": "the file of secrets.export",
         "identity": "a file with the private key, of age or SSH",
     },
 )
-def import_secrets(ctx: Context, env: str = "", from_: str = "", identity: str = "") -> None:
+def import_secrets(
+    ctx: Context, env: str = "", from_: str = "", identity: str = "", wait: str = ""
+) -> None:
     """Store the secrets of a file of secrets.export.
 
     Those that differ get a next version, which the next deploy uses.
@@ -142,7 +162,7 @@ def import_secrets(ctx: Context, env: str = "", from_: str = "", identity: str =
     from .lib.environments import connection, secret_files
 
     values = secret_files.decrypted(from_, identity)
-    with connection.reach(ctx, env) as target, target.locked("sets secrets"):
+    with connection.reach(ctx, env, wait=wait) as target, target.locked("sets secrets"):
         known = secret_files.values(target)
         for name, value in values.items():
             if name not in target.settings.deploy.secrets:

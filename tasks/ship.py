@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from invoke import Context, task
 
 from .lib import console, files
+from .lib.options import CONFIRM, ENV, JSON, NAME, VERIFY, WAIT
 
-ENV = "the environment, as invoke.yaml names it"
-NAME = "the name of a dynamic environment: NAME of review/NAME"
-VERIFY = "check the site from here (default), or on its server: for one not reached from here (yet)"
-CONFIRM = "the environment's name, instead of typing it, if invoke.yaml protects it"
 DOTENV = "write DEPLOY_URL and DEPLOY_IMAGE to this file"
 
 
@@ -18,23 +17,28 @@ DOTENV = "write DEPLOY_URL and DEPLOY_IMAGE to this file"
         "env": ENV,
         "ref": "a commit, tag, branch or digest (default: the released image)",
         "verify_url": VERIFY,
+        "json": JSON,
     }
 )
-def preflight(ctx: Context, env: str = "", ref: str = "", verify_url: bool = True) -> None:
+def preflight(
+    ctx: Context, env: str = "", ref: str = "", verify_url: bool = True, json: bool = False
+) -> None:
     """Run all pre-deploy checks without deploying.
 
     Example: inv preflight --env=staging
     """
+    from .lib import reports
     from .lib.deploys import preflight
     from .lib.environments.connection import reach
 
     with reach(ctx, env, verify_url=verify_url) as target:
-        console.result(console.as_typed(preflight.dry_run(target, ref)))
+        reports.show(preflight.dry_run(target, ref), json)
 
 
 @task(
     help={
         "env": ENV,
+        "wait": WAIT,
         "name": NAME,
         "ref": "deploy and release this commit, tag, branch or digest (default: the released one)",
         "plan": "show what would change, and stop",
@@ -42,6 +46,7 @@ def preflight(ctx: Context, env: str = "", ref: str = "", verify_url: bool = Tru
         "force": "deploy an untested image, for this reason, which is recorded",
         "verify_url": VERIFY,
         "dotenv": DOTENV,
+        "json": JSON,
     }
 )
 def deploy(
@@ -54,6 +59,8 @@ def deploy(
     force: str = "",
     verify_url: bool = True,
     dotenv: str = "",
+    json: bool = False,
+    wait: str = "",
 ) -> None:
     """Deploy an environment's released image with zero downtime.
 
@@ -61,34 +68,40 @@ def deploy(
 
     Example: inv deploy --env=staging --ref=main
     """
+    from .lib import reports
+    from .lib.deploys import outcome, turn
+    from .lib.deploys import plan as plans
     from .lib.deploys.deployment import Deployment
-    from .lib.deploys.plan import require_shown, show_plan
     from .lib.deploys.preflight import prepare
     from .lib.deploys.released import release
     from .lib.environments import connection, dynamic
 
-    require_shown(show, plan)
-    with connection.reach(ctx, dynamic.named(env, name), verify_url=verify_url) as target:
-        image, stack = prepare(target, ref, force, changes=not plan)
+    plans.require_shown(show, plan)
+    with connection.reach(
+        ctx, dynamic.named(env, name), verify_url=verify_url, wait=wait
+    ) as target:
+        prepared = partial(prepare, target, ref, force, changes=not plan)
         if plan or ctx.config.run.dry:
-            return show_plan(target, stack, show)
-        with target.locked("deploys", str(image)) as lock:
+            return reports.show(plans.read(target, prepared()[1], show), json)
+        with turn.to_deploy(target, prepared, force) as (lock, image, stack):
             deployment = Deployment.of_image(target, stack, image, lock, force)
             deployment.plan()
             deployment.run_if_needed()
             if ref:
                 release(deployment)
         files.write({dotenv: deployment.dotenv()})
-        console.result(stack.image)
+        reports.show(outcome.read(deployment), json)
 
 
 @task(
     help={
         "env": ENV,
+        "wait": WAIT,
         "to": "the number of a release, as inv history shows it (default: the one before)",
         "force": "go back across an irreversible migration, for this reason",
         "verify_url": VERIFY,
         "dotenv": DOTENV,
+        "json": JSON,
     }
 )
 def rollback(
@@ -98,6 +111,8 @@ def rollback(
     force: str = "",
     verify_url: bool = True,
     dotenv: str = "",
+    json: bool = False,
+    wait: str = "",
 ) -> None:
     """Roll back to a release: its image, stack, configs and secrets.
 
@@ -105,25 +120,28 @@ def rollback(
 
     Example: inv rollback --env=prod
     """
+    from .lib import reports
+    from .lib.deploys import outcome, turn
     from .lib.deploys.deployment import Deployment
     from .lib.deploys.released import release
     from .lib.environments.connection import reach
 
     with (
-        reach(ctx, env, verify_url=verify_url) as target,
-        target.locked("rolls back", to) as lock,
+        reach(ctx, env, verify_url=verify_url, wait=wait) as target,
+        turn.to_roll_back(target, to) as lock,
     ):
         deployment = Deployment.back_to(target, to, lock, force)
         deployment.plan()
         deployment.run()
         release(deployment)
         files.write({dotenv: deployment.dotenv()})
-        console.result(deployment.stack.image)
+        reports.show(outcome.read(deployment), json)
 
 
 @task(
     help={
         "env": ENV,
+        "wait": WAIT,
         "name": NAME,
         "volumes": "delete its data and its secrets, too",
         "yes": "do not ask",
@@ -137,6 +155,7 @@ def destroy(
     volumes: bool = False,
     yes: bool = False,
     confirm: str = "",
+    wait: str = "",
 ) -> None:
     """Remove an environment from its servers.
 
@@ -146,7 +165,7 @@ def destroy(
     """
     from .lib.environments import connection, dynamic, teardown
 
-    with connection.reach(ctx, dynamic.named(env, name)) as target:
+    with connection.reach(ctx, dynamic.named(env, name), wait=wait) as target:
         what = f"{target.stack}, its data and secrets too" if volumes else target.stack
         question = f"Remove {what} from {target.store.name}?"
         target.confirm(question, yes, confirm, "nothing was removed")

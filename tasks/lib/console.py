@@ -5,10 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import re
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import Self, TextIO
 
 from .errors import ExitCode, TaskError
 from .redaction import redact
@@ -103,6 +104,26 @@ def table(rows: Sequence[Sequence[str]], heads: Sequence[str] = ()) -> str:
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     padded = (map(str.ljust, row, widths) for row in lines)
     return "\n".join("  ".join(cells).rstrip() for cells in padded)
+
+
+class Screen:
+    """The whole terminal, redrawn in place; what was on it comes back in the end."""
+
+    def __enter__(self) -> Self:
+        write("\033[?1049h", sys.stdout)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        write("\033[?1049l", sys.stdout)
+
+    def show(self, text: str) -> None:
+        """Show a text; what does not fit on the screen is left out, so that it never scrolls."""
+        width, height = shutil.get_terminal_size()
+        lines = redact(text).splitlines()
+        if len(lines) > height:
+            lines[height - 1 :] = [f"... {len(lines) - height + 1} more lines"]
+        drawn = "\033[K\n".join(each[: width - 1] for each in lines)
+        write(f"\033[H{drawn}\033[J", sys.stdout)
 
 
 class LiveTable:

@@ -28,11 +28,17 @@ class ExitCode(IntEnum):
 
 
 class TaskError(Exception):
-    """A failure, shown as "what failed, and why - what to do next"."""
+    """A failure, shown as "what failed, and why - what to do next".
 
-    def __init__(self, what: str, hint: str = "", code: int = ExitCode.FAILED) -> None:
+    Args:
+        shown: its task has printed a report for machines that says the same.
+    """
+
+    def __init__(
+        self, what: str, hint: str = "", code: int = ExitCode.FAILED, shown: bool = False
+    ) -> None:
         super().__init__(f"{what} - {hint}" if hint else what)
-        self.code = code
+        self.code, self.shown = code, shown
 
 
 class RemoteCommandError(TaskError):

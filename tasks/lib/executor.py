@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import MutableMapping
+from collections.abc import MutableMapping, Sequence
 from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Any, NoReturn
@@ -58,8 +58,9 @@ class Executor(invoke.Executor):
             return super().execute(*tasks)
         except (Exit, UnexpectedExit, ParseError):
             raise
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as error:
             console.say("inv: interrupted")
+            _report(tasks, error, ExitCode.INTERRUPTED)
             raise Exit(code=ExitCode.INTERRUPTED) from None
         except Exception as error:
             if isinstance(error, BrokenPipeError) and drop_closed_stdout():
@@ -68,7 +69,20 @@ class Executor(invoke.Executor):
                 _trace(error)
             # Invoke's own print would fail if stderr is closed, and lose the status.
             console.say(f"inv: {console.as_typed(explain(error))}")
-            raise Exit(code=getattr(error, "code", ExitCode.FAILED)) from error
+            code = getattr(error, "code", ExitCode.FAILED)
+            _report(tasks, error, code)
+            raise Exit(code=code) from error
+
+
+def _report(tasks: Sequence[Any], error: BaseException, code: int) -> None:
+    """Print an error as a report, if a task was asked for one and has not printed it."""
+    asked = any(getattr(task.args.get("json"), "value", False) for task in tasks)
+    if asked and not getattr(error, "shown", False):
+        from . import reports
+
+        problems = console.as_typed(explain(error)).split("\ninv: ")
+        failure = reports.Failure(problems=problems, status=int(code))
+        console.result(reports.line(failure), masked=False)
 
 
 def drop_closed_stdout() -> bool:

@@ -62,6 +62,34 @@ def test_of_two_deploys_at_once_one_goes_on_and_the_other_is_told_whose(site, fa
 
 
 @pytest.mark.either
+def test_who_waits_gets_the_lock_afterwards_but_an_older_commit_never_wins(site):
+    new = another(site)
+    first = site.begin("deploy", f"--ref={new}")
+    first.until("checking the image")
+    older = site.begin("deploy", f"--ref={site.good}", "--wait=5m")
+    older.until(f"locked by {OWNER}, deploys since 2")
+    hasty = site.begin("secrets.set", "--random", "--wait=1s")
+    task = site.inv("secrets.set", "--random", "--wait=5m")
+    assert (task.status, first.wait().status) == (0, 0), task.text
+    assert hasty.wait().status == 4 and "inv: waited 1 s: locked by" in hasty.verdict
+    assert older.wait().status == 2, older.text
+    assert "was deployed while this waited" in older.verdict
+    site.serves(new)
+
+
+@pytest.mark.either
+def test_ctrl_c_while_it_waits_leaves_nothing_behind(site):
+    first = site.begin("deploy", f"--ref={another(site)}")
+    first.until("checking the image")
+    waiter = site.begin("deploy", f"--ref={site.good}", "--wait=5m")
+    waiter.until("waiting, until")
+    interrupt(waiter)
+    assert waiter.wait().status == 130, waiter.text
+    assert first.wait().status == 0, first.text
+    assert "nothing to do" in site.must("deploy", f"--ref={another(site)}").text
+
+
+@pytest.mark.either
 @pytest.mark.fault("Ctrl-C while all is looked at before")
 def test_ctrl_c_in_the_preflight_changes_nothing(site, fault):
     new, history, before = another(site), site.history(), site.logins()

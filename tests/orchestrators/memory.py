@@ -92,7 +92,7 @@ class Cluster:
     down: str = ""
     # What the image tells of the background jobs.
     report: str = ""
-    # Of each stack's lock the newest lease, and when it was made.
+    # Of each lock, and of each queue for one, the newest lease, and when it was made.
     leases: dict[str, tuple[Lease, float]] = field(default_factory=dict)
     swap: Any = field(default_factory=threading.Lock)
 
@@ -125,6 +125,33 @@ class MemoryRollout:
         """Return a new replica that does not start."""
         hanging = (name for name in self._stack.ours if self._orchestrator.image(name).hangs)
         return next((Failure("starting", name) for name in hanging), None)
+
+
+class MemoryLeases:
+    """A chain of leases."""
+
+    def __init__(self, cluster: Cluster, name: str) -> None:
+        self._cluster, self._name = cluster, name
+
+    def newest(self) -> Lease | None:
+        """Return the newest lease."""
+        found, made = self._cluster.leases.get(self._name, (None, 0))
+        return replace(found, age=time.monotonic() - made) if found else None
+
+    def take(self, former: Lease | None, text: str) -> Lease | None:
+        """Make the lease after the newest one; None if `former` is another one."""
+        made = Lease(former.number + 1 if former else 1, text)
+        with self._cluster.swap:
+            if self.newest() not in (former, made):
+                return None
+            self._cluster.leases[self._name] = made, time.monotonic()
+        return made
+
+    def drop(self, text: str) -> None:
+        """Remove the lease, if it has this text."""
+        with self._cluster.swap:
+            if (found := self.newest()) and found.text == text:
+                del self._cluster.leases[self._name]
 
 
 class MemoryOrchestrator:
@@ -283,23 +310,19 @@ class MemoryOrchestrator:
 
     def lease(self) -> Lease | None:
         """Return the newest lease."""
-        found, made = self.cluster.leases.get(self.stack, (None, 0))
-        return replace(found, age=time.monotonic() - made) if found else None
+        return MemoryLeases(self.cluster, self.stack).newest()
 
     def take_lease(self, former: Lease | None, text: str) -> Lease | None:
         """Make the lease after the newest one; None if `former` is another one."""
-        made = Lease(former.number + 1 if former else 1, text)
-        with self.cluster.swap:
-            if self.lease() not in (former, made):
-                return None
-            self.cluster.leases[self.stack] = made, time.monotonic()
-        return made
+        return MemoryLeases(self.cluster, self.stack).take(former, text)
 
     def drop_lease(self, text: str) -> None:
         """Remove the lease, if it has this text."""
-        with self.cluster.swap:
-            if (found := self.lease()) and found.text == text:
-                del self.cluster.leases[self.stack]
+        MemoryLeases(self.cluster, self.stack).drop(text)
+
+    def waiting(self) -> MemoryLeases:
+        """Return the leases of those who wait."""
+        return MemoryLeases(self.cluster, f"{self.stack}.queue")
 
     # Servers and secrets.
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
 from tasks.lib.environments import status, storage, teardown
-from tasks.lib.environments.lock import LockLost
+from tasks.lib.environments.connection import Target
+from tasks.lib.environments.lock import LockLost, Terms
 from tasks.lib.errors import ExitCode, TaskError
 from tasks.lib.images import deployed, tags
 from tasks.lib.registry.client import Manifest
+from tests.testbed.commands import until
 
 from .world import Killed, World
 
@@ -106,7 +111,8 @@ def test_a_site_that_is_not_reached_is_verified_on_its_server_if_that_is_wanted(
     world.deploy(image)
     assert world.serves() == image.revision
     assert "answers on its server (the proxy); not verified from" in capfd.readouterr().err
-    text, wrong = status.status(world.target)
+    found = status.read(world.target)
+    text, wrong = found.text(), found.problems
     assert "not verified from outside since release 2" in text
     assert "URL not verified from outside" in text and wrong == []
     fails(
@@ -119,7 +125,7 @@ def test_a_site_that_is_not_reached_is_verified_on_its_server_if_that_is_wanted(
     fails(world, "has not reached the site", image=image)
     world.set_url(world.url)
     world.deploy(image)
-    assert "not verified" not in status.status(world.target)[0].partition("release  ")[0]
+    assert "not verified" not in status.read(world.target).text().partition("release  ")[0]
     assert world.records()[0].url_verified
 
 
@@ -139,9 +145,9 @@ def test_what_was_applied_and_cannot_be_recorded_is_a_warning_and_repaired(world
     world.deploy(image)
     assert "drift is not known before the next deploy: no space" in capfd.readouterr().err
     assert world.serves() == image.revision
-    assert "drift: not known" in status.status(world.target)[0]
+    assert "drift: not known" in status.read(world.target).text()
     world.deploy(image)
-    assert "drift: none" in status.status(world.target)[0]
+    assert "drift: none" in status.read(world.target).text()
 
 
 def no_space() -> None:
@@ -170,7 +176,7 @@ def test_a_migration_that_fails_touches_no_replica_and_is_not_recorded(world):
 
 def dumps(world: World) -> int:
     """How many dumps of the database there are: real apps have migrations from the start."""
-    shown, _ = storage.backups(world.target, world.target.orchestrator.services())
+    shown = storage.backups(world.target, world.target.orchestrator.services()).summary
     return 0 if shown == "none" else int(shown.partition(",")[0])
 
 
@@ -354,7 +360,7 @@ def test_a_lost_lock_stops_without_rolling_back(world, step):
     assert "deploy lock lost" in str(caught.value)
     assert caught.value.code == ExitCode.PERSON
     assert world.records()[0].state == "running"
-    assert "ann" in world.target.holder()
+    assert "ann" in str(world.target.holder())
 
 
 def test_a_held_lock_is_refused(world):
@@ -367,7 +373,7 @@ def test_a_lock_excludes_who_deploys_with_another_folder_and_first_server(world)
     other = world.other("elsewhere")
     assert other.path != world.target.path
     with other.locked("rolls back"):
-        assert "rolls back since" in world.target.holder()
+        assert "rolls back since" in str(world.target.holder())
         fails(world, "locked by", "rolls back since", code=ExitCode.LOCKED, image=world.image())
     with (
         world.target.locked("deploys"),
@@ -376,6 +382,37 @@ def test_a_lock_excludes_who_deploys_with_another_folder_and_first_server(world)
     ):
         pass
     assert not other.holder()
+
+
+def test_who_waits_for_the_lock_gets_it_in_the_order_of_arrival(world):
+    got: list[str] = []
+    others = [replace(world.target, wait=120, terms=Terms(poll=0.05)) for _ in range(3)]
+
+    def work(name: str, target: Target) -> None:
+        with target.locked(name) as lock:
+            got.append(name)
+            lock.confirm()
+
+    def waiters() -> int:
+        lease = world.target.orchestrator.waiting().newest()
+        return len(json.loads(lease.text)) if lease else 0
+
+    threads = []
+    with world.target.locked("deploys"):
+        for number, target in enumerate(others, 1):
+            threads.append(threading.Thread(target=work, args=(str(number), target)))
+            threads[-1].start()
+            until(lambda number=number: waiters() == number)
+        with (
+            pytest.raises(TaskError, match=r"locked by .* deploys since"),
+            world.target.locked("x"),
+        ):
+            pass
+    for each in threads:
+        each.join(60)
+    assert got == ["1", "2", "3"]
+    assert waiters() == 0
+    assert not world.target.holder(expired=True)
 
 
 @pytest.mark.parametrize("clock", [60, -3600])

@@ -48,7 +48,8 @@ class Site(RuleBasedStateMachine):
             adoption.adopt(self.world.target)
         self.world.deploy(image)
         assert self.world.serves() == image.revision
-        text, wrong = status.status(self.world.target)
+        found = status.read(self.world.target)
+        text, wrong = found.text(), found.problems
         assert [line for line in wrong if "damaged" not in line] == [], text
         assert "drift: none" in text
         self.stack.close()

@@ -23,7 +23,7 @@ def killed(world: World, step: str, when: str = "before", **behaviour):
 
 def drifted(world: World) -> list[str]:
     """What status says is wrong of drift."""
-    return [line for line in status.status(world.target)[1] if line.startswith("drift")]
+    return [line for line in status.read(world.target).problems if line.startswith("drift")]
 
 
 def test_a_deploy_leaves_no_drift(world):
@@ -52,7 +52,8 @@ def test_a_variable_set_by_hand_is_drift_which_a_deploy_repairs(world, capfd):
     image = world.image()
     world.deploy(image)
     world.by_hand.set_variable("worker", "TOKEN", "hunter2")
-    text, wrong = status.status(world.target)
+    found = status.read(world.target)
+    text, wrong = found.text(), found.problems
     assert "TOKEN" in text and "hunter2" not in text
     assert wrong == ["drift: 1 values differ from release 1 - inv deploy --env=prod"]
     world.deploy(image)
@@ -122,10 +123,10 @@ def killed_when_healthy(world: World):
 def test_a_killed_deploy_is_wrong_until_the_next(world):
     world.deploy(world.image())
     killed(world, "rollout")
-    wrong = status.status(world.target)[1]
+    wrong = status.read(world.target).problems
     assert "release 2 was cut off - inv deploy --env=prod" in wrong
     world.deploy(world.image())
-    assert status.status(world.target)[1] == []
+    assert status.read(world.target).problems == []
 
 
 @pytest.mark.parametrize("step", ["apply", "progress"])
@@ -148,7 +149,7 @@ def test_a_history_that_is_elsewhere_is_noticed(world):
     words = ("release 1 runs, and is not in the history in", world.place, "history.adopt")
     message = fails(world, *words, code=ExitCode.REFUSED, image=world.image(exits=True))
     assert world.serves() == first.revision
-    found = [line.split(" - ")[0] for line in status.status(world.target)[1]]
+    found = [line.split(" - ")[0] for line in status.read(world.target).problems]
     assert any(message.startswith(line) for line in found)
 
 
@@ -167,7 +168,7 @@ def test_what_runs_is_adopted(world):
     world.move("elsewhere")
     made = adoption.adopt(world.target)
     assert (made.number, made.revision, made.state) == (1, first.revision, "succeeded")
-    assert status.status(world.target)[1] == []
+    assert status.read(world.target).problems == []
     fails(world, "rolled back: release 1", image=world.image(exits=True))
     assert world.serves() == first.revision
     second = world.image()
@@ -228,7 +229,7 @@ def test_a_damaged_record_of_what_runs_can_be_adopted(world):
     world.deploy(second)
     world.damage(2)
     assert adoption.adopt(world.target).number == 2
-    assert status.status(world.target)[1] == []
+    assert status.read(world.target).problems == []
     with pytest.raises(TaskError, match="what release 2 migrated cannot be reversed"):
         world.rollback()
 

@@ -8,6 +8,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,7 +17,7 @@ import msgspec
 import yaml
 from invoke import Config, Context
 
-from tasks.lib.deploys import preflight, proxy_check, rendering
+from tasks.lib.deploys import preflight, proxy_check, rendering, turn
 from tasks.lib.deploys.deployment import Deployment
 from tasks.lib.deploys.released import release
 from tasks.lib.environments import teardown
@@ -73,7 +74,7 @@ class Faulty:
             self.meet(self.after, name)
             if name == "lease" and result:
                 return replace(result, age=result.age + self.late)
-            return Faulty.of(result, self) if name == "rollout" else result
+            return Faulty.of(result, self) if name in {"rollout", "waiting"} else result
 
         return call
 
@@ -183,17 +184,21 @@ class World:
     def deploy(self, image: Candidate | None = None, force: str = "") -> None:
         """Deploy an image and release it; without one, deploy the released image."""
         ref = image.manifest.digest if image else ""
-        found = preflight.resolve_image(self.target, ref)
-        preflight.check(self.target, found, force)
-        stack = self.render(found)
-        old = proxy_check.before(self.target)
-        preflight.check_stack(self.target, stack, self.target.orchestrator.ports(), old)
-        with self.target.locked("deploys") as lock:
+        prepared = partial(self._prepared, ref, force)
+        with turn.to_deploy(self.target, prepared, force) as (lock, found, stack):
             deployment = Deployment.of_image(self.target, stack, found, lock, force)
             deployment.plan()
             deployment.run_if_needed()
             if ref:
                 release(deployment)
+
+    def _prepared(self, ref: str, force: str) -> tuple[Candidate, Stack]:
+        found = preflight.resolve_image(self.target, ref)
+        preflight.check(self.target, found, force)
+        stack = self.render(found)
+        old = proxy_check.before(self.target)
+        preflight.check_stack(self.target, stack, self.target.orchestrator.ports(), old)
+        return found, stack
 
     def render(self, image: Candidate) -> Stack:
         """The stack of an image."""
@@ -201,7 +206,7 @@ class World:
 
     def rollback(self, to: str = "", force: str = "") -> None:
         """Roll back."""
-        with self.target.locked("rolls back") as lock:
+        with turn.to_roll_back(self.target, to) as lock:
             deployment = Deployment.back_to(self.target, to, lock, force)
             deployment.plan()
             deployment.run()

@@ -3,33 +3,56 @@
 import platform
 import shutil
 import sys
-from typing import NamedTuple
+from typing import Literal
 
+import msgspec
 from invoke import Context
 
+from ..console import table
 from ..docker import client
 from ..errors import TaskError
 from ..project import git
 from ..project.settings import ROOT, Settings
+from ..reports import Report
 from . import contract_check
 from .base import claim
 from .python import OWN, TEAM
 
 
-class Finding(NamedTuple):
-    """One thing that was checked: its state (ok, missing: works without, wrong), and the fix."""
+class Finding(msgspec.Struct, frozen=True):
+    """One thing that was checked: its state (ok, missing: works without, wrong), and the fix.
 
-    state: str
+    Args:
+        lines: to add to a file, as the fix says.
+    """
+
+    state: Literal["ok", "missing", "wrong"]
     what: str
     detail: str
     fix: str = ""
     lines: str = ""
 
 
-def check(ctx: Context, settings: Settings) -> list[Finding]:
+class Diagnosis(Report, frozen=True, kw_only=True, tag="doctor"):
+    """What was checked on this machine and in the repository."""
+
+    findings: list[Finding]
+
+    def text(self) -> str:
+        """Return a table, and the lines to add."""
+        rows = [(each.state, each.what, each.detail, each.fix) for each in self.findings]
+        lines = [
+            f"\n{each.what}: {each.detail} - {each.fix}:\n\n{each.lines}"
+            for each in self.findings
+            if each.lines
+        ]
+        return "\n".join([table(rows), *lines])
+
+
+def check(ctx: Context, settings: Settings) -> Diagnosis:
     """Check everything that the tasks rely on; change nothing."""
     version, why = _engine(ctx)
-    return [
+    findings = [
         Finding("ok", "python", f"{platform.python_version()} in {sys.prefix}"),
         Finding("ok", "the app's python", str(TEAM if TEAM.exists() else OWN)),
         Finding("ok", "invoke.yaml", "every key known, every value of its type"),
@@ -41,6 +64,9 @@ def check(ctx: Context, settings: Settings) -> list[Finding]:
         _port(settings.dev.port),
         _disk(),
     ]
+    wrong = [each for each in findings if each.state == "wrong"]
+    problems = [f"{each.what}: {each.detail} - {each.fix}" for each in wrong]
+    return Diagnosis(findings=findings, problems=problems)
 
 
 def _contract(settings: Settings) -> list[Finding]:
@@ -97,5 +123,7 @@ def _port(port: int) -> Finding:
 
 def _disk() -> Finding:
     free = shutil.disk_usage(ROOT).free
-    state, fix = ("ok", "") if free >= 3e9 else ("wrong", "free disk space: docker system prune")
-    return Finding(state, "disk", f"{free / 1e9:.0f} GB free", fix)
+    room = f"{free / 1e9:.0f} GB free"
+    if free >= 3e9:
+        return Finding("ok", "disk", room)
+    return Finding("wrong", "disk", room, "free disk space: docker system prune")

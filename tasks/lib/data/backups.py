@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
+
 from .. import console, redaction
 from ..console import table
 from ..environments.connection import Target
@@ -18,6 +20,7 @@ from ..environments.storage import age, size
 from ..errors import ExitCode, TaskError, explain
 from ..orchestrators.stack import Stack
 from ..project import contract
+from ..reports import Report
 from . import tools
 
 FORMAT = "%Y%m%dT%H%M%SZ"
@@ -52,22 +55,68 @@ def listed(target: Target) -> dict[str, Any]:
     return dict(tools.ask(target, "list"))
 
 
-def shown(found: dict[str, Any]) -> str:
-    """Return the backups as a table."""
-    drilled = found["state"].get("drilled")
-    rows = [
-        (
-            each["name"],
-            age(int((datetime.now(UTC) - moment(each["name"])).total_seconds())),
-            size(weight(each)),
-            str(each.get("release", "-")),
-            ", ".join(each["places"]),
-            ", ".join(key[-6:] for key in each.get("recipients", [])) or "not encrypted",
-            "restored" if each["name"] == drilled else "-",
-        )
-        for each in found["backups"]
-    ]  # fmt: skip
-    return table(rows, HEADS) if rows else "no backup yet"
+class Backup(msgspec.Struct, frozen=True, kw_only=True):
+    """A backup.
+
+    Args:
+        made: when (ISO 8601).
+        size: in bytes.
+        release: that wrote the data; null if it is unknown.
+        recipients: the public keys of those who can read it; without one it is not encrypted.
+        drilled: it is the one that was last restored in a drill.
+    """
+
+    name: str
+    made: str
+    size: int
+    release: int | None
+    places: list[str]
+    recipients: list[str]
+    drilled: bool
+
+
+class Backups(Report, frozen=True, kw_only=True, tag="backups"):
+    """The backups of an environment, the newest first."""
+
+    environment: str
+    backups: list[Backup]
+
+    def text(self) -> str:
+        """Return a table."""
+        now = datetime.now(UTC)
+        rows = [
+            (
+                each.name,
+                age(int((now - datetime.fromisoformat(each.made)).total_seconds())),
+                size(each.size),
+                str(each.release or "-"),
+                ", ".join(each.places),
+                ", ".join(key[-6:] for key in each.recipients) or "not encrypted",
+                "restored" if each.drilled else "-",
+            )
+            for each in self.backups
+        ]
+        return table(rows, HEADS) if rows else "no backup yet"
+
+
+def report(environment: str, found: Mapping[str, Any]) -> Backups:
+    """Return what the tools list as a report."""
+    return Backups(
+        environment=environment,
+        problems=[found["problem"]] if found.get("problem") else [],
+        backups=[
+            Backup(
+                name=each["name"],
+                made=moment(each["name"]).isoformat(),
+                size=weight(each),
+                release=each.get("release"),
+                places=each["places"],
+                recipients=each.get("recipients", []),
+                drilled=each["name"] == found["state"].get("drilled"),
+            )
+            for each in found["backups"]
+        ],
+    )
 
 
 def weight(backup: Mapping[str, Any]) -> int:

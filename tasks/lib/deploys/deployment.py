@@ -21,7 +21,7 @@ from ..orchestrators.base import Job
 from ..orchestrators.stack import Stack, difference
 from . import hooks, predeploy, preflight, undo, verification
 from .notices import Notices
-from .plan import forget, remember, settled, show_changes
+from .plan import compare, forget, remember, settled
 from .rollout import watch
 from .tidying import tidy_images
 
@@ -34,6 +34,7 @@ class Deployment:
         now: what runs when it begins.
         image: the image of a deploy; a rollback has only its stack.
         lost: another deploy holds the lock now.
+        unchanged: there was nothing to do.
         ahead: the stack for jobs before the rollout, if another; `switch` is done before them.
     """
 
@@ -44,6 +45,7 @@ class Deployment:
     lock: Lock
     image: Candidate | None = None
     lost: bool = False
+    unchanged: bool = False
     ahead: Stack | None = None
     switch: Callable[[], None] = lambda: None
     notices: Notices = field(init=False)
@@ -81,7 +83,7 @@ class Deployment:
 
     def plan(self) -> None:
         """Show what it would change, and the drift that it would repair."""
-        show_changes(self.now, self.stack)
+        compare(self.target, self.now, self.stack).say()
 
     def run_if_needed(self) -> None:
         """Deploy, unless what runs is the stack, without drift, and is healthy."""
@@ -89,6 +91,7 @@ class Deployment:
         same = now.stack is not None and not difference(now.stack, self.stack)
         if now.record and same and now.drift == [] and now.healthy():
             console.say(f"release {now.record.number} runs already: nothing to do")
+            self.unchanged = True
             return verification.make_up(self.target, now.record)
         if self.image and self.record.why:
             promotion.admit(self.target.registry, self.image, self.record.why)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal, TextIO
+
+import msgspec
 
 from .. import console
 from ..environments import records, running
@@ -16,6 +19,7 @@ from ..images import deployed
 from ..orchestrators.stack import Stack, changes, difference
 from ..project import contract
 from ..project.names import short
+from ..reports import Report
 
 MANIFESTS = "manifests"
 COLOURS = {"+": 32, "-": 31, "~": 33}
@@ -56,28 +60,71 @@ def require_shown(show: str, plan: bool) -> None:
         raise TaskError(what, f"use --plan --show={MANIFESTS}", ExitCode.REFUSED)
 
 
-def show_plan(target: Target, stack: Stack, show: str = "") -> None:
-    """Show what a deploy of a stack would change, and print its manifests if that is wanted."""
-    show_changes(running.known(target), stack)
-    if show == MANIFESTS:
-        console.result(target.orchestrator.manifests(stack))
+class Plan(Report, frozen=True, kw_only=True, tag="plan"):
+    """What a deploy of a stack would change.
+
+    Args:
+        state: of the stack: new, changes or same.
+        drift: what was changed by hand since release `since`, a line each; null if unknown.
+        changes: a line for each value of the stack, or for each service of a new one; it begins
+            with +, - or ~.
+        interrupted: the services with data that stop before they start again.
+        manifests: the stack's files, if they were wanted.
+    """
+
+    environment: str
+    stack: str
+    image: str
+    state: Literal["new", "changes", "same"]
+    since: int | None
+    drift: list[str] | None
+    changes: list[str]
+    interrupted: list[str]
+    manifests: str = ""
+
+    def lines(self, stream: TextIO) -> Iterator[str]:
+        """Yield it as people read it, a line each, in colours for a terminal."""
+        if self.drift and self.since:
+            what = f"drift: changed by hand since release {self.since}; a deploy repairs it"
+            yield console.colour(f"==> {what}", 1, stream)
+            yield from _coloured(self.drift, stream)
+        yield console.colour(f"==> the stack {self.stack}: {self.state}", 1, stream)
+        yield from _coloured(self.changes, stream)
+        for name in self.interrupted:
+            what = f"{name} changes: it stops before the new one starts, and the app waits for it"
+            yield console.colour(f"warning: {what}", 33, stream)
+
+    def say(self) -> None:
+        """Print it as progress."""
+        for each in self.lines(sys.stderr):
+            console.say(each)
+
+    def text(self) -> str:
+        """Return the files, if they were wanted, or else the changes."""
+        return self.manifests or "\n".join(self.lines(sys.stdout))
 
 
-def show_changes(now: Running, new: Stack) -> None:
-    """Show what was changed by hand since the last deploy, and what a stack changes."""
-    if now.drift and now.record:
-        console.step(
-            f"drift: changed by hand since release {now.record.number}; a deploy repairs it"
-        )
-        _show(now.drift)
+def read(target: Target, stack: Stack, show: str = "") -> Plan:
+    """Return what a deploy of a stack would change, with its manifests if that is wanted."""
+    made = compare(target, running.known(target), stack)
+    if show != MANIFESTS:
+        return made
+    return msgspec.structs.replace(made, manifests=target.orchestrator.manifests(stack))
+
+
+def compare(target: Target, now: Running, new: Stack) -> Plan:
+    """Return what a stack changes in what runs."""
     lines = difference(now.stack, new)
-    state = "changes" if lines and now.stack else "new" if lines else "same"
-    console.step(f"the stack {new.name}: {state}")
-    _show(lines if now.stack else [f"+ {name}" for name in new.services])
-    for name in interrupted(now.stack, new):
-        console.warn(
-            f"{name} changes: it stops before the new one starts, and the app waits for it"
-        )
+    return Plan(
+        environment=target.name,
+        stack=new.name,
+        image=new.image,
+        state="changes" if lines and now.stack else "new" if lines else "same",
+        since=now.record.number if now.record else None,
+        drift=None if now.drift is None else list(now.drift),
+        changes=lines if now.stack else [f"+ {name}" for name in new.services],
+        interrupted=interrupted(now.stack, new),
+    )
 
 
 def interrupted(old: Stack | None, new: Stack) -> list[str]:
@@ -99,9 +146,9 @@ def _given(stack: Stack, name: str) -> dict[str, Any]:
     return service
 
 
-def _show(lines: Sequence[str]) -> None:
+def _coloured(lines: Sequence[str], stream: TextIO) -> Iterator[str]:
     for line in lines:
-        console.say(console.colour(f"  {line}", COLOURS[line[0]]))
+        yield console.colour(f"  {line}", COLOURS[line[0]], stream)
 
 
 def remember(target: Target, now: Record | None, record: Record) -> None:

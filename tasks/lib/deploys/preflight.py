@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
-from ..console import table
+from ..console import as_typed, table
 from ..environments import bootstrap, site_address
 from ..environments.connection import Target
 from ..environments.records import Record
@@ -17,6 +17,8 @@ from ..images.promotion import Candidate
 from ..orchestrators.stack import Stack
 from ..orchestrators.status import Ports
 from ..project.names import is_dynamic
+from ..registry.reference import short
+from ..reports import Report
 from . import database, proxy_check, rendering
 
 
@@ -39,8 +41,30 @@ def prepare(
         return image, _checked(target, image, force, upgrade)
 
 
-def dry_run(target: Target, ref: str) -> str:
-    """Run all checks of a deploy without deploying; return a report. Raises as prepare does."""
+class Preflight(Report, frozen=True, kw_only=True, tag="preflight"):
+    """What was checked; a deploy of it would be refused for nothing that can be known before.
+
+    Args:
+        image: by its digest; empty if none is released yet, like its revision.
+    """
+
+    environment: str
+    servers: list[str]
+    image: str
+    revision: str
+    secrets: list[str]
+
+    def text(self) -> str:
+        """Return a table."""
+        none = f"none is released yet - inv release --env={self.environment}"
+        digest = short(self.image.rpartition("@")[2])
+        image = f"{digest} ({self.revision[:12] or 'unknown commit'})" if self.image else none
+        rows = [("servers", self.servers), ("image", [image]), ("secrets", self.secrets)]
+        return as_typed(table([(name, ", ".join(found)) for name, found in rows]))
+
+
+def dry_run(target: Target, ref: str) -> Preflight:
+    """Run all checks of a deploy without deploying. Raises as prepare does."""
     with refusing():
         with _all_problems(target):
             released = ref or target.registry.digest(target.name)
@@ -49,11 +73,12 @@ def dry_run(target: Target, ref: str) -> str:
             _checked(target, image)
         else:
             check(target, image)
-    servers = [host.name for host in target.hosts] or [target.store.name]
-    secrets = target.settings.deploy.secrets
-    found = str(image or f"none is released yet - inv release --env={target.name}")
-    return table(
-        [("servers", ", ".join(servers)), ("image", found), ("secrets", ", ".join(secrets))]
+    return Preflight(
+        environment=target.name,
+        servers=[host.name for host in target.hosts] or [target.store.name],
+        image=str(target.registry.image.at(image.digest)) if image else "",
+        revision=image.revision if image else "",
+        secrets=list(target.settings.deploy.secrets),
     )
 
 

@@ -10,10 +10,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from .. import console
 from ..errors import TaskError, explain
 from ..messages.message import now
 from ..redaction import redact
+from ..reports import Report
 from . import lock
 
 if TYPE_CHECKING:
@@ -56,10 +59,36 @@ def _append(target: Target, doing: str, what: str, state: str) -> None:
         console.warn(f"not in the audit log of {target.store.name}: {explain(error)}")
 
 
-def read(target: Target, newest: int) -> list[dict[str, Any]]:
-    """Return the newest lines of this environment, the newest first; damaged ones are left out."""
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """A line of the log; `time` is ISO 8601, and `state` says how it ended or that it begins."""
+
+    time: str = "-"
+    environment: str = "-"
+    by: str = "-"
+    address: str = "-"
+    what: str = "-"
+    state: str = "-"
+
+
+class AuditLog(Report, frozen=True, kw_only=True, tag="audit"):
+    """The newest lines of the log of an environment, the newest first."""
+
+    environment: str
+    entries: list[Entry]
+
+    def text(self) -> str:
+        """Return a table."""
+        rows = [tuple(map(str, msgspec.structs.astuple(each))) for each in self.entries]
+        return console.table(rows, HEADS) if rows else "nothing is logged"
+
+
+def read(target: Target, newest: int) -> AuditLog:
+    """Return the newest lines of this environment; damaged ones are left out."""
     lines = (_line(text) for text in reversed(target.store.logged(newest)))
-    return [line for line in lines if line.get("environment") == target.name]
+    mine = [line for line in lines if line.get("environment") == target.name]
+    known = [{key: str(line[key]) for key in Entry.__struct_fields__ if key in line}
+             for line in mine]  # fmt: skip
+    return AuditLog(environment=target.name, entries=[Entry(**each) for each in known])
 
 
 def _line(text: str) -> dict[str, Any]:
@@ -67,10 +96,3 @@ def _line(text: str) -> dict[str, Any]:
         return dict(json.loads(text))
     except (ValueError, TypeError):
         return {}
-
-
-def table(lines: list[dict[str, Any]]) -> str:
-    """Return lines of the log as a table."""
-    names = ("time", "environment", "by", "address", "what", "state")
-    rows = [tuple(str(line.get(name, "-")) for name in names) for line in lines]
-    return console.table(rows, HEADS) if rows else "nothing is logged"

@@ -23,7 +23,7 @@ from ..registry import credentials
 from ..registry.client import Registry
 from ..registry.client import connect as connect_registry
 from ..ssh import host
-from . import audit, dynamic, lock
+from . import audit, dynamic, lock, waiting
 from .history import History
 from .host_store import HostStore
 
@@ -34,6 +34,7 @@ class Target:
 
     Args:
         verify_url: a deploy checks the site at its address; False: on its server.
+        wait: for how many seconds its lock is waited for.
     """
 
     ctx: Context
@@ -46,6 +47,7 @@ class Target:
     hooks: Path = ROOT / "hooks"
     terms: lock.Terms = lock.TERMS
     verify_url: bool = True
+    wait: float = 0
 
     def __post_init__(self) -> None:
         self.verify_url = self.verify_url and self.environment.public
@@ -73,24 +75,24 @@ class Target:
 
     @contextmanager
     def locked(self, doing: str, what: str = "") -> Iterator[lock.Lock]:
-        """Hold the stack's lock, and note in the audit log what is done; see lock.locked.
+        """Hold the stack's lock, and note in the audit log what is done; see waiting.locked.
 
         Args:
             what: what it is done to, for the log.
         """
         with (
-            lock.locked(self.orchestrator, doing, self.terms) as held,
+            waiting.locked(self.orchestrator, doing, self.terms, self.wait) as held,
             audit.noted(self, doing, what),
         ):
             yield held
 
-    def holder(self, expired: bool = False) -> str:
+    def holder(self, expired: bool = False) -> lock.Holder | None:
         """Return who holds the lock and what for; see lock.holder."""
         return lock.holder(self.orchestrator, self.terms, expired)
 
     def unlock(self) -> None:
         """Remove the lock by force; the audit log has whose it was."""
-        with audit.noted(self, "removes the lock of", self.holder(expired=True)):
+        with audit.noted(self, "removes the lock of", str(self.holder(expired=True) or "")):
             lock.unlock(self.orchestrator)
 
     @cached_property
@@ -111,13 +113,16 @@ def reach(
     given: Settings | None = None,
     env: Mapping[str, str] = os.environ,
     verify_url: bool = True,
+    wait: str = "",
 ) -> Iterator[Target]:
     """Connect to an environment. Raises TaskError, before anything is changed, when that fails.
 
     Args:
         given: settings other than those of this run.
         verify_url: False if this machine cannot reach the site.
+        wait: for how long its lock is waited for, as --wait has it.
     """
+    seconds = waiting.duration(wait)
     settings = given or read_settings(ctx)
     environment = dynamic.addressed(settings.environment(name), name)
     stack = names.stack_name(settings.project.name, name)
@@ -135,7 +140,7 @@ def reach(
             orchestrator = connections.enter_context(there)
             environment = dynamic.assign_ports(environment, orchestrator, stack)
         known = ctx, settings, name, environment, hosts, orchestrator, registry
-        yield Target(*known, verify_url=verify_url)
+        yield Target(*known, verify_url=verify_url, wait=seconds)
 
 
 @contextmanager

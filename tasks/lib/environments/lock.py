@@ -9,8 +9,8 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -18,6 +18,13 @@ from .. import console
 from ..errors import ExitCode, TaskError
 from ..orchestrators.base import Orchestrator
 from ..orchestrators.status import Lease
+
+
+class Locked(TaskError):
+    """Another one holds the lock, or waits for it."""
+
+    def __init__(self, what: str, hint: str) -> None:
+        super().__init__(what, hint, ExitCode.LOCKED)
 
 
 class LockLost(TaskError):
@@ -33,11 +40,13 @@ class Terms:
         renewal: between two renewals.
         watch: for which such a lease is watched, longer than a renewal takes to come. Clocks may
             be wrong; a lease that is renewed meanwhile has a live owner.
+        poll: between two looks of who waits for the lock.
     """
 
     lease: float = 45
     renewal: float = 10
     watch: float = 12
+    poll: float = 2
 
     def live(self, lease: Lease) -> bool:
         """Return whether its owner is alive, as far as the servers' clocks show."""
@@ -47,8 +56,23 @@ class Terms:
 TERMS = Terms()
 
 
+@dataclass(frozen=True)
+class Holder:
+    """Who holds a lock, what for, and since when (ISO 8601)."""
+
+    by: str
+    doing: str = ""
+    since: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.by}, {self.doing} since {self.since}" if self.since else self.by
+
+
 class Lock:
     """A lock that is held; a thread renews it until it is released."""
+
+    # Whether it was waited for, while others had it.
+    waited = False
 
     def __init__(self, orchestrator: Orchestrator, terms: Terms) -> None:
         self._orchestrator, self._terms = orchestrator, terms
@@ -57,9 +81,10 @@ class Lock:
         self._renewing, self._end = threading.Lock(), threading.Event()
         self._thread = threading.Thread(target=self._keep, daemon=True)
 
-    def take(self, doing: str) -> None:
-        """Take it, and renew it from now on; see locked."""
+    def take(self, doing: str, admit: Callable[[], None] = lambda: None) -> None:
+        """Take it, and renew it from now on. Raises Locked if it is held, or if `admit` does."""
         former = self._former()
+        admit()
         since = datetime.now(UTC).isoformat(timespec="seconds")
         note = {"by": owner(), "doing": doing, "since": since, "token": uuid.uuid4().hex}
         self._note = json.dumps(note)
@@ -67,7 +92,7 @@ class Lock:
         if self._lease is None:
             raise self._held(self._orchestrator.lease())
         if former:
-            console.warn(f"took over the lock of {_describe(former)}, which was not renewed")
+            console.warn(f"took over the lock of {_holder(former)}, which was not renewed")
         self._thread.start()
 
     def _former(self) -> Lease | None:
@@ -75,7 +100,7 @@ class Lock:
         found = self._orchestrator.lease()
         if found and not self._terms.live(found):
             watch = f"watching it for {self._terms.watch:g} s"
-            console.say(f"the lock of {_describe(found)} was not renewed in time: {watch}")
+            console.say(f"the lock of {_holder(found)} was not renewed in time: {watch}")
             time.sleep(self._terms.watch)
             seen, found = found, self._orchestrator.lease()
             if found == seen:
@@ -84,10 +109,10 @@ class Lock:
             raise self._held(found)
         return None
 
-    def _held(self, lease: Lease | None) -> TaskError:
+    def _held(self, lease: Lease | None) -> Locked:
         dead = self._terms.lease + self._terms.watch
-        hint = f"wait for it; if its owner is dead, the lock ends after {dead:g} s by itself"
-        return TaskError(f"locked by {_describe(lease)}", hint, ExitCode.LOCKED)
+        hint = f"add --wait=15m; if its owner is dead, the lock ends after {dead:g} s by itself"
+        return Locked(f"locked by {_holder(lease)}", hint)
 
     def check(self) -> None:
         """Raise LockLost if another deploy is known to hold the lock."""
@@ -122,7 +147,7 @@ class Lock:
                 self._lease = renewed
                 return
             found = self._orchestrator.lease()
-            self._lost = f"held by {_describe(found)}" if found else "it was removed"
+            self._lost = f"held by {_holder(found)}" if found else "it was removed"
 
     def _keep(self) -> None:
         while not self._end.wait(self._terms.renewal):
@@ -151,37 +176,22 @@ def owner(env: Mapping[str, str] = os.environ) -> str:
     return f"{getpass.getuser()}@{socket.gethostname()}"
 
 
-@contextmanager
-def locked(orchestrator: Orchestrator, doing: str, terms: Terms) -> Iterator[Lock]:
-    """Hold the lock of a stack; `doing` is shown to others who want it.
-
-    Raises TaskError with exit status 4 when it is held; a dead holder's lock is taken over.
-    """
-    lock = Lock(orchestrator, terms)
-    # It is released also when we are interrupted while the server gives it to us.
-    try:
-        lock.take(doing)
-        yield lock
-    finally:
-        lock.release()
-
-
-def _describe(lease: Lease | None) -> str:
+def _holder(lease: Lease | None) -> Holder:
     try:
         known = json.loads(lease.text if lease else "")
-        return f"{known['by']}, {known['doing']} since {known['since']}"
+        return Holder(str(known["by"]), str(known["doing"]), str(known["since"]))
     except (ValueError, KeyError, TypeError):
-        return "an unknown owner"
+        return Holder("an unknown owner")
 
 
-def holder(orchestrator: Orchestrator, terms: Terms, expired: bool = False) -> str:
-    """Return who holds the lock and what for; empty when it is free.
+def holder(orchestrator: Orchestrator, terms: Terms, expired: bool = False) -> Holder | None:
+    """Return who holds the lock and what for; None when it is free.
 
     Args:
         expired: a lock that its owner has not renewed in time counts, too.
     """
     lease = orchestrator.lease()
-    return _describe(lease) if lease and (expired or terms.live(lease)) else ""
+    return _holder(lease) if lease and (expired or terms.live(lease)) else None
 
 
 def unlock(orchestrator: Orchestrator) -> None:

@@ -7,9 +7,13 @@ import os
 import secrets
 import sys
 
+import msgspec
+
 from .. import console, redaction
 from ..errors import ExitCode, TaskError
 from ..project.settings import Settings
+from ..reports import Report
+from .connection import Target
 
 
 def known(settings: Settings, name: str) -> None:
@@ -18,6 +22,33 @@ def known(settings: Settings, name: str) -> None:
         what = f"no secret is called {name!r}" if name else "which secret?"
         hint = f"known: {', '.join(settings.deploy.secrets)} (deploy.secrets in invoke.yaml)"
         raise TaskError(what, hint, ExitCode.REFUSED)
+
+
+class Secret(msgspec.Struct, frozen=True):
+    """A secret, and the name of its newest version; empty if it is missing."""
+
+    name: str
+    newest: str
+
+
+class Secrets(Report, frozen=True, kw_only=True, tag="secrets"):
+    """The secrets of an environment, without their values."""
+
+    environment: str
+    secrets: list[Secret]
+
+    def text(self) -> str:
+        """Return a table."""
+        rows = [(each.name, each.newest or "missing") for each in self.secrets]
+        return console.table(rows, ("secret", "newest version"))
+
+
+def listed(target: Target) -> Secrets:
+    """Return the secrets that the project wants, and those that are on the servers."""
+    known = target.orchestrator.secrets()
+    names = sorted({*target.settings.deploy.secrets, *known})
+    found = [Secret(name, (known.get(name) or [""])[0]) for name in names]
+    return Secrets(environment=target.name, secrets=found)
 
 
 def read(name: str) -> str:

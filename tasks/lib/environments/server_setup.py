@@ -18,6 +18,7 @@ from ..provisioning import facts, firewall, system
 from ..provisioning.facts import Facts
 from ..provisioning.item import Item
 from ..provisioning.server import Server, as_root
+from ..reports import Report
 from ..ssh.host import Host, connected
 from . import connection
 
@@ -126,6 +127,21 @@ def found(ctx: Context, name: str) -> list[str]:
         return lines
     with connection.reach(ctx, name) as target:
         return target.orchestrator.problems()
+
+
+class ServerCheck(Report, frozen=True, kw_only=True, tag="servers"):
+    """Whether an environment's servers have what deploys need: its problems are what differs."""
+
+    environment: str
+
+    def text(self) -> str:
+        """Return that all is well, or nothing."""
+        return "" if self.problems else f"{self.environment}: its servers have what deploys need"
+
+
+def checked(ctx: Context, name: str) -> ServerCheck:
+    """Return what differs on an environment's servers as a report."""
+    return ServerCheck(environment=name, problems=found(ctx, name))
 
 
 def set_up(ctx: Context, servers: Sequence[Server]) -> bool:

@@ -5,70 +5,147 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+import msgspec
+
 from ..console import table
-from ..orchestrators.status import Service
+from ..orchestrators import status
 from ..registry.reference import short
-from . import healthcheck, records, running, storage
+from ..reports import Report
+from . import disks, healthcheck, records, releases, running, storage
 from .connection import Target
+from .disks import Server
 from .healthcheck import Answer
-from .records import DAMAGED, RUNNING, Record
+from .lock import Holder
+from .records import DAMAGED, RUNNING
+from .releases import Release
 from .running import Running
+from .storage import BackupState
 
 
-def history_table(history: Sequence[Record], locked: bool) -> str:
-    """Return records as a table; unless the lock is held, a deploy that is running was killed."""
-    heads = ("release", "state", "kind", "began", "seconds", "commit", "digest", "by", "note")
-    rows = [
-        (
-            str(record.number),
-            "cut off" if record.state == RUNNING and not locked else record.state,
-            record.kind,
-            record.began.replace("+00:00", "Z"),
-            str(record.seconds),
-            record.revision[:12],
-            short(record.digest),
-            record.by,
-            _note(record)[:80],
-        )
-        for record in history
-    ]
-    return table(rows, heads) if rows else "no release yet"
+class Service(msgspec.Struct, frozen=True, kw_only=True):
+    """A service as it runs.
+
+    Args:
+        replicas: in words.
+        ready: all its replicas are new and healthy, and no other one is left.
+        release: the number of the release that it is labelled with; empty without a label.
+    """
+
+    name: str
+    image: str
+    digest: str
+    release: str
+    replicas: str
+    wanted: int
+    healthy: int
+    ready: bool
+    nodes: list[str]
 
 
-def status(target: Target) -> tuple[str, list[str]]:
-    """Return an environment's status as text, and what is wrong with it, a line each."""
+class Site(msgspec.Struct, frozen=True, kw_only=True):
+    """What the site answers.
+
+    Args:
+        failure: what is wrong with the answer; empty when nothing is.
+        unverified_since: the release since which no deploy has asked it from outside; 0 for none.
+    """
+
+    url: str
+    failure: str
+    version: str
+    reached: bool
+    unverified_since: int
+
+    def text(self) -> str:
+        """Return it in words."""
+        runs = f", version {self.version[:12]}" if self.version else ""
+        since = self.unverified_since
+        more = f"\n  not verified from outside since release {since}" if since else ""
+        return f"{self.failure or f'{self.url} answers{runs}'}{more}"
+
+
+class Status(Report, frozen=True, kw_only=True, tag="status"):
+    """An environment's status.
+
+    Args:
+        lock: who holds it; null if it is free.
+        drift: what was changed by hand, a line each; null if that is unknown before a deploy.
+        releases: the newest three.
+    """
+
+    environment: str
+    services: list[Service]
+    nodes: list[status.Node]
+    servers: list[Server]
+    site: Site
+    lock: Holder | None
+    backups: BackupState
+    drift: list[str] | None
+    releases: list[Release]
+
+    def text(self) -> str:
+        """Return tables of what runs where, and what is known of it."""
+        heads = ("service", "replicas", "release", "image", "nodes")
+        rows = [
+            (
+                each.name,
+                each.replicas,
+                each.release or "-",
+                short(each.digest) if each.digest else each.image,
+                ", ".join(each.nodes),
+            )
+            for each in self.services
+        ]
+        machines = [(node.name, node.state, node.role, node.engine) for node in self.nodes]
+        parts = [
+            table(rows, heads) if rows else "no services",
+            table(machines, ("node", "state", "role", "engine")),
+            disks.shown(self.servers),
+            f"url: {self.site.text()}",
+            f"lock: {self.lock or 'free'}",
+            f"backups: {self.backups.summary}",
+            self._drift(),
+            releases.shown(self.releases),
+        ]
+        return "\n\n".join(filter(None, parts))
+
+    def _drift(self) -> str:
+        if self.drift is None:
+            return "drift: not known before the next deploy"
+        return "\n  ".join([f"drift: {'none' if not self.drift else ''}".rstrip(), *self.drift])
+
+
+def read(target: Target) -> Status:
+    """Return an environment's status, with all that is wrong with it."""
     with ThreadPoolExecutor() as pool:
-        servers = pool.submit(storage.servers, target)
+        servers = pool.submit(disks.servers, target)
         now, nodes = running.look(target), target.orchestrator.nodes()
-        backups, problems = storage.backups(target, now.services)
-    services, names = now.services.values(), {node.id: node.name for node in nodes}
+        backups = storage.backups(target, now.services)
+    names = {node.id: node.name for node in nodes}
     answer = healthcheck.alive(target.url, target.settings.app.probes)
     holder = target.holder()
-    wrong = [f"{each.name}: {each.progress}" for each in services if not each.progress.done]
+    wrong = [f"{each.name}: {each.progress}" for each in now.services.values()
+             if not each.progress.done]  # fmt: skip
     wrong += [f"node {node.name}: {node.state}" for node in nodes if node.state != "ready"]
-    wrong += [*problems, *url_problems(answer, now), *differences(target, now, holder)]
-    heads = ("service", "replicas", "release", "image", "nodes")
-    rows = [_service(service, names) for service in services]
-    machines = [(node.name, node.state, node.role, node.engine) for node in nodes]
-    parts = [
-        table(rows, heads) if rows else "no services",
-        table(machines, ("node", "state", "role", "engine")),
-        servers.result(),
-        f"url: {described(target.url, answer, now)}",
-        f"lock: {holder or 'free'}",
-        f"backups: {backups}",
-        drift(now),
-        history_table(now.records[:3], bool(holder)),
-    ]
-    return "\n\n".join(filter(None, parts)), wrong
-
-
-def described(url: str, answer: Answer, now: Running) -> str:
-    """Return in words what the site answers, and since when no deploy has asked it from outside."""
-    runs = f", version {answer.version[:12]}" if answer.version else ""
-    text = answer.failure or f"{url} answers{runs}"
-    since = records.unverified_since(now.records, now.record)
-    return f"{text}\n  not verified from outside since release {since}" if since else text
+    wrong += [*backups.problems, *url_problems(answer, now), *differences(target, now, holder)]
+    return Status(
+        environment=target.name,
+        problems=wrong,
+        services=[_service(each, names) for each in now.services.values()],
+        nodes=nodes,
+        servers=servers.result(),
+        site=Site(
+            url=target.url,
+            failure=answer.failure,
+            version=answer.version,
+            reached=answer.reached,
+            unverified_since=records.unverified_since(now.records, now.record),
+        ),
+        lock=holder,
+        backups=backups,
+        drift=None if now.drift is None else list(now.drift),
+        releases=[releases.release(each, bool(holder)) for each in now.records[:3]],
+    )
 
 
 def url_problems(answer: Answer, now: Running) -> list[str]:
@@ -77,14 +154,7 @@ def url_problems(answer: Answer, now: Running) -> list[str]:
     return [] if expected or not answer.failure else [answer.failure]
 
 
-def drift(now: Running) -> str:
-    """Return what was changed by hand, as text."""
-    if now.drift is None:
-        return "drift: not known before the next deploy"
-    return "\n  ".join([f"drift: {'none' if not now.drift else ''}".rstrip(), *now.drift])
-
-
-def differences(target: Target, now: Running, holder: str) -> list[str]:
+def differences(target: Target, now: Running, holder: Holder | None) -> list[str]:
     """Return where servers and records differ, each with the command that ends it."""
     found = [f"{now.stranger} - inv history.adopt --env={target.name}"] if now.stranger else []
     for each in now.records:
@@ -97,13 +167,21 @@ def differences(target: Target, now: Running, holder: str) -> list[str]:
     return found
 
 
-def _note(record: Record) -> str:
-    unverified = "" if record.url_verified else "URL not verified from outside"
-    return "; ".join(filter(None, (unverified, record.why)))
-
-
-def _service(service: Service, names: Mapping[str, str]) -> tuple[str, str, str, str, str]:
+def _service(service: status.Service, names: Mapping[str, str]) -> Service:
     name, _, digest = service.image.partition("@")
-    nodes = sorted(names[node] for node in service.nodes if node in names)
-    image = short(digest) if digest else name
-    return service.name, str(service.progress), service.release or "-", image, ", ".join(nodes)
+    progress, nodes = service.progress, _named(service.nodes, names)
+    return Service(
+        name=service.name,
+        image=name,
+        digest=digest,
+        release=service.release,
+        replicas=str(progress),
+        wanted=progress.wanted,
+        healthy=progress.healthy,
+        ready=progress.done,
+        nodes=nodes,
+    )
+
+
+def _named(nodes: Sequence[str], names: Mapping[str, str]) -> list[str]:
+    return sorted(names[node] for node in nodes if node in names)

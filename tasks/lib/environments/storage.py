@@ -1,19 +1,19 @@
-"""What an environment keeps on its servers: images, and dumps of its database."""
+"""What an environment keeps of its database: backups, or dumps."""
 
 from __future__ import annotations
 
 import json
 import time
 from collections.abc import Collection, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
-from ..console import table
+import msgspec
+
 from ..project import contract
 from ..project.settings import ELSEWHERE
-from ..ssh.host import Host
 from .connection import Target
+from .jobs import moment
 
 # Now, and then when each dump was written and its bytes.
 DUMPS = f"cd {contract.BACKUPS_FOLDER}; date +%s; stat -c '%Y %s' *.dump 2>/dev/null || true"
@@ -29,43 +29,38 @@ REORDERED = (
 )
 
 
-def servers(target: Target) -> str:
-    """Return a table of the servers: the free space of their disks, and our images there.
+class BackupState(msgspec.Struct, frozen=True, kw_only=True):
+    """What backups there are.
 
-    It is empty for a cluster, which takes care of its own disks.
+    Args:
+        summary: in words.
+        last: when the last good one was made (ISO 8601); empty without one.
+        drilled: the name of the one that was last restored in a drill; empty without one.
     """
-    if not target.hosts:
-        return ""
-    repository = target.registry.image.name
-    with ThreadPoolExecutor() as pool:
-        found = pool.submit(target.orchestrator.stored_images, repository)
-        disks = [*pool.map(disk, target.hosts)]
-    stored = {each.server: each for each in found.result()}
-    rows = [
-        (host.name, free, str(stored[host.name].images), size(stored[host.name].size))
-        for host, free in zip(target.hosts, disks, strict=True)
-    ]
-    return table(rows, ("server", "disk free", "images", "at most"))
+
+    summary: str
+    last: str = ""
+    drilled: str = ""
+    problems: list[str] = []
 
 
-def disk(host: Host) -> str:
-    """Return the free space of the disk with the engine's data."""
-    shown = host.run("df -Ph /var/lib/docker 2>/dev/null || df -Ph /", changes=False)
-    fields = shown.splitlines()[-1].split()
-    return f"{fields[3]} of {fields[1]}"
-
-
-def backups(target: Target, services: Collection[str]) -> tuple[str, list[str]]:
-    """Return in words what backups there are, and what is wrong with them.
+def backups(target: Target, services: Collection[str]) -> BackupState:
+    """Return what backups there are, and what is wrong with them.
 
     Args:
         services: those that run; one of them makes the backups, or deploys dump the database.
     """
-    if contract.BACKUP in services:
-        shown = target.orchestrator.inside(contract.BACKUP, STATE)
-        known = json.loads(shown)["done"] if shown else {}
-        return state(known, target.settings.backup.every * HOUR, time.time())
-    return dumps(target), []
+    if contract.BACKUP not in services:
+        return dumps(target)
+    found = target.orchestrator.inside(contract.BACKUP, STATE)
+    known = json.loads(found)["done"] if found else {}
+    summary, wrong = state(known, target.settings.backup.every * HOUR, time.time())
+    return BackupState(
+        summary=summary,
+        last=moment(known["good"]) if known.get("good") else "",
+        drilled=known.get("drilled") or "",
+        problems=wrong,
+    )
 
 
 def state(known: Mapping[str, Any], every: int, now: float) -> tuple[str, list[str]]:
@@ -122,22 +117,25 @@ def archived(
     return "; ".join(filter(None, [f"from {begin:%Y-%m-%d %H:%M:%S} UTC on", last])), wrong
 
 
-def dumps(target: Target) -> str:
+def dumps(target: Target) -> BackupState:
     """Return how many dumps of the database there are, how large, and how old the newest is."""
     if ELSEWHERE in target.settings.deploy.secrets:
-        return "its operator's"
-    shown = target.orchestrator.inside(contract.DATABASE, DUMPS)
-    return described(shown) if shown else "unknown, as the database is not reached"
+        return BackupState(summary="its operator's")
+    found = target.orchestrator.inside(contract.DATABASE, DUMPS)
+    if not found:
+        return BackupState(summary="unknown, as the database is not reached")
+    return described(found)
 
 
-def described(shown: str) -> str:
+def described(shown: str) -> BackupState:
     """Return in words what DUMPS printed."""
     now, *lines = shown.splitlines()
     dumps = [tuple(map(int, line.split())) for line in lines]
     if not dumps:
-        return "none"
-    newest = int(now) - max(written for written, _ in dumps)
-    return f"{len(dumps)}, {size(sum(each for _, each in dumps))}, the newest {age(newest)} old"
+        return BackupState(summary="none")
+    newest = max(written for written, _ in dumps)
+    whole, old = size(sum(each for _, each in dumps)), age(int(now) - newest)
+    return BackupState(summary=f"{len(dumps)}, {whole}, the newest {old} old", last=moment(newest))
 
 
 def size(number: float) -> str:

@@ -4,9 +4,12 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+import msgspec
+
 from .. import console
 from ..project.git import slug
 from ..registry.reference import short
+from ..reports import Report
 from . import tags
 
 
@@ -59,21 +62,68 @@ def prunable(images: Sequence[Stored], keep: int, environments: Collection[str])
     ]
 
 
-def table(images: Sequence[Stored], environments: Collection[str]) -> str:
-    """Return a table of the images, one line each."""
-    rows = [
-        (
-            short(image.digest),
-            image.revision[:12] + ("-dirty" if image.revision.endswith("-dirty") else ""),
-            age(image.created),
-            f"{image.size / 10**6:.1f} MB",
-            "yes" if image.tested else "no",
-            " ".join(map(tags.shown, image.environments(environments))),
-            " ".join(image.others(environments)),
-        )
-        for image in images
-    ]
-    return console.table(rows, ("DIGEST", "COMMIT", "AGE", "SIZE", "TESTED", "ENVIRONMENT", "TAGS"))
+class Image(msgspec.Struct, frozen=True, kw_only=True):
+    """An image as a report has it; see Stored.
+
+    Args:
+        environments: as `inv images` shows them: prod, and prod#17 for a deploy of it.
+        tags: all others but the commit's.
+    """
+
+    digest: str
+    revision: str
+    branch: str
+    version: str
+    created: str
+    size: int
+    tested: bool
+    environments: list[str]
+    tags: list[str]
+
+
+class Images(Report, frozen=True, kw_only=True, tag="images"):
+    """The images of the registry, the newest first; `hidden` tags are left out."""
+
+    images: list[Image]
+    hidden: int
+
+    def text(self) -> str:
+        """Return a table of the images, one line each."""
+        rows = [
+            (
+                short(image.digest),
+                image.revision[:12] + ("-dirty" if image.revision.endswith("-dirty") else ""),
+                age(image.created),
+                f"{image.size / 10**6:.1f} MB",
+                "yes" if image.tested else "no",
+                " ".join(image.environments),
+                " ".join(image.tags),
+            )
+            for image in self.images
+        ]
+        heads = ("DIGEST", "COMMIT", "AGE", "SIZE", "TESTED", "ENVIRONMENT", "TAGS")
+        return console.table(rows, heads)
+
+
+def report(images: Sequence[Stored], environments: Collection[str], hidden: int = 0) -> Images:
+    """Return a report of images."""
+    return Images(
+        hidden=hidden,
+        images=[
+            Image(
+                digest=image.digest,
+                revision=image.revision,
+                branch=image.branch,
+                version=image.version,
+                created=image.created,
+                size=image.size,
+                tested=image.tested,
+                environments=[*map(tags.shown, image.environments(environments))],
+                tags=image.others(environments),
+            )
+            for image in images
+        ],
+    )
 
 
 def age(created: str, now: datetime | None = None) -> str:

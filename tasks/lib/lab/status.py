@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import msgspec
+
 from .. import console
 from ..errors import TaskError
 from ..project.places import KUBERNETES
 from ..registry.credentials import Login
 from ..registry.session import Session
+from ..reports import Report
 from . import config_files, state
 from .lab import SWARM, Lab
 from .state import State
@@ -22,8 +25,28 @@ ALONE = "without a Swarm"
 Row = tuple[str, str, str, str]
 
 
-def check(lab: Lab) -> tuple[str, list[str]]:
-    """Return a table of the registry and each server, and the names of what is unhealthy.
+class Part(msgspec.Struct, frozen=True):
+    """A part of a lab: its registry, a server or an environment, which has no state."""
+
+    name: str
+    state: str
+    where: str
+    more: str
+
+
+class LabStatus(Report, frozen=True, kw_only=True, tag="lab"):
+    """A lab's registry, its servers, and the URLs of its environments."""
+
+    lab: str
+    parts: list[Part]
+
+    def text(self) -> str:
+        """Return a table."""
+        return console.table([msgspec.structs.astuple(each) for each in self.parts], HEADS)
+
+
+def check(lab: Lab) -> LabStatus:
+    """Return a lab's status, with what is unhealthy as its problem.
 
     Raises TaskError when the lab does not exist.
     """
@@ -36,7 +59,8 @@ def check(lab: Lab) -> tuple[str, list[str]]:
     settings = config_files.overlay(known, lab.settings.project.name, lab.environments)
     environments = settings["environments"].items()
     rows += [(name, "", values["url"], "an environment") for name, values in environments]
-    return console.table(rows, HEADS), unhealthy
+    problems = [f"unhealthy: {', '.join(unhealthy)}"] if unhealthy else []
+    return LabStatus(lab=lab.name, parts=[Part(*row) for row in rows], problems=problems)
 
 
 def _members(lab: Lab, names: Sequence[str]) -> dict[str, str]:

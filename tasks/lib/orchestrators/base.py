@@ -8,6 +8,7 @@ from typing import Any, BinaryIO, Protocol
 
 from ..provisioning.facts import Facts
 from ..ssh.host import Host
+from .lease_store import LeaseStore
 from .needs import Needs
 from .stack import Stack
 from .status import Evidence, Failure, Lease, Node, Ports, Progress, Service, Store, Stored
@@ -116,6 +117,9 @@ class Orchestrator(Protocol):
     def drop_lease(self, text: str) -> None:
         """Remove the leases with a text; do nothing if there is none."""
 
+    def waiting(self) -> LeaseStore:
+        """Return the leases of those who wait for the lock: a chain of their own."""
+
     def stored_images(self, repository: str) -> list[Stored]:
         """Return the images of a repository on each server."""
 
@@ -127,8 +131,6 @@ class Orchestrator(Protocol):
 
     def records(self) -> Store | None:
         """Return what keeps the environment's records; None if its first server does."""
-
-    # Servers and secrets.
 
     @staticmethod
     def needs(hosts: Sequence[Host], facts: Sequence[Facts], user: str, source: str) -> Needs:
@@ -148,8 +150,6 @@ class Orchestrator(Protocol):
 
     def remove_secret(self, name: str) -> None:
         """Delete all versions of a secret. Raises DockerError while a service uses one."""
-
-    # Changes.
 
     def render(self, config: Mapping[str, Any], image: str, secrets: Mapping[str, str]) -> Stack:
         """Return the stack of a Compose project, complete and pinned; it asks no server.

@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from .base import Orchestrator
+from .lease_store import LeaseStore
 from .status import Lease
 
 
-class LeaseStore(Protocol):
-    """Keeps the leases of a stack; base.Orchestrator says what each method promises."""
-
-    def newest(self) -> Lease | None:
-        """Return the newest lease; None if there is none."""
-
-    def take(self, former: Lease | None, text: str) -> Lease | None:
-        """Make the lease after the newest one, if that is still `former`."""
-
-    def drop(self, text: str) -> None:
-        """Remove the leases with a text."""
-
-
 class Leased(Orchestrator):
-    """An orchestrator whose lock is in a store of leases."""
+    """An orchestrator whose lock, and the queue for it, are in stores of leases."""
 
     _leases: LeaseStore
+    _queue: LeaseStore
 
     def lease(self) -> Lease | None:
         return self._leases.newest()
@@ -34,3 +21,6 @@ class Leased(Orchestrator):
 
     def drop_lease(self, text: str) -> None:
         self._leases.drop(text)
+
+    def waiting(self) -> LeaseStore:
+        return self._queue

@@ -46,6 +46,7 @@ class DockerOrchestrator(Leased):
         self._ctx, self._hosts, self._stack, self._env = ctx, hosts, stack, env
         self._setup, self._absent = setup, absent
         self._leases = Leases(Engine(ctx, env), stack, self.leases)
+        self._queue = Leases(Engine(ctx, env), f"{stack}.queue", self.leases)
 
     def render(self, config: Mapping[str, Any], image: str, secrets: Mapping[str, str]) -> Stack:
         return type(self).rendered(config, self._stack, image, secrets)

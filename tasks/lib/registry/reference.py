@@ -11,6 +11,8 @@ HUB = "docker.io"
 BRANCH_LABEL = "org.opencontainers.image.ref.name"
 REVISION_LABEL = "org.opencontainers.image.revision"
 VERSION_LABEL = "org.opencontainers.image.version"
+# When the commit was made (ISO 8601).
+CREATED_LABEL = "org.opencontainers.image.created"
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 # A host has a dot or a port, or is localhost; anything else begins the path.

@@ -105,13 +105,13 @@ def test_a_missing_identity_is_one_line(name):
 def test_the_list_says_what_was_drilled_and_where_each_is(identity):
     dump = {"name": NAMES[2], "bytes": 900, "places": ["volume"], "kind": "deploy"}
     found = {"backups": [stored(NAMES[0], identity[0]), dump], "state": {"drilled": NAMES[0]}}
-    head, first, second = backups.shown(found).splitlines()
+    head, first, second = backups.report("prod", found).text().splitlines()
     assert head.split() == ["backup", "age", "size", "release", "where", "readers", "drill"]
     assert "2 kB" in first
     assert first.endswith("restored")
     assert "volume, storage" in first
     assert second.split()[-3:] == ["not", "encrypted", "-"]
-    assert backups.shown({"backups": [], "state": {}}) == "no backup yet"
+    assert backups.report("prod", {"backups": [], "state": {}}).text() == "no backup yet"
 
 
 @pytest.mark.parametrize(

@@ -40,8 +40,8 @@ def test_all_problems_are_told_at_once(world):
 
 
 def test_a_report_names_what_was_checked(world):
-    shown = preflight.dry_run(world.target, "")
-    assert f"none is released yet - inv release --env={world.target.name}" in shown
+    shown = preflight.dry_run(world.target, "").text()
+    assert f"none is released yet - ./inv release --env={world.target.name}" in shown
 
 
 @pytest.mark.parametrize("how", [preflight.dry_run, lambda *of: preflight.prepare(*of, "", False)])

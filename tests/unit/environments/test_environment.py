@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+from functools import partial
 
 import msgspec
 import pytest
@@ -14,6 +15,7 @@ from tasks.lib.environments import (
     healthcheck,
     logs,
     one_off,
+    releases,
     secret_values,
     status,
     teardown,
@@ -52,8 +54,9 @@ def test_secrets_that_only_their_operators_know_are_not_made_up(world):
 def test_a_status_shows_services_nodes_lock_and_history(world):
     image = world.image()
     world.deploy(image)
-    text, wrong = status.status(world.target)
-    assert wrong == []
+    found = status.read(world.target)
+    text = found.text()
+    assert found.problems == []
     for part in ("app", "2/2 healthy", "memory", "lock: free", "succeeded", image.revision[:12]):
         assert part in text
 
@@ -61,13 +64,13 @@ def test_a_status_shows_services_nodes_lock_and_history(world):
 def test_a_status_names_what_is_wrong(world):
     world.deploy(world.image())
     world.target.orchestrator.inner.cluster.ready.clear()
-    _, wrong = status.status(world.target)
+    wrong = status.read(world.target).problems
     assert "app: 0/2 healthy, 1 starting" in wrong
     assert any("answers 503" in line for line in wrong)
 
 
 def test_a_status_of_nothing(world):
-    text, _ = status.status(world.target)
+    text = status.read(world.target).text()
     assert "no services" in text and "no release yet" in text
 
 
@@ -76,8 +79,9 @@ def test_a_deploy_that_was_killed_is_shown_as_cut_off(world):
     with pytest.raises(Killed):
         world.deploy(world.image())
     world.restart()
-    assert "cut off" in status.history_table(world.records(), locked=False)
-    assert "running" in status.history_table(world.records(), locked=True)
+    history = partial(releases.history, "prod", world.records(), 30)
+    assert "cut off" in history(locked=False).text()
+    assert "running" in history(locked=True).text()
 
 
 def test_logs_are_those_of_the_services_with_the_apps_image(world, capfd):
@@ -152,7 +156,7 @@ def test_a_command_runs_on_the_image_that_runs_and_holds_the_lock(world):
     holders = []
     world.orchestrator.before["run_jobs"] = lambda: holders.append(world.target.holder())
     one_off.manage(world.target, ["migrate"])
-    assert "runs manage.py migrate" in holders[0]
+    assert "runs manage.py migrate" in str(holders[0])
 
 
 def test_a_command_before_the_first_deploy_is_refused(world):
@@ -203,7 +207,8 @@ def test_without_probes_the_page_stands_in_and_no_version_is_expected(world):
     app = msgspec.structs.replace(world.target.settings.app, probes=Probes(page="/"))
     world.target.settings = msgspec.structs.replace(world.target.settings, app=app)
     world.deploy(world.image())
-    text, problems = status.status(world.target)
+    found = status.read(world.target)
+    text, problems = found.text(), found.problems
     assert f"url: {world.target.url} answers\n" in text
     assert problems == []
 

@@ -30,6 +30,11 @@ def failure(age: float) -> dict[str, Any]:
     return {"at": NOW - age, "job": "app.tasks.mail", "id": "7f3e", "error": "ValueError"}
 
 
+def shown(**more: Any) -> str:
+    """What people see of what the image tells."""
+    return jobs.report("prod", found(**more), 1, NOW).text()
+
+
 def rows(text: str, first: str) -> list[list[str]]:
     """The cells of the rows that begin with a word."""
     return [line.split() for line in text.splitlines() if line.startswith(first)]
@@ -37,7 +42,7 @@ def rows(text: str, first: str) -> list[list[str]]:
 
 def test_queues_workers_and_their_jobs_are_shown():
     held = [job(), job("scheduled", None), job("scheduled", None)]
-    text = jobs.text(found(jobs=held, workers={"celery@one": True, "celery@two": False}), NOW)
+    text = shown(jobs=held, workers={"celery@one": True, "celery@two": False})
     assert rows(text, "celery ") == [["celery", "3"]]
     assert rows(text, "celery@") == [
         ["celery@one", "takes", "jobs", "1", "0", "2"],
@@ -48,13 +53,13 @@ def test_queues_workers_and_their_jobs_are_shown():
 
 
 def test_an_idle_site_without_workers_is_shown():
-    text = jobs.text(found(workers={}), NOW)
+    text = shown(workers={})
     assert "no worker answers" in text and "no job runs" in text
     assert text.endswith("failed in the last day: 0")
 
 
 def test_failures_of_a_day_are_counted_and_the_newest_shown():
-    text = jobs.text(found(failures=[failure(60 * n) for n in range(9)] + [failure(90_000)]), NOW)
+    text = shown(failures=[failure(60 * n) for n in range(9)] + [failure(90_000)])
     assert "failed in the last day: 9" in text
     assert len(rows(text, "2027-01-15T")) == jobs.NEWEST
     assert rows(text, "2027-01-15T")[0] == [
@@ -89,9 +94,10 @@ def test_a_job_that_runs_on_after_its_limit_is_a_problem(seconds, count):
 def test_a_report_is_read_from_a_replica_of_the_app(world):
     cluster = world.target.orchestrator.inner.cluster
     with pytest.raises(TaskError, match="no replica of the app shows its jobs - inv status"):
-        jobs.report(world.target)
+        jobs.read(world.target)
     world.deploy(world.image())
     cluster.report = f"a warning\n{json.dumps(found())}"
-    assert "celery@one" in jobs.report(world.target)[0]
+    assert "celery@one" in jobs.read(world.target).text()
     cluster.report = json.dumps({"problem": "the broker does not answer: TimeoutError"})
-    assert jobs.report(world.target) == ("", ["the broker does not answer: TimeoutError"])
+    with pytest.raises(TaskError, match="the broker does not answer: TimeoutError - inv status"):
+        jobs.read(world.target)

@@ -25,14 +25,16 @@ def test_an_age_has_its_largest_unit(seconds, text):
 
 
 def test_dumps_are_counted():
-    assert storage.described("100000\n92800 1000\n99940 500") == "2, 1.5 kB, the newest 1 min old"
-    assert storage.described("100000") == "none"
+    found = storage.described("100000\n92800 1000\n99940 500")
+    assert found.summary == "2, 1.5 kB, the newest 1 min old"
+    assert found.last == "1970-01-02T03:45:40Z"
+    assert storage.described("100000").summary == "none"
 
 
 def test_a_status_shows_images_and_dumps(world):
-    assert "backups: unknown, as the database is not reached" in status.status(world.target)[0]
+    assert "backups: unknown, as the database is not reached" in status.read(world.target).text()
     world.deploy(world.image(migrations=("myapp.9001_one",)))
-    shown, _ = status.status(world.target)
+    shown = status.read(world.target).text()
     assert "backups: 1, 1 kB, the newest 1 min old" in shown
     (row,) = [line for line in shown.splitlines() if line.startswith("memory  ") and " of " in line]
     assert row.split()[-3:] == ["1", "1", "MB"]
@@ -41,7 +43,7 @@ def test_a_status_shows_images_and_dumps(world):
 def test_an_external_database_has_no_dumps_of_ours(world):
     deploy = msgspec.structs.replace(world.target.settings.deploy, secrets=["DATABASE_URL"])
     world.target.settings = msgspec.structs.replace(world.target.settings, deploy=deploy)
-    assert storage.backups(world.target, {})[0] == "its operator's"
+    assert storage.backups(world.target, {}).summary == "its operator's"
 
 
 NOW = 1_000_000.0

@@ -56,4 +56,5 @@ def test_a_deploy_of_any_environment_keeps_its_image_and_is_shown(environment):
     names = (REVISION, f"deployed-{environment}-10", f"deployed-{environment}-9", "prod")
     image = Stored("sha256:1", names, REVISION, "main", "", 1)
     assert listing.prunable([image], 0, ["prod"]) == []
-    assert f"  prod {environment}#9 {environment}#10\n" in listing.table([image], ["prod"]) + "\n"
+    shown = listing.report([image], ["prod"]).text()
+    assert shown.endswith(f"  prod {environment}#9 {environment}#10")

@@ -11,7 +11,8 @@ from ...kubernetes.client import Cluster
 from ..status import Lease
 from . import naming
 
-NAME = "deploy-lock"
+# The objects of the lock, and of the queue for it.
+LOCK, QUEUE = "deploy-lock", "deploy-queue"
 # How long others wait, for people who look at the object: see environments.lock.
 SECONDS = 45
 
@@ -19,19 +20,19 @@ SECONDS = 45
 class Leases:
     """The leases of a stack: each is a version of the same object, with a number and a text."""
 
-    def __init__(self, cluster: Cluster, stack: str) -> None:
-        self._cluster, self._stack = cluster, stack
+    def __init__(self, cluster: Cluster, stack: str, name: str = LOCK) -> None:
+        self._cluster, self._stack, self._name = cluster, stack, name
 
     def newest(self) -> Lease | None:
         """Return the newest lease; see base.Orchestrator.lease."""
-        found = self._cluster.get("Lease", NAME)
+        found = self._cluster.get("Lease", self._name)
         if not (lease := _read(found)):
             return None
         return replace(lease, age=age(found or {}, self._cluster.clock))
 
     def take(self, former: Lease | None, text: str) -> Lease | None:
         """Make the lease after another one; see base.Orchestrator.take_lease."""
-        found = self._cluster.get("Lease", NAME)
+        found = self._cluster.get("Lease", self._name)
         before = _read(found)
         made = Lease(former.number + 1 if former else 1, text)
         if before == made or self._cluster.dry:
@@ -42,17 +43,17 @@ class Leases:
 
     def _ours(self, made: Lease) -> Lease | None:
         """Return a lease if it was made nevertheless: its answer may have been lost."""
-        return made if _read(self._cluster.get("Lease", NAME)) == made else None
+        return made if _read(self._cluster.get("Lease", self._name)) == made else None
 
     def drop(self, text: str) -> None:
         """End the lease, if it has this text; see base.Orchestrator.drop_lease."""
-        found = self._cluster.get("Lease", NAME)
+        found = self._cluster.get("Lease", self._name)
         if (lease := _read(found)) and lease.text == text:
             self._write(found, lease.number, "")
 
     def _write(self, found: Any, number: int, text: str) -> bool:
         """Write the object, unless another one has since it was read."""
-        meta = naming.metadata(NAME, self._stack)
+        meta = naming.metadata(self._name, self._stack)
         spec: dict[str, Any] = {"leaseTransitions": number, "leaseDurationSeconds": SECONDS}
         spec |= {"holderIdentity": text} if text else {}
         made = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "spec": spec}

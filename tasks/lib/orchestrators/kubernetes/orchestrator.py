@@ -29,7 +29,7 @@ from . import (
     teardown,
 )
 from .jobs import KubernetesJobs, clear, try_out
-from .leases import Leases
+from .leases import QUEUE, Leases
 from .place import Place
 from .records import ClusterStore
 from .rollout import KubernetesRollout
@@ -50,7 +50,8 @@ class KubernetesOrchestrator(Leased):
     ) -> None:
         self._cluster, self._stack, self._place, self._auth = cluster, stack, place, auth
         self._setup = setup
-        self._leases, self._secrets = Leases(cluster, stack), secrets.Secrets(cluster, stack)
+        self._leases, self._queue = Leases(cluster, stack), Leases(cluster, stack, QUEUE)
+        self._secrets = secrets.Secrets(cluster, stack)
 
     def services(self) -> dict[str, Service]:
         return inventory.look(self._cluster, self._stack).services()
