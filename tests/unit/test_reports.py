@@ -160,6 +160,17 @@ def test_no_secret_is_in_it_and_a_number_stays_one(capfd):
     assert one(capfd.readouterr().out)["since"] == 123456
 
 
+def test_a_deploy_with_its_hooks_prints_nothing_else_on_stdout(world, capfd):
+    world.target.hooks.mkdir()
+    for name in ("pre-deploy", "post-deploy"):
+        (world.target.hooks / name).write_text("#!/bin/sh\necho from a hook\n")
+        (world.target.hooks / name).chmod(0o755)
+    reports.show(outcome.read(deployed(world)), as_json=True)
+    shown = capfd.readouterr()
+    assert one(shown.out)["release"]["number"] == 2
+    assert shown.err.count("from a hook") == 4
+
+
 # The command itself.
 
 
