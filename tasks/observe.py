@@ -7,6 +7,7 @@ from shlex import quote
 from invoke import Context, task
 
 from .lib import console
+from .lib.errors import ExitCode, TaskError
 from .lib.options import ENV, JSON, WAIT
 
 # How many deploys the history shows.
@@ -58,6 +59,9 @@ def status(
     from .lib import reports
     from .lib.environments import connection, status, watching
 
+    if watch and notify:
+        hint = "use one of them; a job on a schedule can notify"
+        raise TaskError("--watch sends no messages", hint, ExitCode.REFUSED)
     with connection.reach(ctx, env) as target:
         if watch:
             return watching.watch(target, json)

@@ -7,7 +7,7 @@ from functools import partial
 from invoke import Context, task
 
 from .lib import console, files
-from .lib.options import CONFIRM, ENV, JSON, NAME, VERIFY, WAIT
+from .lib.options import CONFIRM, ENV, JSON, NAME, REPORT, VERIFY, WAIT
 
 DOTENV = "write DEPLOY_URL and DEPLOY_IMAGE to this file"
 
@@ -46,6 +46,7 @@ def preflight(
         "force": "deploy an untested image, for this reason, which is recorded",
         "verify_url": VERIFY,
         "dotenv": DOTENV,
+        "report": REPORT,
         "json": JSON,
     }
 )
@@ -59,6 +60,7 @@ def deploy(
     force: str = "",
     verify_url: bool = True,
     dotenv: str = "",
+    report: str = "",
     json: bool = False,
     wait: str = "",
 ) -> None:
@@ -68,8 +70,7 @@ def deploy(
 
     Example: inv deploy --env=staging --ref=main
     """
-    from .lib import reports
-    from .lib.deploys import outcome, turn
+    from .lib.deploys import html_report, outcome, turn
     from .lib.deploys import plan as plans
     from .lib.deploys.deployment import Deployment
     from .lib.deploys.preflight import prepare
@@ -77,20 +78,23 @@ def deploy(
     from .lib.environments import connection, dynamic
 
     plans.require_shown(show, plan)
-    with connection.reach(
-        ctx, dynamic.named(env, name), verify_url=verify_url, wait=wait
-    ) as target:
+    wanted = dynamic.named(env, name)
+    with (
+        html_report.written(report, wanted, plan) as page,
+        connection.reach(ctx, wanted, verify_url=verify_url, wait=wait) as target,
+    ):
         prepared = partial(prepare, target, ref, force, changes=not plan)
         if plan or ctx.config.run.dry:
-            return reports.show(plans.read(target, prepared()[1], show), json)
+            image, stack = prepared()
+            return page.show(plans.read(target, stack, image.revision, show), json)
         with turn.to_deploy(target, prepared, force) as (lock, image, stack):
-            deployment = Deployment.of_image(target, stack, image, lock, force)
+            deployment = page.of(Deployment.of_image(target, stack, image, lock, force))
             deployment.plan()
             deployment.run_if_needed()
             if ref:
                 release(deployment)
         files.write({dotenv: deployment.dotenv()})
-        reports.show(outcome.read(deployment), json)
+        page.show(outcome.read(deployment), json)
 
 
 @task(
@@ -101,6 +105,7 @@ def deploy(
         "force": "go back across an irreversible migration, for this reason",
         "verify_url": VERIFY,
         "dotenv": DOTENV,
+        "report": REPORT,
         "json": JSON,
     }
 )
@@ -111,6 +116,7 @@ def rollback(
     force: str = "",
     verify_url: bool = True,
     dotenv: str = "",
+    report: str = "",
     json: bool = False,
     wait: str = "",
 ) -> None:
@@ -120,22 +126,22 @@ def rollback(
 
     Example: inv rollback --env=prod
     """
-    from .lib import reports
-    from .lib.deploys import outcome, turn
+    from .lib.deploys import html_report, outcome, turn
     from .lib.deploys.deployment import Deployment
     from .lib.deploys.released import release
     from .lib.environments.connection import reach
 
     with (
+        html_report.written(report, env) as page,
         reach(ctx, env, verify_url=verify_url, wait=wait) as target,
         turn.to_roll_back(target, to) as lock,
     ):
-        deployment = Deployment.back_to(target, to, lock, force)
+        deployment = page.of(Deployment.back_to(target, to, lock, force))
         deployment.plan()
         deployment.run()
         release(deployment)
         files.write({dotenv: deployment.dotenv()})
-        reports.show(outcome.read(deployment), json)
+        page.show(outcome.read(deployment), json)
 
 
 @task(

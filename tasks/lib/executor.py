@@ -76,7 +76,8 @@ class Executor(invoke.Executor):
 
 def _report(tasks: Sequence[Any], error: BaseException, code: int) -> None:
     """Print an error as a report, if a task was asked for one and has not printed it."""
-    asked = any(getattr(task.args.get("json"), "value", False) for task in tasks)
+    options = (getattr(task, "args", {}).get("json") for task in tasks)
+    asked = any(option and option.value for option in options)
     if asked and not getattr(error, "shown", False):
         from . import reports
 

@@ -68,7 +68,7 @@ def images(world: World) -> Report:
 def planned(world: World) -> Report:
     world.deploy(world.image())
     world.by_hand.scale("worker", 0)
-    return plan.read(world.target, world.render(world.image()), plan.MANIFESTS)
+    return plan.read(world.target, world.render(world.image()), "", plan.MANIFESTS)
 
 
 MAKE: dict[str, Any] = {
@@ -153,9 +153,22 @@ def test_no_secret_is_in_it_and_a_number_stays_one(capfd):
     assert found["parts"][0] | {"state": ""} == {
         "name": "[API_KEY]", "state": "", "where": "[PIN]", "more": ""
     }  # fmt: skip
-    reports.show(Plan(environment="prod", stack="s", image="", state="same", since=123456,
-                      drift=None, changes=[], interrupted=[]), as_json=True)  # fmt: skip
+    nothing: dict[str, Any] = {"changes": [], "commits": [], "interrupted": []}
+    same = Plan(environment="prod", stack="s", image="", state="same", since=123456, drift=None,
+                **nothing)  # fmt: skip
+    reports.show(same, as_json=True)
     assert one(capfd.readouterr().out)["since"] == 123456
+
+
+def test_a_deploy_with_its_hooks_prints_nothing_else_on_stdout(world, capfd):
+    world.target.hooks.mkdir()
+    for name in ("pre-deploy", "post-deploy"):
+        (world.target.hooks / name).write_text("#!/bin/sh\necho from a hook\n")
+        (world.target.hooks / name).chmod(0o755)
+    reports.show(outcome.read(deployed(world)), as_json=True)
+    shown = capfd.readouterr()
+    assert one(shown.out)["release"]["number"] == 2
+    assert shown.err.count("from a hook") == 4
 
 
 # The command itself.

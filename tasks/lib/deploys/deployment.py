@@ -83,7 +83,7 @@ class Deployment:
 
     def plan(self) -> None:
         """Show what it would change, and the drift that it would repair."""
-        compare(self.target, self.now, self.stack).say()
+        compare(self.target, self.now, self.stack, self.record.revision).say()
 
     def run_if_needed(self) -> None:
         """Deploy, unless what runs is the stack, without drift, and is healthy."""

@@ -38,6 +38,6 @@ def read(deployment: Deployment, problems: list[str] | None = None) -> Outcome:
         url=target.url,
         image=deployment.stack.image,
         changed=not deployment.unchanged,
-        plan=compare(target, now, deployment.stack),
+        plan=compare(target, now, deployment.stack, record.revision),
         release=release(made, locked=False) if made else None,
     )

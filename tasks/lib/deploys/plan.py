@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Literal, TextIO
 
@@ -17,11 +18,13 @@ from ..environments.running import Running
 from ..errors import ExitCode, TaskError
 from ..images import deployed
 from ..orchestrators.stack import Stack, changes, difference
-from ..project import contract
+from ..project import contract, git
 from ..project.names import short
 from ..reports import Report
 
 MANIFESTS = "manifests"
+# How many commits a plan shows.
+COMMITS = 100
 COLOURS = {"+": 32, "-": 31, "~": 33}
 # Services whose data only one container may use.
 DATA = {contract.DATABASE, contract.REDIS}
@@ -68,6 +71,8 @@ class Plan(Report, frozen=True, kw_only=True, tag="plan"):
         drift: what was changed by hand since release `since`, a line each; null if unknown.
         changes: a line for each value of the stack, or for each service of a new one; it begins
             with +, - or ~.
+        commits: those between what runs and what is deployed, + or - and a line each; none if
+            this clone does not know them.
         interrupted: the services with data that stop before they start again.
         manifests: the stack's files, if they were wanted.
     """
@@ -79,6 +84,7 @@ class Plan(Report, frozen=True, kw_only=True, tag="plan"):
     since: int | None
     drift: list[str] | None
     changes: list[str]
+    commits: list[str]
     interrupted: list[str]
     manifests: str = ""
 
@@ -88,6 +94,9 @@ class Plan(Report, frozen=True, kw_only=True, tag="plan"):
             what = f"drift: changed by hand since release {self.since}; a deploy repairs it"
             yield console.colour(f"==> {what}", 1, stream)
             yield from _coloured(self.drift, stream)
+        if self.commits:
+            yield console.colour(f"==> commits since release {self.since}", 1, stream)
+            yield from _coloured(self.commits, stream)
         yield console.colour(f"==> the stack {self.stack}: {self.state}", 1, stream)
         yield from _coloured(self.changes, stream)
         for name in self.interrupted:
@@ -104,16 +113,20 @@ class Plan(Report, frozen=True, kw_only=True, tag="plan"):
         return self.manifests or "\n".join(self.lines(sys.stdout))
 
 
-def read(target: Target, stack: Stack, show: str = "") -> Plan:
-    """Return what a deploy of a stack would change, with its manifests if that is wanted."""
-    made = compare(target, running.known(target), stack)
+def read(target: Target, stack: Stack, revision: str, show: str = "") -> Plan:
+    """Return what a deploy of a revision's stack would change.
+
+    If its manifests are wanted, they are in it, and the changes are printed as progress.
+    """
+    made = compare(target, running.known(target), stack, revision)
     if show != MANIFESTS:
         return made
+    made.say()
     return msgspec.structs.replace(made, manifests=target.orchestrator.manifests(stack))
 
 
-def compare(target: Target, now: Running, new: Stack) -> Plan:
-    """Return what a stack changes in what runs."""
+def compare(target: Target, now: Running, new: Stack, revision: str) -> Plan:
+    """Return what a revision's stack changes in what runs."""
     lines = difference(now.stack, new)
     return Plan(
         environment=target.name,
@@ -123,8 +136,16 @@ def compare(target: Target, now: Running, new: Stack) -> Plan:
         since=now.record.number if now.record else None,
         drift=None if now.drift is None else list(now.drift),
         changes=lines if now.stack else [f"+ {name}" for name in new.services],
+        commits=_commits(now.record.revision if now.record else "", revision),
         interrupted=interrupted(now.stack, new),
     )
+
+
+def _commits(old: str, new: str) -> list[str]:
+    first, last = (each.removesuffix("-dirty") for each in (old, new))
+    with suppress(TaskError):
+        return git.between(first, last)[:COMMITS] if first and last else []
+    return []
 
 
 def interrupted(old: Stack | None, new: Stack) -> list[str]:

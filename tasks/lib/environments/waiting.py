@@ -1,4 +1,4 @@
-"""The queue for a stack's lock: in order of arrival, and whoever died in it blocks no other."""
+"""The queue for a stack's lock: in order of arrival, and one that died in it blocks no other."""
 
 from __future__ import annotations
 

@@ -120,14 +120,14 @@ def test_the_dotenv_report_says_where_it_answers_and_what_runs(world):
 
 def test_a_plan_shows_what_a_deploy_would_change(world):
     world.deploy(world.image())
-    found = plan.read(world.target, world.render(world.image()))
+    found = plan.read(world.target, world.render(world.image()), "")
     assert "  ~ services.app.image" in found.text()
     assert found.state == "changes"
 
 
 def test_a_plan_has_the_files_of_its_stack_if_they_are_wanted(world):
     stack = world.render(world.image())
-    assert json.loads(plan.read(world.target, stack, "manifests").text()) == stack.content
+    assert json.loads(plan.read(world.target, stack, "", "manifests").text()) == stack.content
     require_shown("manifests", plan=True)
     for show, made in (("manifests", False), ("all", True)):
         with pytest.raises(TaskError, match="use --plan --show=manifests") as caught:

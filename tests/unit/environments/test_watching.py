@@ -174,3 +174,9 @@ def test_for_machines_each_look_is_a_report(world, capfd):
     found = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
     assert [each["report"] for each in found[:3]] == ["status", "error", "status"]
     assert "no answer over SSH" in found[1]["problems"][0]
+
+
+def test_a_watch_that_is_to_notify_is_refused(inv):
+    done = inv("status", "--env=prod", "--watch", "--notify")
+    assert done.returncode == 2
+    assert done.stderr.startswith("inv: --watch sends no messages - ")
