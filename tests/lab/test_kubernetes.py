@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,8 @@ from tasks.lib.orchestrators.kubernetes import (
     leases,
     manifests,
     namespace,
-    rendering,
+    naming,
+    observation,
     rights,
     rollout,
     secrets,
@@ -32,9 +32,10 @@ from tasks.lib.orchestrators.kubernetes import (
 from tasks.lib.orchestrators.kubernetes.orchestrator import KubernetesOrchestrator
 from tasks.lib.orchestrators.kubernetes.place import Place
 from tasks.lib.orchestrators.kubernetes.records import ClusterStore
-from tasks.lib.orchestrators.stack import Stack, drift
+from tasks.lib.orchestrators.stack import drift
 from tests.testbed.clusters import CONTEXT, scratch
-from tests.testbed.commands import docker, environment, free_port, inv, until
+from tests.testbed.commands import docker, free_port, inv, until
+from tests.testbed.kubernetes import IMAGE, SITE, own_stack
 from tests.testbed.labs import must, started
 from tests.testbed.sites import Exports, Site
 
@@ -43,18 +44,6 @@ from .conftest import quick
 BOOM = "#!/bin/sh\necho 'boom: no licence file' >&2\nexit 7\n"
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.cluster]
-
-ROOT = Path(__file__).resolve().parents[2]
-IMAGE = f"registry.example.com/app@sha256:{'a' * 64}"
-VALUES = {
-    "IMAGE": IMAGE,
-    "STACK": "shop-prod",
-    "SITE_URL": "https://shop.example.com",
-    "SITE_ADDRESS": ":80",
-    "JOB_SECONDS": "300",
-    "JOB_GRACE": "330s",
-    "COMPOSE_PROJECT_NAME": "shop-prod",
-}
 
 
 @pytest.fixture(scope="module")
@@ -72,16 +61,6 @@ def cluster(lab: Exports) -> Iterator[Cluster]:
         yield cluster
 
 
-def stack() -> Stack:
-    """The stack of the project's own Compose files."""
-    files = [f"--file=compose/{name}.yml" for name in ("base", "server", "kubernetes")]
-    words = ["docker", "compose", *files, "config", "--format=json"]
-    done = subprocess.run(words, cwd=ROOT, env=environment(**VALUES), capture_output=True)
-    config: dict[str, Any] = json.loads(done.stdout)
-    names = {key: f"shop-prod_{key}_v1" for key in config["secrets"]}
-    return rendering.render(config, "shop-prod", IMAGE, names).labelled(1, "there")
-
-
 def test_three_servers_are_one_cluster_and_are_gone_with_the_lab(lab):
     text = must("lab.status", "--name", lab["LAB_NAME"])
     assert text.count("kubelet v1.") == 3
@@ -97,8 +76,8 @@ def test_a_server_that_was_restarted_is_ready_again(lab):
 
 
 def test_the_cluster_takes_every_object_of_our_own_compose_files(cluster):
-    place = Place(cluster.namespace, VALUES["SITE_URL"], "LoadBalancer", ingress="any")
-    made = manifests.objects(stack(), place)
+    place = Place(cluster.namespace, SITE, "LoadBalancer", ingress="any")
+    made = manifests.objects(own_stack(), place)
     assert len(made) > 20
     refused = []
     for each in made:
@@ -110,7 +89,7 @@ def test_the_cluster_takes_every_object_of_our_own_compose_files(cluster):
 
 
 def test_the_namespace_takes_a_pod_of_each_role(cluster):
-    for each in manifests.workloads(stack()):
+    for each in manifests.workloads(own_stack()):
         template = each["spec"]["template"]
         meta = {**template["metadata"], "name": f"try-{each['metadata']['name']}"}
         pod = {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": template["spec"]}
@@ -118,8 +97,8 @@ def test_the_namespace_takes_a_pod_of_each_role(cluster):
 
 
 def test_what_is_applied_twice_is_the_same_and_a_foreign_field_is_known(cluster):
-    place = Place(cluster.namespace, VALUES["SITE_URL"])
-    (app,) = (each for each in manifests.objects(stack(), place) if each["kind"] == "Deployment"
+    place = Place(cluster.namespace, SITE)
+    (app,) = (each for each in manifests.objects(own_stack(), place) if each["kind"] == "Deployment"
               and each["metadata"]["name"] == "worker")  # fmt: skip
     first, again = cluster.apply(app), cluster.apply(app)
     assert first["metadata"]["generation"] == again["metadata"]["generation"] == 1
@@ -170,11 +149,12 @@ def test_the_history_is_in_the_namespace(cluster):
     history = History(ClusterStore(cluster, "shop-prod"))
     assert (history.read(), history.problems()) == ([], [])
     made = [
-        history.begin(records.new_deploy(n, IMAGE, "c0ffee", "", True), stack()) for n in (9, 10)
+        history.begin(records.new_deploy(n, IMAGE, "c0ffee", "", True), own_stack())
+        for n in (9, 10)
     ]
     history.write_applied(made[0], {"app": {"replicas": 2}})
     assert history.read() == made[::-1]
-    assert history.stack(made[0], "shop-prod").content == stack().content
+    assert history.stack(made[0], "shop-prod").content == own_stack().content
     assert history.applied(made[0]) == {"app": {"replicas": 2}}
     assert "shop-prod_SECRET_KEY_v1" in history.versions()
     assert history.place == f"namespace {cluster.namespace}"
@@ -196,10 +176,8 @@ def test_the_audit_log_is_in_the_namespace_and_stays_when_the_stack_is_removed(c
 
 def rolled_out(cluster: Cluster) -> tuple[KubernetesOrchestrator, dict[str, Any]]:
     """What was applied of our own stack, whose images no server has."""
-    orchestrator = KubernetesOrchestrator(
-        cluster, "shop-prod", Place(cluster.namespace, VALUES["SITE_URL"])
-    )
-    return orchestrator, orchestrator.rollout(stack()).apply()
+    orchestrator = KubernetesOrchestrator(cluster, "shop-prod", Place(cluster.namespace, SITE))
+    return orchestrator, orchestrator.rollout(own_stack()).apply()
 
 
 def drifted(orchestrator: KubernetesOrchestrator, applied: dict[str, Any]) -> list[str]:
@@ -211,7 +189,7 @@ def test_what_others_change_is_seen_and_repaired_also_what_they_add(cluster, mon
     monkeypatch.setattr(rollout, "AHEAD", 0.1)
     orchestrator, applied = rolled_out(cluster)
     assert drifted(orchestrator, applied) == []
-    assert orchestrator.running().services == stack().services
+    assert orchestrator.running().services == own_stack().services
     worker = cluster.get("Deployment", "worker")
     (container,) = worker["spec"]["template"]["spec"]["containers"]
     container["env"].append({"name": "EXTRA", "value": "hello"})
@@ -222,7 +200,7 @@ def test_what_others_change_is_seen_and_repaired_also_what_they_add(cluster, mon
     assert "~ worker.replicas: 1 -> 3" in lines
     assert "+ worker.pod.containers.worker.environment.EXTRA" in lines
     assert not any("hello" in line for line in lines)
-    orchestrator.rollout(stack()).apply()
+    orchestrator.rollout(own_stack()).apply()
     assert drifted(orchestrator, applied) == []
 
 
@@ -234,7 +212,7 @@ def test_pods_and_jobs_that_the_cluster_refuses_say_so_at_once(cluster, monkeypa
     orchestrator, _ = rolled_out(cluster)
     until(lambda: "exceeded quota" in orchestrator.services()["worker"].progress.given_up)
     with pytest.raises(TaskError, match=r"migrate failed: .* exceeded quota"):
-        orchestrator.run_jobs(stack(), [Job("migrate", ["migrate"])], 20, Unlocked())
+        orchestrator.run_jobs(own_stack(), [Job("migrate", ["migrate"])], 20, Unlocked())
 
 
 class Unlocked:
@@ -294,7 +272,7 @@ def test_what_others_have_in_a_namespace_stays_and_is_in_nobodys_way(cluster, ca
     service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "db"}}
     other = {**service, "spec": {"type": "ExternalName", "externalName": "db.example.com"}}
     own.create(other)
-    assert orchestrator.misfits(stack(), "") == [
+    assert orchestrator.misfits(own_stack(), "") == [
         f"{own.name}: Service db is not of shop-prod - remove it, or set kubernetes.namespace in "
         "invoke.yaml to one of its own"
     ]
@@ -308,18 +286,18 @@ def test_what_others_have_in_a_namespace_stays_and_is_in_nobodys_way(cluster, ca
 
 
 def test_what_a_deploy_would_lack_is_known_before_it_changes_anything(cluster):
-    place = Place(cluster.namespace, VALUES["SITE_URL"], ingress="none")
+    place = Place(cluster.namespace, SITE, ingress="none")
     orchestrator = KubernetesOrchestrator(cluster, "shop-prod", place)
     assert orchestrator.problems() == [f"{cluster.name}: no ingress class none - known: none"]
     quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "few"}}
     cluster.apply({**quota, "spec": {"hard": {"pods": "3", "limits.memory": "1Ti"}}})
     until(lambda: (cluster.get("ResourceQuota", "few") or {}).get("status"))
-    (line,) = orchestrator.misfits(stack(), "")
+    (line,) = orchestrator.misfits(own_stack(), "")
     assert "quota few: pods has 3 of 3 left, and the rollout needs" in line
     cluster.delete("ResourceQuota", "few")
-    assert orchestrator.misfits(stack(), "") == []
-    other = dict(stack().content["volumes"]["db"]["labels"], **{"deploy.storageclass": "fast"})
-    changed = stack()
+    assert orchestrator.misfits(own_stack(), "") == []
+    other = dict(own_stack().content["volumes"]["db"]["labels"], **{"deploy.storageclass": "fast"})
+    changed = own_stack()
     changed.content["volumes"]["db"]["labels"] = other
     (line,) = orchestrator.misfits(changed, "")
     assert "no storage class fast for the volume db" in line
@@ -442,3 +420,40 @@ def test_another_cluster_is_never_touched(site, tmp_path):
         for words in (["status"], ["deploy"], ["destroy", "--yes"], ["secrets.set", "--random"]):
             done = site.inv(*words, INVOKE_RUNTIME_CONFIG=file)
             assert (done.status, why in done.verdict) == (2, True)
+
+
+@pytest.fixture
+def serving(site: Site) -> Iterator[Cluster]:
+    """The namespace of the site, which serves."""
+    if not site.good:
+        site.set_up()
+        site.good = site.build("serves")
+    site.must("deploy", f"--ref={site.good}")
+    place = site.settings["environments"]["prod"]["kubernetes"]
+    cluster = Cluster(kubeconfig.access(CONTEXT, site.lab), place.get("namespace") or site.stack)
+    yield cluster
+    cluster.close()
+
+
+def ready(cluster: Cluster, service: str) -> int:
+    """How many pods of a service are ready."""
+    found = cluster.list("Pod", {naming.SERVICE: service})
+    return sum(observation.is_ready(each) for each in found)
+
+
+def test_a_database_that_is_away_takes_no_replica_out_of_use_and_ends_none(site, serving):
+    count = ready(serving, "app")
+    before = {each["metadata"]["uid"] for each in serving.list("Pod", {naming.SERVICE: "app"})}
+    db = serving.get("StatefulSet", "db")
+    db["spec"]["replicas"] = 0
+    assert serving.replace(db)
+    until(lambda: ready(serving, "db") == 0, 60)
+    until(lambda: site.get("/readyz")[0] != 200)
+    # As long as three checks in a row, and more.
+    time.sleep(45)
+    assert ready(serving, "app") == count > 0
+    assert site.versions() == {site.good}
+    site.must("deploy", f"--ref={site.good}")
+    pods = serving.list("Pod", {naming.SERVICE: "app"})
+    assert {each["metadata"]["uid"] for each in pods} == before
+    assert not any(each["status"]["containerStatuses"][0]["restartCount"] for each in pods)

@@ -19,8 +19,8 @@ LOGIN = "registry"
 GRACE = "10s"
 # How the names begin of the containers that lay static files.
 STATIC = "static-"
-# Seconds that a proxy keeps serving when it is stopped, until no server sends it requests any more;
-# the app does that itself (WEB_DRAIN).
+# Seconds that what serves goes on when it is stopped, until nobody sends it requests any more. On
+# servers with Docker, the app does that itself (WEB_DRAIN).
 DRAIN = 5
 # A user, and a group, who are not root.
 NUMBERS = re.compile(r"[1-9]\d*(:[1-9]\d*)?")
@@ -43,7 +43,7 @@ def pod(stack: Stack, name: str, static: Sequence[str] = ()) -> dict[str, Any]:
     if ports:
         made["ports"] = [{"containerPort": port} for port in ports]
     grace = seconds(service.get("stop_grace_period") or GRACE)
-    if service.get("ports"):
+    if ports:
         made["lifecycle"] = {"preStop": {"sleep": {"seconds": DRAIN}}}
         grace += DRAIN
     return spec(service, mounted) | {
