@@ -35,7 +35,8 @@ from tasks.lib.orchestrators.kubernetes.records import ClusterStore
 from tasks.lib.orchestrators.stack import drift
 from tests.testbed.clusters import CONTEXT, scratch
 from tests.testbed.commands import docker, free_port, inv, until
-from tests.testbed.kubernetes import IMAGE, SITE, own_stack
+from tests.testbed.compose_files import IMAGE, SITE
+from tests.testbed.kubernetes import own_stack
 from tests.testbed.labs import must, started
 from tests.testbed.sites import Exports, Site
 

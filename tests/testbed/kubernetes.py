@@ -1,40 +1,18 @@
-"""What tests know of Kubernetes: its Pod Security profile, its objects' types, our own files."""
+"""What tests know of Kubernetes: its Pod Security profile, its objects' types, our own stack."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
 
-from invoke import Config, Context
-
-from tasks.lib.docker.compose import Project
 from tasks.lib.orchestrators.kubernetes import rendering
 from tasks.lib.orchestrators.stack import Stack
-from tests.testbed.commands import ROOT
-
-IMAGE = f"registry.example.com/app@sha256:{'a' * 64}"
-NAME, SITE = "shop-prod", "https://shop.example.com"
-VALUES = {
-    "IMAGE": IMAGE,
-    "STACK": NAME,
-    "SITE_URL": SITE,
-    "SITE_ADDRESS": ":80",
-    "JOB_SECONDS": "300",
-    "JOB_GRACE": "330s",
-    "APP_READY": "/readyz",
-    "APP_LIVE": "/livez",
-    "APP_PAGE": "/",
-}
-FILES = ("base", "server", "kubernetes")
+from tests.testbed import compose_files
 
 
 def own_stack(*more: str, **values: str) -> Stack:
-    """The stack of the project's own Compose files, with more of them; it needs no engine."""
-    files = [ROOT / f"compose/{name}.yml" for name in (*FILES, *more)]
-    ctx = Context(Config(overrides={"run": {"dry": False, "echo": False}}))
-    config = Project(ctx, files, NAME, VALUES | values).config()
-    names = {key: f"{NAME}_{key}_v1" for key in config["secrets"]}
-    return rendering.render(config, NAME, IMAGE, names).labelled(1, "there")
+    """The stack of the project's own Compose files on a cluster, with more of them."""
+    return compose_files.own_stack(rendering.render, "kubernetes", *more, **values)
 
 
 def pods(objects: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:

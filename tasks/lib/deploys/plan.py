@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -75,17 +75,24 @@ def show_changes(now: Running, new: Stack) -> None:
     console.step(f"the stack {new.name}: {state}")
     _show(lines if now.stack else [f"+ {name}" for name in new.services])
     for name in interrupted(now.stack, new):
-        console.warn(
-            f"{name} changes: it stops before the new one starts, and the app waits for it"
-        )
+        waits = "and the app waits for it" if name in DATA else "and nothing is served meanwhile"
+        console.warn(f"{name} changes: it stops before the new one starts, {waits}")
 
 
 def interrupted(old: Stack | None, new: Stack) -> list[str]:
-    """Return the services with data that a deploy replaces, of which only one may run."""
+    """Return the services that a deploy replaces of which only one may run.
+
+    Only one can have the data, or the published port.
+    """
     if old is None:
         return []
-    same = DATA & {*old.services} & {*new.services}
+    doors = {name for name, each in new.services.items() if each.get("ports") and _is_one(each)}
+    same = (DATA | doors) & {*old.services} & {*new.services}
     return [name for name in sorted(same) if changes(_given(old, name), _given(new, name))]
+
+
+def _is_one(service: Mapping[str, Any]) -> bool:
+    return int(service.get("deploy", {}).get("replicas", 1)) == 1
 
 
 def _given(stack: Stack, name: str) -> dict[str, Any]:

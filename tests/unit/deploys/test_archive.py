@@ -86,6 +86,17 @@ def test_a_plan_says_that_the_database_stops():
     assert plan.interrupted(stack(redis="redis:8"), new) == []
 
 
+def test_a_plan_says_that_the_only_proxy_stops():
+    def proxied(image: str, replicas: int) -> Stack:
+        made = stack(proxy=image)
+        made.services["proxy"] |= {"ports": [{"target": 80}], "deploy": {"replicas": replicas}}
+        return made
+
+    assert plan.interrupted(proxied("caddy:2", 1), proxied("caddy:3", 1)) == ["proxy"]
+    assert plan.interrupted(proxied("caddy:2", 1), proxied("caddy:2", 1)) == []
+    assert plan.interrupted(proxied("caddy:2", 2), proxied("caddy:3", 2)) == []
+
+
 def test_a_plan_says_that_a_service_with_another_secret_stops_whatever_its_name_is():
     def using(source: str, version: str) -> Stack:
         made = stack(db="postgres:17")

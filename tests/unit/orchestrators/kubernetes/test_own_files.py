@@ -10,7 +10,8 @@ from tasks.lib.orchestrators.kubernetes import manifests, workloads
 from tasks.lib.orchestrators.kubernetes.place import Place
 from tasks.lib.project.app_settings import Services
 from tests.testbed.commands import ROOT
-from tests.testbed.kubernetes import SITE, complaints, own_stack, pods, unknown
+from tests.testbed.compose_files import SITE
+from tests.testbed.kubernetes import complaints, own_stack, pods, unknown
 
 pytestmark = pytest.mark.engine
 HEADERS = [
