@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from tasks.lib.errors import ExitCode, TaskError
 from tasks.lib.kubernetes import kubeconfig
 from tasks.lib.kubernetes.client import Cluster
 from tasks.lib.kubernetes.requests import ClusterError
-from tasks.lib.orchestrators.base import Job
+from tasks.lib.orchestrators.base import Job, Rollout
 from tasks.lib.orchestrators.kubernetes import (
     connecting,
     leases,
@@ -216,6 +217,13 @@ def test_pods_and_jobs_that_the_cluster_refuses_say_so_at_once(cluster, monkeypa
         orchestrator.run_jobs(own_stack(), [Job("migrate", ["migrate"])], 20, Unlocked())
 
 
+def cluster_image(cluster: Cluster) -> str:
+    """An image that servers have: that of the cluster's own DNS."""
+    system = Cluster(cluster.access, "kube-system")
+    first, *_ = system.list("Pod", {"k8s-app": "kube-dns"})
+    return str(first["spec"]["containers"][0]["image"])
+
+
 class Unlocked:
     """The lock of a test, which nothing takes."""
 
@@ -229,6 +237,64 @@ class Unlocked:
 def uid(cluster: Cluster, name: str) -> str:
     """The UID of a namespace."""
     return str(cluster.get("Namespace", name)["metadata"]["uid"])  # type: ignore[index]
+
+
+def test_a_database_whose_image_was_wrong_starts_once_it_is_corrected(cluster, monkeypatch):
+    monkeypatch.setattr(rollout, "AHEAD", 0.1)
+    right = cluster_image(cluster)
+    orchestrator = KubernetesOrchestrator(cluster, "shop-prod", Place(cluster.namespace, SITE))
+
+    def rolled(image: str) -> Rollout:
+        made = own_stack().only(["db"])
+        bare = {"secrets": [], "healthcheck": {"disable": True}}
+        made.services["db"] |= {**bare, "image": image}
+        begun = orchestrator.rollout(made)
+        begun.apply()
+        return begun
+
+    def image() -> str:
+        """The image of the pod that there is."""
+        found = cluster.list("Pod", {naming.SERVICE: "db"})
+        return str(found[0]["spec"]["containers"][0]["image"]) if found else ""
+
+    def pulls() -> bool:
+        """Whether the pod waits for its image."""
+        found = cluster.list("Pod", {naming.SERVICE: "db"})
+        return bool(found and "mage" in observation.waits(found[0]))
+
+    rolled(f"{right.rpartition(':')[0]}:none")
+    until(pulls, 90)
+    second = rolled(right)
+    until(lambda: (second.progress(), image() == right)[1], 60)
+
+
+def test_a_namespace_that_cannot_go_says_what_keeps_it(cluster, monkeypatch):
+    monkeypatch.setattr(namespace, "LONGEST", 5)
+    own = Cluster(cluster.access, f"{cluster.namespace}-kept")
+    orchestrator = KubernetesOrchestrator(own, "shop-prod", Place(own.namespace, "http://a"))
+    assert [*orchestrator.set_up()]
+    meta = {
+        "name": "kept",
+        "finalizers": ["example.com/stay"],
+        "labels": naming.labels("shop-prod"),
+    }
+    kept = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta}
+    own.apply(kept)
+    try:
+        (line,) = orchestrator.remove(volumes=True)
+        assert "the namespace is not gone after 5 s" in line and "example.com/stay" in line
+    finally:
+        own.apply({**kept, "metadata": {"name": "kept", "finalizers": []}})
+    until(lambda: own.get("Namespace", own.namespace) is None, 60)
+
+
+def test_a_job_finds_the_configs_of_its_stack(cluster):
+    made = own_stack()
+    with suppress(TaskError):
+        orchestrator = KubernetesOrchestrator(cluster, "shop-prod", Place(cluster.namespace, SITE))
+        orchestrator.run_jobs(made, [Job("check", ["check"])], 1, Unlocked())
+    (name,) = (naming.version("shop-prod", each) for each in made.configs)
+    assert cluster.get("ConfigMap", name)
 
 
 def test_another_cluster_is_refused_and_an_unnamed_one_is_shown(cluster):
@@ -440,6 +506,40 @@ def ready(cluster: Cluster, service: str) -> int:
     """How many pods of a service are ready."""
     found = cluster.list("Pod", {naming.SERVICE: service})
     return sum(observation.is_ready(each) for each in found)
+
+
+def test_deploys_and_a_rollback_under_load_lose_no_request(site, serving):
+    other = site.build("another one")
+    with site.load("/", "/livez", pause=0.01) as load:
+        site.must("deploy", f"--ref={other}")
+        site.must("rollback")
+    print(load)
+    assert load.failures == []
+    assert load.versions.keys() == {site.good, other}
+    assert load.done["upload"] and load.total > 1000
+
+
+def test_a_server_is_drained_amid_a_deploy_without_a_lost_request(site, serving):
+    other = site.build("meets a drain")
+    pods = serving.list("Pod", {naming.SERVICE: "app"})
+    node = str(pods[0]["spec"]["nodeName"])
+    number = f"-lab-{site.lab['LAB_NAME']}-node1"
+    first = docker("ps", "--quiet", "--filter", f"name={number}").strip()
+    with site.load("/", "/livez") as load:
+        run = site.begin("deploy", f"--ref={other}")
+        run.until("starting")
+        # What keeps data has one replica, whose budget is none: it moves, too.
+        words = ("drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=240s")
+        only = f"--pod-selector={naming.SERVICE} in (app,proxy,worker)"
+        try:
+            docker("exec", first, "kubectl", *words, only)
+            done = run.wait()
+        finally:
+            docker("exec", first, "kubectl", "uncordon", node)
+    assert done.status == 0, done.text
+    assert site.versions() == {other}
+    assert load.failures == []
+    site.must("deploy", f"--ref={site.good}")
 
 
 def test_a_database_that_is_away_takes_no_replica_out_of_use_and_ends_none(site, serving):

@@ -19,9 +19,11 @@ LOGIN = "registry"
 GRACE = "10s"
 # How the names begin of the containers that lay static files.
 STATIC = "static-"
-# Seconds that what serves goes on when it is stopped, until nobody sends it requests any more. On
-# servers with Docker, the app does that itself (WEB_DRAIN).
-DRAIN = 5
+# Seconds that what serves goes on when it is stopped, until nobody sends it requests any more, and
+# the label of a service that says otherwise. On servers with Docker, the app does it (WEB_DRAIN).
+DRAIN, DRAINS = 5, "deploy.drain"
+# How many dots a name has that is asked for as it is, before it is looked for in the namespace.
+DOTS = {"name": "ndots", "value": "2"}
 # A user, and a group, who are not root.
 NUMBERS = re.compile(r"[1-9]\d*(:[1-9]\d*)?")
 # The only capability that a container may keep; the setting lets every user bind low ports.
@@ -43,9 +45,9 @@ def pod(stack: Stack, name: str, static: Sequence[str] = ()) -> dict[str, Any]:
     if ports:
         made["ports"] = [{"containerPort": port} for port in ports]
     grace = seconds(service.get("stop_grace_period") or GRACE)
-    if ports:
-        made["lifecycle"] = {"preStop": {"sleep": {"seconds": DRAIN}}}
-        grace += DRAIN
+    if ports and (drain := int(service.get("deploy", {}).get("labels", {}).get(DRAINS, DRAIN))):
+        made["lifecycle"] = {"preStop": {"sleep": {"seconds": drain}}}
+        grace += drain
     return spec(service, mounted) | {
         **_laying(service, static),
         "containers": [made],
@@ -59,6 +61,7 @@ def spec(service: Mapping[str, Any], mounted: Sequence[Mounted]) -> dict[str, An
     low = [LOW_PORTS] if service.get("ports") else []
     return {
         "automountServiceAccountToken": False,
+        "dnsConfig": {"options": [DOTS]},
         "enableServiceLinks": False,
         "imagePullSecrets": [{"name": LOGIN}],
         "securityContext": {

@@ -77,6 +77,9 @@ class KubernetesRollout(Rollout):
 
     def _look(self, wanted: Callable[[str], bool]) -> list[Progress]:
         known = self._found = inventory.look(self._cluster, self._stack.name)
+        for each in known.workloads.values():
+            for pod in observation.stuck(each, known.pods):
+                self._cluster.delete("Pod", pod)
         return [
             observation.judge(name, each, known.sets, known.pods, self._before, self._back)
             for name, each in sorted(known.workloads.items())

@@ -70,6 +70,27 @@ def test_the_app_goes_on_serving_when_it_is_stopped_and_then_has_its_time():
     assert "WEB_DRAIN" not in {each["name"] for each in app["env"]}
 
 
+def test_a_proxy_goes_on_as_long_as_what_is_in_front_may_send_it_requests():
+    found = pod("proxy", PROXY_DRAIN="30")
+    (proxy,) = found["containers"]
+    assert proxy["lifecycle"] == {"preStop": {"sleep": {"seconds": 30}}}
+    assert found["terminationGracePeriodSeconds"] == 35 + 30
+    assert {"name": "PROXY_IDLE", "value": "10m"} in proxy["env"]
+    none = pod("proxy", PROXY_DRAIN="0")
+    assert "lifecycle" not in none["containers"][0]
+
+
+def test_a_name_of_elsewhere_is_asked_for_as_it_is():
+    assert pod("app")["dnsConfig"] == {"options": [{"name": "ndots", "value": "2"}]}
+
+
+def test_a_record_is_far_smaller_than_what_a_secret_may_have():
+    stack = own_stack()
+    objects = manifests.text(manifests.objects(stack, Place("shop", SITE)))
+    # Its files: the stack, and what was made of it.
+    assert len(stack.text()) + len(objects) < 100_000
+
+
 def test_a_release_of_before_is_asked_as_it_was():
     stack = own_stack()
     for name in ("deploy.ready", "deploy.live"):
