@@ -8,6 +8,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 from typing import Any, Protocol
@@ -335,8 +336,10 @@ def memory_world(folder: Path, **environment: Any) -> Iterator[World]:
         )  # type: ignore[list-item]  # fmt: skip
 
         def make(marked: bool, **behaviour: Any) -> Candidate:
-            revision = f"{next(numbers):040x}"
-            manifest = push(there, revision)
+            number = next(numbers)
+            revision = f"{number:040x}"
+            created = datetime.fromtimestamp(number, UTC).isoformat()
+            manifest = push(there, revision, created=created)
             name = str(there.image.at(manifest.digest))
             cluster.images[name] = replace(Image(revision), **behaviour)
             return Candidate(manifest, revision)

@@ -11,7 +11,7 @@ from .. import console
 from ..project.git import slug
 from ..project.settings import Settings
 from ..registry.client import Manifest, Registry, labels
-from ..registry.reference import BRANCH_LABEL, REVISION_LABEL, VERSION_LABEL
+from ..registry.reference import BRANCH_LABEL, CREATED_LABEL, REVISION_LABEL, VERSION_LABEL
 from ..registry.session import Unreadable
 from . import tags
 from .listing import Stored
@@ -122,7 +122,7 @@ def _stored(registry: Registry, digest: str) -> Stored:
     manifest = registry.manifest(digest)
     config = registry.config(manifest)
     known = labels(config)
-    created = known.get("org.opencontainers.image.created") or config.get("created") or ""
+    created = known.get(CREATED_LABEL) or config.get("created") or ""
     return Stored(
         digest, (), known.get(REVISION_LABEL, ""), known.get(BRANCH_LABEL, ""), created,
         _size(registry, manifest), known.get(VERSION_LABEL, ""),

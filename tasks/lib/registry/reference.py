@@ -9,6 +9,7 @@ from ..errors import ExitCode, TaskError
 
 HUB = "docker.io"
 BRANCH_LABEL = "org.opencontainers.image.ref.name"
+CREATED_LABEL = "org.opencontainers.image.created"
 REVISION_LABEL = "org.opencontainers.image.revision"
 VERSION_LABEL = "org.opencontainers.image.version"
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
