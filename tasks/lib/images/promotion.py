@@ -89,13 +89,13 @@ def note(registry: Registry, notes: dict[str, str]) -> Manifest:
 
 
 def require_in_order(registry: Registry, before: str, image: Candidate, reason: str = "") -> None:
-    """Raise TaskError if a pipeline brings its commit where a later one is already.
+    """Raise TaskError if a pipeline brings its commit to where a later one has been deployed.
 
     Two pipelines may end in another order than they began. A person, or a pipeline that names
     another commit than its own, goes where they want.
 
     Args:
-        before: the digest of what is there; empty for nothing.
+        before: the digest of what runs or is released; empty for nothing.
         reason: why it shall go back nevertheless.
     """
     if reason or not before or before == image.digest or image.revision != git.pipeline():

@@ -55,7 +55,7 @@ def _own(stack: Stack) -> list[Network]:
 
 
 def _otherwise(server: Server, stack: Stack) -> Iterator[tuple[Network, str]]:
-    """Yield each of a stack's networks that is there, and the key in which it differs."""
+    """Yield each of a stack's existing networks, and the key in which it differs."""
     there = {each["Name"]: each for each in _there(server)}
     for network in _own(stack):
         if found := there.get(network["name"]):
