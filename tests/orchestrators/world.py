@@ -369,7 +369,7 @@ def push(there: Registry, revision: str, **more: str) -> Manifest:
     blob = {"mediaType": CONFIGS[0], "digest": there.put_blob(config), "size": len(config)}
     body = {"schemaVersion": 2, "mediaType": KIND, "config": blob, "layers": []}
     manifest = Manifest(json.dumps(body).encode(), KIND)
-    there.put(revision, manifest)
+    there.put(revision or "unknown", manifest)
     return manifest
 
 

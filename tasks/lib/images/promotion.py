@@ -98,7 +98,8 @@ def require_in_order(registry: Registry, before: str, image: Candidate, reason: 
         before: the digest of what runs or is released; empty for nothing.
         reason: why it shall go back nevertheless.
     """
-    if reason or not before or before == image.digest or image.revision != git.pipeline():
+    ours = bool(image.revision) and image.revision == git.pipeline()
+    if reason or not ours or before in ("", image.digest):
         return
     found = registry.find(before)
     old = candidate(registry, found) if found else None

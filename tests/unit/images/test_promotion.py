@@ -74,6 +74,9 @@ def test_a_person_or_a_pipeline_that_names_another_commit_goes_back(images, monk
     for name, value in env.items():
         monkeypatch.setenv(name, value)
     assert not is_late(images, FIRST, created=NOON)
+    release(images, SECOND, created=LATER)
+    # An image that another tool has built.
+    assert not is_late(images, "", created=NOON)
 
 
 def test_a_reason_is_enough(images, monkeypatch):
