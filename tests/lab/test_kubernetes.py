@@ -34,6 +34,7 @@ from tasks.lib.orchestrators.kubernetes.orchestrator import KubernetesOrchestrat
 from tasks.lib.orchestrators.kubernetes.place import Place
 from tasks.lib.orchestrators.kubernetes.records import ClusterStore
 from tasks.lib.orchestrators.stack import drift
+from tasks.lib.project.places import Scaling
 from tests.testbed.clusters import CONTEXT, scratch
 from tests.testbed.commands import docker, free_port, inv, until
 from tests.testbed.compose_files import IMAGE, SITE
@@ -78,7 +79,8 @@ def test_a_server_that_was_restarted_is_ready_again(lab):
 
 
 def test_the_cluster_takes_every_object_of_our_own_compose_files(cluster):
-    place = Place(cluster.namespace, SITE, "LoadBalancer", ingress="any")
+    scaled = {"app": Scaling(2, 4, "500m")}
+    place = Place(cluster.namespace, SITE, "LoadBalancer", ingress="any", scaling=scaled)
     made = manifests.objects(own_stack(), place)
     assert len(made) > 20
     refused = []
@@ -204,6 +206,64 @@ def test_what_others_change_is_seen_and_repaired_also_what_they_add(cluster, mon
     assert not any("hello" in line for line in lines)
     orchestrator.rollout(own_stack()).apply()
     assert drifted(orchestrator, applied) == []
+
+
+def test_how_many_replicas_run_is_left_to_the_cluster(cluster, monkeypatch):
+    monkeypatch.setattr(rollout, "AHEAD", 0.1)
+    place = Place(cluster.namespace, SITE, scaling={"worker": Scaling(1, 4, "500m")})
+    orchestrator = KubernetesOrchestrator(cluster, "shop-prod", place)
+    applied = orchestrator.rollout(own_stack()).apply()
+    assert drifted(orchestrator, applied) == []
+    assert cluster.get("HorizontalPodAutoscaler", "worker")
+    worker = cluster.get("Deployment", "worker")
+    worker["spec"]["replicas"] = 3
+    assert cluster.replace(worker)
+    assert drifted(orchestrator, applied) == []
+    orchestrator.rollout(own_stack()).apply()
+    assert cluster.get("Deployment", "worker")["spec"]["replicas"] == 3
+    plain = KubernetesOrchestrator(cluster, "shop-prod", Place(cluster.namespace, SITE))
+    assert drifted(plain, plain.rollout(own_stack()).apply()) == []
+    assert cluster.get("Deployment", "worker")["spec"]["replicas"] == 1
+    assert cluster.get("HorizontalPodAutoscaler", "worker") is None
+
+
+# As much of the Gateway API as a cluster needs to keep a route.
+ROUTES = """
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata:
+  name: httproutes.gateway.networking.k8s.io
+  annotations: {api-approved.kubernetes.io: unapproved}
+spec:
+  group: gateway.networking.k8s.io
+  names: {kind: HTTPRoute, plural: httproutes, singular: httproute, listKind: HTTPRouteList}
+  scope: Namespaced
+  versions:
+    - name: v1
+      served: true
+      storage: true
+      schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
+"""
+
+
+def test_a_route_is_there_as_long_as_a_gateway_is_named(cluster, lab, monkeypatch):
+    monkeypatch.setattr(rollout, "AHEAD", 0.1)
+    place = Place(cluster.namespace, SITE, gateway="infra/public")
+    orchestrator = KubernetesOrchestrator(cluster, "shop-prod", place)
+    assert any("the cluster has no Gateway API" in line for line in orchestrator.problems())
+    first = docker("ps", "--quiet", "--filter", f"name=-lab-{lab['LAB_NAME']}-node1").strip()
+    docker("exec", "--interactive", first, "kubectl", "apply", "--filename=-", text=ROUTES)
+    try:
+        until(lambda: orchestrator.problems() == [])
+        orchestrator.rollout(own_stack()).apply()
+        route = cluster.get("HTTPRoute", "proxy")
+        assert route["spec"]["parentRefs"] == [{"name": "public", "namespace": "infra"}]
+        KubernetesOrchestrator(cluster, "shop-prod", Place(cluster.namespace, SITE)).rollout(
+            own_stack()
+        ).apply()
+        assert cluster.get("HTTPRoute", "proxy") is None
+    finally:
+        docker("exec", "--interactive", first, "kubectl", "delete", "--filename=-", text=ROUTES)
 
 
 def test_pods_and_jobs_that_the_cluster_refuses_say_so_at_once(cluster, monkeypatch):
@@ -384,7 +444,8 @@ def test_a_dry_run_is_checked_by_the_cluster_and_changes_nothing(cluster, capfd)
 
 
 def test_every_right_that_is_missing_is_named(cluster, lab):
-    assert rights.problems(cluster, ingress=True) == []
+    place = Place(cluster.namespace, SITE, ingress="any")
+    assert rights.problems(cluster, place) == []
     account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "reader"}}
     cluster.apply(account)
     first = docker("ps", "--quiet", "--filter", f"name=-lab-{lab['LAB_NAME']}-node1").strip()
@@ -394,7 +455,7 @@ def test_every_right_that_is_missing_is_named(cluster, lab):
     config["users"][0]["user"] = {"token": token}
     access = kubeconfig.access(CONTEXT, {"KUBECONFIG": yaml.safe_dump(config)})
     reader = Cluster(access, cluster.namespace)
-    found = rights.problems(reader, ingress=True)
+    found = rights.problems(reader, place)
     assert len(found) == len(rights.NEEDED) + 1
     assert any(
         "may not get, list, create, patch, delete, update deployments.apps" in each

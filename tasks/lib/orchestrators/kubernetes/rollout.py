@@ -35,7 +35,8 @@ class KubernetesRollout(Rollout):
 
     def apply(self) -> dict[str, Any]:
         """Apply the stack: the proxies first, since pages of the new app need its static files."""
-        made = manifests.objects(self._stack, self._place, self._former())
+        running = {k: int(each["spec"]["replicas"]) for k, each in self._found.workloads.items()}
+        made = manifests.objects(self._stack, self._place, self._former(), running)
         own = [each for each in made if self._is_own(each)]
         specs = self._apply([each for each in made if each not in own])
         with suppress(TimeoutError):
@@ -44,6 +45,7 @@ class KubernetesRollout(Rollout):
         if self._prune:
             gone = {*self._found.workloads} - {*self._stack.services}
             inventory.remove_services(self._cluster, self._stack.name, gone)
+            inventory.prune(self._cluster, self._stack.name, made)
         return specs
 
     def _former(self) -> str:

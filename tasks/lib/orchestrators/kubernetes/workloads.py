@@ -11,6 +11,7 @@ from ..base import Job
 from ..stack import Stack
 from . import mounts, naming, pods
 from .mounts import is_kept
+from .spec import SCALED
 
 # The annotation with what a workload was made from: the part of the stack that it needs.
 CONTENT = "deploy.content"
@@ -23,14 +24,20 @@ def keeps_data(service: Mapping[str, Any]) -> bool:
     return any(is_kept(mount) for mount in service.get("volumes", []))
 
 
-def workload(stack: Stack, name: str, static: Sequence[str] = ()) -> dict[str, Any]:
+def workload(
+    stack: Stack, name: str, static: Sequence[str] = (), count: int | None = None
+) -> dict[str, Any]:
     """Return what runs the pods of a service.
 
     The number of its release is on it, not on its pods: a deploy of the same replaces none.
+
+    Args:
+        count: of the replicas, if the cluster chooses it.
     """
     service = stack.services[name]
     kept = keeps_data(service)
     notes = {CONTENT: json.dumps(stack.part(name), sort_keys=True), **_notes(service)}
+    notes |= {SCALED: "cpu"} if count else {}
     pod = {
         "metadata": {"labels": naming.labels(stack.name, name)},
         "spec": pods.pod(stack, name, static),
@@ -42,7 +49,7 @@ def workload(stack: Stack, name: str, static: Sequence[str] = ()) -> dict[str, A
             name, stack.name, name, annotations=dict(sorted(notes.items()))
         ),
         "spec": {
-            "replicas": replicas(service),
+            "replicas": count or replicas(service),
             "revisionHistoryLimit": REVISIONS,
             "selector": {"matchLabels": naming.labels(stack.name, name)},
             "template": pod,

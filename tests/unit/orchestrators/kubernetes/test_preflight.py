@@ -164,6 +164,7 @@ def test_a_class_that_is_not_there_is_refused_and_a_retired_one_told(wanted, lin
     [
         ({}, "LoadBalancer"),
         ({"ingress": "traefik"}, "ClusterIP"),
+        ({"gateway": "infra/public"}, "ClusterIP"),
         ({"service": "NodePort", "port": 30080}, "NodePort"),
         ({"service": "NodePort", "ingress": "traefik"}, "NodePort"),
     ],
