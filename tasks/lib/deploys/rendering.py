@@ -14,6 +14,7 @@ from ..images.promotion import Candidate
 from ..orchestrators.kinds import OVERLAYS
 from ..orchestrators.stack import Stack
 from ..project import contract
+from ..project.places import KUBERNETES
 from ..project.settings import ELSEWHERE, ROOT
 from . import archive, database, processes
 
@@ -26,6 +27,7 @@ MEDIA = "compose/media.yml"
 # archive of the database.
 BACKUP, BACKUP_MEDIA = "compose/backup.yml", "compose/backup-media.yml"
 BACKUP_EXTERNAL, PITR = "compose/backup-external.yml", "compose/pitr.yml"
+BACKUP_KUBERNETES = "compose/backup-kubernetes.yml"
 
 
 def render(target: Target, image: Candidate, now: Stack | None = None) -> Stack:
@@ -44,6 +46,7 @@ def render(target: Target, image: Candidate, now: Stack | None = None) -> Stack:
     chosen = {EXTERNAL: external, MEDIA: media, BACKUP: backup}
     chosen |= {BACKUP_MEDIA: backup and media, BACKUP_EXTERNAL: backup and external}
     chosen[PITR] = backup and settings.backup.pitr
+    chosen[BACKUP_KUBERNETES] = backup and orchestrator == KUBERNETES
     last = [ROOT / file for file, wanted in chosen.items() if wanted]
     own = settings.services.overlays(ROOT, "server", orchestrator)
     files = [*(ROOT / file for file in base), *own, *last]
@@ -64,6 +67,9 @@ def _require_fitting(target: Target) -> None:
     if settings.backup.pitr and not settings.backup.every:
         hint = "set backup.every in invoke.yaml, too"
         raise TaskError("backup.pitr: there are no backups", hint, ExitCode.REFUSED)
+    if settings.backup.pitr and target.environment.orchestrator == KUBERNETES:
+        hint = "leave it out, and make backups more often: backup.every"
+        raise TaskError(f"backup.pitr: {target.name} is on a cluster", hint, ExitCode.REFUSED)
     if settings.services.database == "mariadb" and ELSEWHERE not in settings.deploy.secrets:
         what = "services.database: no server runs MariaDB, which has no roles and no backups here"
         hint = f"name {ELSEWHERE} in deploy.secrets: docs/recipes/mysql.md"

@@ -65,6 +65,14 @@ def test_an_archive_needs_backups(archived, world):
         rendering.render(target, world.image())
 
 
+def test_an_archive_is_not_on_a_cluster(archived, world):
+    known = world.target.environment
+    world.target.environment = msgspec.structs.replace(known, orchestrator="kubernetes")
+    with pytest.raises(TaskError, match=r"backup\.pitr: prod is on a cluster") as caught:
+        rendering.render(archived(), world.image())
+    assert caught.value.code == ExitCode.REFUSED
+
+
 def test_the_tags_of_the_images_differ_and_follow_the_database_of_the_project(monkeypatch):
     services = Services()
     tags = {data.tag(services, stage) for stage in (data.TOOLS, data.DATABASE)}

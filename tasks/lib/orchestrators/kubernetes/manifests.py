@@ -11,8 +11,8 @@ import yaml
 
 from ...project import contract
 from ..stack import Stack
-from . import naming, scaling
-from .mounts import VALUE, is_kept
+from . import mounts, naming, scaling
+from .mounts import VALUE
 from .place import Place
 from .workloads import replicas, workload
 
@@ -72,8 +72,7 @@ def configs(stack: Stack) -> Iterator[Object]:
 
 def _claims(stack: Stack) -> Iterator[Object]:
     """Yield a claim for each volume that a service keeps data on."""
-    uses = [each for service in stack.services.values() for each in service.get("volumes", [])]
-    for name in sorted({each["source"] for each in uses if is_kept(each)}):
+    for name in sorted(set[str]().union(*map(mounts.kept, stack.services.values()))):
         labels = (stack.content.get("volumes", {}).get(name) or {}).get("labels") or {}
         storage = {"storageClassName": labels[CLASS]} if labels.get(CLASS) else {}
         yield {

@@ -10,7 +10,6 @@ from ...project import contract
 from ..base import Job
 from ..stack import Stack
 from . import mounts, naming, pods
-from .mounts import is_kept
 from .spec import SCALED
 
 # The annotation with what a workload was made from: the part of the stack that it needs.
@@ -21,7 +20,7 @@ REVISIONS = 2
 
 def keeps_data(service: Mapping[str, Any]) -> bool:
     """Return whether a service has files that outlive its pods."""
-    return any(is_kept(mount) for mount in service.get("volumes", []))
+    return bool(mounts.kept(service))
 
 
 def workload(
@@ -98,6 +97,7 @@ def job(stack: Stack, job: Job, mark: str, timeout: int) -> dict[str, Any]:
                 "metadata": {"labels": labels},
                 "spec": spec
                 | {"containers": [pods.container(job.name, service, mounted)]}
+                | pods.beside(stack, service)
                 | {"restartPolicy": "Never"},
             },
         },

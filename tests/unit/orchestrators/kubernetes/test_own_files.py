@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
-from tasks.lib.orchestrators.kubernetes import manifests, workloads
+from tasks.lib.data import tools
+from tasks.lib.orchestrators.base import Job
+from tasks.lib.orchestrators.kubernetes import manifests, naming, workloads
 from tasks.lib.orchestrators.kubernetes.place import Place
 from tasks.lib.project.app_settings import Services
 from tests.testbed.commands import ROOT
-from tests.testbed.compose_files import SITE
+from tests.testbed.compose_files import IMAGE, SITE
 from tests.testbed.kubernetes import complaints, own_stack, pods, unknown
 
 pytestmark = pytest.mark.engine
@@ -89,6 +91,51 @@ def test_a_record_is_far_smaller_than_what_a_secret_may_have():
     objects = manifests.text(manifests.objects(stack, Place("shop", SITE)))
     # Its files: the stack, and what was made of it.
     assert len(stack.text()) + len(objects) < 100_000
+
+
+BACKUP = {
+    "DATA_IMAGE": IMAGE.replace("app@", "app/data@"),
+    "BACKUP_USER": "app_admin_v1",
+    "BACKUP_EVERY": "86400",
+    "BACKUP_KEEP": "7",
+    "BACKUP_DAYS": "30",
+    "BACKUP_RECIPIENTS": "a",
+}
+
+
+def nodes(pod: dict[str, Any]) -> list[dict[str, str]]:
+    """The pods beside which a pod must run."""
+    rules = pod["affinity"]["podAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+    return [each["labelSelector"]["matchLabels"] for each in rules]
+
+
+def test_backups_are_made_beside_the_database_by_its_user():
+    stack = own_stack("backup", "backup-kubernetes", **BACKUP)
+    made = {each["metadata"]["name"]: each for each in manifests.workloads(stack)}
+    assert made["backup"]["kind"] == made["db"]["kind"] == "StatefulSet"
+    pod, db = (made[name]["spec"]["template"]["spec"] for name in ("backup", "db"))
+    assert complaints(pod) == [] and unknown(made["backup"]) == []
+    users = [each["securityContext"]["runAsUser"] for each in (pod, db)]
+    assert users == [999, 999]
+    # A volume is on one server at a time: the one of the database's pod.
+    assert nodes(pod) == [naming.labels("shop-prod", "db")]
+    assert "affinity" not in db and "initContainers" not in pod
+    (backup,) = pod["containers"]
+    paths = {each["mountPath"] for each in backup["volumeMounts"]}
+    assert paths == {"/backups", "/run/secrets", "/srv/static", "/tmp"}
+    job = workloads.job(stack, tools.job(stack, "dump"), "x", 300)
+    assert nodes(job["spec"]["template"]["spec"]) == [naming.labels("shop-prod", "db")]
+    assert complaints(job["spec"]["template"]["spec"]) == []
+    migrate = workloads.job(stack, Job("migrate", ["migrate"]), "x", 300)
+    assert "affinity" not in migrate["spec"]["template"]["spec"]
+
+
+def test_backups_of_an_external_database_run_where_the_service_of_backups_does():
+    more = ("external", "backup", "backup-external", "backup-kubernetes")
+    stack = own_stack(*more, **BACKUP, DATABASE_SECRET="DATABASE_URL")
+    assert "affinity" not in workloads.workload(stack, "backup")["spec"]["template"]["spec"]
+    job = workloads.job(stack, tools.job(stack, "dump"), "x", 300)
+    assert nodes(job["spec"]["template"]["spec"]) == [naming.labels("shop-prod", "backup")]
 
 
 def test_a_release_of_before_is_asked_as_it_was():
