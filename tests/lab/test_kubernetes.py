@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -39,7 +38,7 @@ from tests.testbed.clusters import CONTEXT, scratch
 from tests.testbed.commands import docker, free_port, inv, until
 from tests.testbed.compose_files import IMAGE, SITE
 from tests.testbed.kubernetes import own_stack
-from tests.testbed.labs import must, started
+from tests.testbed.labs import must
 from tests.testbed.sites import Exports, Site
 
 from .conftest import quick
@@ -50,11 +49,9 @@ pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.cluster]
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exports]:
-    """A lab with a cluster; CLUSTER names one that is there, and stays."""
-    folder, name = tmp_path_factory.mktemp("cluster"), os.environ.get("CLUSTER", "")
-    with started(folder, name, keep=bool(name), orchestrator="kubernetes") as lab:
-        yield lab
+def lab(clustered: Exports) -> Exports:
+    """The lab with a cluster."""
+    return clustered
 
 
 @pytest.fixture
