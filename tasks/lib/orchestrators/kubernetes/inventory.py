@@ -20,9 +20,9 @@ from .workloads import CONTENT
 
 WORKLOADS = ("StatefulSet", "Deployment")
 # What a service has beside its workload, by its name.
-BESIDE = ("PodDisruptionBudget", "NetworkPolicy", "Ingress", "Service")
+BESIDE = ("PodDisruptionBudget", "NetworkPolicy", "Service")
 # What only some have: a user needs no right for it otherwise, and a cluster may not know it.
-SOME = ("HTTPRoute", "HorizontalPodAutoscaler")
+SOME = ("Ingress", "HTTPRoute", "HorizontalPodAutoscaler")
 DATA = "PersistentVolumeClaim"
 
 
