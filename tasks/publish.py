@@ -69,7 +69,7 @@ def build(
     help={
         "env": "the environment, as named in invoke.yaml",
         "ref": "commit, tag, branch, digest or environment (default: the checked-out commit)",
-        "force": "release an untested image and record this reason",
+        "force": "release an untested image, or a late one, and record this reason",
     }
 )
 def release(ctx: Context, env: str = "", ref: str = "", force: str = "") -> None:

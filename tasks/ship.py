@@ -43,7 +43,7 @@ def preflight(
         "ref": "deploy and release this commit, tag, branch or digest (default: the released one)",
         "plan": "show what would change, and stop",
         "show": "manifests: with --plan, print the files of the stack",
-        "force": "deploy an untested image, for this reason, which is recorded",
+        "force": "deploy an untested image, or a late one, for this reason, which is recorded",
         "verify_url": VERIFY,
         "dotenv": DOTENV,
         "report": REPORT,

@@ -44,6 +44,17 @@ def test_a_web_server_stays_healthy_when_its_database_goes_away(start):
     web.execute(CHECK)
 
 
+def test_where_another_asks_whether_it_is_ready_the_check_asks_for_the_heartbeat_alone(start):
+    web = start()
+    web.serves()
+    # Its database has no tables, which whoever asks for /readyz sees.
+    web.execute(CHECK, "live")
+    freeze(web)
+    web.execute("touch", "-d", "1 hour ago", "/tmp/heartbeat")
+    with pytest.raises(RuntimeError, match="no heartbeat"):
+        web.execute(CHECK, "live")
+
+
 def test_a_web_server_that_does_not_answer_becomes_unhealthy(start):
     web = migrated(start)
     web.becomes("healthy")

@@ -56,6 +56,14 @@ def deployed(
         yield made
 
 
+@pytest.fixture(scope="module")
+def clustered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exports]:
+    """A lab with a cluster; CLUSTER names one that is there, and stays."""
+    folder, name = tmp_path_factory.mktemp("cluster"), os.environ.get("CLUSTER", "")
+    with started(folder, name, keep=bool(name), orchestrator="kubernetes") as lab:
+        yield lab
+
+
 @pytest.fixture(scope="session")
 def one_host(
     tmp_path_factory: pytest.TempPathFactory, make_clone: Callable[[Path], Path]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -32,18 +33,24 @@ def see(request: pytest.FixtureRequest, run: Run, status: int, says: str) -> Non
     faults.record(mark.args[0], run, "nothing, as before")
 
 
-@pytest.fixture(scope="module")
-def two(tmp_path_factory: pytest.TempPathFactory, lab: Exports) -> Iterator[Bare]:
-    """Two servers that were bare, in the network of a lab whose registry they reach."""
+@contextmanager
+def in_lab(folder: Path, lab: Exports, count: int, **daemon: object) -> Iterator[Bare]:
+    """Bare servers in the network of a lab whose registry they reach, with keys of daemon.json."""
     node = json.loads(docker("inspect", next(iter(Site(Path(), lab).nodes.values()))))[0]
     network = next(iter(node["NetworkSettings"]["Networks"]))
     forward = next(each for each in node["Config"]["Env"] if each.startswith("FORWARD="))
-    daemon = {**DAEMON, "registry-mirrors": [node["Args"][-1]]}
-    folder = tmp_path_factory.mktemp("bare")
+    keys = {**DAEMON, "registry-mirrors": [node["Args"][-1]], **daemon}
     flags = [f"--env={forward}"]
-    with bare_servers(folder, 2, network=network, daemon=daemon, flags=flags) as made:
+    with bare_servers(folder, count, network=network, daemon=keys, flags=flags) as made:
         overlay = yaml.safe_load(Path(lab["INVOKE_RUNTIME_CONFIG"]).read_text())
         made.more = {"registry": overlay["registry"]}
+        yield made
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory, lab: Exports) -> Iterator[Bare]:
+    """Two servers that were bare, in the network of a lab whose registry they reach."""
+    with in_lab(tmp_path_factory.mktemp("bare"), lab, 2) as made:
         made.settings()
         made.on(0, "touch /mark")
         before = made.on(0, STATE)
@@ -89,6 +96,31 @@ def test_an_app_is_deployed_to_servers_that_were_bare(
             two.on(0, f'docker exec {app} python -c "{command}"')
     two.on(0, f'docker exec {app} python -c "{probe.format(two.address(0), 80)}"')
     site.must("destroy", "--volumes", "--yes")
+
+
+def test_docker_restarts_amid_a_roll_on_one_host_and_no_container_ends(
+    lab: Exports, make_clone: Callable[[Path], Path], tmp_path: Path
+):
+    with in_lab(tmp_path, lab, 1, **{"live-restore": True}) as server:
+        server.settings(orchestrator="compose")
+        site = Site(make_clone(tmp_path / "clone"), {**lab, **server.variables}, env="staging")
+        site.set_up()
+        first, other = site.build("before it"), site.build("amid it")
+        site.must("deploy", f"--ref={first}")
+        lasting = "docker ps -q --no-trunc -f label=deploy.service=db -f label=deploy.stack"
+        database = server.on(0, lasting)
+        with site.load("/", "/livez") as load:
+            run = site.begin("deploy", f"--ref={other}")
+            run.until("starting")
+            server.on(0, "systemctl restart docker")
+            done = run.wait()
+        assert load.failures == []
+        assert done.status in (0, 1, 3) and done.verdict
+        assert site.versions() in ({first}, {other})
+        site.must("unlock", "--yes")
+        site.must("deploy", f"--ref={other}")
+        assert site.versions() == {other} and site.must("status").status == 0
+        assert server.on(0, lasting) == database != ""
 
 
 @pytest.fixture

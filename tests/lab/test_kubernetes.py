@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
+import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +17,14 @@ from tasks.lib.errors import ExitCode, TaskError
 from tasks.lib.kubernetes import kubeconfig
 from tasks.lib.kubernetes.client import Cluster
 from tasks.lib.kubernetes.requests import ClusterError
-from tasks.lib.orchestrators.base import Job
+from tasks.lib.orchestrators.base import Job, Rollout
 from tasks.lib.orchestrators.kubernetes import (
     connecting,
     leases,
     manifests,
     namespace,
-    rendering,
+    naming,
+    observation,
     rights,
     rollout,
     secrets,
@@ -32,10 +32,13 @@ from tasks.lib.orchestrators.kubernetes import (
 from tasks.lib.orchestrators.kubernetes.orchestrator import KubernetesOrchestrator
 from tasks.lib.orchestrators.kubernetes.place import Place
 from tasks.lib.orchestrators.kubernetes.records import ClusterStore
-from tasks.lib.orchestrators.stack import Stack, drift
+from tasks.lib.orchestrators.stack import drift
+from tasks.lib.project.places import Scaling
 from tests.testbed.clusters import CONTEXT, scratch
-from tests.testbed.commands import docker, environment, free_port, inv, until
-from tests.testbed.labs import must, started
+from tests.testbed.commands import docker, free_port, inv, until
+from tests.testbed.compose_files import IMAGE, SITE
+from tests.testbed.kubernetes import own_stack
+from tests.testbed.labs import must
 from tests.testbed.sites import Exports, Site
 
 from .conftest import quick
@@ -44,25 +47,11 @@ BOOM = "#!/bin/sh\necho 'boom: no licence file' >&2\nexit 7\n"
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.cluster]
 
-ROOT = Path(__file__).resolve().parents[2]
-IMAGE = f"registry.example.com/app@sha256:{'a' * 64}"
-VALUES = {
-    "IMAGE": IMAGE,
-    "STACK": "shop-prod",
-    "SITE_URL": "https://shop.example.com",
-    "SITE_ADDRESS": ":80",
-    "JOB_SECONDS": "300",
-    "JOB_GRACE": "330s",
-    "COMPOSE_PROJECT_NAME": "shop-prod",
-}
-
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exports]:
-    """A lab with a cluster; CLUSTER names one that is there, and stays."""
-    folder, name = tmp_path_factory.mktemp("cluster"), os.environ.get("CLUSTER", "")
-    with started(folder, name, keep=bool(name), orchestrator="kubernetes") as lab:
-        yield lab
+def lab(clustered: Exports) -> Exports:
+    """The lab with a cluster."""
+    return clustered
 
 
 @pytest.fixture
@@ -70,16 +59,6 @@ def cluster(lab: Exports) -> Iterator[Cluster]:
     """A namespace of its own."""
     with scratch(kubeconfig.access(CONTEXT, lab)) as cluster:
         yield cluster
-
-
-def stack() -> Stack:
-    """The stack of the project's own Compose files."""
-    files = [f"--file=compose/{name}.yml" for name in ("base", "server", "kubernetes")]
-    words = ["docker", "compose", *files, "config", "--format=json"]
-    done = subprocess.run(words, cwd=ROOT, env=environment(**VALUES), capture_output=True)
-    config: dict[str, Any] = json.loads(done.stdout)
-    names = {key: f"shop-prod_{key}_v1" for key in config["secrets"]}
-    return rendering.render(config, "shop-prod", IMAGE, names).labelled(1, "there")
 
 
 def test_three_servers_are_one_cluster_and_are_gone_with_the_lab(lab):
@@ -97,8 +76,9 @@ def test_a_server_that_was_restarted_is_ready_again(lab):
 
 
 def test_the_cluster_takes_every_object_of_our_own_compose_files(cluster):
-    place = Place(cluster.namespace, VALUES["SITE_URL"], "LoadBalancer", ingress="any")
-    made = manifests.objects(stack(), place)
+    scaled = {"app": Scaling(2, 4, "500m")}
+    place = Place(cluster.namespace, SITE, "LoadBalancer", ingress="any", scaling=scaled)
+    made = manifests.objects(own_stack(), place)
     assert len(made) > 20
     refused = []
     for each in made:
@@ -110,7 +90,7 @@ def test_the_cluster_takes_every_object_of_our_own_compose_files(cluster):
 
 
 def test_the_namespace_takes_a_pod_of_each_role(cluster):
-    for each in manifests.workloads(stack()):
+    for each in manifests.workloads(own_stack()):
         template = each["spec"]["template"]
         meta = {**template["metadata"], "name": f"try-{each['metadata']['name']}"}
         pod = {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": template["spec"]}
@@ -118,8 +98,8 @@ def test_the_namespace_takes_a_pod_of_each_role(cluster):
 
 
 def test_what_is_applied_twice_is_the_same_and_a_foreign_field_is_known(cluster):
-    place = Place(cluster.namespace, VALUES["SITE_URL"])
-    (app,) = (each for each in manifests.objects(stack(), place) if each["kind"] == "Deployment"
+    place = Place(cluster.namespace, SITE)
+    (app,) = (each for each in manifests.objects(own_stack(), place) if each["kind"] == "Deployment"
               and each["metadata"]["name"] == "worker")  # fmt: skip
     first, again = cluster.apply(app), cluster.apply(app)
     assert first["metadata"]["generation"] == again["metadata"]["generation"] == 1
@@ -170,11 +150,12 @@ def test_the_history_is_in_the_namespace(cluster):
     history = History(ClusterStore(cluster, "shop-prod"))
     assert (history.read(), history.problems()) == ([], [])
     made = [
-        history.begin(records.new_deploy(n, IMAGE, "c0ffee", "", True), stack()) for n in (9, 10)
+        history.begin(records.new_deploy(n, IMAGE, "c0ffee", "", True), own_stack())
+        for n in (9, 10)
     ]
     history.write_applied(made[0], {"app": {"replicas": 2}})
     assert history.read() == made[::-1]
-    assert history.stack(made[0], "shop-prod").content == stack().content
+    assert history.stack(made[0], "shop-prod").content == own_stack().content
     assert history.applied(made[0]) == {"app": {"replicas": 2}}
     assert "shop-prod_SECRET_KEY_v1" in history.versions()
     assert history.place == f"namespace {cluster.namespace}"
@@ -196,10 +177,8 @@ def test_the_audit_log_is_in_the_namespace_and_stays_when_the_stack_is_removed(c
 
 def rolled_out(cluster: Cluster) -> tuple[KubernetesOrchestrator, dict[str, Any]]:
     """What was applied of our own stack, whose images no server has."""
-    orchestrator = KubernetesOrchestrator(
-        cluster, "shop-prod", Place(cluster.namespace, VALUES["SITE_URL"])
-    )
-    return orchestrator, orchestrator.rollout(stack()).apply()
+    orchestrator = KubernetesOrchestrator(cluster, "shop-prod", Place(cluster.namespace, SITE))
+    return orchestrator, orchestrator.rollout(own_stack()).apply()
 
 
 def drifted(orchestrator: KubernetesOrchestrator, applied: dict[str, Any]) -> list[str]:
@@ -211,7 +190,7 @@ def test_what_others_change_is_seen_and_repaired_also_what_they_add(cluster, mon
     monkeypatch.setattr(rollout, "AHEAD", 0.1)
     orchestrator, applied = rolled_out(cluster)
     assert drifted(orchestrator, applied) == []
-    assert orchestrator.running().services == stack().services
+    assert orchestrator.running().services == own_stack().services
     worker = cluster.get("Deployment", "worker")
     (container,) = worker["spec"]["template"]["spec"]["containers"]
     container["env"].append({"name": "EXTRA", "value": "hello"})
@@ -222,8 +201,66 @@ def test_what_others_change_is_seen_and_repaired_also_what_they_add(cluster, mon
     assert "~ worker.replicas: 1 -> 3" in lines
     assert "+ worker.pod.containers.worker.environment.EXTRA" in lines
     assert not any("hello" in line for line in lines)
-    orchestrator.rollout(stack()).apply()
+    orchestrator.rollout(own_stack()).apply()
     assert drifted(orchestrator, applied) == []
+
+
+def test_how_many_replicas_run_is_left_to_the_cluster(cluster, monkeypatch):
+    monkeypatch.setattr(rollout, "AHEAD", 0.1)
+    place = Place(cluster.namespace, SITE, scaling={"worker": Scaling(1, 4, "500m")})
+    orchestrator = KubernetesOrchestrator(cluster, "shop-prod", place)
+    applied = orchestrator.rollout(own_stack()).apply()
+    assert drifted(orchestrator, applied) == []
+    assert cluster.get("HorizontalPodAutoscaler", "worker")
+    worker = cluster.get("Deployment", "worker")
+    worker["spec"]["replicas"] = 3
+    assert cluster.replace(worker)
+    assert drifted(orchestrator, applied) == []
+    orchestrator.rollout(own_stack()).apply()
+    assert cluster.get("Deployment", "worker")["spec"]["replicas"] == 3
+    plain = KubernetesOrchestrator(cluster, "shop-prod", Place(cluster.namespace, SITE))
+    assert drifted(plain, plain.rollout(own_stack()).apply()) == []
+    assert cluster.get("Deployment", "worker")["spec"]["replicas"] == 1
+    assert cluster.get("HorizontalPodAutoscaler", "worker") is None
+
+
+# As much of the Gateway API as a cluster needs to keep a route.
+ROUTES = """
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata:
+  name: httproutes.gateway.networking.k8s.io
+  annotations: {api-approved.kubernetes.io: unapproved}
+spec:
+  group: gateway.networking.k8s.io
+  names: {kind: HTTPRoute, plural: httproutes, singular: httproute, listKind: HTTPRouteList}
+  scope: Namespaced
+  versions:
+    - name: v1
+      served: true
+      storage: true
+      schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
+"""
+
+
+def test_a_route_is_there_as_long_as_a_gateway_is_named(cluster, lab, monkeypatch):
+    monkeypatch.setattr(rollout, "AHEAD", 0.1)
+    place = Place(cluster.namespace, SITE, gateway="infra/public")
+    orchestrator = KubernetesOrchestrator(cluster, "shop-prod", place)
+    assert any("the cluster has no Gateway API" in line for line in orchestrator.problems())
+    first = docker("ps", "--quiet", "--filter", f"name=-lab-{lab['LAB_NAME']}-node1").strip()
+    docker("exec", "--interactive", first, "kubectl", "apply", "--filename=-", text=ROUTES)
+    try:
+        until(lambda: orchestrator.problems() == [])
+        orchestrator.rollout(own_stack()).apply()
+        route = cluster.get("HTTPRoute", "proxy")
+        assert route["spec"]["parentRefs"] == [{"name": "public", "namespace": "infra"}]
+        KubernetesOrchestrator(cluster, "shop-prod", Place(cluster.namespace, SITE)).rollout(
+            own_stack()
+        ).apply()
+        assert cluster.get("HTTPRoute", "proxy") is None
+    finally:
+        docker("exec", "--interactive", first, "kubectl", "delete", "--filename=-", text=ROUTES)
 
 
 def test_pods_and_jobs_that_the_cluster_refuses_say_so_at_once(cluster, monkeypatch):
@@ -234,7 +271,14 @@ def test_pods_and_jobs_that_the_cluster_refuses_say_so_at_once(cluster, monkeypa
     orchestrator, _ = rolled_out(cluster)
     until(lambda: "exceeded quota" in orchestrator.services()["worker"].progress.given_up)
     with pytest.raises(TaskError, match=r"migrate failed: .* exceeded quota"):
-        orchestrator.run_jobs(stack(), [Job("migrate", ["migrate"])], 20, Unlocked())
+        orchestrator.run_jobs(own_stack(), [Job("migrate", ["migrate"])], 20, Unlocked())
+
+
+def cluster_image(cluster: Cluster) -> str:
+    """An image that servers have: that of the cluster's own DNS."""
+    system = Cluster(cluster.access, "kube-system")
+    first, *_ = system.list("Pod", {"k8s-app": "kube-dns"})
+    return str(first["spec"]["containers"][0]["image"])
 
 
 class Unlocked:
@@ -250,6 +294,64 @@ class Unlocked:
 def uid(cluster: Cluster, name: str) -> str:
     """The UID of a namespace."""
     return str(cluster.get("Namespace", name)["metadata"]["uid"])  # type: ignore[index]
+
+
+def test_a_database_whose_image_was_wrong_starts_once_it_is_corrected(cluster, monkeypatch):
+    monkeypatch.setattr(rollout, "AHEAD", 0.1)
+    right = cluster_image(cluster)
+    orchestrator = KubernetesOrchestrator(cluster, "shop-prod", Place(cluster.namespace, SITE))
+
+    def rolled(image: str) -> Rollout:
+        made = own_stack().only(["db"])
+        bare = {"secrets": [], "healthcheck": {"disable": True}}
+        made.services["db"] |= {**bare, "image": image}
+        begun = orchestrator.rollout(made)
+        begun.apply()
+        return begun
+
+    def image() -> str:
+        """The image of the pod that there is."""
+        found = cluster.list("Pod", {naming.SERVICE: "db"})
+        return str(found[0]["spec"]["containers"][0]["image"]) if found else ""
+
+    def pulls() -> bool:
+        """Whether the pod waits for its image."""
+        found = cluster.list("Pod", {naming.SERVICE: "db"})
+        return bool(found and "mage" in observation.waits(found[0]))
+
+    rolled(f"{right.rpartition(':')[0]}:none")
+    until(pulls, 90)
+    second = rolled(right)
+    until(lambda: (second.progress(), image() == right)[1], 60)
+
+
+def test_a_namespace_that_cannot_go_says_what_keeps_it(cluster, monkeypatch):
+    monkeypatch.setattr(namespace, "LONGEST", 5)
+    own = Cluster(cluster.access, f"{cluster.namespace}-kept")
+    orchestrator = KubernetesOrchestrator(own, "shop-prod", Place(own.namespace, "http://a"))
+    assert [*orchestrator.set_up()]
+    meta = {
+        "name": "kept",
+        "finalizers": ["example.com/stay"],
+        "labels": naming.labels("shop-prod"),
+    }
+    kept = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta}
+    own.apply(kept)
+    try:
+        (line,) = orchestrator.remove(volumes=True)
+        assert "the namespace is not gone after 5 s" in line and "example.com/stay" in line
+    finally:
+        own.apply({**kept, "metadata": {"name": "kept", "finalizers": []}})
+    until(lambda: own.get("Namespace", own.namespace) is None, 60)
+
+
+def test_a_job_finds_the_configs_of_its_stack(cluster):
+    made = own_stack()
+    with suppress(TaskError):
+        orchestrator = KubernetesOrchestrator(cluster, "shop-prod", Place(cluster.namespace, SITE))
+        orchestrator.run_jobs(made, [Job("check", ["check"])], 1, Unlocked())
+    (name,) = (naming.version("shop-prod", each) for each in made.configs)
+    assert cluster.get("ConfigMap", name)
 
 
 def test_another_cluster_is_refused_and_an_unnamed_one_is_shown(cluster):
@@ -294,7 +396,7 @@ def test_what_others_have_in_a_namespace_stays_and_is_in_nobodys_way(cluster, ca
     service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "db"}}
     other = {**service, "spec": {"type": "ExternalName", "externalName": "db.example.com"}}
     own.create(other)
-    assert orchestrator.misfits(stack(), "") == [
+    assert orchestrator.misfits(own_stack(), "") == [
         f"{own.name}: Service db is not of shop-prod - remove it, or set kubernetes.namespace in "
         "invoke.yaml to one of its own"
     ]
@@ -308,18 +410,18 @@ def test_what_others_have_in_a_namespace_stays_and_is_in_nobodys_way(cluster, ca
 
 
 def test_what_a_deploy_would_lack_is_known_before_it_changes_anything(cluster):
-    place = Place(cluster.namespace, VALUES["SITE_URL"], ingress="none")
+    place = Place(cluster.namespace, SITE, ingress="none")
     orchestrator = KubernetesOrchestrator(cluster, "shop-prod", place)
     assert orchestrator.problems() == [f"{cluster.name}: no ingress class none - known: none"]
     quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "few"}}
     cluster.apply({**quota, "spec": {"hard": {"pods": "3", "limits.memory": "1Ti"}}})
     until(lambda: (cluster.get("ResourceQuota", "few") or {}).get("status"))
-    (line,) = orchestrator.misfits(stack(), "")
+    (line,) = orchestrator.misfits(own_stack(), "")
     assert "quota few: pods has 3 of 3 left, and the rollout needs" in line
     cluster.delete("ResourceQuota", "few")
-    assert orchestrator.misfits(stack(), "") == []
-    other = dict(stack().content["volumes"]["db"]["labels"], **{"deploy.storageclass": "fast"})
-    changed = stack()
+    assert orchestrator.misfits(own_stack(), "") == []
+    other = dict(own_stack().content["volumes"]["db"]["labels"], **{"deploy.storageclass": "fast"})
+    changed = own_stack()
     changed.content["volumes"]["db"]["labels"] = other
     (line,) = orchestrator.misfits(changed, "")
     assert "no storage class fast for the volume db" in line
@@ -339,7 +441,8 @@ def test_a_dry_run_is_checked_by_the_cluster_and_changes_nothing(cluster, capfd)
 
 
 def test_every_right_that_is_missing_is_named(cluster, lab):
-    assert rights.problems(cluster, ingress=True) == []
+    place = Place(cluster.namespace, SITE, ingress="any")
+    assert rights.problems(cluster, place) == []
     account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "reader"}}
     cluster.apply(account)
     first = docker("ps", "--quiet", "--filter", f"name=-lab-{lab['LAB_NAME']}-node1").strip()
@@ -349,7 +452,7 @@ def test_every_right_that_is_missing_is_named(cluster, lab):
     config["users"][0]["user"] = {"token": token}
     access = kubeconfig.access(CONTEXT, {"KUBECONFIG": yaml.safe_dump(config)})
     reader = Cluster(access, cluster.namespace)
-    found = rights.problems(reader, ingress=True)
+    found = rights.problems(reader, place)
     assert len(found) == len(rights.NEEDED) + 1
     assert any(
         "may not get, list, create, patch, delete, update deployments.apps" in each
@@ -442,3 +545,74 @@ def test_another_cluster_is_never_touched(site, tmp_path):
         for words in (["status"], ["deploy"], ["destroy", "--yes"], ["secrets.set", "--random"]):
             done = site.inv(*words, INVOKE_RUNTIME_CONFIG=file)
             assert (done.status, why in done.verdict) == (2, True)
+
+
+@pytest.fixture
+def serving(site: Site) -> Iterator[Cluster]:
+    """The namespace of the site, which serves."""
+    if not site.good:
+        site.set_up()
+        site.good = site.build("serves")
+    site.must("deploy", f"--ref={site.good}")
+    place = site.settings["environments"]["prod"]["kubernetes"]
+    cluster = Cluster(kubeconfig.access(CONTEXT, site.lab), place.get("namespace") or site.stack)
+    yield cluster
+    cluster.close()
+
+
+def ready(cluster: Cluster, service: str) -> int:
+    """How many pods of a service are ready."""
+    found = cluster.list("Pod", {naming.SERVICE: service})
+    return sum(observation.is_ready(each) for each in found)
+
+
+def test_deploys_and_a_rollback_under_load_lose_no_request(site, serving):
+    other = site.build("another one")
+    with site.load("/", "/livez", pause=0.01) as load:
+        site.must("deploy", f"--ref={other}")
+        site.must("rollback")
+    print(load)
+    assert load.failures == []
+    assert load.versions.keys() == {site.good, other}
+    assert load.done["upload"] and load.total > 1000
+
+
+def test_a_server_is_drained_amid_a_deploy_without_a_lost_request(site, serving):
+    other = site.build("meets a drain")
+    pods = serving.list("Pod", {naming.SERVICE: "app"})
+    node = str(pods[0]["spec"]["nodeName"])
+    number = f"-lab-{site.lab['LAB_NAME']}-node1"
+    first = docker("ps", "--quiet", "--filter", f"name={number}").strip()
+    with site.load("/", "/livez") as load:
+        run = site.begin("deploy", f"--ref={other}")
+        run.until("starting")
+        # What keeps data has one replica, whose budget is none: it moves, too.
+        words = ("drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=240s")
+        only = f"--pod-selector={naming.SERVICE} in (app,proxy,worker)"
+        try:
+            docker("exec", first, "kubectl", *words, only)
+            done = run.wait()
+        finally:
+            docker("exec", first, "kubectl", "uncordon", node)
+    assert done.status == 0, done.text
+    assert site.versions() == {other}
+    assert load.failures == []
+    site.must("deploy", f"--ref={site.good}")
+
+
+def test_a_database_that_is_away_takes_no_replica_out_of_use_and_ends_none(site, serving):
+    count = ready(serving, "app")
+    before = {each["metadata"]["uid"] for each in serving.list("Pod", {naming.SERVICE: "app"})}
+    db = serving.get("StatefulSet", "db")
+    db["spec"]["replicas"] = 0
+    assert serving.replace(db)
+    until(lambda: ready(serving, "db") == 0, 60)
+    until(lambda: site.get("/readyz")[0] != 200)
+    # As long as three checks in a row, and more.
+    time.sleep(45)
+    assert ready(serving, "app") == count > 0
+    assert site.versions() == {site.good}
+    site.must("deploy", f"--ref={site.good}")
+    pods = serving.list("Pod", {naming.SERVICE: "app"})
+    assert {each["metadata"]["uid"] for each in pods} == before
+    assert not any(each["status"]["containerStatuses"][0]["restartCount"] for each in pods)

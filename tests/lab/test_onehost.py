@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import uuid
+from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tasks.lib.orchestrators.compose import spec
 from tests.testbed.commands import docker, until
 from tests.testbed.onehost import OneHost
 from tests.testbed.sites import Site
@@ -26,6 +30,12 @@ MAKE = (
     "from myapp.models import Link; Link.objects.create(code='kept', target='https://example.com/')"
 )
 SHOW = "from myapp.models import Link; print('found', Link.objects.filter(code='kept').count())"
+# How many links there are that the load has made.
+LOADED = (
+    "from myapp.models import Link;"
+    " found = Link.objects.filter(target__regex=r'example.com/[0-9.]+$');"
+    " print('loaded', found.count(), found.values('target').distinct().count())"
+)
 # Healthy beside a web server that is; a beat that exits at boot.
 BEAT_EXITS = {"=docker/beat.py": "raise SystemExit('no beat')\n"}
 
@@ -36,8 +46,25 @@ def host(site: OneHost) -> OneHost:
     return site
 
 
+def loaded(host: OneHost) -> tuple[int, int]:
+    """How many links the load has made, and how many different ones."""
+    text = host.must("manage", f'shell -c "{LOADED}"').text
+    found = re.search(r"loaded (\d+) (\d+)", text)
+    assert found, text
+    return int(found[1]), int(found[2])
+
+
+def given(host: OneHost) -> dict[str, list[dict[str, Any]]]:
+    """What the containers of each service were given."""
+    found = sorted(host.inspected(), key=lambda it: it["Config"]["Labels"]["deploy.service"])
+    return {
+        name: [spec.of_container(each) for each in mine]
+        for name, mine in groupby(found, lambda it: it["Config"]["Labels"]["deploy.service"])
+    }
+
+
 def test_deploys_and_a_rollback_under_load_lose_no_request(host):
-    other = host.build("another one")
+    other, before, (count, _) = host.build("another one"), given(host), loaded(host)
     with host.load("/", "/livez") as load:
         host.must("deploy", f"--ref={other}")
         host.must("rollback")
@@ -45,6 +72,35 @@ def test_deploys_and_a_rollback_under_load_lose_no_request(host):
     assert load.done["slow"] and load.done["upload"] and load.total > 100
     host.serves(host.good)
     assert host.must("status").status == 0
+    # What went back has all that it had: mounts, variables, limits, restart policies.
+    assert given(host) == before
+    # Nothing that changes data was sent twice.
+    made, different = loaded(host)
+    assert made == different == count + load.done["upload"]
+
+
+def test_only_the_proxy_is_reached_from_outside_and_no_log_grows_for_ever(host):
+    for each in host.inspected():
+        ports = {name for name, bound in each["NetworkSettings"]["Ports"].items() if bound}
+        service = each["Config"]["Labels"]["deploy.service"]
+        assert bool(ports) == (service == "proxy"), (service, ports)
+        log = each["HostConfig"]["LogConfig"]
+        assert (log["Type"], log["Config"]["max-size"]) == ("local", "10m"), service
+
+
+def test_a_restart_of_the_server_amid_a_roll_leaves_one_version(host):
+    image = host.build("meets a restart")
+    run = host.begin("deploy", f"--ref={image}")
+    run.until("healthy, 1 starting")
+    docker("restart", "--time", "10", host.nodes["node1"])
+    done = run.wait()
+    until(lambda: host.versions() in ({image}, {host.good}), 120)
+    # The deployer may have lost its connection for too long to bring anything back.
+    assert done.status in (0, 1, 3) and done.verdict
+    assert host.versions() == {image if done.status == 0 else host.good} or done.status == 3
+    host.must("unlock", "--yes")
+    host.must("deploy", f"--ref={image}")
+    assert host.versions() == {image} and host.must("status").status == 0
 
 
 def test_a_deploy_leaves_the_database_redis_and_the_proxy_as_they_are(host):

@@ -482,6 +482,23 @@ def test_an_untested_image_is_refused_unless_forced(world):
     world.deploy(image)
 
 
+def test_a_pipeline_of_an_earlier_commit_does_not_win_by_coming_late(world, monkeypatch):
+    earlier, later = world.image(), world.image()
+    world.deploy(later)
+    monkeypatch.setenv("CI_COMMIT_SHA", earlier.revision)
+    fails(world, "this pipeline comes too late", code=ExitCode.REFUSED, image=earlier)
+    assert world.serves() == later.revision
+    assert [record.revision for record in world.records()] == [later.revision]
+    world.deploy(earlier, force="the later one sells nothing")
+    assert world.serves() == earlier.revision
+    # The pipeline of what was left goes on; and a person goes back as they like.
+    monkeypatch.setenv("CI_COMMIT_SHA", later.revision)
+    world.deploy(later)
+    monkeypatch.delenv("CI_COMMIT_SHA")
+    world.deploy(earlier)
+    assert world.serves() == earlier.revision
+
+
 def test_a_missing_secret_is_refused(world):
     world.target.orchestrator.remove_secret("SECRET_KEY")
     fails(world, "secret SECRET_KEY is missing", code=ExitCode.REFUSED, image=world.image())

@@ -14,12 +14,12 @@ import pytest
 from invoke import Config, Context
 
 from tasks.lib.errors import TaskError
-from tasks.lib.orchestrators.compose import replacement, teardown
+from tasks.lib.orchestrators.compose import networks, replacement, teardown
 from tasks.lib.orchestrators.compose.containers import ACCEPTED, Container
 from tasks.lib.orchestrators.compose.files import Files
 from tasks.lib.orchestrators.compose.rollout import ComposeRollout
 from tasks.lib.orchestrators.compose.server import Server
-from tasks.lib.orchestrators.stack import RELEASE, Stack
+from tasks.lib.orchestrators.stack import RELEASE, STACK, Stack
 from tests.testbed.commands import until
 
 from .compose_world import EngineHost
@@ -200,3 +200,56 @@ def test_a_server_that_cannot_replace_says_why_and_changes_nothing(small, monkey
     with pytest.raises(TaskError, match=r"db was not replaced: .*Docker daemon at unix:///none"):
         small.roll(rollout)
     assert [each.id for each in small.running("db")] == before
+
+
+def test_what_others_run_under_the_same_names_of_compose_stays(small):
+    labels = [f"--label=com.docker.compose.{key}" for key in ("project", "service")]
+    words = [f"{labels[0]}={small.name}", f"{labels[1]}=app", APP, "sleep", "600"]
+    other = small.server.run("run", "--detach", "--rm", *words).strip()
+    try:
+        assert small.roll(small.rollout(small.stack(SLEEP))) == ""
+        assert small.roll(small.rollout(small.first)) == ""
+        small.settle()
+        assert small.server.inspect("container", [other])[0]["State"]["Running"]
+        assert len(small.running("app")) == 1
+    finally:
+        small.server.run("rm", "--force", other)
+
+
+def test_without_a_health_check_a_replica_must_run_for_a_while(small):
+    bare: dict[str, object] = {"healthcheck": {"disable": True}}
+    dies = small.stack(SLEEP)
+    dies.services["app"] |= {**bare, "command": ["sh", "-c", "sleep 2; exit 7"]}
+    (old,) = small.running("app")
+    assert small.roll(small.rollout(dies)) == "replica 1 exited (exit code 7)"
+    assert [each.id for each in small.running("app") if each.accepted] == [old.id]
+    stays = small.stack(SLEEP)
+    stays.services["app"] |= bare
+    assert small.roll(small.rollout(stays)) == ""
+    (new,) = small.running("app")
+    assert (new.health, new.release) == ("", str(small.release))
+
+
+def test_a_network_is_as_the_stack_says_from_its_first_container_on(small):
+    server = Server(small.ctx, small.env, f"{small.name}-new")
+    name = f"{server.stack}_default"
+    own, other = (
+        Stack(server.stack, APP, {"networks": {"default": {"name": name, "internal": each}}})
+        for each in (True, False)
+    )
+    # As server.setup makes it, which knows no stack.
+    networks.make(server, {"name": name})
+    try:
+        assert networks.misfits(server, own) == []
+        for _ in range(2):
+            networks.prepare(server, own)
+            (made,) = server.objects("network", f"name={name}")
+            assert made["Internal"]
+        server.run(
+            "container", "create", f"--label={STACK}={server.stack}", f"--network={name}", APP
+        )
+        assert networks.misfits(server, own) == []
+        (line,) = networks.misfits(server, other)
+        assert "was made with another internal" in line
+    finally:
+        teardown.remove(server, volumes=True)

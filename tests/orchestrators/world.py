@@ -8,6 +8,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -340,8 +341,10 @@ def memory_world(folder: Path, **environment: Any) -> Iterator[World]:
         )  # type: ignore[list-item]  # fmt: skip
 
         def make(marked: bool, **behaviour: Any) -> Candidate:
-            revision = f"{next(numbers):040x}"
-            manifest = push(there, revision)
+            number = next(numbers)
+            revision = f"{number:040x}"
+            created = datetime.fromtimestamp(number, UTC).isoformat()
+            manifest = push(there, revision, created=created)
             name = str(there.image.at(manifest.digest))
             cluster.images[name] = replace(Image(revision), **behaviour)
             return Candidate(manifest, revision)
@@ -371,7 +374,7 @@ def push(there: Registry, revision: str, **more: str) -> Manifest:
     blob = {"mediaType": CONFIGS[0], "digest": there.put_blob(config), "size": len(config)}
     body = {"schemaVersion": 2, "mediaType": KIND, "config": blob, "layers": []}
     manifest = Manifest(json.dumps(body).encode(), KIND)
-    there.put(revision, manifest)
+    there.put(revision or "unknown", manifest)
     return manifest
 
 

@@ -59,6 +59,9 @@ class Clients:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.end()
+
+    def end(self) -> None:
         """Let what is in flight end."""
         self._end.set()
         for thread in self._threads:

@@ -1,9 +1,18 @@
-"""What tests know of Kubernetes: its Pod Security profile, and the types of its objects."""
+"""What tests know of Kubernetes: its Pod Security profile, its objects' types, our own stack."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
+
+from tasks.lib.orchestrators.kubernetes import rendering
+from tasks.lib.orchestrators.stack import Stack
+from tests.testbed import compose_files
+
+
+def own_stack(*more: str, **values: str) -> Stack:
+    """The stack of the project's own Compose files on a cluster, with more of them."""
+    return compose_files.own_stack(rendering.render, "kubernetes", *more, **values)
 
 
 def pods(objects: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:

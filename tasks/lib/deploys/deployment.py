@@ -19,6 +19,7 @@ from ..images import promotion
 from ..images.promotion import Candidate
 from ..orchestrators.base import Job
 from ..orchestrators.stack import Stack, difference
+from ..project.names import is_dynamic
 from . import hooks, predeploy, preflight, undo, verification
 from .notices import Notices
 from .plan import compare, forget, remember, settled
@@ -58,8 +59,13 @@ class Deployment:
     def of_image(
         cls, target: Target, stack: Stack, image: Candidate, lock: Lock, force: str = ""
     ) -> Deployment:
-        """Return the deploy of an image and its stack; `force`: why, if it is untested."""
+        """Return the deploy of an image and its stack; `force`: why, if it is untested.
+
+        Raises TaskError as promotion.require_in_order does.
+        """
         now = settled(target)
+        if now.record and not is_dynamic(target.name):
+            promotion.require_in_order(target.registry, now.record.digest, image, force)
         number = records.next_number(now.records, now.services)
         made = records.new_deploy(number, stack.image, image.revision, force, target.verify_url)
         return cls(target, stack, now, made, lock, image)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Literal, TextIO
@@ -100,7 +100,8 @@ class Plan(Report, frozen=True, kw_only=True, tag="plan"):
         yield console.colour(f"==> the stack {self.stack}: {self.state}", 1, stream)
         yield from _coloured(self.changes, stream)
         for name in self.interrupted:
-            what = f"{name} changes: it stops before the new one starts, and the app waits for it"
+            waits = "the app waits for it" if name in DATA else "nothing is served meanwhile"
+            what = f"{name} changes: it stops before the new one starts, and {waits}"
             yield console.colour(f"warning: {what}", 33, stream)
 
     def say(self) -> None:
@@ -149,11 +150,19 @@ def _commits(old: str, new: str) -> list[str]:
 
 
 def interrupted(old: Stack | None, new: Stack) -> list[str]:
-    """Return the services with data that a deploy replaces, of which only one may run."""
+    """Return the services that a deploy replaces of which only one may run.
+
+    Only one can have the data, or the published port.
+    """
     if old is None:
         return []
-    same = DATA & {*old.services} & {*new.services}
+    doors = {name for name, each in new.services.items() if each.get("ports") and _is_one(each)}
+    same = (DATA | doors) & {*old.services} & {*new.services}
     return [name for name in sorted(same) if changes(_given(old, name), _given(new, name))]
+
+
+def _is_one(service: Mapping[str, Any]) -> bool:
+    return int(service.get("deploy", {}).get("replicas", 1)) == 1
 
 
 def _given(stack: Stack, name: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from ..images.promotion import Candidate
 from ..orchestrators.kinds import OVERLAYS
 from ..orchestrators.stack import Stack
 from ..project import contract
+from ..project.places import KUBERNETES
 from ..project.settings import ELSEWHERE, ROOT
 from . import archive, database, processes
 
@@ -26,6 +27,7 @@ MEDIA = "compose/media.yml"
 # archive of the database.
 BACKUP, BACKUP_MEDIA = "compose/backup.yml", "compose/backup-media.yml"
 BACKUP_EXTERNAL, PITR = "compose/backup-external.yml", "compose/pitr.yml"
+BACKUP_KUBERNETES = "compose/backup-kubernetes.yml"
 
 
 def render(target: Target, image: Candidate, now: Stack | None = None) -> Stack:
@@ -36,15 +38,18 @@ def render(target: Target, image: Candidate, now: Stack | None = None) -> Stack:
     _require_fitting(target)
     name = str(target.registry.image.at(image.manifest.digest))
     secrets = newest(target, now)
-    overlay = OVERLAYS.get(target.environment.orchestrator)
+    orchestrator = target.environment.orchestrator
+    overlay = OVERLAYS.get(orchestrator)
     settings, base = target.settings, [*FILES, *([overlay] if overlay else [])]
     backup, external = settings.backup.every, ELSEWHERE in secrets
     media = settings.app.media
     chosen = {EXTERNAL: external, MEDIA: media, BACKUP: backup}
     chosen |= {BACKUP_MEDIA: backup and media, BACKUP_EXTERNAL: backup and external}
     chosen[PITR] = backup and settings.backup.pitr
+    chosen[BACKUP_KUBERNETES] = backup and orchestrator == KUBERNETES
     last = [ROOT / file for file, wanted in chosen.items() if wanted]
-    files = [*(ROOT / file for file in base), *settings.services.overlays(ROOT, True), *last]
+    own = settings.services.overlays(ROOT, "server", orchestrator)
+    files = [*(ROOT / file for file in base), *own, *last]
     values = variables(target, name, secrets) | (backups(target, secrets) if backup else {})
     config = Project(target.ctx, files, target.stack, values).config()
     config = processes.applied(config, settings, values)
@@ -62,6 +67,9 @@ def _require_fitting(target: Target) -> None:
     if settings.backup.pitr and not settings.backup.every:
         hint = "set backup.every in invoke.yaml, too"
         raise TaskError("backup.pitr: there are no backups", hint, ExitCode.REFUSED)
+    if settings.backup.pitr and target.environment.orchestrator == KUBERNETES:
+        hint = "leave it out, and make backups more often: backup.every"
+        raise TaskError(f"backup.pitr: {target.name} is on a cluster", hint, ExitCode.REFUSED)
     if settings.services.database == "mariadb" and ELSEWHERE not in settings.deploy.secrets:
         what = "services.database: no server runs MariaDB, which has no roles and no backups here"
         hint = f"name {ELSEWHERE} in deploy.secrets: docs/recipes/mysql.md"

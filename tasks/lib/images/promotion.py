@@ -3,6 +3,7 @@
 import getpass
 import json
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -10,7 +11,7 @@ from .. import console
 from ..errors import ExitCode, TaskError
 from ..project import git
 from ..registry.client import Manifest, Registry
-from ..registry.reference import REVISION_LABEL, short
+from ..registry.reference import CREATED_LABEL, REVISION_LABEL, short
 from ..registry.session import MANIFESTS
 from . import tags
 
@@ -87,16 +88,52 @@ def note(registry: Registry, notes: dict[str, str]) -> Manifest:
     return Manifest(json.dumps({**body, "annotations": notes}).encode(), kind)
 
 
+def require_in_order(registry: Registry, before: str, image: Candidate, reason: str = "") -> None:
+    """Raise TaskError if a pipeline brings its commit to where a later one has been deployed.
+
+    Two pipelines may end in another order than they began. A person, or a pipeline that names
+    another commit than its own, goes where they want.
+
+    Args:
+        before: the digest of what runs or is released; empty for nothing.
+        reason: why it shall go back nevertheless.
+    """
+    ours = bool(image.revision) and image.revision == git.pipeline()
+    if reason or not ours or before in ("", image.digest):
+        return
+    found = registry.find(before)
+    old = candidate(registry, found) if found else None
+    if old and old.revision and _is_earlier(registry, image, old):
+        what = f"{image} is of an earlier commit than {old}: this pipeline comes too late"
+        raise TaskError(what, 'inv rollback goes back, or --force "reason"', ExitCode.REFUSED)
+
+
+def _is_earlier(registry: Registry, new: Candidate, old: Candidate) -> bool:
+    """Whether a commit is earlier: in git's history, or by the dates of both if git lacks one."""
+    if git.precedes(old.revision, new.revision):
+        return False
+    if git.precedes(new.revision, old.revision):
+        return True
+    labels = [registry.labels(each.manifest) for each in (new, old)]
+    # Images that others have built may have no date, or one without a time zone.
+    with suppress(KeyError, TypeError, ValueError):
+        mine, theirs = (datetime.fromisoformat(each[CREATED_LABEL]) for each in labels)
+        return mine < theirs
+    return False
+
+
 def make_current(registry: Registry, environment: str, found: Manifest, reason: str) -> list[str]:
     """Point an environment's tag at a tested image, or with a reason at an untested one.
 
-    Returns lines that describe the change. Raises TaskError if the image is not tested; the current
-    image is not checked again, unless there is a reason to record.
+    Returns lines that describe the change. Raises TaskError if the image is not tested, or as
+    require_in_order does; the current image is not checked again, unless there is a reason to
+    record.
     """
     if not reason and registry.digest(environment) == found.digest:
         return [f"{environment} already points to {short(found.digest)}: nothing to do"]
     image = candidate(registry, found)
     admit(registry, image, reason)
+    require_in_order(registry, registry.digest(environment), image, reason)
     old = move(registry, environment, image)
     if old == image:
         return [f"{environment} already points to {image}: nothing to do"]

@@ -152,6 +152,11 @@ class Cluster:
         answer = self._call(self._client.create, objects.typed(review))
         return bool(answer["status"]["allowed"])
 
+    def serves(self, group: str) -> bool:
+        """Return whether a group of kinds is known, such as metrics.k8s.io/v1beta1."""
+        get = partial(self._http.get, f"apis/{group}")
+        return unless(MISSING, lambda: self._call(lambda: self._text(get()))) is not None
+
     def version(self) -> str:
         """Return the cluster's version, such as v1.34.4."""
         return str(self._call(lambda: self._http.get("version").json())["gitVersion"])

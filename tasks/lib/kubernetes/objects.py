@@ -8,6 +8,7 @@ Object = dict[str, Any]
 # Where lightkube has each kind.
 MODULES = {
     "apps_v1": ("Deployment", "ReplicaSet", "StatefulSet"),
+    "autoscaling_v2": ("HorizontalPodAutoscaler",),
     "authorization_v1": ("SelfSubjectAccessReview",),
     "batch_v1": ("Job",),
     "coordination_v1": ("Lease",),
@@ -21,10 +22,19 @@ MODULES = {
 }
 
 
+# Those that it does not have: a cluster may have them, or not. Their group, version and plural.
+OTHERS = {"HTTPRoute": ("gateway.networking.k8s.io", "v1", "httproutes")}
+
+
 def resource(kind: str) -> Any:
     """Return lightkube's class of a kind."""
     from importlib import import_module
 
+    if kind in OTHERS:
+        from lightkube.generic_resource import create_namespaced_resource
+
+        group, version, plural = OTHERS[kind]
+        return create_namespaced_resource(group, version, kind, plural)
     module = next(name for name, kinds in MODULES.items() if kind in kinds)
     return getattr(import_module(f"lightkube.resources.{module}"), kind)
 
@@ -33,6 +43,7 @@ def typed(made: Object) -> Any:
     """Return an object of its kind's class."""
     from lightkube import codecs
 
+    resource(made["kind"])
     return codecs.from_dict(made)
 
 

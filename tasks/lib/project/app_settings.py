@@ -48,15 +48,16 @@ class Services(Section, frozen=True):
     postgres: Literal[17, 18] = 17
     broker: Literal["redis", "valkey", "rabbitmq", "none"] = "redis"
 
-    def overlays(self, root: Path, server: bool = False) -> list[Path]:
+    def overlays(self, root: Path, *uses: str) -> list[Path]:
         """Return the Compose files for services that are not those of compose/base.yml.
 
         Args:
-            server: also those for servers alone.
+            uses: also those for these uses alone: server, or an orchestrator.
         """
         names = [f"{key}-{getattr(self, key)}" for key in self.__struct_fields__]
-        files = [root / f"compose/{name}{end}.yml" for name in names for end in ("", "-server")]
-        return [f for f in files if f.exists() and (server or not f.stem.endswith("-server"))]
+        ends = ["", *(f"-{use}" for use in uses)]
+        files = [root / f"compose/{name}{end}.yml" for name in names for end in ends]
+        return [file for file in files if file.exists()]
 
 
 class Process(Section, frozen=True):

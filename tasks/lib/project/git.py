@@ -47,7 +47,7 @@ def read(root: Path = Path(), env: Mapping[str, str] = os.environ) -> Source:
     The variables count only if they are about the checked-out commit, or if git knows none. Raises
     TaskError if neither git nor the variables know the commit.
     """
-    ci_commit = env.get("CI_COMMIT_SHA") or env.get("GITHUB_SHA") or ""
+    ci_commit = pipeline(env)
     try:
         commit, date = git("log", "-1", "--format=%H %cI", root=root).split()
     except TaskError:
@@ -104,6 +104,21 @@ def commits(root: Path = Path()) -> dict[str, list[str]]:
         pairs = (line.partition(" ") for line in lines)
         return {commit: re.findall(r"(?:tag: )?([^ ,]+)", refs) for commit, _, refs in pairs}
     return {}
+
+
+def precedes(first: str, second: str, root: Path = Path()) -> bool:
+    """Whether git knows that a commit comes before another one; a shallow clone may not know."""
+    if not (full(first, root) and full(second, root)):
+        return False
+    with suppress(TaskError):
+        git("merge-base", "--is-ancestor", first, second, root=root)
+        return True
+    return False
+
+
+def pipeline(env: Mapping[str, str] = os.environ) -> str:
+    """Return the commit of the pipeline that this is; empty outside of CI."""
+    return env.get("CI_COMMIT_SHA") or env.get("GITHUB_SHA") or ""
 
 
 def between(old: str, new: str, root: Path = Path()) -> list[str]:

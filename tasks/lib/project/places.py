@@ -9,8 +9,25 @@ from .fields import MANY, Host, Kind, Section, Site, Variable
 
 KUBERNETES = "kubernetes"
 WORDS = "up to 63 of a-z, 0-9 and hyphens"
+GATEWAY = r"^([a-z0-9-]+/[a-z0-9.-]+)?$"
 UID = r"^([0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})?$"
+CPU = r"^([1-9]\d*m|\d+(\.\d{1,3})?)$"
+Count = Annotated[int, Meta(ge=1, le=1000)]
 LABEL = r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)?$"
+
+
+class Scaling(Section, frozen=True):
+    """How many replicas of a service a cluster may run, by what they have to do.
+
+    Args:
+        least: of the replicas, also while they have nothing to do.
+        most: of the replicas.
+        cpu: how much of a CPU each replica uses on average, such as 500m; more of them share it.
+    """
+
+    least: Count
+    most: Count
+    cpu: Annotated[str, Meta(pattern=CPU, description="a number of CPUs: 0.5 or 500m")]
 
 
 class Kubernetes(Section, frozen=True):
@@ -25,6 +42,8 @@ class Kubernetes(Section, frozen=True):
             LoadBalancer.
         port: of every node, for NodePort; 0 for one that the cluster chooses.
         ingress: the class of the Ingress in front of the proxy; empty without one.
+        gateway: NAMESPACE/NAME of the Gateway in front of it instead; empty without one.
+        scaling: the services whose number of replicas the cluster chooses.
     """
 
     context: str = ""
@@ -33,6 +52,8 @@ class Kubernetes(Section, frozen=True):
     service: Literal["auto", "ClusterIP", "NodePort", "LoadBalancer"] = "auto"
     port: Annotated[int, Meta(ge=0, le=65535)] = 0
     ingress: str = ""
+    gateway: Annotated[str, Meta(pattern=GATEWAY, description="NAMESPACE/NAME, or empty")] = ""
+    scaling: dict[str, Scaling] = {}
 
 
 class Environment(Section, frozen=True):
@@ -75,6 +96,12 @@ def problems(environments: Mapping[str, Environment]) -> Iterator[Problem]:
 def _of_a_cluster(path: tuple[str, ...], place: Kubernetes) -> Iterator[Problem]:
     if not place.context:
         yield (*path, "context"), "missing - name a context of your kubeconfig"
+    if place.ingress and place.gateway:
+        yield (*path, "gateway"), "an Ingress is in front of the proxy - remove one of the two"
+    for name, each in place.scaling.items():
+        if each.least > each.most:
+            what = f"{each.least} replicas are more than {each.most}, the most - correct it"
+            yield (*path, "scaling", name, "least"), what
     if place.namespace and path[1].endswith(MANY):
         yield (*path, "namespace"), "each of these environments has its own - remove it"
 

@@ -9,6 +9,7 @@ from ..errors import ExitCode, TaskError
 
 HUB = "docker.io"
 BRANCH_LABEL = "org.opencontainers.image.ref.name"
+CREATED_LABEL = "org.opencontainers.image.created"
 REVISION_LABEL = "org.opencontainers.image.revision"
 VERSION_LABEL = "org.opencontainers.image.version"
 # When the commit was made (ISO 8601).

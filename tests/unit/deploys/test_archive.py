@@ -65,6 +65,14 @@ def test_an_archive_needs_backups(archived, world):
         rendering.render(target, world.image())
 
 
+def test_an_archive_is_not_on_a_cluster(archived, world):
+    known = world.target.environment
+    world.target.environment = msgspec.structs.replace(known, orchestrator="kubernetes")
+    with pytest.raises(TaskError, match=r"backup\.pitr: prod is on a cluster") as caught:
+        rendering.render(archived(), world.image())
+    assert caught.value.code == ExitCode.REFUSED
+
+
 def test_the_tags_of_the_images_differ_and_follow_the_database_of_the_project(monkeypatch):
     services = Services()
     tags = {data.tag(services, stage) for stage in (data.TOOLS, data.DATABASE)}
@@ -84,6 +92,17 @@ def test_a_plan_says_that_the_database_stops():
     assert plan.interrupted(old, new) == ["db"]
     assert plan.interrupted(None, new) == plan.interrupted(new, new) == []
     assert plan.interrupted(stack(redis="redis:8"), new) == []
+
+
+def test_a_plan_says_that_the_only_proxy_stops():
+    def proxied(image: str, replicas: int) -> Stack:
+        made = stack(proxy=image)
+        made.services["proxy"] |= {"ports": [{"target": 80}], "deploy": {"replicas": replicas}}
+        return made
+
+    assert plan.interrupted(proxied("caddy:2", 1), proxied("caddy:3", 1)) == ["proxy"]
+    assert plan.interrupted(proxied("caddy:2", 1), proxied("caddy:2", 1)) == []
+    assert plan.interrupted(proxied("caddy:2", 2), proxied("caddy:3", 2)) == []
 
 
 def test_a_plan_says_that_a_service_with_another_secret_stops_whatever_its_name_is():

@@ -169,3 +169,18 @@ def test_backups_have_the_address_of_the_database_and_the_media(
     assert not {"BACKUP_SECRET_ACCESS_KEY", "OWNER_URL", "OWNER_PASSWORD"} & {
         use["source"] for use in made.services["app"]["secrets"]
     }
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize(("orchestrator", "user"), [("swarm", "0:0"), ("kubernetes", "999:999")])
+def test_on_a_cluster_backups_are_made_by_the_user_of_the_database(world, orchestrator, user):
+    known, image = world.target.settings, world.image()
+    world.target.registry.put(data.tag(known.services), image.manifest)
+    world.target.settings = msgspec.structs.replace(
+        known,
+        backup=msgspec.structs.replace(known.backup, every=24),
+        deploy=msgspec.structs.replace(known.deploy, recipients=["age1a"]),
+    )
+    place = msgspec.structs.replace(world.target.environment, orchestrator=orchestrator)
+    world.target.environment = place
+    assert rendering.render(world.target, image).services["backup"]["user"] == user

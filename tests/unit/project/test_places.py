@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from tasks.lib.project.places import Environment, Kubernetes, problems
+from tasks.lib.project.places import Environment, Kubernetes, Scaling, problems
 
 UID = "0123abcd-0000-1111-2222-0123456789ab"
 
@@ -61,8 +61,24 @@ def test_dynamic_environments_have_a_namespace_each():
     assert where == "environments.review/*.kubernetes.namespace"
 
 
+def test_one_thing_is_in_front_and_limits_have_room():
+    both = Kubernetes(context="prod", ingress="traefik", gateway="infra/public")
+    ((where, what),) = found(prod=environment(kubernetes=both))
+    assert where == "environments.prod.kubernetes.gateway"
+    assert "an Ingress is in front of the proxy" in what
+    few = {"app": Scaling(least=3, most=2, cpu="500m"), "worker": Scaling(2, 2, "1")}
+    ((where, what),) = found(prod=environment(kubernetes=Kubernetes("prod", scaling=few)))
+    assert where == "environments.prod.kubernetes.scaling.app.least"
+    assert what == "3 replicas are more than 2, the most - correct it"
+
+
 @pytest.mark.parametrize(
-    "wrong", [{"cluster": "kube"}, {"namespace": "Shop"}, {"port": 65536}, {"service": "Ingress"}]
+    "wrong",
+    [
+        *({"cluster": "kube"}, {"namespace": "Shop"}, {"port": 65536}, {"service": "Ingress"}),
+        *({"gateway": "public"}, {"gateway": "infra/"}, {"scaling": {"app": {"least": 0}}}),
+        {"scaling": {"app": {"least": 1, "most": 2, "cpu": "50%"}}},
+    ],
 )
 def test_a_wrong_value_is_refused(wrong):
     with pytest.raises(msgspec.ValidationError):

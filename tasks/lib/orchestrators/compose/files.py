@@ -9,8 +9,8 @@ from typing import Any
 
 from .. import secret_reader
 from ..engine import next_version, versions
-from ..preflight import AGAIN
 from ..stack import STACK, Stack
+from . import networks
 from .rendering import VALUE, copy_name, mounts
 from .server import Server
 
@@ -51,7 +51,7 @@ done
 
 
 class Files:
-    """The volumes of a stack, and its networks."""
+    """The volumes of a stack."""
 
     def __init__(self, server: Server) -> None:
         self.server = server
@@ -103,10 +103,8 @@ class Files:
 
     def prepare(self, stack: Stack, services: Iterable[Mapping[str, Any]]) -> None:
         """Make the networks, the volumes and the files that services of a stack need."""
-        for each in stack.content.get("networks", {}).values():
-            if not each.get("external") and each["name"] not in self._names("network"):
-                self.network(each)
-        there = self._names("volume")
+        networks.prepare(self.server, stack)
+        there = self.server.names("volume", f"name={self.server.stack}_")
         for each in stack.content.get("volumes", {}).values():
             if not each.get("external") and each["name"] not in there:
                 options = [f"--opt={k}={v}" for k, v in (each.get("driver_opts") or {}).items()]
@@ -116,29 +114,6 @@ class Files:
         for name in sorted(stack.configs.keys() - {*there}):
             self._store(name, CONFIG, stack.configs[name], 0o444)
         self._copy(stack, services)
-
-    def _names(self, kind: str) -> list[str]:
-        return self.server.names(kind, f"name={self.server.stack}_")
-
-    def misfits(self, stack: Stack) -> list[str]:
-        """Return the stack's networks that were made otherwise than it says, a line each."""
-        wanted = {each["name"]: each for each in stack.content.get("networks", {}).values()}
-        found = self.server.objects("network", f"name={self.server.stack}_")
-        mine = [each for each in found if each["Name"] in wanted]
-        pairs = ((each["Name"], made_otherwise(each, wanted[each["Name"]])) for each in mine)
-        return [
-            f"network {name} was made with another {what} - {AGAIN}" for name, what in pairs if what
-        ]
-
-    def network(self, network: Mapping[str, Any]) -> None:
-        """Make a network."""
-        options = _driver(network, "bridge")
-        ranges = (network.get("ipam") or {}).get("config") or []
-        options += [f"--subnet={each['subnet']}" for each in ranges if each.get("subnet")]
-        options += ["--internal"] if network.get("internal") else []
-        options += ["--ipv6"] if network.get("enable_ipv6") else []
-        label = f"--label={STACK}={self.server.stack}"
-        self.server.run("network", "create", label, *options, network["name"])
 
     def _copy(self, stack: Stack, services: Iterable[Mapping[str, Any]]) -> None:
         """Make the copies of secrets that services use, each with its owner and mode."""
@@ -162,25 +137,6 @@ class Files:
         options = [*ALONE, *(f"--cap-add={each}" for each in ("CHOWN", "DAC_OVERRIDE", "FOWNER"))]
         options += [f"--volume={volume}:{folder}" for volume, folder in volumes.items()]
         self.server.repeat("run", *options, image, "-c", script, "/files", *words)
-
-
-def made_otherwise(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
-    """Return the key of Compose's in which a network is another one; empty for none."""
-    ranges = {each["subnet"] for each in (wanted.get("ipam") or {}).get("config") or []}
-    options = {k: str(v) for k, v in (wanted.get("driver_opts") or {}).items()}
-    same = {
-        "driver": found["Driver"] == wanted.get("driver", "bridge"),
-        "internal": found["Internal"] == bool(wanted.get("internal")),
-        "enable_ipv6": found["EnableIPv6"] == bool(wanted.get("enable_ipv6")),
-        "driver_opts": options.items() <= (found["Options"] or {}).items(),
-        "ipam": ranges <= {each["Subnet"] for each in found["IPAM"]["Config"] or []},
-    }
-    return next((key for key, each in same.items() if not each), "")
-
-
-def _driver(given: Mapping[str, Any], default: str) -> list[str]:
-    options = [f"--opt={k}={v}" for k, v in (given.get("driver_opts") or {}).items()]
-    return [f"--driver={given.get('driver', default)}", *options]
 
 
 def _tar(value: str, mode: int) -> str:

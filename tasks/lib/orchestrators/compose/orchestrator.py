@@ -24,7 +24,7 @@ from ..needs import Needs
 from ..on_docker import DockerOrchestrator
 from ..stack import Stack
 from ..status import Evidence, Failure, Node, Ports, Service
-from . import containers, preflight, rendering, replacement, running, teardown
+from . import containers, networks, preflight, rendering, replacement, running, teardown
 from .files import CONFIG, Files
 from .jobs import ComposeJobs, clear
 from .rollout import ComposeRollout
@@ -63,7 +63,7 @@ class ComposeOrchestrator(DockerOrchestrator):
         return preflight.problems(self._server, self._hosts, self._absent)
 
     def misfits(self, stack: Stack, auth: str) -> list[str]:
-        return [*super().misfits(stack, auth), *self._files.misfits(stack)]
+        return [*super().misfits(stack, auth), *networks.misfits(self._server, stack)]
 
     def evidence(self, failure: Failure) -> Evidence:
         facts, lines = failure.handle or {}, []
@@ -109,7 +109,7 @@ class ComposeOrchestrator(DockerOrchestrator):
             raise TaskError(found[0], code=ExitCode.REFUSED)
         name = f"{self._stack}_default"
         if name not in self._server.names("network", f"name={name}"):
-            self._files.network({"name": name})
+            networks.make(self._server, {"name": name})
             yield f"{self._hosts[0].name}: network {name}"
 
     def secrets(self) -> dict[str, list[str]]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from ... import console
 from ...docker import client
 from ...docker.cli import DockerError
 from ...ssh.host import Host
@@ -79,6 +80,10 @@ def _rootless(host: Host, info: Mapping[str, Any]) -> list[str]:
     """Return what a rootless engine lacks to serve, also after a start of the server."""
     if not any("rootless" in each for each in info.get("SecurityOptions") or []):
         return []
+    console.warn(
+        f"{host.name}: rootless Docker may show the proxy one address for all clients: what counts"
+        " by address, such as wrong passwords, then counts all of them together"
+    )
     found = []
     if host.run(LINGER, changes=False).strip() == "no":
         hint = "sudo loginctl enable-linger USER there"

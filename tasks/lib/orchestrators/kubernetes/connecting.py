@@ -50,11 +50,12 @@ def reach(
 
 
 def placed(chosen: Kubernetes, namespace: str, url: str) -> Place:
-    """Return how requests reach a stack: by an Ingress, or a Service that is open to others."""
+    """Return how requests reach a stack: by an Ingress, a Gateway, or an open Service."""
     service = chosen.service
     if service == "auto":
-        service = "ClusterIP" if chosen.ingress else "LoadBalancer"
-    return Place(namespace, url, service, chosen.port, chosen.ingress)
+        service = "ClusterIP" if chosen.ingress or chosen.gateway else "LoadBalancer"
+    front = (chosen.ingress, chosen.gateway)
+    return Place(namespace, url, service, chosen.port, *front, scaling=chosen.scaling)
 
 
 def require(cluster: Cluster, wanted: str) -> None:

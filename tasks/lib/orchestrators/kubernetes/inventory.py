@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 from ...errors import TaskError
 from ...kubernetes.client import Cluster
+from ...kubernetes.requests import DENIED, MISSING, unless
 from ...project import contract
 from ..stack import Stack
 from ..status import Service
@@ -18,7 +20,9 @@ from .workloads import CONTENT
 
 WORKLOADS = ("StatefulSet", "Deployment")
 # What a service has beside its workload, by its name.
-BESIDE = ("PodDisruptionBudget", "NetworkPolicy", "Ingress", "Service")
+BESIDE = ("PodDisruptionBudget", "NetworkPolicy", "Service")
+# What only some have: a user needs no right for it otherwise, and a cluster may not know it.
+SOME = ("Ingress", "HTTPRoute", "HorizontalPodAutoscaler")
 DATA = "PersistentVolumeClaim"
 
 
@@ -63,7 +67,23 @@ def look(cluster: Cluster, stack: str) -> Found:
 
 def remove_services(cluster: Cluster, stack: str, names: set[str]) -> None:
     """Remove services with all that they have, but for their data."""
-    for kind in (*WORKLOADS, *BESIDE):
-        for each in cluster.list(kind, naming.labels(stack)):
-            if (name := each["metadata"]["name"]) in names:
+    for kind in (*WORKLOADS, *BESIDE, *SOME):
+        for name in named(cluster, kind, stack):
+            if name in names:
+                cluster.delete(kind, name)
+
+
+def named(cluster: Cluster, kind: str, stack: str) -> list[str]:
+    """Return the names of a stack's objects of a kind; none of what the user need not know."""
+    listed = partial(cluster.list, kind, naming.labels(stack))
+    known = unless(MISSING, lambda: unless(DENIED, listed)) if kind in SOME else listed()
+    return [each["metadata"]["name"] for each in known or []]
+
+
+def prune(cluster: Cluster, stack: str, made: Iterable[Mapping[str, Any]]) -> None:
+    """Remove what a stack's services had beside their workloads and have no longer."""
+    wanted = {(each["kind"], each["metadata"]["name"]) for each in made}
+    for kind in (*BESIDE, *SOME):
+        for name in named(cluster, kind, stack):
+            if (kind, name) not in wanted:
                 cluster.delete(kind, name)

@@ -64,7 +64,7 @@ class KubernetesJobs(Runner):
         if pod := self._pods.get(handle):
             if failed := observation.failure(pod):
                 return True, failed.reason.removeprefix(f"replica {pod['metadata']['name']} ")
-            if pod["status"].get("phase") == "Succeeded":
+            if observation.is_done(pod, pod["spec"]["containers"][0]["name"]):
                 return True, ""
         # Without a pod, the Job itself says why; with one, the pod's end may come a little later.
         why = self._ends.get(handle, "")

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import yaml
 
 from ...project import contract
 from ..stack import Stack
-from . import naming
-from .mounts import VALUE, is_kept
+from . import mounts, naming, scaling
+from .mounts import VALUE
 from .place import Place
 from .workloads import replicas, workload
 
@@ -19,22 +20,29 @@ Object = dict[str, Any]
 # Labels of a volume in a Compose file: its size, and its storage class if not the default one.
 SIZE, CLASS = "deploy.size", "deploy.storageclass"
 DEFAULT_SIZE = "1Gi"
+NONE: Mapping[str, int] = MappingProxyType({})
 
 
-def objects(stack: Stack, place: Place, former: str = "") -> list[Object]:
+def objects(
+    stack: Stack, place: Place, former: str = "", running: Mapping[str, int] = NONE
+) -> list[Object]:
     """Return the objects of a stack.
 
     Args:
         former: the app's image that runs before, whose static files pages that are open need.
+        running: how many replicas services have now.
     """
+    counts = scaling.counts(stack, place, running)
     made = [
         *configs(stack),
         *_claims(stack),
         *(_service(stack, name, place) for name in sorted(stack.services)),
         *_policies(stack),
-        *_budgets(stack),
+        *_budgets(stack, place),
         *_ingress(stack, place),
-        *workloads(stack, former),
+        *_routes(stack, place),
+        *workloads(stack, former, counts),
+        *scaling.scalers(stack, place),
     ]
     return [_in(place, each) for each in made]
 
@@ -64,8 +72,7 @@ def configs(stack: Stack) -> Iterator[Object]:
 
 def _claims(stack: Stack) -> Iterator[Object]:
     """Yield a claim for each volume that a service keeps data on."""
-    uses = [each for service in stack.services.values() for each in service.get("volumes", [])]
-    for name in sorted({each["source"] for each in uses if is_kept(each)}):
+    for name in sorted(set[str]().union(*map(mounts.kept, stack.services.values()))):
         labels = (stack.content.get("volumes", {}).get(name) or {}).get("labels") or {}
         storage = {"storageClassName": labels[CLASS]} if labels.get(CLASS) else {}
         yield {
@@ -121,10 +128,11 @@ def _policy(stack: Stack, name: str, chosen: Object, rule: Object) -> Object:
     }
 
 
-def _budgets(stack: Stack) -> Iterator[Object]:
+def _budgets(stack: Stack, place: Place) -> Iterator[Object]:
     """Yield a budget for what has several replicas; with one, its node could not be drained."""
     for name, service in sorted(stack.services.items()):
-        if replicas(service) > 1:
+        limits = place.scaling.get(name)
+        if (limits.least if limits else replicas(service)) > 1:
             chosen = {"matchLabels": naming.labels(stack.name, name)}
             yield {
                 "apiVersion": "policy/v1",
@@ -136,8 +144,7 @@ def _budgets(stack: Stack) -> Iterator[Object]:
 
 def _ingress(stack: Stack, place: Place) -> Iterator[Object]:
     """Yield the Ingress in front of the proxy, without any controller's own annotations."""
-    doors = [name for name, service in stack.services.items() if service.get("ports")]
-    for name in doors if place.ingress else []:
+    for name in _doors(stack) if place.ingress else []:
         backend = {"service": {"name": name, "port": {"name": "http"}}}
         path = {"path": "/", "pathType": "Prefix", "backend": backend}
         tls = {"hosts": [place.host], "secretName": f"{stack.name}-tls"}
@@ -153,10 +160,38 @@ def _ingress(stack: Stack, place: Place) -> Iterator[Object]:
         }
 
 
-def workloads(stack: Stack, former: str = "") -> list[Object]:
-    """Return what runs the pods: first what keeps data, then the proxy, then the app."""
+def _routes(stack: Stack, place: Place) -> Iterator[Object]:
+    """Yield the route from a Gateway, which others keep, to the proxy. It has the certificate."""
+    namespace, _, gateway = place.gateway.partition("/")
+    for name in _doors(stack) if place.gateway else []:
+        port = stack.services[name]["ports"][0]["target"]
+        path = {"path": {"type": "PathPrefix", "value": "/"}}
+        yield {
+            "apiVersion": "gateway.networking.k8s.io/v1",
+            "kind": "HTTPRoute",
+            "metadata": naming.metadata(name, stack.name, name),
+            "spec": {
+                "parentRefs": [{"name": gateway, "namespace": namespace}],
+                "hostnames": [place.host],
+                "rules": [{"matches": [path], "backendRefs": [{"name": name, "port": port}]}],
+            },
+        }
+
+
+def _doors(stack: Stack) -> list[str]:
+    """Return the services that everybody may reach."""
+    return [name for name, service in stack.services.items() if service.get("ports")]
+
+
+def workloads(stack: Stack, former: str = "", counts: Mapping[str, int] = NONE) -> list[Object]:
+    """Return what runs the pods: first what keeps data, then the proxy, then the app.
+
+    Args:
+        counts: how many replicas those services have that the cluster scales.
+    """
     static = [former] if former and former != stack.image else []
-    made = [workload(stack, name, [*static, stack.image]) for name in sorted(stack.services)]
+    names = sorted(stack.services)
+    made = [workload(stack, k, [*static, stack.image], counts.get(k)) for k in names]
     own = {*stack.ours}
-    names = ("StatefulSet", "Deployment")
-    return sorted(made, key=lambda it: (names.index(it["kind"]), it["metadata"]["name"] in own))
+    kinds = ("StatefulSet", "Deployment")
+    return sorted(made, key=lambda it: (kinds.index(it["kind"]), it["metadata"]["name"] in own))

@@ -85,6 +85,11 @@ def _volume(mount: Mapping[str, Any], number: int) -> Mounted:
     return Mounted({"name": name, **kind}, {"name": name, "mountPath": target, **readonly})
 
 
+def kept(service: Mapping[str, Any]) -> set[str]:
+    """Return the volumes of a service whose files outlive a pod."""
+    return {each["source"] for each in service.get("volumes") or [] if is_kept(each)}
+
+
 def is_kept(mount: Mapping[str, Any]) -> bool:
     """Return whether a mount is of a volume whose files outlive a pod."""
     return mount["type"] == "volume" and mount.get("source") != contract.STATIC_FILES

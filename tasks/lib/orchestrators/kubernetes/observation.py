@@ -133,6 +133,30 @@ def failure(pod: Object) -> Failure | None:
     return None
 
 
+def is_done(pod: Object, name: str) -> bool:
+    """Return whether a container has done its work, whatever others of its pod do.
+
+    What a cluster adds to every pod may never end.
+    """
+    known = (pod.get("status") or {}).get("containerStatuses") or []
+    ends = ((each.get("state") or {}).get("terminated") for each in known if each["name"] == name)
+    return any(ended and not ended.get("exitCode") for ended in ends)
+
+
+def stuck(workload: Object, pods: Sequence[Object]) -> list[str]:
+    """Return the pods of an older version that keep a StatefulSet from making the new one.
+
+    It waits for each of them to become ready, though its template has been corrected:
+    https://github.com/kubernetes/kubernetes/issues/67250
+    """
+    if "serviceName" not in workload["spec"] or not is_seen(workload):
+        return []
+    current, owner = newest(workload, ()), workload["metadata"]["uid"]
+    old = [each for each in pods if is_of(each, owner) and current and not is_of(each, current)]
+    waiting = [each for each in old if not each["metadata"].get("deletionTimestamp")]
+    return [each["metadata"]["name"] for each in waiting if failure(each) or waits(each)]
+
+
 def _containers(status: Object) -> list[Object]:
     kinds = ("initContainerStatuses", "containerStatuses")
     return [each for kind in kinds for each in status.get(kind) or []]

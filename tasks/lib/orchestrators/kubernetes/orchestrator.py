@@ -145,6 +145,9 @@ class KubernetesOrchestrator(Leased):
         self, stack: Stack, jobs_: Sequence[Job], timeout: float, guard: Guard, answer: str = ""
     ) -> str:
         self._sign_in()
+        # A job may need those of its stack before anything is rolled out.
+        for each in manifests.configs(stack):
+            self._cluster.apply(each)
         runner = KubernetesJobs(self._cluster, stack, jobs_)
         return jobs.run(runner, jobs_, timeout, guard, answer)
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import urlsplit
+
+from ...project.places import Scaling
 
 
 @dataclass(frozen=True)
@@ -18,6 +21,8 @@ class Place:
             where something of the cluster's is in front of it.
         port: the port of every node, for a NodePort.
         ingress: the class of the Ingress in front of the proxy; empty without one.
+        gateway: NAMESPACE/NAME of the Gateway in front of it instead; empty without one.
+        scaling: the services whose number of replicas the cluster chooses.
     """
 
     namespace: str
@@ -25,6 +30,8 @@ class Place:
     service: Literal["ClusterIP", "NodePort", "LoadBalancer"] = "ClusterIP"
     port: int = 0
     ingress: str = ""
+    gateway: str = ""
+    scaling: Mapping[str, Scaling] = field(default_factory=dict)
 
     @property
     def host(self) -> str:

@@ -19,9 +19,13 @@ LOGIN = "registry"
 GRACE = "10s"
 # How the names begin of the containers that lay static files.
 STATIC = "static-"
-# Seconds that a proxy keeps serving when it is stopped, until no server sends it requests any more;
-# the app does that itself (WEB_DRAIN).
-DRAIN = 5
+# Seconds that what serves goes on when it is stopped, until nobody sends it requests any more, and
+# the label of a service that says otherwise. On servers with Docker, the app does it (WEB_DRAIN).
+DRAIN, DRAINS = 5, "deploy.drain"
+# How many dots a name has that is asked for as it is, before it is looked for in the namespace.
+DOTS = {"name": "ndots", "value": "2"}
+# The label of a server with its name.
+HOST = "kubernetes.io/hostname"
 # A user, and a group, who are not root.
 NUMBERS = re.compile(r"[1-9]\d*(:[1-9]\d*)?")
 # The only capability that a container may keep; the setting lets every user bind low ports.
@@ -43,14 +47,15 @@ def pod(stack: Stack, name: str, static: Sequence[str] = ()) -> dict[str, Any]:
     if ports:
         made["ports"] = [{"containerPort": port} for port in ports]
     grace = seconds(service.get("stop_grace_period") or GRACE)
-    if service.get("ports"):
-        made["lifecycle"] = {"preStop": {"sleep": {"seconds": DRAIN}}}
-        grace += DRAIN
+    if ports and (drain := int(service.get("deploy", {}).get("labels", {}).get(DRAINS, DRAIN))):
+        made["lifecycle"] = {"preStop": {"sleep": {"seconds": drain}}}
+        grace += drain
     return spec(service, mounted) | {
         **_laying(service, static),
         "containers": [made],
         "terminationGracePeriodSeconds": grace,
         **spread(stack, name),
+        **beside(stack, service, name),
     }
 
 
@@ -59,6 +64,7 @@ def spec(service: Mapping[str, Any], mounted: Sequence[Mounted]) -> dict[str, An
     low = [LOW_PORTS] if service.get("ports") else []
     return {
         "automountServiceAccountToken": False,
+        "dnsConfig": {"options": [DOTS]},
         "enableServiceLinks": False,
         "imagePullSecrets": [{"name": LOGIN}],
         "securityContext": {
@@ -139,6 +145,25 @@ def _laying(service: Mapping[str, Any], static: Sequence[str]) -> dict[str, Any]
     }
 
 
+def beside(stack: Stack, service: Mapping[str, Any], name: str = "") -> dict[str, Any]:
+    """Return the rule that a pod runs where the one does that has a volume with it.
+
+    A volume of a cluster may be on one server at a time. The database's pod is where it is.
+
+    Args:
+        name: the service's; empty for a job.
+    """
+    mine = mounts.kept(service)
+    order = sorted(stack.services, key=lambda it: (it != contract.DATABASE, it))
+    having = [each for each in order if mine & mounts.kept(stack.services[each])]
+    if not having or having[0] == name:
+        return {}
+    chosen = {"matchLabels": labels(stack.name, having[0])}
+    rule = {"labelSelector": chosen, "topologyKey": HOST}
+    need = {"requiredDuringSchedulingIgnoredDuringExecution": [rule]}
+    return {"affinity": {"podAffinity": need}}
+
+
 def spread(stack: Stack, name: str) -> dict[str, Any]:
     """Return the rule that puts the replicas of one version on different nodes.
 
@@ -146,7 +171,7 @@ def spread(stack: Stack, name: str) -> dict[str, Any]:
     """
     rule = {
         "maxSkew": 1,
-        "topologyKey": "kubernetes.io/hostname",
+        "topologyKey": HOST,
         "whenUnsatisfiable": "ScheduleAnyway",
         "labelSelector": {"matchLabels": labels(stack.name, name)},
         "matchLabelKeys": ["pod-template-hash"],

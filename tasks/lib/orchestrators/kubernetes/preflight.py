@@ -14,7 +14,7 @@ from ... import console
 from ...kubernetes.client import Cluster
 from ...kubernetes.requests import DENIED, ClusterError, unless
 from ..stack import Stack
-from . import inventory, manifests, namespace, naming, quota, rights, secrets
+from . import inventory, manifests, namespace, naming, quota, rights, scaling, secrets
 from .place import Place
 
 Object = dict[str, Any]
@@ -23,6 +23,8 @@ OLDEST = (1, 30)
 # Seconds by which two clocks may differ, and the days that a certificate must still be good for.
 APART, DAYS = 60, 14
 DEFAULT = "storageclass.kubernetes.io/is-default-class"
+# The kinds that a Gateway, or an autoscaler, needs.
+ROUTES, METRICS = "gateway.networking.k8s.io/v1", "metrics.k8s.io/v1beta1"
 # Controllers that are maintained no more.
 RETIRED = {"k8s.io/ingress-nginx": "ingress-nginx, which was retired in March 2026"}
 
@@ -37,8 +39,8 @@ def problems(cluster: Cluster, place: Place, auth: str, setup: str) -> list[str]
     if namespace.absent(cluster):
         return [f"{cluster.name}: there is no such namespace - {setup}"]
     _warn(cluster)
-    found = [*_version(cluster), *_ingress(cluster, place.ingress), *secrets.problems(auth)]
-    return [*found, *rights.problems(cluster, bool(place.ingress))]
+    found = [*_version(cluster), *_ingress(cluster, place.ingress), *_gateway(cluster, place)]
+    return [*found, *secrets.problems(auth), *rights.problems(cluster, place)]
 
 
 def _version(cluster: Cluster) -> Iterator[str]:
@@ -62,6 +64,14 @@ def _ingress(cluster: Cluster, wanted: str) -> Iterator[str]:
         console.warn(f"the ingress class {wanted} is of {RETIRED[named[wanted]]}")
 
 
+def _gateway(cluster: Cluster, place: Place) -> Iterator[str]:
+    """Yield the problem with routes; warn of an autoscaler that would learn nothing."""
+    if place.gateway and not cluster.serves(ROUTES):
+        yield f"{cluster.name}: the cluster has no Gateway API ({ROUTES}) - use `ingress`"
+    if place.scaling and not cluster.serves(METRICS):
+        console.warn(f"{cluster.name}: no metrics ({METRICS}), so that nothing is scaled")
+
+
 def _warn(cluster: Cluster) -> None:
     """Warn of a clock that is wrong, and of a certificate that ends soon."""
     apart = (datetime.now(UTC) - parsedate_to_datetime(cluster.clock)).total_seconds()
@@ -83,7 +93,7 @@ def certificate_end(cluster: Cluster) -> datetime | None:
 def misfits(cluster: Cluster, place: Place, stack: Stack) -> list[str]:
     """Return what others have, and what the cluster would refuse, asked without making any."""
     made = manifests.objects(stack, place)
-    if found := namespace.foreign(cluster, made, stack.name):
+    if found := [*scaling.problems(stack, place), *namespace.foreign(cluster, made, stack.name)]:
         return found
     works = [each for each in made if each["kind"] in inventory.WORKLOADS]
     with ThreadPoolExecutor(8) as pool:

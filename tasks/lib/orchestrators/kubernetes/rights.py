@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from ...kubernetes.client import Cluster
+from .place import Place
 
 CHANGE = ("get", "list", "create", "patch", "delete")
 NEEDED: dict[tuple[str, str], tuple[str, ...]] = {
@@ -25,14 +26,17 @@ NEEDED: dict[tuple[str, str], tuple[str, ...]] = {
     ("networking.k8s.io", "networkpolicies"): CHANGE,
     ("policy", "poddisruptionbudgets"): CHANGE,
 }
-INGRESS = {("networking.k8s.io", "ingresses"): CHANGE}
+INGRESS = ("networking.k8s.io", "ingresses")
+GATEWAY = ("gateway.networking.k8s.io", "httproutes")
+SCALING = ("autoscaling", "horizontalpodautoscalers")
 
 
-def problems(cluster: Cluster, ingress: bool) -> list[str]:
+def problems(cluster: Cluster, place: Place) -> list[str]:
     """Return each kind of object that the user may not handle, a line each, with the verbs."""
     if cluster.allowed("*", "*", "*"):
         return []
-    needed = NEEDED | (INGRESS if ingress else {})
+    some = ((INGRESS, place.ingress), (GATEWAY, place.gateway), (SCALING, place.scaling))
+    needed = NEEDED | {kind: CHANGE for kind, wanted in some if wanted}
     asked = [(*kind, verb) for kind, verbs in needed.items() for verb in verbs]
     with ThreadPoolExecutor(8) as pool:
         answers = [*pool.map(lambda it: _allowed(cluster, *it), asked)]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
 from ...kubernetes.client import Cluster
+from ...kubernetes.requests import PASSING, ClusterError
 from ...process import wait_until
 from ...project import contract
 from ..base import Rollout
@@ -19,6 +21,8 @@ from .spec import spec
 # Seconds that the proxies may take until the app follows in any case; what is wrong with them is
 # an error by then, or later with everything else.
 AHEAD = 60
+# Seconds for which a cluster that is watched need not answer, besides those of its requests.
+SILENCE = 30
 
 
 class KubernetesRollout(Rollout):
@@ -32,10 +36,14 @@ class KubernetesRollout(Rollout):
         self._found = inventory.look(cluster, stack.name)
         self._before = {each["metadata"]["uid"] for each in self._found.pods}
         self._shown: list[Progress] | None = None
+        self._heard = time.monotonic()
 
     def apply(self) -> dict[str, Any]:
         """Apply the stack: the proxies first, since pages of the new app need its static files."""
-        made = manifests.objects(self._stack, self._place, self._former())
+        running = {
+            k: int(each["spec"].get("replicas", 1)) for k, each in self._found.workloads.items()
+        }
+        made = manifests.objects(self._stack, self._place, self._former(), running)
         own = [each for each in made if self._is_own(each)]
         specs = self._apply([each for each in made if each not in own])
         with suppress(TimeoutError):
@@ -44,6 +52,7 @@ class KubernetesRollout(Rollout):
         if self._prune:
             gone = {*self._found.workloads} - {*self._stack.services}
             inventory.remove_services(self._cluster, self._stack.name, gone)
+            inventory.prune(self._cluster, self._stack.name, made)
         return specs
 
     def _former(self) -> str:
@@ -69,7 +78,15 @@ class KubernetesRollout(Rollout):
         return all(each.done or each.failed or each.given_up for each in states)
 
     def progress(self) -> list[Progress] | None:
-        found = self._look(lambda name: True)
+        try:
+            found = self._look(lambda name: True)
+        except ClusterError as error:
+            # What is not known has not failed: a cluster's own servers may be restarting.
+            passing = error.status in (0, *PASSING)
+            if not passing or time.monotonic() - self._heard > SILENCE:
+                raise
+            return None
+        self._heard = time.monotonic()
         if found == self._shown:
             return None
         self._shown = found
@@ -77,6 +94,9 @@ class KubernetesRollout(Rollout):
 
     def _look(self, wanted: Callable[[str], bool]) -> list[Progress]:
         known = self._found = inventory.look(self._cluster, self._stack.name)
+        for each in known.workloads.values():
+            for pod in observation.stuck(each, known.pods):
+                self._cluster.delete("Pod", pod)
         return [
             observation.judge(name, each, known.sets, known.pods, self._before, self._back)
             for name, each in sorted(known.workloads.items())

@@ -7,10 +7,15 @@ from typing import Any
 
 from .pods import STATIC
 
+# The annotation of a workload whose number of replicas the cluster chooses.
+SCALED = "deploy.scaled"
+
 
 def spec(workload: Mapping[str, Any]) -> dict[str, Any]:
     """Return all that a workload was given; containers and their variables are found by name."""
     made = dict(workload["spec"])
+    if SCALED in (workload["metadata"].get("annotations") or {}):
+        made.pop("replicas", None)
     template = dict(made.pop("template"))
     pod = dict(template.get("spec") or {})
     for kind in ("initContainers", "containers"):

@@ -23,7 +23,7 @@ def remove(cluster: Cluster, stack: str, volumes: bool) -> list[str]:
     # The app first: a worker stops only while its broker answers.
     _delete(cluster, stack, ["Deployment"])
     _gone(cluster, stack, LONGEST, but=keeping)
-    kinds = [*inventory.WORKLOADS, *inventory.BESIDE, *(KEPT if volumes else ())]
+    kinds = [*inventory.WORKLOADS, *inventory.BESIDE, *inventory.SOME, *(KEPT if volumes else ())]
     _delete(cluster, stack, kinds)
     if not _gone(cluster, stack, LONGEST):
         for each in _pods(cluster, stack):
@@ -40,8 +40,8 @@ def _of(stack: str) -> dict[str, Any]:
 
 def _delete(cluster: Cluster, stack: str, kinds: Collection[str]) -> None:
     for kind in kinds:
-        for each in cluster.list(kind, _of(stack)):
-            cluster.delete(kind, each["metadata"]["name"])
+        for name in inventory.named(cluster, kind, stack):
+            cluster.delete(kind, name)
 
 
 def _pods(cluster: Cluster, stack: str, but: Collection[str] = ()) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from ...project import contract
 from ..base import Job
 from ..stack import Stack
 from . import mounts, naming, pods
-from .mounts import is_kept
+from .spec import SCALED
 
 # The annotation with what a workload was made from: the part of the stack that it needs.
 CONTENT = "deploy.content"
@@ -20,17 +20,23 @@ REVISIONS = 2
 
 def keeps_data(service: Mapping[str, Any]) -> bool:
     """Return whether a service has files that outlive its pods."""
-    return any(is_kept(mount) for mount in service.get("volumes", []))
+    return bool(mounts.kept(service))
 
 
-def workload(stack: Stack, name: str, static: Sequence[str] = ()) -> dict[str, Any]:
+def workload(
+    stack: Stack, name: str, static: Sequence[str] = (), count: int | None = None
+) -> dict[str, Any]:
     """Return what runs the pods of a service.
 
     The number of its release is on it, not on its pods: a deploy of the same replaces none.
+
+    Args:
+        count: of the replicas, if the cluster chooses it.
     """
     service = stack.services[name]
     kept = keeps_data(service)
     notes = {CONTENT: json.dumps(stack.part(name), sort_keys=True), **_notes(service)}
+    notes |= {SCALED: "cpu"} if count else {}
     pod = {
         "metadata": {"labels": naming.labels(stack.name, name)},
         "spec": pods.pod(stack, name, static),
@@ -42,7 +48,7 @@ def workload(stack: Stack, name: str, static: Sequence[str] = ()) -> dict[str, A
             name, stack.name, name, annotations=dict(sorted(notes.items()))
         ),
         "spec": {
-            "replicas": replicas(service),
+            "replicas": count or replicas(service),
             "revisionHistoryLimit": REVISIONS,
             "selector": {"matchLabels": naming.labels(stack.name, name)},
             "template": pod,
@@ -91,6 +97,7 @@ def job(stack: Stack, job: Job, mark: str, timeout: int) -> dict[str, Any]:
                 "metadata": {"labels": labels},
                 "spec": spec
                 | {"containers": [pods.container(job.name, service, mounted)]}
+                | pods.beside(stack, service)
                 | {"restartPolicy": "Never"},
             },
         },

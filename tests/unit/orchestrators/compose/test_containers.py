@@ -8,6 +8,7 @@ import pytest
 
 from tasks.lib.orchestrators.compose import containers
 from tasks.lib.orchestrators.compose.containers import Container
+from tasks.lib.orchestrators.stack import drift
 
 
 def made(
@@ -107,6 +108,13 @@ def test_replicas_that_differ_are_shown():
     assert "Others" not in containers.spec_of([same, made()])
     (shown,) = containers.spec_of([same, other])["Others"]
     assert shown["Env"] == {"A": "2"}
+
+
+def test_a_restart_policy_that_was_lost_is_drift():
+    applied = {"app": containers.spec_of([made()])}
+    assert drift(applied, {"app": containers.spec_of([made()])}) == []
+    (line,) = drift(applied, {"app": containers.spec_of([made(policy="no")])})
+    assert line == "~ app.HostConfig.RestartPolicy.Name: unless-stopped -> no"
 
 
 def test_only_what_serves_the_same_release_stays_in_place_of_new_replicas():

@@ -46,10 +46,11 @@ ROOTLESS = {"SecurityOptions": ["name=seccomp,profile=builtin", "name=rootless"]
         (ROOTLESS, {"linger": "", "port": "1024"}, ["ip_unprivileged_port_start=80"]),
     ],
 )
-def test_a_rootless_engine_must_outlive_its_user_and_may_bind_port_80(info, answers, words):
+def test_a_rootless_engine_must_outlive_its_user_and_may_bind_port_80(info, answers, words, capfd):
     found = preflight._rootless(host(**answers), info)
     assert len(found) == len(words)
     assert all(word in line for word, line in zip(words, found, strict=True))
+    assert ("one address for all clients" in capfd.readouterr().err) == bool(info)
 
 
 def test_a_server_without_flock_is_a_problem():

@@ -65,6 +65,12 @@ def test_what_keeps_a_second_container_from_being_there_is_refused(key, value):
     assert caught.value.code == ExitCode.REFUSED
 
 
+def test_an_image_without_a_digest_is_refused():
+    tag = IMAGE.replace(f"@sha256:{'a' * 64}", ":1.2")
+    with pytest.raises(TaskError, match=r"app:1\.2: a tag may move; give a digest"):
+        rendering.render(config(image=tag), "shop-prod", tag, SECRETS)
+
+
 def test_new_containers_of_the_app_have_a_name_of_their_own_and_no_restart_policy():
     file = rendering.generation(stack(), ["app", "db"], "4-abc")
     app, db = file["services"]["app-4-abc"], file["services"]["db-4-abc"]

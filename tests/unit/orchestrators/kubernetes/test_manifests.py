@@ -187,8 +187,8 @@ def test_each_role_has_the_time_that_it_needs_to_stop(found):
         spec = found["Deployment", name]["spec"]["template"]["spec"]
         return int(spec["terminationGracePeriodSeconds"])
 
-    # The proxy goes on for a while, since the nodes learn late that it stops.
-    assert (grace("app"), grace("worker"), grace("proxy")) == (35, 330, 40)
+    # What serves goes on for a while, since the nodes and the proxy learn late that it stops.
+    assert (grace("app"), grace("worker"), grace("proxy")) == (40, 330, 40)
     (proxy,) = found["Deployment", "proxy"]["spec"]["template"]["spec"]["containers"]
     assert proxy["lifecycle"] == {"preStop": {"sleep": {"seconds": 5}}}
 

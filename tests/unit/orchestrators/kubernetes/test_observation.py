@@ -185,6 +185,34 @@ def test_of_a_statefulset_the_hash_of_the_version_tells():
     assert judge("app", made, [], [one], set()).done
 
 
+def test_a_pod_that_keeps_its_statefulset_from_the_corrected_version_is_in_the_way():
+    made = deployment(replicas=1)
+    made["spec"]["serviceName"] = "db"
+    made["status"]["updateRevision"] = "db-2"
+
+    def way(version: str, **container: Any) -> list[str]:
+        one = pod("a", owner="d", ready=False, **container)
+        one["metadata"]["labels"][HASH] = version
+        return observation.stuck(made, [one, pod("other", owner="r1", **ended(1))])
+
+    assert way("db-1", **waiting("ImagePullBackOff", "not found")) == ["app-a"]
+    assert way("db-1", **ended(1)) == ["app-a"]
+    # It may only be slow, or is what is wanted, or its controller has not read the change yet.
+    assert way("db-1") == way("db-2", **ended(1)) == []
+    made["status"]["observedGeneration"] = 1
+    assert way("db-1", **ended(1)) == []
+    assert observation.stuck(deployment(), [pod("a", "d", ready=False, **ended(1))]) == []
+
+
+def test_a_job_is_done_with_its_own_container_whatever_else_runs_in_its_pod():
+    made = pod("a", name="migrate", **ended(0, "Completed"))
+    made["status"]["containerStatuses"].append({**RUNS, "name": "mesh"})
+    assert observation.is_done(made, "migrate")
+    assert not observation.is_done(made, "mesh")
+    assert not observation.is_done(pod("a", name="migrate", **ended(3)), "migrate")
+    assert not observation.is_done({"status": {}}, "migrate")
+
+
 def test_a_service_says_its_release_and_its_nodes():
     found = observation.observed("app", deployment(), SETS, [pod("a"), pod("b", **ended(1))])
     assert (found.release, found.history) == ("7", "there")

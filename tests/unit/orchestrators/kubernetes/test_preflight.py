@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from tasks.lib.errors import TaskError
-from tasks.lib.orchestrators.kubernetes import quota, secrets
+from tasks.lib.kubernetes import kubeconfig
+from tasks.lib.orchestrators.kubernetes import preflight, quota, secrets
 from tasks.lib.orchestrators.kubernetes.connecting import placed
 from tasks.lib.orchestrators.kubernetes.logs import since
 from tasks.lib.project.places import Kubernetes
@@ -100,11 +109,62 @@ def test_lines_are_wanted_since_a_time_or_some_time_ago():
         since("yesterday")
 
 
+def certificate(days: float) -> str:
+    """A certificate that ends in so many days."""
+    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([])
+    now = datetime.now(UTC)
+    made = x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + timedelta(days))
+    text = made.sign(key, SHA256()).public_bytes(Encoding.PEM)
+    return b64encode(text).decode()
+
+
+@pytest.mark.parametrize(
+    ("days", "apart", "said"),
+    [
+        (3.5, 0, "the certificate of context prod ends in 3 days"),
+        (20, 0, ""),
+        (None, 0, ""),
+        (None, 120, "s apart"),
+        (None, -120, "s apart"),
+    ],
+)
+def test_a_certificate_that_ends_and_a_clock_that_is_wrong_are_told(days, apart, said, capfd):
+    user = {"client-certificate-data": certificate(days)} if days else {}
+    clock = format_datetime(datetime.now(UTC) - timedelta(seconds=apart), usegmt=True)
+    access = kubeconfig.Access("prod", {}, user)
+    preflight._warn(SimpleNamespace(access=access, clock=clock))  # type: ignore[arg-type]
+    shown = capfd.readouterr().err
+    assert said in shown and bool(said) == bool(shown)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "line", "warned"),
+    [
+        ("traefik", "", ""),
+        ("nginx", "", "ingress-nginx, which was retired"),
+        ("none", "no ingress class none - known: nginx, traefik", ""),
+        ("", "", ""),
+    ],
+)
+def test_a_class_that_is_not_there_is_refused_and_a_retired_one_told(wanted, line, warned, capfd):
+    controllers = {"traefik": "traefik.io/ingress-controller", "nginx": "k8s.io/ingress-nginx"}
+    known = [
+        {"metadata": {"name": name}, "spec": {"controller": each}}
+        for name, each in controllers.items()
+    ]
+    cluster = SimpleNamespace(name="prod/shop", list=lambda kind, labels: known)
+    found = "".join(preflight._ingress(cluster, wanted))  # type: ignore[arg-type]
+    assert line in found and bool(line) == bool(found)
+    shown = capfd.readouterr().err
+    assert warned in shown and bool(warned) == bool(shown)
+
+
 @pytest.mark.parametrize(
     ("given", "kind"),
     [
         ({}, "LoadBalancer"),
         ({"ingress": "traefik"}, "ClusterIP"),
+        ({"gateway": "infra/public"}, "ClusterIP"),
         ({"service": "NodePort", "port": 30080}, "NodePort"),
         ({"service": "NodePort", "ingress": "traefik"}, "NodePort"),
     ],

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tasks.lib.orchestrators.compose.files import made_otherwise
+from tasks.lib.orchestrators.compose import rendering
+from tasks.lib.orchestrators.compose.networks import made_otherwise
+from tests.testbed.compose_files import own_stack
 
 FOUND = {
     "Name": "myapp-prod_default",
@@ -42,3 +44,11 @@ def test_a_network_that_is_as_the_stack_says_is_no_problem(wanted):
 )
 def test_a_network_that_docker_made_otherwise_is_a_problem(wanted, key):
     assert made_otherwise(FOUND, wanted) == key
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize(("values", "wanted"), [({}, False), ({"IPV6": "true"}, True)])
+def test_containers_have_addresses_of_ipv6_if_that_is_wanted(values, wanted):
+    made = own_stack(rendering.render, "onehost", **values).content["networks"]["default"]
+    assert bool(made.get("enable_ipv6")) is wanted
+    assert bool(made_otherwise({**FOUND, "IPAM": {"Config": None}}, made)) is wanted
