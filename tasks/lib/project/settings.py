@@ -88,6 +88,12 @@ class Registry(Section, frozen=True):
     ]
 
 
+class Monitoring(Section, frozen=True):
+    """What is measured."""
+
+    metrics: bool = False
+
+
 class Audit(Section, frozen=True):
     """What inv audit accepts, and where it looks up vulnerabilities."""
 
@@ -128,6 +134,7 @@ class Settings(Section, frozen=True):
     lint: Lint = Lint()
     backup: Backup = Backup()
     messages: Messages = Messages()
+    monitoring: Monitoring = Monitoring()
     services: Services = Services()
     processes: dict[Name, Process] = {}
 
