@@ -69,7 +69,7 @@ def test_a_worker_says_how_its_jobs_end_and_what_waits(start: Start, redis: str)
     code = "from myapp.celery import app; app.send_task({!r}, args=['a job'])"
     for name in ("early", "early_killed"):
         worker.execute("python", "-c", code.format(f"slow_job.{name}"))
-    total = 'app_jobs_total{{job="slow_job.{}",outcome="{}"'
+    total = 'app_jobs_total{{name="slow_job.{}",outcome="{}"'
 
     def count(name: str, outcome: str) -> float:
         wanted = total.format(name, outcome)

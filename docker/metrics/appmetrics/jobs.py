@@ -11,8 +11,8 @@ from . import RELEASE
 BUCKETS = (0.1, 0.5, 1, 5, 10, 30, 60, 300, 900, 3600)
 
 BUSY = Gauge("app_jobs_in_progress", "Jobs that run", multiprocess_mode="sum")
-JOBS = Counter("app_jobs", "Jobs that ended", ["job", "outcome", "release"])
-SECONDS = Histogram("app_job_seconds", "Time that a job ran", ["job", "release"], buckets=BUCKETS)
+JOBS = Counter("app_jobs", "Jobs that ended", ["name", "outcome", "release"])
+SECONDS = Histogram("app_job_seconds", "Time that a job ran", ["name", "release"], buckets=BUCKETS)
 _began: dict[str, float] = {}
 
 

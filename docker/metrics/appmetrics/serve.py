@@ -31,7 +31,7 @@ class State:
     """What no counter of the server's says."""
 
     def __init__(self, role: str) -> None:
-        self.role = role
+        self.role, self.began = role, time.time()
 
     def describe(self) -> list[Metric]:
         """Return nothing: what there is depends on the role."""
@@ -44,6 +44,9 @@ class State:
         info = GaugeMetricFamily("app_info", "The release that runs", labels=["role", "release"])
         info.add_metric([self.role, RELEASE], 1)
         yield info
+        began = GaugeMetricFamily("app_start_time_seconds", "When it began", labels=["release"])
+        began.add_metric([RELEASE], self.began)
+        yield began
         yield from memory()
         if self.role == "web":
             yield GaugeMetricFamily("app_server_queue", "Connections that wait", queue(WEB_PORT))

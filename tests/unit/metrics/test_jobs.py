@@ -29,9 +29,9 @@ print(generate_latest(registry).decode())
 def test_jobs_are_counted_by_how_they_end(tmp_path):
     env = environment(tmp_path, PROMETHEUS_MULTIPROC_DIR=str(tmp_path))
     done = subprocess.run([PYTHON, "-c", JOBS], env=env, capture_output=True, text=True)
-    line = 'app_jobs_total{job="__main__.%s",outcome="%s",release="abc"} %s'
+    line = 'app_jobs_total{name="__main__.%s",outcome="%s",release="abc"} %s'
     wanted = ("good", "success", 2.0), ("bad", "failure", 1.0), ("again", "retry", 1.0)
     for found in (*wanted, ("again", "failure", 1.0)):
         assert line % found in done.stdout, done.stdout + done.stderr
-    assert 'app_job_seconds_count{job="__main__.bad",release="abc"} 1.0' in done.stdout
+    assert 'app_job_seconds_count{name="__main__.bad",release="abc"} 1.0' in done.stdout
     assert "app_jobs_in_progress 0.0" in done.stdout
