@@ -54,6 +54,7 @@ class Dev(Section, frozen=True):
     port: Port
     debugport: Port
     timeout: Annotated[int, Meta(ge=1)]
+    monitoringport: Port = 9090
 
 
 class Test(Section, frozen=True):
