@@ -1,7 +1,7 @@
 """Measure what this repository does side by side with plain tools: time, size, bytes moved.
 
 Prints a table, and keeps it in bench/README.md and bench/results.json. The status is 1 when a
-target is not held. All but the first two need a Docker engine that answers.
+target is not held. All but the first three need a Docker engine that answers.
 """
 
 from __future__ import annotations
@@ -11,12 +11,25 @@ import signal
 import sys
 from collections.abc import Callable
 
-from bench import data, deploy, host, image, onehost, pipeline, publish, records, reloading, table
+from bench import (
+    data,
+    deploy,
+    host,
+    image,
+    metrics,
+    onehost,
+    pipeline,
+    publish,
+    records,
+    reloading,
+    table,
+)
 from tests.testbed.scratch import Scratch, scratch
 
 MEASURES: dict[str, Callable[[Scratch], list[table.Row]]] = {
     "startup": host.startup,
     "suite": host.suite,
+    "metrics": metrics.measure,
     "reload": reloading.measure,
     "image": image.measure,
     "publish": publish.measure,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -22,6 +23,9 @@ LOCK, SENT = "celery-beat:lock", "celery-beat:sent"
 # Touched while the scheduler works; the healthcheck reads its age.
 HEARTBEAT = Path("/tmp/heartbeat")  # noqa: S108
 logger = get_logger("celery.beat")
+
+if os.environ.get("METRICS"):
+    import appmetrics.queues  # noqa: F401
 
 
 class Alone(Scheduler):

@@ -1,5 +1,7 @@
 """Imported by Celery's worker: what keeps jobs from being lost, run twice, or stuck unseen."""
 
+import os
+
 import broker
 import drain
 import failures
@@ -15,3 +17,8 @@ if broker.is_redis(current_app):
     import reading
 
     __all__ += ["lease", "reading"]
+
+if os.environ.get("METRICS"):
+    from appmetrics import jobs, queues
+
+    __all__ += ["jobs", "queues"]

@@ -9,7 +9,7 @@ from invoke.exceptions import Exit
 
 from .lib import console
 from .lib.app.base import Backend, Running
-from .lib.errors import TaskError
+from .lib.errors import ExitCode, TaskError
 from .lib.options import WAIT
 
 ENGINE = "docker, host, or auto: docker if an engine answers (default: dev.engine in invoke.yaml)"
@@ -30,6 +30,7 @@ def _backend(ctx: Context, engine: str) -> Backend:
         "detach": "return when the app is ready, and leave it running",
         "fresh": "delete the data first",
         "debugger": "let a debugger attach (debugpy, on dev.debugport in invoke.yaml)",
+        "with_": "monitoring: also run Prometheus and its page (dev.monitoringport in invoke.yaml)",
     }
 )
 def dev(
@@ -39,6 +40,7 @@ def dev(
     detach: bool = False,
     fresh: bool = False,
     debugger: bool = False,
+    with_: str = "",
 ) -> None:
     """Run the app and follow its log; Ctrl-C stops it.
 
@@ -46,12 +48,17 @@ def dev(
     """
     from .lib.project.settings import read_settings
 
+    if with_ not in ("", "monitoring"):
+        raise TaskError(f"--with={with_}: unknown", "use --with=monitoring", ExitCode.REFUSED)
     settings = read_settings(ctx)
     backend = _backend(ctx, engine)
-    running = Running(port or settings.dev.port, settings.dev.debugport, debugger)
+    monitoring = settings.dev.monitoringport if with_ else 0
+    running = Running(port or settings.dev.port, settings.dev.debugport, debugger, monitoring)
     try:
         backend.up(running, fresh)
         console.step(f"{settings.project.name} runs at http://127.0.0.1:{running.port}")
+        if monitoring:
+            console.say(f"how it is: http://127.0.0.1:{monitoring}/consoles/index.html")
         if detach:
             return console.say("inv logs shows its log, inv down stops it")
         console.say("Ctrl-C stops it")

@@ -10,11 +10,15 @@ from ..errors import ExitCode, TaskError
 
 @dataclass(frozen=True)
 class Running:
-    """How `dev` runs the app: its ports, and whether a debugger may attach."""
+    """How `dev` runs the app: its ports, and whether a debugger may attach.
+
+    `monitoring` is the port of the monitoring page; 0 for none.
+    """
 
     port: int
     debugport: int
     debugger: bool
+    monitoring: int = 0
 
 
 @dataclass(frozen=True)

@@ -43,9 +43,10 @@ class ComposeBackend:
     make: Callable[[], None] | None = None
     sqlite: ClassVar[bool] = False
 
-    def _project(self, overlay: str, **env: object) -> Project:
+    def _project(self, overlay: str, monitoring: bool = False, **env: object) -> Project:
         name = project_name(self.settings.project.name, ROOT, overlay)
-        files = [ROOT / f"compose/{each}.yml" for each in ("base", overlay)]
+        more = ("monitoring", "monitoring-dev") if monitoring else ()
+        files = [ROOT / f"compose/{each}.yml" for each in ("base", overlay, *more)]
         files += self.settings.services.overlays(ROOT)
         variables = {"IMAGE": self.image or name, "APP_UID": os.getuid(), "APP_GID": os.getgid()}
         variables |= self.settings.app.variables() | env
@@ -66,6 +67,17 @@ class ComposeBackend:
         ]
 
     @property
+    def _monitoring(self) -> list[str]:
+        """The services that watch the app, and its backing services if they know them."""
+        postgres = self.settings.services.database == "postgres"
+        redis = self.settings.services.broker != "none"
+        return [
+            *("prometheus", "alertmanager", "node-exporter", "blackbox-exporter"),
+            *(["postgres-exporter"] if postgres else []),
+            *(["redis-exporter"] if redis else []),
+        ]
+
+    @property
     def _queues(self) -> str:
         """The queues of all workers; empty if none names any, then Celery knows."""
         named = any(each.queues for each in self._workers)
@@ -77,16 +89,19 @@ class ComposeBackend:
         if fresh:
             self.down(volumes=True)
         before = self._project("dev").containers()
-        own = [found for found in before if found.service == contract.APP]
-        if not any(str(running.port) in app.ports for app in own):
-            claim(running.port)
-        ports: dict[str, object] = {"APP_PORT": running.port, "DEBUG_PORT": running.debugport}
-        ports["WORKER_QUEUES"] = self._queues
-        project = self._project("dev", DEBUGGER="1" if running.debugger else "", **ports)
+        for port in filter(None, (running.port, running.monitoring)):
+            if not any(str(port) in found.ports for found in before):
+                claim(port)
+        values: dict[str, object] = {"APP_PORT": running.port, "DEBUG_PORT": running.debugport}
+        values |= {"WORKER_QUEUES": self._queues, "DEBUGGER": "1" if running.debugger else ""}
+        if running.monitoring:
+            values |= {"METRICS": contract.METRICS, "MONITORING_PORT": running.monitoring}
+        project = self._project("dev", bool(running.monitoring), **values)
         status = project.stream(
             "up", "--build", "--detach", "--remove-orphans", "--wait",
             "--wait-timeout", str(self.settings.dev.timeout),
             contract.APP, *([contract.WORKER] if self._workers else []),
+            *(self._monitoring if running.monitoring else []),
         )  # fmt: skip
         if status:
             what = _failure(project, {found.started for found in before})
@@ -96,7 +111,7 @@ class ComposeBackend:
     def down(self, volumes: bool = False) -> None:
         """Remove the containers and networks of the dev stack, and its volumes if asked."""
         options = ["--volumes"] if volumes else []
-        self._project("dev").run("down", "--remove-orphans", "--timeout", "5", *options)
+        self._project("dev", True).run("down", "--remove-orphans", "--timeout", "5", *options)
 
     def logs(self, follow: bool, tail: int) -> None:
         """Print the log of all services."""

@@ -86,6 +86,7 @@ def _code(settings: Settings, root: Path) -> Iterator[Problem]:
 def _packages(settings: Settings, root: Path) -> Iterator[Problem]:
     wanted = {"app": [SERVERS[settings.app.server]], "test": []}
     wanted["app"] += [{"celery"}] if settings.app.celery else []
+    wanted["app"] += [{"prometheus-client"}] if settings.monitoring.metrics else []
     wanted["test"] += [{name} for name in RUNNERS.get(settings.test.runner, ())]
     for name, choices in wanted.items():
         file = f"requirements/{name}"

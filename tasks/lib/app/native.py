@@ -14,7 +14,7 @@ from typing import ClassVar
 from invoke import Context
 
 from .. import console, files, process
-from ..errors import TaskError
+from ..errors import ExitCode, TaskError
 from ..project.settings import REPORTS, ROOT, Settings
 from . import python
 from .base import Running, claim
@@ -33,6 +33,9 @@ class NativeBackend:
 
     def up(self, running: Running, fresh: bool) -> None:
         """Migrate, start the development server, wait until it is ready."""
+        if running.monitoring:
+            hint = "start Docker (bare Debian: lab/engine up), or leave out --with"
+            raise TaskError("monitoring runs in Docker only", hint, ExitCode.REFUSED)
         self.down(volumes=fresh)
         claim(running.port)
         if self.manage(["migrate", "--verbosity", "0"]):

@@ -18,6 +18,12 @@ if TYPE_CHECKING:
     from ..project.settings import Lint
 
 Commands = dict[str, list[str]]
+# What promtool does with the alerts: it fires each of them.
+RULES = ["test", "rules", "compose/monitoring/rules.test.yml"]
+HINTS = {
+    "": "no package of it for this platform could be installed",
+    "promtool": "install Debian's package prometheus",
+}
 SHELLS = {b"sh", b"bash", b"dash"}
 
 
@@ -42,7 +48,7 @@ def checks(ctx: Context, lint: Lint) -> Commands:
             "yamllint": (["--strict"], _suffix(files, ".yml", ".yaml")),
             "lint-imports": (["--no-cache"], config),
         },
-    )
+    ) | ({"promtool": [which("promtool") or "promtool", *RULES]} if pipeline.is_developed() else {})
 
 
 def fixes(ctx: Context, lint: Lint) -> Commands:
@@ -114,7 +120,7 @@ def report(
     """
     absent = [] if ctx.config.run.dry else [k for k, it in commands.items() if not which(it[0])]
     for name in absent:
-        console.warn(f"not run: {name}: no package of it for this platform could be installed")
+        console.warn(f"not run: {name}: {HINTS.get(name, HINTS[''])}")
     statuses = {}
     for name in (name for name in commands if name not in absent):
         status = process.run(ctx, commands[name], env)

@@ -112,6 +112,7 @@ def variables(target: Target, image: str, secrets: Mapping[str, str]) -> dict[st
         "SITE_ADDRESS": address(target.url),
         "JOB_SECONDS": str(limit),
         "JOB_GRACE": f"{limit + contract.JOB_GRACE}s",
+        "METRICS": str(contract.METRICS) if target.settings.monitoring.metrics else "",
     }  # fmt: skip
 
 

@@ -13,6 +13,8 @@ PROXY = "proxy"
 STATIC_FILES, STATIC_FOLDER = "static", "/srv/static"
 DATABASE_FOLDER = "/var/lib/postgresql/data"
 BACKUP, BACKUPS, BACKUPS_FOLDER = "backup", "backups", "/backups"
+# The port at which the app's services serve metrics, if they do; none publishes it.
+METRICS = 9464
 # Celery's default queue.
 QUEUE = "celery"
 # The node with this value of the label STACK keeps what is on disk: compose/server.yml.

@@ -54,6 +54,7 @@ class Dev(Section, frozen=True):
     port: Port
     debugport: Port
     timeout: Annotated[int, Meta(ge=1)]
+    monitoringport: Port = 9090
 
 
 class Test(Section, frozen=True):
@@ -86,6 +87,12 @@ class Registry(Section, frozen=True):
     cache: list[
         Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_.-]*$", description="a stage of Dockerfile")]
     ]
+
+
+class Monitoring(Section, frozen=True):
+    """What is measured."""
+
+    metrics: bool = False
 
 
 class Audit(Section, frozen=True):
@@ -128,6 +135,7 @@ class Settings(Section, frozen=True):
     lint: Lint = Lint()
     backup: Backup = Backup()
     messages: Messages = Messages()
+    monitoring: Monitoring = Monitoring()
     services: Services = Services()
     processes: dict[Name, Process] = {}
 

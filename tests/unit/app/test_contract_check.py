@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from tasks.lib.app import contract_check
+from tasks.lib.project.settings import Monitoring
 from tests.testbed.project import SETTINGS
 
 
@@ -41,6 +42,15 @@ def test_what_is_missing_is_named_with_the_lines_to_add(clone, file, old, new, k
     assert problem.key == key
     assert what in problem.what
     assert lines in problem.lines
+
+
+def test_metrics_need_their_library(clone):
+    path = clone / "requirements/app.txt"
+    path.write_text(path.read_text().replace("prometheus-client==", "other=="))
+    assert contract_check.check(SETTINGS, clone) == []
+    settings = msgspec.structs.replace(SETTINGS, monitoring=Monitoring(metrics=True))
+    (problem,) = contract_check.check(settings, clone)
+    assert problem.what == "prometheus-client is not in requirements/app.txt"
 
 
 def test_a_project_in_a_folder_with_an_asgi_application_is_looked_for_there(tmp_path):

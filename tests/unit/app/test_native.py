@@ -219,3 +219,14 @@ def test_reports_for_ci_are_written(app, inv):
     assert done.returncode == 0, done.stdout + done.stderr
     names = {path.name for path in (app / "reports").iterdir()}
     assert {"app.xml", "coverage.xml", "html"} <= names
+
+
+def test_monitoring_needs_docker(app, inv, port):
+    done = inv("dev", "--detach", "--with=monitoring", "--port", str(port), root=app, **NOWHERE)
+    assert done.returncode == 2
+    assert "inv: monitoring runs in Docker only - start Docker" in done.stderr
+    wrong = inv("dev", "--detach", "--with=metrics", root=app, **NOWHERE)
+    assert (wrong.returncode, wrong.stderr.splitlines()[-1]) == (
+        2,
+        "inv: --with=metrics: unknown - use --with=monitoring",
+    )

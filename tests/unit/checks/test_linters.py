@@ -11,6 +11,7 @@ from tasks.lib.checks import linters
 from tasks.lib.errors import TaskError
 from tasks.lib.project import git
 from tasks.lib.project.settings import Lint
+from tests.testbed.commands import git as git_output
 
 
 def test_files_are_the_tracked_and_the_new_ones(clone):
@@ -84,4 +85,19 @@ def test_a_linter_without_a_package_for_this_platform_is_reported(inv, without, 
     assert "ok      yamllint" in done.stderr
     failed = inv("lint", root=root, CI="true")
     assert failed.returncode == 1
-    assert f"inv: failed: {tool} - see above" in failed.stderr
+    assert f"inv: failed: {tool}" in failed.stderr
+
+
+def test_the_alerts_are_tested_where_they_are_developed_and_never_silently_left_out(
+    inv, clone, tmp_path, monkeypatch
+):
+    (clone / "compose/monitoring/rules.test.yml").write_text("rule_files: [none.yml]")
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    tool = tmp_path / "promtool"
+    tool.write_text('#!/bin/sh\ngrep -q rules.yml "$3"\n')
+    tool.chmod(0o755)
+    assert "failed  promtool" in inv("lint", root=clone).stderr
+    git_output(clone, "checkout", "--quiet", "compose")
+    assert "ok      promtool" in inv("lint", root=clone).stderr
+    (clone / "copier.yml").unlink()
+    assert "promtool" not in inv("lint", root=clone).stderr

@@ -12,6 +12,8 @@ from tasks.lib.deploys import rendering
 from tasks.lib.docker.compose import NEEDED
 from tasks.lib.errors import TaskError
 from tasks.lib.images import data
+from tasks.lib.project import contract
+from tasks.lib.project.settings import Monitoring
 
 # What a Compose file takes from outside: ${NAME...}, or NAME: without a value.
 VARIABLE = re.compile(r"\$\{?([A-Z][A-Z_]+)|^\s+([A-Z][A-Z_]+):\s*$", re.MULTILINE)
@@ -51,6 +53,13 @@ def test_on_a_cluster_https_ends_in_front_of_the_proxy(world, orchestrator, url,
     changed = {"orchestrator": orchestrator, "url": url}
     world.target.environment = msgspec.structs.replace(known, **changed)
     assert rendering.variables(world.target, "image", {}).get("TRUSTED_PROXIES") == trusted
+
+
+@pytest.mark.parametrize(("on", "port"), [(True, str(contract.METRICS)), (False, "")])
+def test_the_app_serves_metrics_if_the_setting_says_so(world, on, port):
+    known = world.target.settings
+    world.target.settings = msgspec.structs.replace(known, monitoring=Monitoring(metrics=on))
+    assert rendering.variables(world.target, "image", {})["METRICS"] == port
 
 
 def test_backups_are_of_postgresql_only(world):
@@ -128,6 +137,8 @@ def test_a_value_for_one_run_is_in_the_stack(world):
     world.target.environment = environment
     worker = rendering.render(world.target, image).services["worker"]
     assert worker["deploy"]["replicas"] == 3
+    # A setting that is off leaves the stack as it was.
+    assert "METRICS" not in worker["environment"]
 
 
 STORED = ["BACKUP_ACCESS_KEY_ID", "BACKUP_SECRET_ACCESS_KEY"]

@@ -64,6 +64,14 @@ def test_the_services_are_those_of_the_compose_files():
     assert services <= set(compose("base")["services"])
 
 
+def test_no_file_publishes_the_port_of_metrics_and_no_proxy_asks_it():
+    for file in sorted((ROOT / "compose").glob("*.yml")):
+        services = dict(yaml.load(file.read_text(), Loader)).get("services") or {}
+        ports = [port for each in services.values() for port in (each or {}).get("ports") or []]
+        assert str(contract.METRICS) not in str(ports)
+    assert str(contract.METRICS) not in text("docker/Caddyfile") + text("Dockerfile")
+
+
 def test_the_volumes_are_where_a_deploy_writes_to_them():
     services = compose("server")["services"]
     static = f"{contract.STATIC_FILES}:{contract.STATIC_FOLDER}:ro"

@@ -1,0 +1,74 @@
+#!/usr/bin/env python
+"""Makes the panels of the monitoring page a dashboard for Grafana: python docs/grafana.py."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+
+FOLDER = Path(__file__).resolve().parents[1] / "compose/monitoring"
+PAGE, FILE = FOLDER / "page.tmpl", FOLDER / "grafana.json"
+PANEL = re.compile(r'\(args "([^"]+)" `([^`]+)` "(\w*)" "(\w+)"\)')
+SOURCE = {"type": "prometheus", "uid": "${source}"}
+# A release that was not there a minute ago: what a deploy or a rollback has brought.
+MARK = "count by (release) (app_info) unless count by (release) (app_info offset 1m)"
+WIDTH, HEIGHT, ROW = 8, 7, 3
+
+
+class Panel(NamedTuple):
+    """A panel of the page."""
+
+    title: str
+    query: str
+    label: str
+    unit: str
+
+
+def panels() -> list[Panel]:
+    """The panels of the page."""
+    return [Panel(*found) for found in PANEL.findall(PAGE.read_text("utf-8"))]
+
+
+def dashboard() -> dict[str, Any]:
+    """What Grafana imports; it asks which Prometheus is meant."""
+    marks = {
+        "name": "Releases", "datasource": SOURCE, "enable": True, "expr": MARK, "step": "60s",
+        "titleFormat": "release {{release}}", "iconColor": "blue",
+    }  # fmt: skip
+    source = {"name": "source", "type": "datasource", "query": "prometheus"}
+    return {
+        "title": "App",
+        "uid": "app-monitoring",
+        "schemaVersion": 39,
+        "refresh": "30s",
+        "time": {"from": "now-6h", "to": "now"},
+        "templating": {"list": [source]},
+        "annotations": {"list": [marks]},
+        "panels": [one(number, each) for number, each in enumerate(panels())],
+    }
+
+
+def one(number: int, panel: Panel) -> dict[str, Any]:
+    """A panel as Grafana has it."""
+    place = {"x": number % ROW * WIDTH, "y": number // ROW * HEIGHT, "w": WIDTH, "h": HEIGHT}
+    legend = f"{{{{{panel.label}}}}}" if panel.label else panel.title
+    return {
+        "id": number + 1,
+        "type": "timeseries",
+        "title": panel.title,
+        "datasource": SOURCE,
+        "gridPos": place,
+        "fieldConfig": {"defaults": {"unit": panel.unit, "min": 0}, "overrides": []},
+        "targets": [{"refId": "A", "expr": panel.query, "legendFormat": legend}],
+    }
+
+
+def text() -> str:
+    """What the file has to be."""
+    return json.dumps(dashboard(), indent=1) + "\n"
+
+
+if __name__ == "__main__":
+    FILE.write_text(text(), "utf-8")

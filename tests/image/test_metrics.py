@@ -1,0 +1,94 @@
+"""The image serves metrics if it is told to, at a port of their own that nothing publishes."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+
+import pytest
+
+from tasks.lib.project import contract
+from tests.image.engine import HERE, Container
+from tests.testbed.commands import docker, until
+
+pytestmark = pytest.mark.engine
+METRICS = {"METRICS": str(contract.METRICS)}
+REDIS = {"REDIS_URL": "redis://redis:6379/0", **METRICS}
+ASK = (
+    "import urllib.request as r; "
+    f"print(r.urlopen('http://127.0.0.1:{contract.METRICS}', timeout=5).read().decode())"
+)
+Start = Callable[..., Container]
+
+
+def series(container: Container, name: str = "app_") -> dict[str, float]:
+    """All that a container measures, by name and labels."""
+    try:
+        text = container.execute("python", "-c", ASK)
+    except RuntimeError:
+        return {}
+    found = re.findall(r"^(\w+(?:\{.*\})?) (\S+)$", text, re.M)
+    return {key: float(value) for key, value in found if key.startswith(name)}
+
+
+def mounted(*modules: str) -> list[str]:
+    return [f"--volume={HERE}/{name}.py:/app/docker/{name}.py:ro" for name in modules]
+
+
+def test_the_web_server_says_what_it_does(start: Start):
+    web = start(**METRICS)
+    web.serves()
+    web.get("/nowhere")
+    web.get("/livez")
+    found = until(lambda: series(web))
+    release = web.execute("printenv", "VERSION")
+    assert found[f'app_info{{release="{release}",role="web"}}'] == 1
+    unknown = f'{{method="GET",release="{release}",status="404",view="(unknown)"}}'
+    assert found[f"app_requests_total{unknown}"] == 1
+    assert found["app_server_threads"] == 8 and found["app_server_queue"] == 0
+    assert found["app_requests_in_progress"] == 0
+    assert found["app_memory_bytes"] > 0
+    assert "app_memory_kills_total" in found
+    published = json.loads(docker("inspect", "--format={{json .NetworkSettings.Ports}}", web.id))
+    assert f"{contract.METRICS}/tcp" not in published
+    assert web.stop() < 10
+
+
+def test_without_the_setting_no_port_is_open_and_no_process_more_runs(web: Container):
+    assert series(web) == {}
+    listening = web.execute("sh", "-c", "cat /proc/net/tcp /proc/net/tcp6")
+    assert f":{contract.METRICS:04X} " not in listening
+    assert "appmetrics" not in web.execute("sh", "-c", "cat /proc/[0-9]*/cmdline")
+
+
+def test_a_worker_says_how_its_jobs_end_and_what_waits(start: Start, redis: str):
+    options = [f"--network={redis}", *mounted("slow_job")]
+    worker = start("worker", "--include=worker,slow_job", options=options, **REDIS)
+    worker.becomes("healthy")
+    code = "from myapp.celery import app; app.send_task({!r}, args=['a job'])"
+    for name in ("early", "early_killed"):
+        worker.execute("python", "-c", code.format(f"slow_job.{name}"))
+    total = 'app_jobs_total{{name="slow_job.{}",outcome="{}"'
+
+    def count(name: str, outcome: str) -> float:
+        wanted = total.format(name, outcome)
+        return sum(n for key, n in series(worker).items() if key.startswith(wanted))
+
+    until(lambda: count("early", "success") == 1)
+    until(lambda: count("early_killed", "failure") == 1)
+    found = until(lambda: (now := series(worker)).get("app_broker_up") and now)
+    assert found['app_queue_jobs{queue="celery"}'] == 0
+    assert found['app_queue_oldest_seconds{queue="celery"}'] == 0
+    assert found["app_jobs_in_progress"] == 0
+    assert "app_beat_up" not in found
+    assert any(key.startswith("app_job_seconds_count") for key in found)
+
+
+def test_without_a_worker_beat_says_how_old_the_oldest_job_is(start: Start, redis: str):
+    options = [f"--network={redis}", *mounted("often")]
+    beat = start("beat", options=options, APP_CELERY="often", **REDIS)
+    age = 'app_queue_oldest_seconds{queue="celery"}'
+    found = until(lambda: (now := series(beat)).get(age, 0) > 15 and now, 60)
+    assert found['app_queue_jobs{queue="celery"}'] > 10
+    assert found["app_beat_up"] == 1

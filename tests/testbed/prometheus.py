@@ -1,0 +1,81 @@
+"""A Prometheus of this machine with the alerts and the page of compose/monitoring."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import yaml
+
+from tests.testbed.commands import ROOT, free_port, page, until
+
+FOLDER = ROOT / "compose/monitoring"
+
+
+class Prometheus:
+    """It answers at a port."""
+
+    def __init__(self, port: int) -> None:
+        self.url = f"http://127.0.0.1:{port}"
+
+    def ask(self, query: str) -> list[dict[str, Any]]:
+        """Return the series of a query. Raises RuntimeError if it is wrong."""
+        answer = page(f"{self.url}/api/v1/query?query={quote(query)}")
+        if not answer:
+            raise RuntimeError(f"no answer to {query}")
+        return list(json.loads(answer)["data"]["result"])
+
+    def firing(self) -> set[str]:
+        """Return the names of the alerts that fire."""
+        return {each["metric"]["alertname"] for each in self.ask('ALERTS{alertstate="firing"}')}
+
+    def page(self) -> str:
+        """Return the page."""
+        return page(f"{self.url}/consoles/index.html")
+
+
+def program() -> str | None:
+    """Return the program of Debian's package prometheus, if it is here."""
+    return shutil.which("prometheus")
+
+
+@contextmanager
+def measuring(folder: Path, **targets: int) -> Iterator[Prometheus]:
+    """Run it with services of the app, by their ports; alerts do not wait for minutes."""
+    settings = yaml.safe_load((FOLDER / "prometheus.yml").read_text())
+    settings["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
+    settings["rule_files"] = [str(folder / "rules.yml")]
+    static = [
+        {"targets": [f"127.0.0.1:{port}"], "labels": {"service": name}}
+        for name, port in targets.items()
+    ]
+    (app,) = (each for each in settings["scrape_configs"] if each["job_name"] == "app")
+    limits = {key: each for key, each in app.items() if key.endswith("_limit")}
+    settings["scrape_configs"] = [{"job_name": "app", "static_configs": static, **limits}]
+    (folder / "prometheus.yml").write_text(yaml.safe_dump(settings))
+    rules = re.sub(r"for: \w+", "for: 1s", (FOLDER / "rules.yml").read_text())
+    (folder / "rules.yml").write_text(rules)
+    (folder / "consoles").mkdir()
+    shutil.copy(FOLDER / "page.tmpl", folder / "consoles/index.html")
+    port = free_port()
+    words = [
+        str(program()), f"--config.file={folder}/prometheus.yml",
+        f"--storage.tsdb.path={folder}/data", f"--web.listen-address=127.0.0.1:{port}",
+        f"--web.console.templates={folder}/consoles", f"--web.console.libraries={folder}/consoles",
+    ]  # fmt: skip
+    with (folder / "prometheus.log").open("w") as log:
+        process = subprocess.Popen(words, stdout=log, stderr=log)
+    try:
+        one = Prometheus(port)
+        until(lambda: page(f"{one.url}/-/ready"))
+        yield one
+    finally:
+        process.kill()
+        process.wait()
