@@ -73,7 +73,7 @@ class Plan(Report, frozen=True, kw_only=True, tag="plan"):
             with +, - or ~.
         commits: those between what runs and what is deployed, + or - and a line each; none if
             this clone does not know them.
-        interrupted: the services with data that stop before they start again.
+        interrupted: the services that stop before they start again: of each only one may run.
         manifests: the stack's files, if they were wanted.
     """
 
