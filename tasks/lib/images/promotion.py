@@ -11,7 +11,7 @@ from .. import console
 from ..errors import ExitCode, TaskError
 from ..project import git
 from ..registry.client import Manifest, Registry
-from ..registry.reference import CREATED_LABEL, REVISION_LABEL, short
+from ..registry.reference import BRANCH_LABEL, CREATED_LABEL, REVISION_LABEL, short
 from ..registry.session import MANIFESTS
 from . import tags
 
@@ -109,12 +109,14 @@ def require_in_order(registry: Registry, before: str, image: Candidate, reason: 
 
 
 def _is_earlier(registry: Registry, new: Candidate, old: Candidate) -> bool:
-    """Whether a commit is earlier: in git's history, or by the dates of both if git lacks one."""
+    """Whether a commit is earlier: by git, or if that lacks one, by the dates of its branch."""
     if git.precedes(old.revision, new.revision):
         return False
     if git.precedes(new.revision, old.revision):
         return True
     labels = [registry.labels(each.manifest) for each in (new, old)]
+    if labels[0].get(BRANCH_LABEL) != labels[1].get(BRANCH_LABEL):
+        return False
     # Images that others have built may have no date, or one without a time zone.
     with suppress(KeyError, TypeError, ValueError):
         mine, theirs = (datetime.fromisoformat(each[CREATED_LABEL]) for each in labels)

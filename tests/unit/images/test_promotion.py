@@ -53,6 +53,12 @@ def test_what_git_does_not_know_is_told_by_its_date(images, monkeypatch, there, 
     assert is_late(images, FIRST, created=mine) is late
 
 
+def test_commits_of_two_branches_have_no_order(images, monkeypatch):
+    release(images, SECOND, created=LATER, **{"ref.name": "other"})
+    monkeypatch.setenv("GITHUB_SHA", FIRST)
+    assert not is_late(images, FIRST, created=NOON, **{"ref.name": "main"})
+
+
 def test_what_git_knows_counts_more_than_dates(images, commit, monkeypatch):
     first, second = commit(), commit()
     release(images, second, created=NOON)
