@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from contextlib import contextmanager
 
 from .. import console
 from ..environments.connection import Target
 from ..environments.lock import Lock
 from ..environments.records import GOOD, Record
 from ..errors import ExitCode, TaskError
+from ..images import promotion
 from ..images.promotion import Candidate
 from ..orchestrators.stack import Stack
-from ..registry.reference import CREATED_LABEL
 
 
 @contextmanager
@@ -65,20 +64,9 @@ def _newest(target: Target) -> Record | None:
 def _refuse_older(
     target: Target, image: Candidate, before: Record | None, now: Record | None
 ) -> None:
-    if now is None or now == before or now.revision == image.revision:
+    if now is None or now == before:
         return
-    ours, other = (_made(target, each) for each in (image.digest, now.digest))
-    if ours and other and ours < other:
-        what = f"{image} is older than release {now.number} ({now.revision[:12]})"
+    if other := promotion.later(target.registry, image, now.digest):
+        what = f"{image} is older than {other}, which was deployed while this waited"
         hint = 'nothing is left to do, or --force "reason"'
-        raise TaskError(f"{what}, which was deployed while this waited", hint, ExitCode.REFUSED)
-
-
-def _made(target: Target, digest: str) -> datetime | None:
-    """Return when the commit of an image was made; None if that is unknown."""
-    registry = target.registry
-    with suppress(TaskError, ValueError):
-        text = registry.labels(registry.manifest(digest)).get(CREATED_LABEL, "")
-        found = datetime.fromisoformat(text)
-        return found if found.tzinfo else found.replace(tzinfo=UTC)
-    return None
+        raise TaskError(what, hint, ExitCode.REFUSED)

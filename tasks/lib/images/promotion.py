@@ -101,11 +101,16 @@ def require_in_order(registry: Registry, before: str, image: Candidate, reason: 
     ours = bool(image.revision) and image.revision == git.pipeline()
     if reason or not ours or before in ("", image.digest):
         return
-    found = registry.find(before)
-    old = candidate(registry, found) if found else None
-    if old and old.revision and _is_earlier(registry, image, old):
+    if old := later(registry, image, before):
         what = f"{image} is of an earlier commit than {old}: this pipeline comes too late"
         raise TaskError(what, 'inv rollback goes back, or --force "reason"', ExitCode.REFUSED)
+
+
+def later(registry: Registry, image: Candidate, digest: str) -> Candidate | None:
+    """Return the image of a digest if its commit is later; None also if nobody knows."""
+    found = registry.find(digest)
+    old = candidate(registry, found) if found else None
+    return old if old and old.revision and _is_earlier(registry, image, old) else None
 
 
 def _is_earlier(registry: Registry, new: Candidate, old: Candidate) -> bool:
