@@ -120,7 +120,7 @@ def backups(sides: Sides, size: int) -> list[Row]:
     peaks = {side: most / 1e6 for side, most in sides.peaks.items()}
     in_memory = (("backup", "pg_dump | gzip", "pg_dump"), ("restore", "pg_restore", "pg_restore"))
     return [
-        Row("backup, encrypted and read back / `pg_dump | gzip`", *made, 1.2,
+        Row("backup, encrypted and read back / `pg_dump` to `gzip`", *made, 1.2,
             note=f"{held}; the files have {ours} MB / {theirs} MB"),
         Row("restore, compared and analysed / `createdb`, `pg_restore --jobs=2`", *restored, 1.2),
         *(Row(f"{mine}, the most memory at once / `{shown}`", peaks[mine], peaks[other], MEMORY,
