@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -71,6 +73,17 @@ def test_it_goes_on_serving_as_long_as_it_was_told_to_drain(start):
         assert not stopping.done()
         assert stopping.result() < 5
     assert answers == [b"done"] * 10
+
+
+def test_a_body_that_stalls_is_waited_for(start):
+    web = slow_web(start)
+    head = b"POST /?0 HTTP/1.1\r\nHost: links.example.com\r\nContent-Length: 2\r\n\r\n"
+    with socket.create_connection(web.address(), timeout=10) as connection:
+        connection.sendall(head + b"a")
+        # Longer than uWSGI waits by itself.
+        time.sleep(6)
+        connection.sendall(b"b")
+        assert connection.recv(100).startswith(b"HTTP/1.1 200")
 
 
 def test_an_idle_web_server_stops_at_once(start):
