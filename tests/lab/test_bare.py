@@ -13,7 +13,7 @@ import yaml
 from tests.testbed.bare_servers import DAEMON, Bare, bare_servers, docker_packages, script
 from tests.testbed.commands import docker, until, works
 from tests.testbed.runs import Run
-from tests.testbed.sites import Exports, Site
+from tests.testbed.sites import SLOW, Exports, Site
 
 from . import faults
 
@@ -104,6 +104,7 @@ def test_docker_restarts_amid_a_roll_on_one_host_and_no_container_ends(
     with in_lab(tmp_path, lab, 1, **{"live-restore": True}) as server:
         server.settings(orchestrator="compose")
         site = Site(make_clone(tmp_path / "clone"), {**lab, **server.variables}, env="staging")
+        site.write("myapp/urls.py", SLOW, add=True)
         site.set_up()
         first, other = site.build("before it"), site.build("amid it")
         site.must("deploy", f"--ref={first}")

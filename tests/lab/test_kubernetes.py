@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ from tests.testbed.commands import docker, free_port, inv, until
 from tests.testbed.compose_files import IMAGE, SITE
 from tests.testbed.kubernetes import own_stack
 from tests.testbed.labs import must
-from tests.testbed.sites import Exports, Site
+from tests.testbed.sites import SLOW, Exports, Site
 
 from .conftest import quick
 
@@ -490,6 +491,7 @@ def site(
     folder = tmp_path_factory.mktemp("site")
     mine = quick(Path(lab["INVOKE_RUNTIME_CONFIG"]), folder / "invoke.yaml")
     made = Site(make_clone(folder / "clone"), {**lab, "INVOKE_RUNTIME_CONFIG": mine}, env="prod")
+    made.write("myapp/urls.py", SLOW, add=True)
     yield made
     made.inv("destroy", "--volumes", "--yes")
 
@@ -615,4 +617,26 @@ def test_a_database_that_is_away_takes_no_replica_out_of_use_and_ends_none(site,
     site.must("deploy", f"--ref={site.good}")
     pods = serving.list("Pod", {naming.SERVICE: "app"})
     assert {each["metadata"]["uid"] for each in pods} == before
+    assert not any(each["status"]["containerStatuses"][0]["restartCount"] for each in pods)
+
+
+def test_many_slow_requests_take_no_replica_out_of_use_and_end_none(site, serving):
+    count = ready(serving, "app")
+    # More than all threads of all replicas have at once, so that a probe waits behind others.
+    clients, end = count * 8 * 2, time.monotonic() + 60
+
+    def ask() -> list[int]:
+        found = []
+        while time.monotonic() < end:
+            found.append(site.get("/slow", timeout=60)[0])
+        return found
+
+    with ThreadPoolExecutor(clients) as pool:
+        asked, seen = [pool.submit(ask) for _ in range(clients)], set[int]()
+        while time.monotonic() < end:
+            seen.add(ready(serving, "app"))
+            time.sleep(1)
+    assert seen == {count}
+    assert {status for each in asked for status in each.result()} == {200}
+    pods = serving.list("Pod", {naming.SERVICE: "app"})
     assert not any(each["status"]["containerStatuses"][0]["restartCount"] for each in pods)

@@ -17,6 +17,8 @@ HEARTBEAT = "live"
 # What Kubernetes does not read of an image: the app's own check, and its times (Dockerfile).
 TIMES = {"interval": "10s", "timeout": "5s", "start_period": "60s", "start_interval": "1s"}
 RETRIES = 3
+# Seconds that a busy replica may take to say that it is alive: its threads serve users first.
+PATIENT = 10
 
 
 def probes(service: Mapping[str, Any], own: bool) -> dict[str, Any]:
@@ -41,14 +43,14 @@ def probes(service: Mapping[str, Any], own: bool) -> dict[str, Any]:
     limit = {"timeoutSeconds": times["timeout"]}
     steady = {**limit, "periodSeconds": times["interval"], "failureThreshold": retries}
     start = {**limit, "periodSeconds": times["start_interval"], "failureThreshold": late}
-    command = {"exec": {"command": test}}
-    ready, alive, beats = command, command, command
-    paths = service.get("deploy", {}).get("labels", {})
+    ready = alive = beats = {"exec": {"command": test}}
+    paths, serves = service.get("deploy", {}).get("labels", {}), dict(steady)
     if own and READY in paths:
         ready, alive = _asked(service, paths[READY]), _asked(service, paths[LIVE])
         beats = {"exec": {"command": [*test, HEARTBEAT]}}
+        serves["timeoutSeconds"] = max(times["timeout"], PATIENT)
     live = {"livenessProbe": {**beats, **steady}} if own else {}
-    return {"startupProbe": {**ready, **start}, "readinessProbe": {**alive, **steady}, **live}
+    return {"startupProbe": {**ready, **start}, "readinessProbe": {**alive, **serves}, **live}
 
 
 def _asked(service: Mapping[str, Any], path: str) -> dict[str, Any]:

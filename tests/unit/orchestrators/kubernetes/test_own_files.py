@@ -49,6 +49,8 @@ def test_the_app_is_asked_by_the_node_under_the_name_of_its_site():
     # A request would wait behind others, and more replicas would end the more there is to do.
     assert live["exec"]["command"] == ["/app/docker/healthcheck", "live"]
     assert (start["periodSeconds"], ready["periodSeconds"], live["periodSeconds"]) == (1, 10, 10)
+    # A busy replica answers late: users come first.
+    assert (start["timeoutSeconds"], ready["timeoutSeconds"], live["timeoutSeconds"]) == (5, 10, 5)
 
 
 def test_without_probes_the_page_is_asked_for():
