@@ -39,7 +39,7 @@ def mounted(*modules: str) -> list[str]:
 def test_the_web_server_says_what_it_does(start: Start):
     web = start(**METRICS)
     web.serves()
-    web.get("/nowhere")
+    web.get("/no/where")
     web.get("/livez")
     found = until(lambda: series(web))
     release = web.execute("printenv", "VERSION")
@@ -90,5 +90,5 @@ def test_without_a_worker_beat_says_how_old_the_oldest_job_is(start: Start, redi
     beat = start("beat", options=options, APP_CELERY="often", **REDIS)
     age = 'app_queue_oldest_seconds{queue="celery"}'
     found = until(lambda: (now := series(beat)).get(age, 0) > 15 and now, 60)
-    assert found['app_queue_jobs{queue="celery"}'] > 10
+    assert found['app_queue_jobs{queue="celery"}'] > 3
     assert found["app_beat_up"] == 1

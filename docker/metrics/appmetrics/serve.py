@@ -22,6 +22,12 @@ from . import RELEASE, slots
 
 # Where the kernel says what this container uses, and which of its sockets listen.
 CGROUP, SOCKETS = Path("/sys/fs/cgroup"), (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
+# What is used, the limit, and what happened: with control groups of version 2, and of version 1.
+MEMORY = (
+    ("memory.current", "memory.max", "memory.events"),
+    ("memory/memory.usage_in_bytes", "memory/memory.limit_in_bytes", "memory/memory.oom_control"),
+)
+ENDLESS = 1 << 60
 WEB_PORT, LISTEN = int(os.environ.get("WEB_PORT") or 8000), "0A"
 # Seconds: what an earlier run of this role may keep the port for; how old what is read may be.
 RETRY, FRESH = 30, 60
@@ -54,15 +60,17 @@ class State:
         yield from waiting(slots.folder() / "queues.json")
 
 
-def memory() -> Iterator[Metric]:
+def memory(folder: Path = CGROUP) -> Iterator[Metric]:
     """Yield what memory this container has, and how often that was too little."""
-    for name, file in (("bytes", "memory.current"), ("limit_bytes", "memory.max")):
+    found = next((names for names in MEMORY if (folder / names[0]).exists()), None)
+    for name, file in zip(("bytes", "limit_bytes"), found or (), strict=False):
+        # Without a limit it is a word or, in version 1, a number beyond any memory.
         with suppress(OSError, ValueError):
-            value = int((CGROUP / file).read_text())
-            yield GaugeMetricFamily(f"app_memory_{name}", f"{file} of this container", value)
+            if (value := int((folder / file).read_text())) < ENDLESS:
+                yield GaugeMetricFamily(f"app_memory_{name}", "Memory of this container", value)
     with suppress(OSError, ValueError, KeyError):
-        events = dict(line.split() for line in (CGROUP / "memory.events").read_text().splitlines())
-        kills = int(events["oom_kill"])
+        lines = (folder / found[2]).read_text().splitlines() if found else []
+        kills = int(dict(line.split() for line in lines)["oom_kill"])
         yield CounterMetricFamily("app_memory_kills", "Processes that were killed", kills)
 
 
