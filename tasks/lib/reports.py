@@ -46,9 +46,12 @@ def line(report: Report) -> str:
 
 
 def _masked(part: Any) -> Any:
-    """Return a part of a report in which each text is masked: a number must stay a number."""
+    """Return a part of a report in which each text is masked, but not what kind of report it is.
+
+    A number must stay a number.
+    """
     if isinstance(part, dict):
-        return {key: _masked(each) for key, each in part.items()}
+        return {key: each if key == "report" else _masked(each) for key, each in part.items()}
     if isinstance(part, list | tuple):
         return [_masked(each) for each in part]
     return redact(part) if isinstance(part, str) else part

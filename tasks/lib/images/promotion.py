@@ -107,7 +107,7 @@ def require_in_order(registry: Registry, before: str, image: Candidate, reason: 
 
 
 def later(registry: Registry, image: Candidate, digest: str) -> Candidate | None:
-    """Return the image of a digest if its commit is later; None also if nobody knows."""
+    """Return the image of a digest if its commit is later; None also if that is unknown."""
     found = registry.find(digest)
     old = candidate(registry, found) if found else None
     return old if old and old.revision and _is_earlier(registry, image, old) else None
