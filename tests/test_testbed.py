@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 
@@ -12,6 +13,11 @@ from tests.testbed.commands import ROOT, environment, output, until, works
 from tests.testbed.runs import Run
 from tests.testbed.sweep import cache_records
 
+# Of a test that is not among the quick ones, and ends soon.
+MARKS = re.compile(
+    r"^pytestmark = pytest\.mark\.(engine|browser)$|@pytest\.mark\.(engine|browser)$", re.M
+)
+
 
 @pytest.mark.parametrize(
     "name", ["CI", "CI_REGISTRY", "GITHUB_SHA", "INVOKE_DEV_PORT", "SSH_PRIVATE_KEY", "FAULTS"]
@@ -20,6 +26,14 @@ def test_a_variable_of_another_lab_or_ci_does_not_leak_in(monkeypatch, name):
     monkeypatch.setenv(name, "foreign")
     assert name not in environment()
     assert environment(**{name: "given"})[name] == "given"
+
+
+def test_ci_runs_each_test_that_needs_an_engine_or_a_browser():
+    paths = re.findall(r"--path (\S+)", (ROOT / ".ci/run").read_text())
+    assert paths
+    files = (each.relative_to(ROOT) for each in (ROOT / "tests").rglob("test_*.py"))
+    real = [each for each in files if MARKS.search((ROOT / each).read_text())]
+    assert [str(each) for each in real if not any(map(each.is_relative_to, paths))] == []
 
 
 def test_a_condition_that_never_holds_ends_the_wait():

@@ -10,6 +10,7 @@ import json
 import shlex
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO
@@ -43,6 +44,7 @@ class Image:
         exits: its containers exit when they start.
         dies: its containers exit once they are healthy.
         hangs: its containers never get healthy.
+        passing: how often an engine cannot start it, for a reason that may pass.
         page: the status of its home page.
         check: what its check complains of.
         migrations: all that it knows.
@@ -54,6 +56,7 @@ class Image:
     exits: bool = False
     dies: bool = False
     hangs: bool = False
+    passing: int = 0
     page: int = 200
     check: str = ""
     migrations: tuple[str, ...] = ()
@@ -75,6 +78,7 @@ class Cluster:
     images: dict[str, Image] = field(default_factory=dict)
     running: dict[str, dict[str, Any]] = field(default_factory=dict)
     ready: dict[str, str] = field(default_factory=dict)
+    not_started: Counter[tuple[str, str]] = field(default_factory=Counter)
     secrets: dict[str, str] = field(default_factory=dict)
     configs: dict[str, str] = field(default_factory=dict)
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -194,6 +198,10 @@ class MemoryOrchestrator:
         """Let a service become what its image makes of it; return its state."""
         image, wanted = self.image(name), self.replicas(name)
         key = f"{self.stack}_{name}"
+        if self.cluster.not_started[key, image.revision] < image.passing:
+            self.cluster.not_started[key, image.revision] += 1
+            failed = Failure("replica 1 failed: device or resource busy", name, passing=True)
+            return Progress(name, wanted, 0, 1, failed=failed)
         if image.exits or (image.dies and later):
             if image.dies:
                 self.cluster.ready.pop(key, None)

@@ -52,7 +52,7 @@ class Served:
         env |= {"METRICS": str(self.metrics_port)} if metrics else {}
         module = "--module=django.core.wsgi:get_wsgi_application()"
         words = ["uwsgi", *UWSGI, *stats, module, f"--http-socket=127.0.0.1:{self.port}"]
-        start = f'. {ROOT}/docker/metrics/start.sh; "$@" & wait $!'
+        start = f'. "{ROOT}/docker/metrics/start.sh"; "$@" & wait $!'
         command = ["sh", "-euc", start, "sh", *words]
         self.process = subprocess.Popen(
             command, cwd=folder, env=env, start_new_session=True, stdout=subprocess.DEVNULL,

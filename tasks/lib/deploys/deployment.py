@@ -23,7 +23,7 @@ from ..project.names import is_dynamic
 from . import hooks, predeploy, preflight, undo, verification
 from .notices import Notices
 from .plan import compare, forget, remember, settled
-from .rollout import watch
+from .rollout import roll
 from .tidying import tidy_images
 
 
@@ -143,13 +143,9 @@ class Deployment:
     def rollout(self) -> None:
         """Replace the app's replicas, and check that it answers; undo it when that fails."""
         console.step(f"rolling out release {self.record.number}")
-        orchestrator, deploy = self.target.orchestrator, self.target.settings.deploy
-        soak = deploy.soak if self.record.kind == "deploy" else 0
+        soak = self.target.settings.deploy.soak if self.record.kind == "deploy" else 0
         try:
-            rollout = orchestrator.rollout(self.stack)
-            self.lock.confirm()
-            self._write_applied(rollout.apply())
-            watch(rollout, deploy.timeout, soak, self.lock, orchestrator.poll)
+            roll(self.target, self.stack, soak, self.lock, applied=self._write_applied)
             verification.verify(self, self.stack, self.record)
         except (Exception, KeyboardInterrupt) as error:
             raise undo.undo(self, error) from None

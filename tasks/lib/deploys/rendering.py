@@ -104,6 +104,7 @@ def variables(target: Target, image: str, secrets: Mapping[str, str]) -> dict[st
     if not servers and target.url.startswith("https:"):
         # On a cluster, HTTPS ends in front of the proxy.
         pace["TRUSTED_PROXIES"] = "private_ranges"
+    pace |= {"METRICS": str(contract.METRICS)} if target.settings.monitoring.metrics else {}
     pace |= {f"{key}_VERSION": name.rpartition("_")[2] for key, name in secrets.items()}
     return pace | values | target.settings.app.variables() | {
         "IMAGE": image,
@@ -112,7 +113,6 @@ def variables(target: Target, image: str, secrets: Mapping[str, str]) -> dict[st
         "SITE_ADDRESS": address(target.url),
         "JOB_SECONDS": str(limit),
         "JOB_GRACE": f"{limit + contract.JOB_GRACE}s",
-        "METRICS": str(contract.METRICS) if target.settings.monitoring.metrics else "",
     }  # fmt: skip
 
 

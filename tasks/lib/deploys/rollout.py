@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from .. import console
 from ..environments.connection import Target
@@ -25,13 +26,33 @@ class RolloutError(TaskError):
 
 
 def roll(
-    target: Target, stack: Stack, soak: float, guard: Guard, back: bool = False, prune: bool = True
+    target: Target,
+    stack: Stack,
+    soak: float,
+    guard: Guard,
+    back: bool = False,
+    prune: bool = True,
+    applied: Callable[[Mapping[str, Any]], None] = lambda _: None,
 ) -> None:
-    """Apply a stack and watch it; see watch, and Orchestrator.rollout for `back` and `prune`."""
-    rollout = target.orchestrator.rollout(stack, back, prune)
-    guard.confirm()
-    rollout.apply()
-    watch(rollout, target.settings.deploy.timeout, soak, guard, target.orchestrator.poll)
+    """Apply a stack and watch it; see watch, and Orchestrator.rollout for `back` and `prune`.
+
+    A replica that its engine could not start is no failure of the stack: it is applied once more.
+
+    Args:
+        applied: is given the specs of what was applied.
+    """
+    for last in (False, True):
+        rollout = target.orchestrator.rollout(stack, back, prune)
+        guard.confirm()
+        applied(rollout.apply())
+        try:
+            return watch(
+                rollout, target.settings.deploy.timeout, soak, guard, target.orchestrator.poll
+            )
+        except RolloutError as error:
+            if last or not (error.failure and error.failure.passing):
+                raise
+            console.warn(f"{error}; this may pass: once more")
 
 
 def watch(rollout: Rollout, timeout: float, soak: float, guard: Guard, poll: float) -> None:

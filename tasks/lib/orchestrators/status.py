@@ -9,10 +9,15 @@ from typing import Any, Protocol
 
 @dataclass(frozen=True)
 class Failure:
-    """A replica that failed, or does not start: why, and what its log is found by."""
+    """A replica that failed, or does not start: why, and what its log is found by.
+
+    Args:
+        passing: it did not begin, for a reason of the engine's that may pass.
+    """
 
     reason: str
     handle: Any = None
+    passing: bool = False
 
 
 @dataclass(frozen=True)

@@ -157,3 +157,14 @@ def test_a_dynamic_environment_is_tagged_and_not_released(world):
     assert {"deployed-review-x-1", "deployed-review-x-2", "deployed-review-x-3"} <= set(known)
     assert not {"review", "review/x", "review-x"} & set(known)
     assert world.target.registry.digest(image.digest)
+
+
+def test_a_replica_that_its_engine_could_not_start_is_started_once_more(world, capfd):
+    before, image = world.image(), world.image(passing=1)
+    world.deploy(before)
+    world.deploy(image)
+    assert world.serves() == image.revision
+    assert "device or resource busy; this may pass: once more" in capfd.readouterr().err
+    with pytest.raises(TaskError, match="busy; rolled back: release 2"):
+        world.deploy(world.image(passing=2))
+    assert world.serves() == image.revision

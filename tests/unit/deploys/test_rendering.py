@@ -55,11 +55,11 @@ def test_on_a_cluster_https_ends_in_front_of_the_proxy(world, orchestrator, url,
     assert rendering.variables(world.target, "image", {}).get("TRUSTED_PROXIES") == trusted
 
 
-@pytest.mark.parametrize(("on", "port"), [(True, str(contract.METRICS)), (False, "")])
+@pytest.mark.parametrize(("on", "port"), [(True, str(contract.METRICS)), (False, None)])
 def test_the_app_serves_metrics_if_the_setting_says_so(world, on, port):
     known = world.target.settings
     world.target.settings = msgspec.structs.replace(known, monitoring=Monitoring(metrics=on))
-    assert rendering.variables(world.target, "image", {})["METRICS"] == port
+    assert rendering.variables(world.target, "image", {}).get("METRICS") == port
 
 
 def test_backups_are_of_postgresql_only(world):
@@ -137,8 +137,7 @@ def test_a_value_for_one_run_is_in_the_stack(world):
     world.target.environment = environment
     worker = rendering.render(world.target, image).services["worker"]
     assert worker["deploy"]["replicas"] == 3
-    # A setting that is off leaves the stack as it was.
-    assert "METRICS" not in worker["environment"]
+    assert not worker["environment"].get("METRICS")
 
 
 STORED = ["BACKUP_ACCESS_KEY_ID", "BACKUP_SECRET_ACCESS_KEY"]
@@ -175,7 +174,7 @@ def test_backups_have_the_address_of_the_database_and_the_media(
     assert uses.pop(source) == target
     assert sorted(uses) == (STORED if storage else [])
     assert {"CHOWN", "DAC_OVERRIDE", "FOWNER"} == {*service["cap_add"]}
-    mounts = {each["source"]: each["target"] for each in service["volumes"]}
+    mounts = {each.get("source"): each["target"] for each in service["volumes"]}
     assert mounts["media"] == "/srv/media"
     assert not {"BACKUP_SECRET_ACCESS_KEY", "OWNER_URL", "OWNER_PASSWORD"} & {
         use["source"] for use in made.services["app"]["secrets"]

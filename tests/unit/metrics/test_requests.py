@@ -158,5 +158,5 @@ def test_asgi_counts_the_same(tmp_path):
 
 def test_the_setting_alone_imports_the_library(tmp_path):
     code = "import django, sys; django.setup(); print('prometheus_client' in sys.modules)"
-    script = f'. {ROOT}/docker/metrics/start.sh; python -c "{code}"'
+    script = f'. "{ROOT}/docker/metrics/start.sh"; python -c "{code}"'
     assert output(["sh", "-euc", script], **environment(tmp_path)) == "False"

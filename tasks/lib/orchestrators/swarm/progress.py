@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ...docker.retry import is_passing
 from ..stack import HISTORY, RELEASE
 from ..status import Failure, Node, Progress, Service
 from .running import spec
@@ -83,7 +84,7 @@ def judge(
         healthy=len(healthy),
         starting=len(new) - len(healthy),
         old=len(meant) - len(new),
-        failed=next((Failure(describe(each), each) for each in failed), None),
+        failed=next((Failure(describe(each), each, has_not_begun(each)) for each in failed), None),
         given_up=update.get("Message") or state if state in GIVEN_UP else "",
         waits=next(filter(None, (each.get("Err") for each in waiting)), ""),
     )
@@ -103,6 +104,12 @@ def _given(part: Any) -> Any:
     if given.get("StopGracePeriod") == GRACE:
         del given["StopGracePeriod"]
     return given or None
+
+
+def has_not_begun(task: Mapping[str, Any]) -> bool:
+    """Return whether a task's engine could not start its container, and another try may."""
+    status = task["Status"]
+    return status["State"] in ENDED_BADLY and is_passing(status.get("Err") or "")
 
 
 def describe(task: Mapping[str, Any]) -> str:

@@ -114,3 +114,17 @@ def test_the_exit_code_is_told_when_the_words_lack_it():
     status = {"ContainerStatus": {"ExitCode": 137}, "Err": "task: unhealthy container"}
     bad = task("1", state="failed", **status)
     assert progress.describe(bad).endswith("unhealthy container (exit code 137)")
+
+
+@pytest.mark.parametrize(
+    ("why", "passing"),
+    [
+        ("starting container failed: mount tmpfs:/x: device or resource busy", True),
+        ("starting container failed: network sandbox for container 0bd2 not found", True),
+        ('starting container failed: exec: "/bad": no such file or directory', False),
+        ("task: non-zero exit (7)", False),
+    ],
+)
+def test_what_an_engine_could_not_start_may_pass(why, passing):
+    found = judge(task("1", state="failed", Err=why))
+    assert found.failed and found.failed.passing is passing
