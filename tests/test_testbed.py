@@ -49,7 +49,7 @@ def test_a_command_that_fails_is_told_with_what_it_said():
 def test_a_run_tells_its_lines_and_its_very_end():
     run = Run([sys.executable, "-c", "print('one'); print('two')"], ROOT).succeed()
     assert run.text == "one\ntwo"
-    assert run.began < run.at("two") <= run.ended <= time.time()
+    assert run.began < run.at("two") <= time.time() and run.began < run.ended <= time.time()
 
 
 def test_a_run_that_is_ended_leaves_nothing_running():

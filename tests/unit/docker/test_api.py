@@ -49,11 +49,17 @@ class Engine(StreamRequestHandler):
                 return
 
 
+class Server(ThreadingUnixStreamServer):
+    """As many may be about to connect as to an engine."""
+
+    request_queue_size = 64
+
+
 @pytest.fixture
 def engine(tmp_path):
     """A small engine, and the variables that lead to it."""
     address = str(tmp_path / "engine.sock")
-    with ThreadingUnixStreamServer(address, Engine) as server:
+    with Server(address, Engine) as server:
         server.daemon_threads, server.connections = True, 0
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         yield server, {"DOCKER_HOST": f"unix://{address}"}
