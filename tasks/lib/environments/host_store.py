@@ -21,10 +21,12 @@ HEADER = re.compile(r"^==> (\d+)/release\.json <==$", re.MULTILINE)
 SHOW = 'cat "$1/releases/$2/$3"'
 # The names of all versions of secrets and configs that recorded stacks use.
 NAMES = 'cat "$1"/releases/*/stack.json 2>/dev/null | grep -o \'"name": "[^"]*"\' | sort -u || true'
-# Atomic: a file is written beside the old one, then renamed.
+# Atomic: a file is written beside the old one, then renamed. Of what comes from a deployer that is
+# killed just then, some may lack: the size, in bytes, shows that.
 WRITE = """
 set -eu; umask 077; mkdir -p "$1/releases/$2"; cd "$1/releases/$2"
-cat >"$3.part"; mv "$3.part" "$3"
+cat >"$3.part"; [ "$(wc -c <"$3.part")" -eq "$4" ] || { rm "$3.part"; exit 1; }
+mv "$3.part" "$3"
 """
 # Writes a file, and removes it, in the folder or in the nearest one that exists. What is no folder
 # cannot be read, either.
@@ -39,7 +41,8 @@ file="$path/.preflight.$$"; trap 'rm -f "$file"' EXIT; echo writable >"$file"
 # One write for each line: lines of tasks at the same time do not mix. The server knows the address;
 # its own log can be changed by root only.
 LOG = """
-set -eu; umask 077; mkdir -p "$1"; line="$(cat)"; from="${SSH_CONNECTION:-local}"
+set -eu; umask 077; line="$(cat)"; from="${SSH_CONNECTION:-local}"
+case "$line" in *"}") mkdir -p "$1" ;; *) exit 1 ;; esac
 line="${line%?}, \\"address\\": \\"${from%% *}\\"}"
 printf '%s\\n' "$line" >>"$1/$2"
 logger -t deploy -- "$line" 2>/dev/null || true
@@ -79,7 +82,7 @@ class HostStore:
             return None
 
     def write(self, number: int, file: str, text: str) -> None:
-        self._host.run(WRITE, self._path, str(number), file, text=text)
+        self._host.run(WRITE, self._path, str(number), file, str(len(text.encode())), text=text)
 
     def named(self) -> set[str]:
         lines = self._host.run(NAMES, self._path, changes=False).splitlines()
