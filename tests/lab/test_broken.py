@@ -40,19 +40,17 @@ def home(request):
         raise ValueError("the price is not known")
     return whole(request)
 """
-# In place of runc: of web servers and of jobs, it starts the first one not, as a busy kernel does.
+# In place of runc: it does not start the first web server, as if the kernel were busy.
 BUSY = """\
 #!/bin/sh
 for word in "$@"; do
     case $last in --log) log=$word ;; --bundle) bundle=$word ;; esac
     last=$word
 done
-kind=job
-if grep -q '"web"' "$bundle/config.json" 2>/dev/null; then kind=web; fi
 case " $* " in
 *" create "*)
-    if [ ! -e /run/busy.$kind ]; then
-        touch /run/busy.$kind
+    if [ ! -e /run/busy ] && grep -q '"web"' "$bundle/config.json"; then
+        touch /run/busy
         echo '{"level": "error", "msg": "mount tmpfs: device or resource busy"}' >>"$log"
         exit 1
     fi
@@ -140,7 +138,7 @@ def test_an_app_that_listens_on_another_port_is_told_with_its_probe(site, fault)
 def test_what_an_engine_could_not_start_is_started_once_more(site, fault):
     other = site.build("started once more")
     runc = site.on("node1", "command -v runc").strip()
-    install = f"rm -f /run/busy.*; mv {runc} {runc}.real; cat >{runc}; chmod +x {runc}"
+    install = f"rm -f /run/busy; mv {runc} {runc}.real; cat >{runc}; chmod +x {runc}"
     site.on("node1", install, BUSY)
     try:
         done = site.inv("deploy", f"--ref={other}")
@@ -148,7 +146,7 @@ def test_what_an_engine_could_not_start_is_started_once_more(site, fault):
         site.on("node1", f"mv {runc}.real {runc}")
     fault(done, status=0, serves=other)
     assert "device or resource busy" in done.text and "this may pass: once more" in done.text
-    assert site.on("node1", "ls /run/busy.*").split() == ["/run/busy.job", "/run/busy.web"]
+    site.on("node1", "ls /run/busy")
     site.must("deploy", f"--ref={site.good}")
 
 

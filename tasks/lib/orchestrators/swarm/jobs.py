@@ -10,12 +10,9 @@ from ..base import Job
 from ..jobs import Runner
 from ..stack import Stack
 from .client import STACK, Swarm
-from .progress import ENDED_BADLY, describe, has_not_begun
+from .progress import ENDED_BADLY, describe
 from .rendering import JOBS, render_jobs
 from .tasks import TaskWatcher
-
-# How many tasks whose engine could not start them get another try.
-MOST = 3
 
 
 class SwarmJobs(Runner):
@@ -25,8 +22,6 @@ class SwarmJobs(Runner):
         self._swarm, self._jobs, self._names = swarm, render_jobs(stack, jobs), [*jobs]
         self._stack, self._mine = stack.name, list[str]()
         self._watcher = TaskWatcher(swarm, [])
-        # The tasks in whose place another one was started.
-        self._replaced = set[str]()
 
     def clear(self) -> None:
         clear(self._swarm, self._stack)
@@ -42,14 +37,7 @@ class SwarmJobs(Runner):
         self._watcher.changed()
 
     def verdict(self, handle: Mapping[str, Any]) -> tuple[bool, str]:
-        mine = (task for task in self._watcher.tasks if task["ServiceID"] == handle["ID"])
-        tasks = [task for task in mine if task["ID"] not in self._replaced]
-        bad = next(filter(has_not_begun, tasks), None)
-        if bad is None or len(self._replaced) >= MOST:
-            return verdict(tasks)
-        self._replaced.add(bad["ID"])
-        self._swarm.repeat("service", "update", "--detach", "--force", handle["ID"])
-        return False, ""
+        return verdict([task for task in self._watcher.tasks if task["ServiceID"] == handle["ID"]])
 
     def lines(self, handle: Mapping[str, Any]) -> list[str]:
         return self._swarm.logs(handle["Spec"]["Name"])
