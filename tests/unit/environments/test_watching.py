@@ -134,18 +134,24 @@ def test_a_look_that_gets_no_answer_is_said_while_it_waits(world, terminal, monk
         watch(world, terminal)
 
 
-def test_elsewhere_each_change_is_a_line(world, capfd):
-    world.deploy(world.image())
-    capfd.readouterr()
-    looks = []
+def counted(world: World, failing: int) -> list[int]:
+    """The looks from now on, one of which fails: that of this number."""
+    looks = list[int]()
 
     def count() -> None:
         looks.append(1)
         world.orchestrator.before["nodes"] = count
-        if len(looks) == 4:
+        if len(looks) == failing:
             broken()
 
     world.orchestrator.before["nodes"] = count
+    return looks
+
+
+def test_elsewhere_each_change_is_a_line(world, capfd):
+    world.deploy(world.image())
+    capfd.readouterr()
+    looks = counted(world, failing=4)
     with ctrl_c(lambda: len(looks) > 6):
         watching.watch(world.target, False, every=0.02)
     lines = capfd.readouterr().out.splitlines()
@@ -159,15 +165,7 @@ def test_elsewhere_each_change_is_a_line(world, capfd):
 def test_for_machines_each_look_is_a_report(world, capfd):
     world.deploy(world.image())
     capfd.readouterr()
-    looks = []
-
-    def count() -> None:
-        looks.append(1)
-        world.orchestrator.before["nodes"] = count
-        if len(looks) == 2:
-            broken()
-
-    world.orchestrator.before["nodes"] = count
+    looks = counted(world, failing=2)
     with ctrl_c(lambda: len(looks) > 3):
         watching.watch(world.target, True, every=0.02)
     found = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
