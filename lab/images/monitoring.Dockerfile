@@ -4,7 +4,8 @@ FROM debian:trixie-slim AS base
 # hadolint ignore=DL3008
 RUN apt-get update \
  && apt-get install --yes --no-install-recommends prometheus prometheus-alertmanager prometheus-node-exporter \
-        prometheus-blackbox-exporter prometheus-postgres-exporter prometheus-redis-exporter \
+        prometheus-blackbox-exporter prometheus-postgres-exporter prometheus-redis-exporter busybox \
+ && ln -s "$(command -v busybox)" /usr/local/bin/nc \
  && rm -rf /var/lib/apt/lists/* \
  && install -d -o nobody -g nogroup /prometheus /alertmanager
 USER 65534

@@ -8,10 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import yaml
 
 from tests.testbed.commands import ROOT, docker, free_port, page, until
-from tests.testbed.prometheus import Prometheus
+from tests.testbed.prometheus import Prometheus, stand_ins
 
 pytestmark = pytest.mark.engine
 spec = importlib.util.spec_from_file_location("grafana", ROOT / "docs/grafana.py")
@@ -23,14 +22,8 @@ STOPPED = {"redis": "RedisDown", "db": "DatabaseDown", "worker": "NoWorker", "ap
 
 @pytest.fixture(scope="module")
 def images() -> None:
-    """The images of compose/monitoring.yml: stand-ins, unless they are here."""
-    services = yaml.safe_load((ROOT / "compose/monitoring.yml").read_text())["services"]
-    for name in (each["image"] for each in services.values()):
-        if not docker("image", "ls", "--quiet", name):
-            stage = name.rpartition("/")[2].partition(":")[0]
-            words = ("build", "--quiet", f"--target={stage}", f"--tag={name}")
-            file = ROOT / "lab/images/monitoring.Dockerfile"
-            docker(*words, f"--file={file}", ROOT / "lab/images")
+    """The images of compose/monitoring.yml."""
+    stand_ins()
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 import yaml
 
-from tests.testbed.commands import ROOT, free_port, page, until
+from tests.testbed.commands import ROOT, docker, free_port, page, until
 
 FOLDER = ROOT / "compose/monitoring"
 
@@ -39,6 +39,19 @@ class Prometheus:
     def page(self) -> str:
         """Return the page."""
         return page(f"{self.url}/consoles/index.html")
+
+
+def stand_ins() -> list[str]:
+    """Build the images of compose/monitoring.yml as stand-ins, unless they are here; return all."""
+    services = yaml.safe_load((ROOT / "compose/monitoring.yml").read_text())["services"]
+    names = [each["image"] for each in services.values()]
+    for name in names:
+        if not docker("image", "ls", "--quiet", name):
+            stage = name.rpartition("/")[2].partition(":")[0]
+            words = ("build", "--quiet", f"--target={stage}", f"--tag={name}")
+            file = ROOT / "lab/images/monitoring.Dockerfile"
+            docker(*words, f"--file={file}", ROOT / "lab/images")
+    return names
 
 
 def program() -> str | None:
