@@ -42,9 +42,9 @@ class Prometheus:
 
 
 def stand_ins() -> list[str]:
-    """Build the images of compose/monitoring.yml as stand-ins, unless they are here; return all."""
-    services = yaml.safe_load((ROOT / "compose/monitoring.yml").read_text())["services"]
-    names = [each["image"] for each in services.values()]
+    """Build the images of monitoring as stand-ins, unless they are here; return all."""
+    texts = [(ROOT / f"compose/{name}.yml").read_text() for name in ("monitoring", "exporters")]
+    names = re.findall(r"^    image: (\S+)$", "".join(texts), re.M)
     for name in names:
         if not docker("image", "ls", "--quiet", name):
             stage = name.rpartition("/")[2].partition(":")[0]
