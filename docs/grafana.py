@@ -17,6 +17,12 @@ MARK = (
     "count by (environment, release) (app_info)"
     " unless count by (environment, release) (app_info offset 1m)"
 )
+# Rows that were added to Django's table of migrations, or deleted from it, in the last minute.
+MIGRATED = " + ".join(
+    f'sum by (environment) (changes({each}{{relname="django_migrations"}}[1m]))'
+    for each in ("pg_stat_user_tables_n_tup_ins", "pg_stat_user_tables_n_tup_del")
+)
+MIGRATED += " > 0"
 WIDTH, HEIGHT, ROW = 8, 7, 3
 
 
@@ -40,6 +46,10 @@ def dashboard() -> dict[str, Any]:
         "name": "Releases", "datasource": SOURCE, "enable": True, "expr": MARK, "step": "60s",
         "titleFormat": "{{environment}} release {{release}}", "iconColor": "blue",
     }  # fmt: skip
+    migrated = {
+        "name": "Migrations", "datasource": SOURCE, "enable": True, "expr": MIGRATED, "step": "60s",
+        "titleFormat": "{{environment}} migrated", "iconColor": "orange",
+    }  # fmt: skip
     source = {"name": "source", "type": "datasource", "query": "prometheus"}
     return {
         "title": "App",
@@ -48,7 +58,7 @@ def dashboard() -> dict[str, Any]:
         "refresh": "30s",
         "time": {"from": "now-6h", "to": "now"},
         "templating": {"list": [source]},
-        "annotations": {"list": [marks]},
+        "annotations": {"list": [marks, migrated]},
         "panels": [one(number, each) for number, each in enumerate(panels())],
     }
 

@@ -75,6 +75,12 @@ def test_every_panel_has_data_and_faults_are_told_and_end(app):
         until(lambda: not empty(), 90, 1)
     except TimeoutError:
         raise AssertionError(f"no data: {empty()}") from None
+    # A migration is marked, also one that is taken back.
+    until(lambda: not prometheus.ask(grafana.MIGRATED), 90, 1)
+    migrate = ("python", "manage.py", "migrate", "sessions", "zero")
+    docker("exec", container(root, "app"), *migrate)
+    until(lambda: prometheus.ask(grafana.MIGRATED), 60, 1)
+    docker("exec", container(root, "app"), *migrate[:-2])
     until(lambda: not prometheus.firing(), 60, 0.5)
     assert "All is well" in prometheus.page()
     for service, alert in STOPPED.items():

@@ -181,6 +181,15 @@ def down(target: Target, volumes: bool) -> None:
         raise TaskError("\ninv: ".join(left), code=ExitCode.PERSON)
 
 
+def require_removable(target: Target) -> None:
+    """Raise TaskError if monitoring is on an environment's network, which thus has to stay."""
+    if names.is_dynamic(target.name) or not target.environment.servers:
+        return
+    if PROMETHEUS in target.orchestrator.beside(stack_name(target)).services():
+        hint = f"inv monitor.down --env={target.name} first, and monitor.up for the others after it"
+        raise TaskError(f"monitoring measures {target.name}", hint, ExitCode.REFUSED)
+
+
 @contextmanager
 def page(target: Target, port: int) -> Iterator[str]:
     """Give the address of the page at a port of this machine; 0 is for dev.monitoringport.

@@ -141,3 +141,11 @@ def test_environments_that_share_servers_are_measured_together(world):
         monitoring.group(settings, "cluster")
     with pytest.raises(TaskError, match="review/a is a dynamic environment"):
         monitoring.group(settings, "review/a")
+
+
+def test_what_is_measured_is_not_removed(world):
+    monitoring.require_removable(world.target)
+    beside = world.target.orchestrator.beside(monitoring.stack_name(world.target))
+    beside.running_now["prometheus"] = {"image": "p", "deploy": {}}
+    with pytest.raises(TaskError, match="monitoring measures prod - inv monitor.down --env=prod"):
+        monitoring.require_removable(world.target)
