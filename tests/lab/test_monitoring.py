@@ -21,7 +21,8 @@ from tests.testbed.sites import Site
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.either]
 APP, STEADY = ("app", "worker", "beat"), ("app", "beat", "db", "proxy", "redis")
-STACK = "myapp-monitoring"
+STACK, PASSWORD = "myapp-monitoring", "METRICS_PASSWORD"
+EXPORTERS = {"postgres-exporter", "redis-exporter"}
 # Alerts and looks are quick.
 QUICK = (
     ("for: \\w+", "for: 4s"),
@@ -39,11 +40,14 @@ def measured(site: Site, tmp_path: Path) -> Iterator[Site]:
         subprocess.run(["sh", "-euc", load], check=True, capture_output=True)
     content = yaml.safe_load(Path(site.lab["INVOKE_RUNTIME_CONFIG"]).read_text())
     content["monitoring"] = {"metrics": True}
+    known = yaml.safe_load((site.root / "invoke.yaml").read_text())["deploy"]["secrets"]
+    content.setdefault("deploy", {})["secrets"] = [*known, PASSWORD]
     # Its address leads to it from this machine only.
     content["environments"][site.env]["public"] = False
     settings = tmp_path / "invoke.yaml"
     settings.write_text(yaml.safe_dump(content))
     made = replace(site, lab={**site.lab, "INVOKE_RUNTIME_CONFIG": str(settings)})
+    made.must("secrets.set", f"--name={PASSWORD}")
     made.must("deploy", f"--ref={site.good}")
     for name in ("rules.yml", "prometheus.yml"):
         text = (ROOT / "compose/monitoring" / name).read_text()
@@ -56,6 +60,7 @@ def measured(site: Site, tmp_path: Path) -> Iterator[Site]:
         made.inv("monitor.down", "--volumes")
         git(made.root, "checkout", "--", "compose")
         site.must("deploy", f"--ref={site.good}")
+        made.inv("secrets.remove", f"--name={PASSWORD}", "--yes")
 
 
 @contextmanager
@@ -110,7 +115,10 @@ def test_one_command_adds_it_beside_the_app_and_one_removes_it(measured):
 
     with opened(measured) as prometheus:
         mine = f'environment="{measured.env}"'
-        until(lambda: seen(prometheus, f"up{{{mine}}} == 1") >= {*APP}, 120)
+        until(lambda: seen(prometheus, f"up{{{mine}}} == 1") >= {*APP} | EXPORTERS, 120)
+        assert [each["value"][1] for each in prometheus.ask("pg_up")] == ["1"]
+        assert [each["value"][1] for each in prometheus.ask("redis_up")] == ["1"]
+        assert prometheus.ask('pg_stat_user_tables_n_tup_ins{relname="django_migrations"}')
         (replicas,) = prometheus.ask(f'count(up{{{mine}, service="app"}} == 1)')
         assert replicas["value"][1] == "2"
         until(lambda: prometheus.ask(f"probe_success{{{mine}}} == 1"), 60)
@@ -126,6 +134,9 @@ def test_one_command_adds_it_beside_the_app_and_one_removes_it(measured):
         stop(measured, "worker", back=True)
         until(lambda: not {"NoWorker", "ServiceGone"} & prometheus.firing(), 180)
 
+    kept = measured.inv("destroy", "--yes")
+    assert kept.status == 2
+    assert f"monitoring measures {measured.env} - inv monitor.down" in kept.verdict
     measured.must("monitor.down", "--volumes")
     assert containers(measured) == []
     assert measured.tasks(*STEADY) == steady
@@ -149,3 +160,12 @@ def test_a_deploy_that_goes_well_fires_nothing(measured):
         until(
             lambda: [each["metric"]["release"] for each in prometheus.ask(releases)] == [other], 60
         )
+
+
+def test_no_password_is_in_a_variable_or_an_argument(measured):
+    names = "|".join(sorted(EXPORTERS))
+    script = "docker ps -q | xargs docker inspect --format '{{.Name}} {{.Config.Env}} {{.Args}}'"
+    lines = "\n".join(measured.on(node, script) for node in measured.nodes).splitlines()
+    mine = [line for line in lines if measured.stack in line and re.search(names, line)]
+    assert len(mine) == len(EXPORTERS)
+    assert not [line for line in mine if re.search(r"(PASS|PASSWORD|DSN|DATA_SOURCE_NAME)=\S", line)]

@@ -147,5 +147,5 @@ def test_what_is_measured_is_not_removed(world):
     monitoring.require_removable(world.target)
     beside = world.target.orchestrator.beside(monitoring.stack_name(world.target))
     beside.running_now["prometheus"] = {"image": "p", "deploy": {}}
-    with pytest.raises(TaskError, match="monitoring measures prod - inv monitor.down --env=prod"):
+    with pytest.raises(TaskError, match=r"monitoring measures prod - inv monitor\.down --env=prod"):
         monitoring.require_removable(world.target)
