@@ -5,7 +5,10 @@
 -- the old and the new one work, and after a rollback the old one still does. app_admin_v3, of
 -- POSTGRES_PASSWORD_v3, is a superuser: backups and restores log in with it.
 --
--- Variables of psql: user, owner and admin, the roles to log in with; known, the words of those to keep.
+-- app_metrics_v3, of METRICS_PASSWORD_v3, reads statistics, and no data.
+--
+-- Variables of psql: user, owner, admin and metrics, the roles to log in with, the last one empty for none;
+-- known, the words of those to keep.
 \set ON_ERROR_STOP 1
 \set QUIET 1
 \set superuser_password `cat /run/secrets/POSTGRES_PASSWORD`
@@ -27,6 +30,13 @@ WHERE to_regrole(name) IS NULL \gexec
 ALTER ROLE :"user" LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD :'user_password';
 ALTER ROLE :"owner" LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD :'owner_password';
 ALTER ROLE :"admin" LOGIN SUPERUSER PASSWORD :'superuser_password';
+SELECT :'metrics' <> '' AS measured \gset
+\if :measured
+\set metrics_password `cat /run/secrets/METRICS_PASSWORD`
+SELECT format('CREATE ROLE %I', :'metrics') WHERE to_regrole(:'metrics') IS NULL \gexec
+ALTER ROLE :"metrics" LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD :'metrics_password';
+GRANT pg_monitor TO :"metrics";
+\endif
 GRANT app_user TO :"user";
 GRANT app_owner TO :"owner";
 -- What a migration makes belongs to app_owner.
@@ -34,7 +44,7 @@ ALTER ROLE :"owner" SET role = 'app_owner';
 
 -- Whoever has an old password that no release needs can no longer log in.
 SELECT format('ALTER ROLE %I NOLOGIN PASSWORD NULL', rolname) FROM pg_roles
-WHERE rolname ~ '^app_(user|owner|admin)_v[0-9]+$' AND rolcanlogin
+WHERE rolname ~ '^app_(user|owner|admin|metrics)_v[0-9]+$' AND rolcanlogin
   AND rolname <> ALL(string_to_array(:'known', ' ')) \gexec
 
 -- The schema is app_owner's, also what a superuser made. A table takes its sequences along, and what

@@ -13,7 +13,16 @@ PAGE, FILE = FOLDER / "page.tmpl", FOLDER / "grafana.json"
 PANEL = re.compile(r'\(args "([^"]+)" `([^`]+)` "(\w*)" "(\w+)"\)')
 SOURCE = {"type": "prometheus", "uid": "${source}"}
 # A release that was not there a minute ago: what a deploy or a rollback has brought.
-MARK = "count by (release) (app_info) unless count by (release) (app_info offset 1m)"
+MARK = (
+    "count by (environment, release) (app_info)"
+    " unless count by (environment, release) (app_info offset 1m)"
+)
+# Rows that were added to Django's table of migrations, or deleted from it, in the last minute.
+MIGRATED = " + ".join(
+    f'sum by (environment) (changes({each}{{relname="django_migrations"}}[1m]))'
+    for each in ("pg_stat_user_tables_n_tup_ins", "pg_stat_user_tables_n_tup_del")
+)
+MIGRATED += " > 0"
 WIDTH, HEIGHT, ROW = 8, 7, 3
 
 
@@ -35,7 +44,11 @@ def dashboard() -> dict[str, Any]:
     """What Grafana imports; it asks which Prometheus is meant."""
     marks = {
         "name": "Releases", "datasource": SOURCE, "enable": True, "expr": MARK, "step": "60s",
-        "titleFormat": "release {{release}}", "iconColor": "blue",
+        "titleFormat": "{{environment}} release {{release}}", "iconColor": "blue",
+    }  # fmt: skip
+    migrated = {
+        "name": "Migrations", "datasource": SOURCE, "enable": True, "expr": MIGRATED, "step": "60s",
+        "titleFormat": "{{environment}} migrated", "iconColor": "orange",
     }  # fmt: skip
     source = {"name": "source", "type": "datasource", "query": "prometheus"}
     return {
@@ -45,7 +58,7 @@ def dashboard() -> dict[str, Any]:
         "refresh": "30s",
         "time": {"from": "now-6h", "to": "now"},
         "templating": {"list": [source]},
-        "annotations": {"list": [marks]},
+        "annotations": {"list": [marks, migrated]},
         "panels": [one(number, each) for number, each in enumerate(panels())],
     }
 
@@ -53,7 +66,7 @@ def dashboard() -> dict[str, Any]:
 def one(number: int, panel: Panel) -> dict[str, Any]:
     """A panel as Grafana has it."""
     place = {"x": number % ROW * WIDTH, "y": number // ROW * HEIGHT, "w": WIDTH, "h": HEIGHT}
-    legend = f"{{{{{panel.label}}}}}" if panel.label else panel.title
+    legend = f"{{{{environment}}}} {{{{{panel.label}}}}}" if panel.label else "{{environment}}"
     return {
         "id": number + 1,
         "type": "timeseries",

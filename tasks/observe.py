@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from shlex import quote
 
 from invoke import Context, task
@@ -84,6 +85,28 @@ def jobs(ctx: Context, env: str = "", json: bool = False) -> None:
 
     with connection.reach(ctx, env) as target:
         reports.show(jobs.read(target), json, f"inv logs --env={env} --service=worker")
+
+
+@task(
+    name="open",
+    default=True,
+    help={"env": ENV, "port": "of 127.0.0.1 (default: dev.monitoringport in invoke.yaml)"},
+)
+def monitor(ctx: Context, env: str = "", port: int = 0) -> None:
+    """Open the monitoring page here, through SSH, until Ctrl-C.
+
+    No port of a server is open for it. inv monitor.up sets monitoring up.
+
+    Example: inv monitor --env=prod
+    """
+    from threading import Event
+
+    from .lib.deploys import monitoring
+
+    with monitoring.reach(ctx, env) as target, monitoring.page(target, port) as url:
+        console.result(url)
+        with suppress(KeyboardInterrupt):
+            Event().wait()
 
 
 @task(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from invoke import Context, task
 
 from .lib import console
-from .lib.options import ENV, JSON
+from .lib.options import ENV, JSON, WAIT
 
 
 @task(help={"env": ENV, "plan": "show what would change, and stop"})
@@ -41,6 +41,34 @@ def check(ctx: Context, env: str = "", json: bool = False) -> None:
     from .lib.environments import server_setup
 
     reports.show(server_setup.checked(ctx, env), json)
+
+
+@task(name="up", help={"env": ENV, "wait": WAIT})
+def monitor_up(ctx: Context, env: str = "", wait: str = "") -> None:
+    """Set up or renew the monitoring of an environment's servers.
+
+    A stack of its own measures all environments that share these servers, and touches none of
+    their replicas. Run it again after a first deploy, or when the processes of the app change.
+
+    Example: inv monitor.up --env=prod
+    """
+    from .lib.deploys import monitoring
+
+    with monitoring.reach(ctx, env, wait) as target:
+        console.say(f"measures {', '.join(monitoring.up(target))} - inv monitor --env={env}")
+
+
+@task(name="down", help={"env": ENV, "volumes": "delete what was measured, too", "wait": WAIT})
+def monitor_down(ctx: Context, env: str = "", volumes: bool = False, wait: str = "") -> None:
+    """Remove the monitoring of an environment's servers.
+
+    Example: inv monitor.down --env=prod
+    """
+    from .lib.deploys import monitoring
+
+    with monitoring.reach(ctx, env, wait) as target, target.locked("removes monitoring"):
+        monitoring.down(target, volumes)
+        console.say("monitoring is removed" + ("" if volumes else "; what was measured stays"))
 
 
 @task(help={"env": ENV, "yes": "do not ask"})

@@ -91,7 +91,7 @@ def remove_secret(
     help={
         "env": ENV,
         "wait": WAIT,
-        "name": "POSTGRES_PASSWORD, DATABASE_PASSWORD or OWNER_PASSWORD",
+        "name": "POSTGRES_PASSWORD, DATABASE_PASSWORD, OWNER_PASSWORD or METRICS_PASSWORD",
     },
 )
 def rotate_secret(ctx: Context, env: str = "", name: str = "", wait: str = "") -> None:

@@ -169,9 +169,11 @@ def destroy(
 
     Example: inv destroy --env=review --name=my-branch --volumes
     """
+    from .lib.deploys import monitoring
     from .lib.environments import connection, dynamic, teardown
 
     with connection.reach(ctx, dynamic.named(env, name), wait=wait) as target:
+        monitoring.require_removable(target)
         what = f"{target.stack}, its data and secrets too" if volumes else target.stack
         question = f"Remove {what} from {target.store.name}?"
         target.confirm(question, yes, confirm, "nothing was removed")

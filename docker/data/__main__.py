@@ -19,6 +19,7 @@ import restore
 import schedule
 import swap
 import upgrade
+import volume
 from programs import Failed
 
 
@@ -32,14 +33,8 @@ def main(verb, *words):
         return {"name": manifest["name"], "problems": problems, "bytes": size}
     if verb == "schedule":
         return schedule.main(int(words[0]), json.loads(words[1]))
-    if verb == "drill":
-        found = restore.drill(*words)
-        schedule.note(drilled=words[0], drill=found)
-        return found
-    if verb == "prove":
-        found = point.drill(*words)
-        schedule.note(proven=time.time(), proof=found)
-        return found
+    if verb in {"drill", "prove"}:
+        return drilled(verb, *words)
     verbs = {
         "list": lambda: {**catalog.listed(), "state": schedule.known()},
         "beside": restore.beside,
@@ -58,6 +53,22 @@ def main(verb, *words):
         "reopen": upgrade.reopen,
     }
     return verbs[verb](*words)
+
+
+def drilled(verb, what):
+    """Prove a backup, or for "prove" a point in time; note how it went, return what was found."""
+    try:
+        found = (restore.drill if verb == "drill" else point.drill)(what)
+    except volume.Busy:
+        raise
+    except (Failed, OSError):
+        schedule.note(drill_failed=time.time())
+        raise
+    if verb == "drill":
+        schedule.note(drilled=what, drill=found, drilled_at=time.time())
+    else:
+        schedule.note(proven=time.time(), proof=found)
+    return found
 
 
 if __name__ == "__main__":

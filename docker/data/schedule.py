@@ -11,6 +11,7 @@ import archive
 import backup
 import catalog
 import database
+import measures
 import restore
 import scratch
 import storage
@@ -99,6 +100,8 @@ def once(about, upload=True):
 def main(every, about):
     """Make backups for ever, `every` so many seconds, until the container is stopped."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    if port := os.environ.get("METRICS"):
+        measures.serve(int(port), lambda: measures.text(known(), every))
     database.ready()
     _finish()
     looked = 0

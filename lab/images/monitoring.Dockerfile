@@ -4,7 +4,9 @@ FROM debian:trixie-slim AS base
 # hadolint ignore=DL3008
 RUN apt-get update \
  && apt-get install --yes --no-install-recommends prometheus prometheus-alertmanager prometheus-node-exporter \
-        prometheus-blackbox-exporter prometheus-postgres-exporter prometheus-redis-exporter \
+        prometheus-blackbox-exporter prometheus-postgres-exporter prometheus-redis-exporter busybox \
+ && ln -s "$(command -v busybox)" /usr/local/bin/nc \
+ && ln -s /usr/bin/prometheus-redis-exporter /redis_exporter \
  && rm -rf /var/lib/apt/lists/* \
  && install -d -o nobody -g nogroup /prometheus /alertmanager
 USER 65534
@@ -38,4 +40,4 @@ ENTRYPOINT ["/usr/bin/prometheus-postgres-exporter"]
 
 FROM base AS redis_exporter
 EXPOSE 9121
-ENTRYPOINT ["/usr/bin/prometheus-redis-exporter"]
+ENTRYPOINT ["/redis_exporter"]

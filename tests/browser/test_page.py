@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,19 +20,6 @@ def site(clone: Path, inv, port: int) -> Iterator[str]:
     assert done.returncode == 0, done.stderr
     yield f"http://127.0.0.1:{port}/"
     inv("down", "--volumes", "--yes", root=clone)
-
-
-@pytest.fixture
-def chromium():
-    """A headless Chromium of this machine."""
-    from playwright.sync_api import sync_playwright
-
-    path = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-    assert path, "no Chromium found: install it (Debian: apt-get install chromium)"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 def clicks(page) -> str:

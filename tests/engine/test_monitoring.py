@@ -8,10 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import yaml
 
 from tests.testbed.commands import ROOT, docker, free_port, page, until
-from tests.testbed.prometheus import Prometheus
+from tests.testbed.prometheus import Prometheus, stand_ins
 
 pytestmark = pytest.mark.engine
 spec = importlib.util.spec_from_file_location("grafana", ROOT / "docs/grafana.py")
@@ -23,14 +22,8 @@ STOPPED = {"redis": "RedisDown", "db": "DatabaseDown", "worker": "NoWorker", "ap
 
 @pytest.fixture(scope="module")
 def images() -> None:
-    """The images of compose/monitoring.yml: stand-ins, unless they are here."""
-    services = yaml.safe_load((ROOT / "compose/monitoring.yml").read_text())["services"]
-    for name in (each["image"] for each in services.values()):
-        if not docker("image", "ls", "--quiet", name):
-            stage = name.rpartition("/")[2].partition(":")[0]
-            words = ("build", "--quiet", f"--target={stage}", f"--tag={name}")
-            file = ROOT / "lab/images/monitoring.Dockerfile"
-            docker(*words, f"--file={file}", ROOT / "lab/images")
+    """The images of compose/monitoring.yml."""
+    stand_ins()
 
 
 @pytest.fixture
@@ -82,6 +75,12 @@ def test_every_panel_has_data_and_faults_are_told_and_end(app):
         until(lambda: not empty(), 90, 1)
     except TimeoutError:
         raise AssertionError(f"no data: {empty()}") from None
+    # A migration is marked, also one that is taken back.
+    until(lambda: not prometheus.ask(grafana.MIGRATED), 90, 1)
+    migrate = ("python", "manage.py", "migrate", "sessions", "zero")
+    docker("exec", container(root, "app"), *migrate)
+    until(lambda: prometheus.ask(grafana.MIGRATED), 60, 1)
+    docker("exec", container(root, "app"), *migrate[:-2])
     until(lambda: not prometheus.firing(), 60, 0.5)
     assert "All is well" in prometheus.page()
     for service, alert in STOPPED.items():

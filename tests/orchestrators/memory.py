@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import json
 import shlex
+import subprocess
 import threading
 import time
 from collections import Counter
@@ -271,6 +272,20 @@ class MemoryOrchestrator:
     def feed(self, service: str, script: str, write: Callable[[BinaryIO], None]) -> str | None:
         """Return nothing: no service reads."""
         return None
+
+    def begin(self, service: str, script: str, **streams: Any) -> subprocess.Popen[bytes] | None:
+        """Start the script on this machine, if the service runs."""
+        if service not in self.running_now:
+            return None
+        return subprocess.Popen(["sh", "-c", script], **streams)
+
+    def beside(self, stack: str) -> MemoryOrchestrator:
+        """Return another stack on the same cluster."""
+        return MemoryOrchestrator(self.cluster, stack)
+
+    def address(self, service: str) -> str:
+        """Return the name of a service's replicas."""
+        return f"{self.stack}.{service}"
 
     def _wrong(self, version: str) -> str:
         """What is wrong with the site, asked on its server."""

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 import yaml
 
-from tests.testbed.commands import ROOT, free_port, page, until
+from tests.testbed.commands import ROOT, docker, free_port, page, until
 
 FOLDER = ROOT / "compose/monitoring"
 
@@ -39,6 +39,19 @@ class Prometheus:
     def page(self) -> str:
         """Return the page."""
         return page(f"{self.url}/consoles/index.html")
+
+
+def stand_ins() -> list[str]:
+    """Build the images of monitoring as stand-ins, unless they are here; return all."""
+    texts = [(ROOT / f"compose/{name}.yml").read_text() for name in ("monitoring", "exporters")]
+    names = re.findall(r"^    image: (\S+)$", "".join(texts), re.M)
+    for name in names:
+        if not docker("image", "ls", "--quiet", name):
+            stage = name.rpartition("/")[2].partition(":")[0]
+            words = ("build", "--quiet", f"--target={stage}", f"--tag={name}")
+            file = ROOT / "lab/images/monitoring.Dockerfile"
+            docker(*words, f"--file={file}", ROOT / "lab/images")
+    return names
 
 
 def program() -> str | None:

@@ -53,6 +53,9 @@ class State:
         began = GaugeMetricFamily("app_start_time_seconds", "When it began", labels=["release"])
         began.add_metric([RELEASE], self.began)
         yield began
+        if wanted := os.environ.get("METRICS_REPLICAS"):
+            about = "How many replicas of this service there are to be"
+            yield GaugeMetricFamily("app_replicas_wanted", about, int(wanted))
         yield from memory()
         if self.role == "web":
             yield GaugeMetricFamily("app_server_queue", "Connections that wait", queue(WEB_PORT))

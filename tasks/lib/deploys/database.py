@@ -19,19 +19,19 @@ from ..project.settings import ROOT
 if TYPE_CHECKING:
     from .deployment import Deployment
 
-# The jobs, which are no roles of the image.
-BACKUP, ROLES = "backup", "roles"
-SUPERUSER = "POSTGRES_PASSWORD"
+# The jobs, which are no roles of the image; the secret of the database's superuser.
+BACKUP, ROLES, SUPERUSER = "backup", "roles", "POSTGRES_PASSWORD"
 # The version of it that the database was created with, and keeps: another one would restart it.
 FIRST = "POSTGRES_PASSWORD_FIRST"
 # What the roles of docker/roles.sql are called before the version of their password, as in "_v3".
 KINDS = {contract.LOGIN: "app_user", contract.OWNERS[contract.LOGIN]: "app_owner"}
-NAMES = {**KINDS, SUPERUSER: "app_admin"}
+NEEDED = {**KINDS, SUPERUSER: "app_admin"}
+NAMES = {**NEEDED, contract.METRICS_LOGIN: "app_metrics"}
 # The roles that may log in, and how many tables are not the owner's.
 STATE = (
     'psql --no-psqlrc --username="$POSTGRES_USER" --dbname="$POSTGRES_DB" -At --command="'
     "SELECT coalesce(string_agg(rolname, ' '), '') FROM pg_roles WHERE rolcanlogin "
-    "AND rolname ~ '^app_(user|owner|admin)_v'\" --command=\""
+    "AND rolname ~ '^app_(user|owner|admin|metrics)_v'\" --command=\""
     "SELECT count(*) FROM pg_class c WHERE relnamespace = 'public'::regnamespace "
     "AND relkind IN ('r', 'p') AND pg_get_userbyid(relowner) <> 'app_owner' "
     "AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = c.oid AND d.deptype = 'e')\""
@@ -41,7 +41,8 @@ SET_UP = (
     f"for try in $(seq 60); do pg_isready -q --host={contract.DATABASE} && break; sleep 1; done; "
     'printf %s "$1" >/tmp/roles.sql; '
     f'set -- --no-psqlrc --host={contract.DATABASE} --username="$POSTGRES_USER" '
-    '--dbname="$POSTGRES_DB" --set=user="$2" --set=owner="$3" --set=admin="$4" --set=known="$5"; '
+    '--dbname="$POSTGRES_DB" --set=user="$2" --set=owner="$3" --set=admin="$4" '
+    '--set=metrics="$5" --set=known="$6"; '
     f"for each in /run/secrets/{SUPERUSER}*; do "
     'export PGPASSWORD="$(cat "$each")"; '
     'why=$(psql "$@" --command="SELECT 1" 2>&1) && exec psql "$@" --file=/tmp/roles.sql; '
@@ -49,8 +50,7 @@ SET_UP = (
 )
 # What says the version of the server that runs.
 VERSION, MAJOR = "postgres --version", re.compile(r"postgres \(PostgreSQL\) (\d+)")
-# More dumps than there are.
-EVERY = 10**6
+EVERY = 10**6  # More dumps than there are.
 # Deletes older dumps after a good one: the newest $1 stay, and those that other arguments name. A
 # person's own files have other names.
 TIDY = (
@@ -83,10 +83,10 @@ def set_up_roles(deployment: Deployment) -> None:
     stack, named = deployment.stack, deployment.stack.content["secrets"]
     if contract.DATABASE not in stack.services or not {SUPERUSER, *KINDS} <= named.keys():
         return
-    orchestrator = deployment.target.orchestrator
-    versions = orchestrator.secrets()
-    wanted = [role(key, named[key]["name"]) for key in NAMES]
-    known = [role(key, each) for key in KINDS for each in versions[key]]
+    versions = (orchestrator := deployment.target.orchestrator).secrets()
+    wanted = [role(key, named[key]["name"]) for key in NAMES if key in named]
+    others = sorted({*NAMES} & {*named} - {SUPERUSER})
+    known = [role(key, each) for key in others for each in versions[key]]
     before, after = password(deployment.now.stack), password(stack)
     known += admins(versions[SUPERUSER], {before, after})
     shown = orchestrator.inside(contract.DATABASE, STATE)
@@ -137,7 +137,7 @@ def admin(secrets: Mapping[str, str]) -> str:
     Args:
         secrets: for each secret the name of its newest version.
     """
-    return role(SUPERUSER, secrets[SUPERUSER]) if {*NAMES} <= secrets.keys() else "app"
+    return role(SUPERUSER, secrets[SUPERUSER]) if {*NEEDED} <= secrets.keys() else "app"
 
 
 def role(secret: str, version: str) -> str:
@@ -157,15 +157,15 @@ def roles(
     """Return the job that sets up the roles.
 
     Args:
-        known: the roles that may log in.
+        wanted: one of each of NAMES, or without the last one; known: those that may log in.
         versions: the superuser's passwords, of which it has one.
     """
     sql = (ROOT / "docker/roles.sql").read_text("utf-8")
-    files = {key: key for key in (SUPERUSER, *KINDS)}
+    metrics = [*wanted, ""][len(NEEDED)]
+    files = {key: key for key in (SUPERUSER, *KINDS, *([contract.METRICS_LOGIN] * bool(metrics)))}
     files |= {each: f"{SUPERUSER}_{each.rpartition('_')[2]}" for each in versions}
-    uses = [_use(key, name) for key, name in files.items()]
-    words = ["sh", "-c", SET_UP, "sh", sql, *wanted, " ".join(known)]
-    return _job(stack, ROLES, words, secrets=uses)
+    words = ["sh", "-c", SET_UP, "sh", sql, *wanted[: len(NEEDED)], metrics, " ".join(known)]
+    return _job(stack, ROLES, words, secrets=[_use(*each) for each in files.items()])
 
 
 def kept(known: Sequence[Record], count: int) -> tuple[int, list[str]]:

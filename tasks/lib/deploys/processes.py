@@ -48,6 +48,9 @@ def _given(service: Mapping[str, Any], deploy: Deploy, values: Mapping[str, str]
         uses.setdefault(name, {**like, "source": name, "target": f"/run/secrets/{name}"})
     variables = {key: values.get(key, str(value)) for key, value in deploy.variables.items()}
     environment = {**service["environment"], **variables}
+    if environment.get("METRICS"):
+        wanted = (service.get("deploy") or {}).get("replicas", 1)
+        environment["METRICS_REPLICAS"] = str(wanted)
     return {**service, "secrets": [*uses.values()], "environment": environment}
 
 

@@ -28,6 +28,8 @@ MEDIA = "compose/media.yml"
 BACKUP, BACKUP_MEDIA = "compose/backup.yml", "compose/backup-media.yml"
 BACKUP_EXTERNAL, PITR = "compose/backup-external.yml", "compose/pitr.yml"
 BACKUP_KUBERNETES = "compose/backup-kubernetes.yml"
+# The file with the exporters for Prometheus.
+EXPORTERS = "compose/exporters.yml"
 
 
 def render(target: Target, image: Candidate, now: Stack | None = None) -> Stack:
@@ -45,6 +47,8 @@ def render(target: Target, image: Candidate, now: Stack | None = None) -> Stack:
     media = settings.app.media
     chosen = {EXTERNAL: external, MEDIA: media, BACKUP: backup}
     chosen |= {BACKUP_MEDIA: backup and media, BACKUP_EXTERNAL: backup and external}
+    measured = settings.monitoring.metrics and contract.METRICS_LOGIN in secrets
+    chosen[EXPORTERS] = measured and not external and orchestrator != KUBERNETES
     chosen[PITR] = backup and settings.backup.pitr
     chosen[BACKUP_KUBERNETES] = backup and orchestrator == KUBERNETES
     last = [ROOT / file for file, wanted in chosen.items() if wanted]
@@ -53,6 +57,8 @@ def render(target: Target, image: Candidate, now: Stack | None = None) -> Stack:
     values = variables(target, name, secrets) | (backups(target, secrets) if backup else {})
     config = Project(target.ctx, files, target.stack, values).config()
     config = processes.applied(config, settings, values)
+    if contract.REDIS not in config["services"]:
+        config["services"].pop("redis-exporter", None)
     if backup and not settings.backup.storage:
         config = without_storage(config)
     return target.orchestrator.render(config, name, secrets)

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 from invoke import Context
 
@@ -96,10 +96,10 @@ def stream(ctx: Context, *words: str, env: Env | None = None) -> int:
 
 
 def popen(
-    ctx: Context, *words: str, env: Env | None = None, stdout: int | None = None
+    ctx: Context, *words: str, env: Env | None = None, **streams: Any
 ) -> subprocess.Popen[bytes]:
-    """Start a docker command and return its process; stdout is as for subprocess.Popen."""
-    return subprocess.Popen(printed([*call(ctx, env), *words]), stdout=stdout)
+    """Start a docker command and return its process; the streams are as for subprocess.Popen."""
+    return subprocess.Popen(printed([*call(ctx, env), *words]), **streams)
 
 
 def call(ctx: Context, env: Env | None = None, reads: bool = False) -> list[str]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO, Protocol
+from typing import Any, Protocol
 
 from ..provisioning.facts import Facts
 from ..ssh.host import Host
 from .lease_store import LeaseStore
 from .needs import Needs
+from .neighbours import Neighbours
 from .stack import Stack
 from .status import Evidence, Failure, Lease, Node, Ports, Progress, Service, Store, Stored
 
@@ -68,7 +69,7 @@ class Rollout(Protocol):
         """Return a new replica that does not start."""
 
 
-class Orchestrator(Protocol):
+class Orchestrator(Neighbours, Protocol):
     """Runs the containers of one environment."""
 
     # Seconds between two looks at a rollout.
@@ -122,12 +123,6 @@ class Orchestrator(Protocol):
 
     def stored_images(self, repository: str) -> list[Stored]:
         """Return the images of a repository on each server."""
-
-    def inside(self, service: str, script: str) -> str | None:
-        """Return what a script that changes nothing prints in a replica; None without one."""
-
-    def feed(self, service: str, script: str, write: Callable[[BinaryIO], None]) -> str | None:
-        """Return what a script prints that reads what `write` writes; None without a replica."""
 
     def records(self) -> Store | None:
         """Return what keeps the environment's records; None if its first server does."""

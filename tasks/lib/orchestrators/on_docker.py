@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 from invoke import Context
 
@@ -47,6 +47,10 @@ class DockerOrchestrator(Leased):
         self._setup, self._absent = setup, absent
         self._leases = Leases(Engine(ctx, env), stack, self.leases)
         self._queue = Leases(Engine(ctx, env), f"{stack}.queue", self.leases)
+
+    def beside(self, stack: str) -> Self:
+        known = self._ctx, self._hosts, stack, self._env, self._setup, self._absent
+        return type(self)(*known)
 
     def render(self, config: Mapping[str, Any], image: str, secrets: Mapping[str, str]) -> Stack:
         return type(self).rendered(config, self._stack, image, secrets)

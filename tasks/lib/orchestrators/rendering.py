@@ -26,7 +26,7 @@ def rendered(
     """Return the stack of what `docker compose config` prints.
 
     Args:
-        image: the app's image, by digest.
+        image: the app's image, by digest; empty for a stack without the app.
         secrets: for each secret the name of its newest version.
         service: makes a service of the stack from Compose's.
         problems: what the orchestrator cannot do.
@@ -61,7 +61,7 @@ def _problems(config: Mapping[str, Any], image: str, secrets: Mapping[str, str])
             yield f"configs.{key}: needs a file"
     for key in sorted(set(config.get("secrets", {})) - set(secrets)):
         yield f"secrets.{key}: not in deploy.secrets of invoke.yaml"
-    if "@sha256:" not in image:
+    if image and "@sha256:" not in image:
         yield f"image {image}: a tag may move; give a digest"
 
 

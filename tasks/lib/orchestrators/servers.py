@@ -1,14 +1,14 @@
-"""What is asked of each server's own engine: its images, and what is in a replica."""
+"""What is asked of each server's own engine: its images."""
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 from invoke import Context
 
@@ -138,28 +138,6 @@ def _unpullable(ctx: Context, host: Host, image: str, auth: str) -> str:
         hint = why.format(registry=registry)
         return f"{host.name}: cannot pull {image} ({error.reason}) - {hint}"
     return ""
-
-
-def inside(ctx: Context, hosts: Sequence[Host], label: str, script: str) -> str | None:
-    """Return what a script prints in a replica with a label; see base.Orchestrator.inside."""
-    for host in hosts:
-        with suppress(cli.DockerError):
-            engine = Engine(ctx, host.docker())
-            if replicas := engine.ids("container", f"label={label}", "status=running"):
-                return engine.query("exec", replicas[0], "sh", "-c", script)
-    return None
-
-
-def feed(
-    ctx: Context, hosts: Sequence[Host], label: str, script: str, write: Callable[[BinaryIO], None]
-) -> str | None:
-    """Run a script in a replica with a label, and write its stdin; see base.Orchestrator.feed."""
-    for host in hosts:
-        engine = Engine(ctx, host.docker())
-        if replicas := engine.ids("container", f"label={label}", "status=running"):
-            words = ("exec", "--interactive", replicas[0], "sh", "-c", script)
-            return cli.feed(ctx, *words, write=write, env=engine.env)
-    return None
 
 
 def try_out(engine: Engine, service: Mapping[str, Any], command: Sequence[str]) -> None:

@@ -23,7 +23,7 @@ class Stack:
 
     Args:
         name: the prefix of its services, networks and volumes.
-        image: the app's image, by digest.
+        image: the app's image, by digest; empty for a stack without the app.
         content: what is given to the orchestrator.
         configs: the text of each config, by the name of its version.
     """

@@ -45,7 +45,9 @@ OWNERS = {LOGIN: "OWNER_PASSWORD", URL: "OWNER_URL"}
 STORAGE = {"BACKUP_ACCESS_KEY_ID", "BACKUP_SECRET_ACCESS_KEY"}
 # The secret that encrypts the archive of the database, and where that is without a storage.
 ARCHIVE_KEY, ARCHIVE = "ARCHIVE_KEY", "/archive/repository"
+# The secret of the role that reads the database's statistics for Prometheus.
+METRICS_LOGIN = "METRICS_PASSWORD"
 # Secrets that the app itself never has.
-OTHERS = {"POSTGRES_PASSWORD", *OWNERS.values(), *STORAGE, ARCHIVE_KEY}
+OTHERS = {"POSTGRES_PASSWORD", *OWNERS.values(), *STORAGE, ARCHIVE_KEY, METRICS_LOGIN}
 # Secrets whose values only their operators know.
 GIVEN = {URL, OWNERS[URL], *STORAGE}

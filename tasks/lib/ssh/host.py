@@ -16,8 +16,8 @@ from .. import console
 from ..errors import ExitCode, RemoteCommandError, TaskError
 from .client import Client, prepared
 from .connection import ENDING, Connection, remote
-from .docker_tunnel import DockerTunnel
 from .failures import CHECK_HOST, HostUnreachable, LoginRefused
+from .tunnel import to_engine
 
 # Seconds for a command on the server.
 COMMAND = 60
@@ -117,7 +117,7 @@ class Host:
     def docker(self) -> dict[str, str]:
         """Return the variables that lead a docker client of this machine to the server's engine."""
         with self._digging:
-            self._engine = self._engine or self._tunnels.enter_context(DockerTunnel(self.start))
+            self._engine = self._engine or self._tunnels.enter_context(to_engine(self.start))
         # The TLS variables are for this machine's engine; docker 26 applies them to sockets.
         return {"DOCKER_HOST": self._engine, "DOCKER_TLS": "", "DOCKER_TLS_VERIFY": ""}
 

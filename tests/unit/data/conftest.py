@@ -16,7 +16,7 @@ def tools() -> dict[str, ModuleType]:
     """The modules of docker/data, which import each other by their bare names."""
     folder = str(ROOT / "docker/data")
     names = ("programs", "database", "volume", "storage", "catalog", "loading", "swap", "restore")
-    names += ("archive", "scratch", "point", "upgrade")
+    names += ("archive", "scratch", "point", "upgrade", "measures")
     sys.path.insert(0, folder)
     try:
         made = {}

@@ -38,6 +38,25 @@ def test_roles_are_set_up_once_and_again_for_a_new_password(world, capfd):
     assert STEP not in capfd.readouterr().err
 
 
+def test_a_role_for_metrics_is_there_as_long_as_it_is_wanted(world, capfd):
+    world.deploy(world.image())
+    capfd.readouterr()
+    before = world.target.settings
+    secrets = [*before.deploy.secrets, contract.METRICS_LOGIN]
+    deploy = msgspec.structs.replace(before.deploy, secrets=secrets)
+    world.target.orchestrator.set_secret(contract.METRICS_LOGIN, "a value")
+    for settings, wanted in (
+        (msgspec.structs.replace(before, deploy=deploy), [*FIRST, "app_metrics_v1"]),
+        (before, FIRST),
+    ):
+        world.target.settings = settings
+        world.deploy(world.image())
+        assert {*world.target.orchestrator.inner.cluster.roles} == {*wanted}
+        assert STEP in capfd.readouterr().err
+        world.deploy(world.image())
+        assert STEP not in capfd.readouterr().err
+
+
 def test_the_first_password_of_the_superuser_ends_with_the_deploy_after_its_rotation(world):
     world.deploy(world.image())
     roles = world.target.orchestrator.inner.cluster

@@ -75,3 +75,15 @@ def test_a_variable_has_the_value_of_its_environment_or_that_for_all():
     for name in ("app", "mail"):
         expected = {"A": "1", "HOST": "smtp.example.com", "PORT": "25"}
         assert made[name]["environment"] == expected
+
+
+def test_one_that_serves_metrics_knows_how_many_of_it_there_are_to_be():
+    whole = config()
+    for each in whole["services"].values():
+        each["environment"] = {"METRICS": "9464"}
+    given = {"beat": Process(), "poll": Process(replicas=2)}
+    settings = msgspec.structs.replace(SETTINGS, processes=given, deploy=BARE)
+    made = processes.applied(whole, settings, VALUES)["services"]
+    wanted = {name: each["environment"].get("METRICS_REPLICAS") for name, each in made.items()}
+    assert wanted == {"app": "2", "beat": "1", "poll": "3", "db": None, "redis": None}
+    assert "METRICS_REPLICAS" not in applied()["app"]["environment"]

@@ -140,6 +140,37 @@ def test_a_value_for_one_run_is_in_the_stack(world):
     assert not worker["environment"].get("METRICS")
 
 
+@pytest.mark.engine
+@pytest.mark.parametrize(
+    ("broker", "more", "exporters"),
+    [
+        ("redis", ["METRICS_PASSWORD"], {"postgres-exporter", "redis-exporter"}),
+        ("none", ["METRICS_PASSWORD"], {"postgres-exporter"}),
+        ("redis", [], set()),
+        ("redis", ["METRICS_PASSWORD", "DATABASE_URL"], set()),
+    ],
+)
+def test_exporters_come_with_their_password(world, broker, more, exporters):
+    known = world.target.settings
+    deploy = msgspec.structs.replace(known.deploy, secrets=[*known.deploy.secrets, *more])
+    services = msgspec.structs.replace(known.services, broker=broker)
+    processes = {} if broker == "none" else known.processes
+    world.target.settings = msgspec.structs.replace(
+        *(known,), deploy=deploy, services=services, processes=processes,
+        monitoring=Monitoring(metrics=True),
+    )  # fmt: skip
+    for name in more:
+        world.target.orchestrator.set_secret(name, "a value")
+    made = rendering.render(world.target, world.image()).services
+    assert {name for name in made if name.endswith("-exporter")} == exporters
+    if exporters:
+        database = made["postgres-exporter"]
+        assert database["environment"]["DATA_SOURCE_USER"] == "app_metrics_v1"
+        assert [use["source"] for use in database["secrets"]] == ["METRICS_PASSWORD"]
+    others = [str(each) for name, each in made.items() if name not in exporters]
+    assert not any("METRICS_PASSWORD" in each for each in others)
+
+
 STORED = ["BACKUP_ACCESS_KEY_ID", "BACKUP_SECRET_ACCESS_KEY"]
 OURS = ["SECRET_KEY", "POSTGRES_PASSWORD", "DATABASE_PASSWORD", "OWNER_PASSWORD"]
 

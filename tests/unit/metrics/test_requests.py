@@ -46,6 +46,11 @@ def test_a_request_is_counted_by_view_method_status_and_release(site):
     assert site.series("app_info") == {'app_info{release="abc",role="web"}': 1}
 
 
+def test_it_is_told_how_many_replicas_there_are_to_be(tmp_path):
+    with served(tmp_path, METRICS_REPLICAS="3") as site:
+        assert site.series("app_replicas_wanted") == {"app_replicas_wanted": 3}
+
+
 def test_paths_and_methods_that_clients_make_up_make_no_series(site):
     letters = random.Random(1)
     site.get("/nowhere")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
-from subprocess import PIPE
+from subprocess import PIPE, Popen
 from typing import Any, BinaryIO
 
 from ... import process
@@ -98,6 +98,16 @@ class ComposeOrchestrator(DockerOrchestrator):
             words = ("exec", "--interactive", each.id, "sh", "-c", script)
             return cli.feed(server.ctx, *words, write=write, env=server.env)
         return None
+
+    def begin(self, service: str, script: str, **streams: Any) -> Popen[bytes] | None:
+        server = self._server
+        for each in containers.serving(containers.by_service(server.containers()).get(service, [])):
+            words = ("exec", "--interactive", each.id, "sh", "-c", script)
+            return cli.popen(server.ctx, *words, env=server.env, **streams)
+        return None
+
+    def address(self, service: str) -> str:
+        return rendering.address(self._stack, service)
 
     @staticmethod
     def needs(hosts: Sequence[Host], facts: Sequence[Facts], user: str, source: str) -> Needs:

@@ -57,16 +57,21 @@ def _service(service: Mapping[str, Any]) -> dict[str, Any]:
 def generation(stack: Stack, names: Sequence[str], mark: str) -> dict[str, Any]:
     """Return the Compose file that makes new containers of services, beside those that are there.
 
-    Each service is called SERVICE-MARK in it, and so are its replicas on the stack's networks. What
-    is replaced rather than rolled also has its own name there.
+    Each service is called SERVICE-MARK in it, and so are its replicas on the stack's networks. All
+    of a service have its address there, and what is replaced rather than rolled its own name.
     """
     made = {}
     for name in names:
         labels = {SERVICE: name, GENERATION: mark, CONTENT: json.dumps(stack.part(name))}
         labels |= stack.services[name]["deploy"].get("labels", {})
-        aliases = [] if name in stack.ours else [name]
+        aliases = [address(stack.name, name), *([] if name in stack.ours else [name])]
         made[f"{name}-{mark}"] = _container(stack, stack.services[name], labels, aliases)
     return _file(stack, made)
+
+
+def address(stack: str, service: str) -> str:
+    """Return the name that all replicas of a service have on its networks, of any release."""
+    return f"{stack}_{service}"
 
 
 def jobs_file(stack: Stack, jobs: Sequence[Job], mark: str) -> dict[str, Any]:

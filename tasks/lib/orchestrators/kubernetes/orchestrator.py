@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, NoReturn
 
-from ...errors import TaskError
+from ...errors import ExitCode, TaskError
 from ...kubernetes.client import Cluster
 from ...kubernetes.execution import Write
 from .. import jobs
@@ -33,6 +33,9 @@ from .leases import QUEUE, Leases
 from .place import Place
 from .records import ClusterStore
 from .rollout import KubernetesRollout
+
+# Why nothing is set up beside an environment, and what to do.
+ALONE = "monitoring is not set up on a cluster", "use the cluster's own: docs/monitoring.md"
 
 
 class KubernetesOrchestrator(Leased):
@@ -105,6 +108,15 @@ class KubernetesOrchestrator(Leased):
         for pod in self._ready(service):
             return self._cluster.execute(pod, service, ["sh", "-c", script], write)
         return None
+
+    def begin(self, service: str, script: str, **streams: Any) -> NoReturn:
+        raise TaskError(*ALONE, ExitCode.REFUSED)
+
+    def beside(self, stack: str) -> NoReturn:
+        raise TaskError(*ALONE, ExitCode.REFUSED)
+
+    def address(self, service: str) -> NoReturn:
+        raise TaskError(*ALONE, ExitCode.REFUSED)
 
     def _ready(self, service: str) -> list[str]:
         """Return the pods of a service that are ready."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
+from subprocess import Popen
 from typing import Any, BinaryIO
 
 from ...docker.cli import DockerError
 from ...errors import ExitCode, TaskError
 from ...provisioning.facts import Facts
 from ...ssh.host import Host
-from .. import servers
+from .. import replicas
 from ..base import Job, LogOptions
 from ..jobs import Runner
 from ..needs import Needs
@@ -86,11 +87,18 @@ class SwarmOrchestrator(DockerOrchestrator):
 
     def inside(self, service: str, script: str) -> str | None:
         label = f"com.docker.swarm.service.name={self._stack}_{service}"
-        return servers.inside(self._swarm.ctx, self._hosts, label, script)
+        return replicas.inside(self._swarm.ctx, self._hosts, label, script)
 
     def feed(self, service: str, script: str, write: Callable[[BinaryIO], None]) -> str | None:
         label = f"com.docker.swarm.service.name={self._stack}_{service}"
-        return servers.feed(self._swarm.ctx, self._hosts, label, script, write)
+        return replicas.feed(self._swarm.ctx, self._hosts, label, script, write)
+
+    def begin(self, service: str, script: str, **streams: Any) -> Popen[bytes] | None:
+        label = f"com.docker.swarm.service.name={self._stack}_{service}"
+        return replicas.begin(self._swarm.ctx, self._hosts, label, script, **streams)
+
+    def address(self, service: str) -> str:
+        return f"tasks.{self._stack}_{service}"
 
     @staticmethod
     def needs(hosts: Sequence[Host], facts: Sequence[Facts], user: str, source: str) -> Needs:

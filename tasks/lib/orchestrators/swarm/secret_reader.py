@@ -8,7 +8,7 @@ from ...errors import TaskError
 from ...process import wait_until
 from ...project import contract
 from ...ssh.host import Host
-from .. import servers
+from .. import replicas
 from ..secret_reader import SHOW, values
 from . import jobs
 from .client import STACK, Swarm
@@ -42,7 +42,7 @@ def read(
     swarm.run("service", "create", "--detach", "--quiet", "--name", name, *options, *uses, *command)
     label = f"com.docker.swarm.service.name={name}"
     try:
-        shown = wait_until(lambda: servers.inside(swarm.ctx, hosts, label, SHOW) or "", START)
+        shown = wait_until(lambda: replicas.inside(swarm.ctx, hosts, label, SHOW) or "", START)
     except TimeoutError:
         what = f"the job that reads the secrets did not start within {START} s"
         raise TaskError(what, f"is {image} still in the registry?") from None

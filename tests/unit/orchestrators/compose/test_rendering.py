@@ -75,8 +75,8 @@ def test_new_containers_of_the_app_have_a_name_of_their_own_and_no_restart_polic
     file = rendering.generation(stack(), ["app", "db"], "4-abc")
     app, db = file["services"]["app-4-abc"], file["services"]["db-4-abc"]
     assert app["restart"] == db["restart"] == "no"
-    assert app["networks"] == {"default": {"aliases": []}}
-    assert db["networks"] == {"default": {"aliases": ["db"]}}
+    assert app["networks"] == {"default": {"aliases": ["shop-prod_app"]}}
+    assert db["networks"] == {"default": {"aliases": ["shop-prod_db", "db"]}}
     assert app["deploy"]["replicas"] == 2
     labels = app["labels"]
     assert (labels["deploy.service"], labels["deploy.release"]) == ("app", "4")

@@ -1,33 +1,38 @@
-"""A server's Docker engine on a unix socket of this machine, over the open SSH connection."""
+"""What only a server reaches, on a socket of this machine, over the open SSH connection."""
 
 import json
 import socket
 import subprocess
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
 from queue import Empty, SimpleQueue
 from tempfile import TemporaryFile
-from typing import IO
+from typing import IO, Self
 
 from .. import files
-from ..errors import TaskError, last_line
+from ..errors import ExitCode, TaskError, last_line
 
 CHUNK = 32768
-# On the server, it talks to the engine, as for docker's own ssh:// addresses.
+# On a server, it talks to the engine, as for docker's own ssh:// addresses.
 DIAL = "docker system dial-stdio"
 # Seconds in which a command ends after its output did.
 ENDING = 5
 
 
-class Dialled:
-    """A way to the engine: a command on the server, with its stdin and stdout as one socket."""
+# Starts a command that talks to what is reached; it takes the streams of subprocess.Popen.
+Start = Callable[..., "subprocess.Popen[bytes]"]
 
-    def __init__(self, start: Callable[..., subprocess.Popen[bytes]]) -> None:
+
+class Dialled:
+    """A way to what is reached: a command, with its stdin and stdout as one socket."""
+
+    def __init__(self, start: Start) -> None:
         self.socket, theirs = socket.socketpair()
         self._errors: IO[bytes] = TemporaryFile()  # noqa: SIM115 - close() closes it
         with theirs:
-            self.process = start(DIAL, stdin=theirs, stdout=theirs, stderr=self._errors)
+            self.process = start(stdin=theirs, stdout=theirs, stderr=self._errors)
 
     def reason(self) -> str:
         """Return why the command has ended."""
@@ -35,7 +40,7 @@ class Dialled:
             self.process.wait(ENDING)
         self._errors.seek(0)
         said = last_line(self._errors.read().decode(errors="replace"))
-        return said or f"{DIAL}: exit status {self.process.poll()}"
+        return said or f"exit status {self.process.poll()}"
 
     def end(self) -> None:
         """Let it end, also while it is in use."""
@@ -50,31 +55,25 @@ class Dialled:
         self.process.wait()
 
 
-class DockerTunnel:
-    """Listens on a private unix socket, and connects each client to the server's engine.
+class Tunnel:
+    """Connects each client of a listening socket with what a command talks to.
 
-    Docker's own ssh:// addresses would make a connection for each call. One way to the engine is
-    always opened in advance, so that the next client does not wait for it. `start` starts a command
-    on the server; it is Host.start.
+    One such command is always started in advance, so that the next client does not wait for it.
     """
 
-    def __init__(self, start: Callable[..., subprocess.Popen[bytes]]) -> None:
-        self._start = start
-        self._folder = files.folder()
-        self._server = socket.socket(socket.AF_UNIX)
+    def __init__(self, start: Start, server: socket.socket) -> None:
+        self._start, self._server = start, server
         self._spares: SimpleQueue[Dialled] = SimpleQueue()
         self._used: set[Dialled] = set()
         # One thread at a time opens a spare one.
         self._opening = threading.Lock()
         self._closed = False
 
-    def __enter__(self) -> str:
-        path = self._folder.__enter__() / "docker.sock"
-        self._server.bind(str(path))
+    def __enter__(self) -> Self:
         self._server.listen(16)
         threading.Thread(target=self._accept, daemon=True).start()
         threading.Thread(target=self._open_spare, daemon=True).start()
-        return f"unix://{path}"
+        return self
 
     def __exit__(self, *_: object) -> None:
         self._closed = True
@@ -82,7 +81,6 @@ class DockerTunnel:
         self._close_spares()
         for each in [*self._used]:
             each.end()
-        self._folder.__exit__(None, None, None)
 
     def _accept(self) -> None:
         with suppress(OSError):
@@ -134,6 +132,37 @@ class DockerTunnel:
                 client.shutdown(socket.SHUT_RDWR)
 
 
+@contextmanager
+def to_engine(start: Callable[..., subprocess.Popen[bytes]]) -> Iterator[str]:
+    """Give the address of a server's Docker engine, on a private unix socket.
+
+    Docker's own ssh:// addresses would make a connection for each call. `start` starts a command on
+    the server; it is Host.start.
+    """
+    with files.folder() as folder, socket.socket(socket.AF_UNIX) as server:
+        path = folder / "docker.sock"
+        server.bind(str(path))
+        with Tunnel(partial(start, DIAL), server):
+            yield f"unix://{path}"
+
+
+@contextmanager
+def to_port(start: Start, port: int) -> Iterator[int]:
+    """Give a port of 127.0.0.1, the given one or any for 0, that leads to what commands talk to.
+
+    Raises TaskError if another program has that port.
+    """
+    with socket.socket() as server:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            server.bind(("127.0.0.1", port))
+        except OSError as error:
+            hint = "choose another one: --port"
+            raise TaskError(f"port {port}: {error.strerror}", hint, ExitCode.REFUSED) from None
+        with Tunnel(start, server):
+            yield int(server.getsockname()[1])
+
+
 def _upstream(client: socket.socket, engine: socket.socket) -> None:
     _copy(client, engine)
     with suppress(OSError):
@@ -151,7 +180,7 @@ def _copy(source: socket.socket, target: socket.socket) -> int:
 
 
 def _refuse(client: socket.socket, why: str) -> None:
-    """Answer as an engine would, so that the docker client prints why there is none."""
+    """Answer as an engine would, so that the docker client prints, or a browser shows, why."""
     body = json.dumps({"message": why}).encode()
     head = "HTTP/1.1 502 Bad Gateway\r\nContent-Type: application/json\r\nConnection: close\r\n"
     with suppress(OSError):

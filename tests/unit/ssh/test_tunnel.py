@@ -1,20 +1,26 @@
-"""Docker's way to a server: what the engine says comes through, and why there is none."""
+"""Ways to servers: what an engine or a program there says comes through, and why there is none."""
 
 from __future__ import annotations
 
 import json
 import os
 import socket
+import subprocess
+import sys
 import time
+import urllib.request
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from invoke import Context
 
 from tasks.lib.docker.cli import DockerError
+from tasks.lib.errors import TaskError
 from tasks.lib.orchestrators.preflight import engine_problem
 from tasks.lib.orchestrators.swarm.client import Swarm
 from tasks.lib.ssh.host import connected
+from tasks.lib.ssh.tunnel import to_port
 from tests.testbed.sshds import USER, Sshd, public
 
 # What Docker 26 prints on a server.
@@ -69,7 +75,7 @@ def test_an_engine_answers(net, tmp_path):
     ("docker", "expected"),
     [
         (f"echo '{DENIED}' >&2; exit 1", DENIED),
-        ("exit 3", "docker system dial-stdio: exit status 3"),
+        ("exit 3", "exit status 3"),
         ("", "docker: not found"),
     ],
 )
@@ -102,3 +108,44 @@ def test_preflight_says_at_once_what_to_do(net, tmp_path, docker, expected):
         problem = engine_problem(host, raised.value.reason)
     assert time.monotonic() - began < 3
     assert problem.startswith(f"{host.name}: {expected}")
+
+
+# Answers requests on its stdin, with the number of its process, until that ends.
+ANSWERS = """
+import os, sys
+body = str(os.getpid()).encode()
+while line := sys.stdin.buffer.readline():
+    if not line.strip():
+        head = f"HTTP/1.1 200 OK\\r\\nContent-Length: {len(body)}\\r\\n\\r\\n".encode()
+        sys.stdout.buffer.write(head + body)
+        sys.stdout.flush()
+"""
+
+
+def fetch(port: int) -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10) as answer:
+        return str(answer.read().decode())
+
+
+def test_a_port_leads_to_a_program_of_a_server_and_leaves_nothing(net, tmp_path):
+    started: list[subprocess.Popen[bytes]] = []
+    (tmp_path / "answers.py").write_text(ANSWERS)
+    with server(net, tmp_path, ENGINE) as host:
+
+        def start(**streams: object) -> subprocess.Popen[bytes]:
+            started.append(host.start(f"{sys.executable} {tmp_path}/answers.py", **streams))
+            return started[-1]
+
+        with to_port(start, 0) as port:
+            pids = [fetch(port) for _ in range(3)]
+            with pytest.raises(TaskError, match=f"port {port}: Address already in use - choose"):
+                to_port(start, port).__enter__()
+    assert len({*pids}) == 3
+    with pytest.raises(OSError):
+        fetch(port)
+    deadline = time.monotonic() + 10
+    while any(each.poll() is None for each in started) or any(
+        Path(f"/proc/{pid}").exists() for pid in pids
+    ):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)

@@ -1,0 +1,210 @@
+"""The monitoring stack: one for all environments of the same servers, beside their own stacks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from subprocess import Popen
+from typing import Any
+
+import msgspec
+from invoke import Context
+
+from .. import console, files
+from ..docker.compose import Project
+from ..environments import connection
+from ..environments.connection import Target
+from ..errors import ExitCode, TaskError
+from ..orchestrators.base import Orchestrator
+from ..orchestrators.stack import Stack
+from ..project import contract, names
+from ..project.fields import MANY
+from ..project.places import KUBERNETES, Environment
+from ..project.settings import ROOT, Settings, read_settings
+from ..ssh.tunnel import to_port
+from . import measured, rollout
+from .measured import Measured, Served
+
+FILES = ("compose/monitoring.yml", "compose/monitoring-server.yml")
+# How its stack is called after the project; no environment may be called so.
+NAME = "monitoring"
+PROMETHEUS, BLACKBOX, PORT = "prometheus", "blackbox-exporter", 9090
+PAGE = "consoles/index.html"
+# Talks to Prometheus from inside its container: none of its ports is published.
+DIAL = f"exec nc 127.0.0.1 {PORT}"
+
+
+def group(settings: Settings, name: str) -> dict[str, Environment]:
+    """Return the environments that share servers with one, itself too, in the order of invoke.yaml.
+
+    Dynamic ones are left out, as they come and go.
+    """
+    mine = settings.environment(name)
+    if mine.orchestrator == KUBERNETES:
+        hint = "use the cluster's own: docs/monitoring.md"
+        what = f"{name} is on a cluster, where inv sets up no monitoring"
+        raise TaskError(what, hint, ExitCode.REFUSED)
+    if name.partition("/")[0] + MANY in settings.environments:
+        what = f"{name} is a dynamic environment, and these are not measured"
+        raise TaskError(what, "name another one", ExitCode.REFUSED)
+    known = {k: each for k, each in settings.environments.items() if not k.endswith(MANY)}
+    known = {k: each for k, each in known.items() if each.orchestrator == mine.orchestrator}
+    hosts: set[str] = set()
+    wider = {*mine.hosts}
+    while wider != hosts:
+        hosts = wider
+        wider = hosts.union(*(each.hosts for each in known.values() if hosts & {*each.hosts}))
+    return {k: each for k, each in known.items() if hosts & {*each.hosts}}
+
+
+@contextmanager
+def reach(ctx: Context, name: str, wait: str = "") -> Iterator[Target]:
+    """Connect to the servers of an environment and of those that share some with it.
+
+    The target's orchestrator runs the monitoring stack.
+    """
+    settings = read_settings(ctx)
+    together = group(settings, name)
+    if NAME in together:
+        what = f"an environment is called {NAME}, as the stack of its monitoring"
+        raise TaskError(what, "rename it in invoke.yaml", ExitCode.REFUSED)
+    hosts = list(dict.fromkeys(host for each in together.values() for host in each.hosts))
+    whole = msgspec.structs.replace(settings.environment(name), hosts=hosts)
+    given = msgspec.structs.replace(settings, environments={**settings.environments, name: whole})
+    with connection.reach(ctx, name, given, wait=wait) as target:
+        stack = names.stack_name(settings.project.name, NAME)
+        yield replace(target, orchestrator=target.orchestrator.beside(stack))
+
+
+def stack_name(target: Target) -> str:
+    """Return the name of the monitoring stack."""
+    return names.stack_name(target.settings.project.name, NAME)
+
+
+def found(target: Target) -> list[Measured]:
+    """Return the environments that run, as they are; warn of those of which nothing is measured."""
+    running = []
+    for name, environment in group(target.settings, target.name).items():
+        stack = names.stack_name(target.settings.project.name, name)
+        orchestrator = target.orchestrator.beside(stack)
+        if contract.APP not in orchestrator.services():
+            console.warn(f"{name}: nothing runs, so that nothing of it is measured")
+            continue
+        one = _measured(name, environment, orchestrator)
+        if contract.APP not in one.services:
+            hint = "set monitoring.metrics in invoke.yaml and deploy, then run this again"
+            console.warn(f"{name}: its app serves no metrics - {hint}")
+        running.append(one)
+    return running
+
+
+def _measured(name: str, environment: Environment, orchestrator: Orchestrator) -> Measured:
+    """Return what is measured of an environment: what runs says itself that it serves metrics."""
+    stack = orchestrator.running()
+    ports = {k: each.get("environment", {}).get("METRICS") for k, each in stack.services.items()}
+    serving = {k: Served(orchestrator.address(k), int(port)) for k, port in ports.items() if port}
+    network = next(iter(stack.services[contract.APP].get("networks") or ["default"]))
+    return Measured(
+        name,
+        environment.url,
+        stack.content["networks"][network]["name"],
+        serving,
+        orchestrator.address(contract.PROXY),
+        environment.public,
+    )
+
+
+def render(target: Target, environments: Sequence[Measured], folder: Path) -> Stack:
+    """Return the stack that measures environments; `folder` is for the files that it needs."""
+    import yaml
+
+    first = next(iter(group(target.settings, target.name).values()))
+    values = {key: str(value) for key, value in first.values.items()}
+    values |= {"STACK": stack_name(target), "METRICS_LISTEN": f"127.0.0.1:{PORT}"}
+    project = Project(target.ctx, [ROOT / file for file in FILES], stack_name(target), values)
+    config = project.config()
+    base = yaml.safe_load((ROOT / "compose/monitoring/prometheus.yml").read_text("utf-8"))
+    made: dict[str, Any] = {
+        "prometheus": measured.scraped(base, environments),
+        "sites": measured.sites(environments),
+        "expected": measured.expected(environments, len(target.environment.hosts)),
+    }
+    for key, content in made.items():
+        (folder / key).write_text(json.dumps(content, indent=1), "utf-8")
+        config["configs"][key] = {**config["configs"][key], "file": str(folder / key)}
+    return target.orchestrator.render(attached(config, environments), "", {})
+
+
+def attached(config: Mapping[str, Any], environments: Sequence[Measured]) -> dict[str, Any]:
+    """Return a configuration whose services that ask environments are on their networks, too.
+
+    What is on a network with the blackbox exporter can let it ask any address on its others: it is
+    on those alone whose proxy it has to ask.
+    """
+    external = {each.name: {"external": True, "name": each.network} for each in environments}
+    asked = {PROMETHEUS: [*external], BLACKBOX: [x.name for x in environments if not x.public]}
+    services = dict(config["services"])
+    for name, networks in asked.items():
+        own = services[name].get("networks") or {"default": None}
+        services[name] = {**services[name], "networks": {**own, **dict.fromkeys(networks)}}
+    return {**config, "services": services, "networks": {**config["networks"], **external}}
+
+
+def up(target: Target) -> list[str]:
+    """Set up or renew the monitoring stack; return the names of the environments it measures."""
+    environments = found(target)
+    if not environments:
+        hint = f"deploy one first: inv deploy --env={target.name}"
+        raise TaskError("no environment of these servers runs", hint, ExitCode.REFUSED)
+    measures = [each.name for each in environments]
+    if target.ctx.config.run.dry:
+        return measures
+    with files.folder() as folder, target.locked("sets up monitoring") as lock:
+        stack = render(target, environments, folder)
+        for line in target.orchestrator.set_up():
+            console.say(line)
+        rollout.roll(target, stack, target.settings.deploy.soak, lock)
+        target.orchestrator.tidy(stack.versions("configs"))
+    return measures
+
+
+def down(target: Target, volumes: bool) -> None:
+    """Remove the monitoring stack; with volumes what it measured, too.
+
+    Raises TaskError, a line for each server on which that is left.
+    """
+    if left := target.orchestrator.remove(volumes):
+        raise TaskError("\ninv: ".join(left), code=ExitCode.PERSON)
+
+
+def require_removable(target: Target) -> None:
+    """Raise TaskError if monitoring is on an environment's network, which thus has to stay."""
+    if names.is_dynamic(target.name) or not target.environment.servers:
+        return
+    if PROMETHEUS in target.orchestrator.beside(stack_name(target)).services():
+        hint = f"inv monitor.down --env={target.name} first, and monitor.up for the others after it"
+        raise TaskError(f"monitoring measures {target.name}", hint, ExitCode.REFUSED)
+
+
+@contextmanager
+def page(target: Target, port: int) -> Iterator[str]:
+    """Give the address of the page at a port of this machine; 0 is for dev.monitoringport.
+
+    Raises TaskError if Prometheus does not run.
+    """
+    begin = partial(target.orchestrator.begin, PROMETHEUS, DIAL)
+
+    def start(**streams: Any) -> Popen[bytes]:
+        if process := begin(**streams):
+            return process
+        raise TaskError("Prometheus does not run", f"inv monitor.up --env={target.name}")
+
+    if not target.ctx.config.run.dry and target.orchestrator.inside(PROMETHEUS, "true") is None:
+        hint = f"inv monitor.up --env={target.name}"
+        raise TaskError(f"no Prometheus runs for {target.name}", hint, ExitCode.REFUSED)
+    with to_port(start, port or target.settings.dev.monitoringport) as chosen:
+        yield f"http://127.0.0.1:{chosen}/{PAGE}"
