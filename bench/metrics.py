@@ -55,7 +55,7 @@ def measure(scratch: Scratch) -> list[Row]:
         words = [PYTHON, scratch.root / "manage.py", command, "--no-input", "--verbosity=0"]
         output(words, scratch.root, **environment(scratch.folder, SETTINGS, **env))
     env |= {"METRICS_SETTINGS": SETTINGS, "PROMETHEUS_MULTIPROC_DIR": str(scratch.folder)}
-    asked = environment(scratch.folder, "appmetrics.settings", **env)
+    asked = environment(scratch.folder, "appmetrics.settings", METRICS="1", **env)
     printed = output([PYTHON, "-c", ASK], both=True, **asked)
     ours, theirs = map(float, printed.splitlines()[-1].split())
     what = "processor time of a request to the home page, with metrics / without"

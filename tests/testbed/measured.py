@@ -7,7 +7,7 @@ import re
 import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.client import HTTPConnection
 from pathlib import Path
 
@@ -30,8 +30,9 @@ def environment(folder: Path, settings: str = "small_site", **env: str) -> dict[
     if not PYTHON.exists():
         commands.inv("manage", "version", "--engine=host")
     paths = [SITE.parent, ROOT / "docker/metrics", ROOT]
+    python = Path(env.pop("PYTHON", PYTHON))
     return commands.environment(
-        PATH=f"{PYTHON.parent}:{os.environ['PATH']}",
+        PATH=f"{python.parent}:{os.environ['PATH']}",
         PYTHONPATH=os.pathsep.join(map(str, paths)),
         TMPDIR=str(folder),
         DJANGO_SETTINGS_MODULE=settings,
@@ -48,15 +49,16 @@ class Served:
     def __init__(self, folder: Path, metrics: bool, settings: str, **more: str) -> None:
         self.folder, self.port, self.metrics_port = folder, free_port(), free_port()
         env = environment(folder, settings, WEB_PORT=str(self.port), **more)
-        stats = [f"--stats={folder}/metrics/uwsgi.stats"] * metrics
+        options = [f"--stats={folder}/metrics/uwsgi.stats"] * metrics
+        options += ["--py-call-uwsgi-fork-hooks"] * ("ERRORS" in more or "TRACES" in more)
         env |= {"METRICS": str(self.metrics_port)} if metrics else {}
         module = "--module=django.core.wsgi:get_wsgi_application()"
-        words = ["uwsgi", *UWSGI, *stats, module, f"--http-socket=127.0.0.1:{self.port}"]
+        words = ["uwsgi", *UWSGI, *options, module, f"--http-socket=127.0.0.1:{self.port}"]
         start = f'. "{ROOT}/docker/metrics/start.sh"; "$@" & wait $!'
         command = ["sh", "-euc", start, "sh", *words]
         self.process = subprocess.Popen(
-            command, cwd=folder, env=env, start_new_session=True, stdout=subprocess.DEVNULL,
-            stderr=(folder / "log").open("w"),
+            command, cwd=folder, env=env, start_new_session=True, stderr=subprocess.STDOUT,
+            stdout=(folder / "log").open("w"),
         )  # fmt: skip
         self.metrics = metrics
 
@@ -69,11 +71,14 @@ class Served:
         except TimeoutError:
             raise RuntimeError(f"no answer: {log.read_text()}") from None
 
-    def get(self, path: str = "/", method: str = "GET") -> tuple[int, str]:
-        """Return the status and the text of an answer."""
+    def get(
+        self, path: str = "/", method: str = "GET", body: str = "", **headers: str
+    ) -> tuple[int, str]:
+        """Return the status and the text of an answer; a body is a form."""
+        form = {"Content-Type": "application/x-www-form-urlencoded"} if body else {}
         connection = HTTPConnection("127.0.0.1", self.port, timeout=20)
         try:
-            connection.request(method, path)
+            connection.request(method, path, body or None, {**form, **headers})
             answer = connection.getresponse()
             return answer.status, answer.read().decode()
         finally:
@@ -109,5 +114,6 @@ def served(
         one.answers()
         yield one
     finally:
-        os.killpg(one.process.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.killpg(one.process.pid, signal.SIGKILL)
         one.process.wait()

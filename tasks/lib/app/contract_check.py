@@ -86,7 +86,7 @@ def _code(settings: Settings, root: Path) -> Iterator[Problem]:
 def _packages(settings: Settings, root: Path) -> Iterator[Problem]:
     wanted = {"app": [SERVERS[settings.app.server]], "test": []}
     wanted["app"] += [{"celery"}] if settings.app.celery else []
-    wanted["app"] += [{"prometheus-client"}] if settings.monitoring.metrics else []
+    wanted["app"] += [{name} for name in _watching(settings)]
     wanted["test"] += [{name} for name in RUNNERS.get(settings.test.runner, ())]
     for name, choices in wanted.items():
         file = f"requirements/{name}"
@@ -98,6 +98,21 @@ def _packages(settings: Settings, root: Path) -> Iterator[Problem]:
             package = max(choice)
             fix = f"add to {file}.in, then inv requirements"
             yield Problem(file, f"{package} is not in {file}.txt", fix, package)
+
+
+def _watching(settings: Settings) -> Iterator[str]:
+    """Yield the packages of what the app tells of itself."""
+    if settings.monitoring.metrics:
+        yield "prometheus-client"
+    if settings.monitoring.errors:
+        yield "sentry-sdk"
+    if settings.monitoring.traces:
+        yield from ("opentelemetry-sdk", "opentelemetry-exporter-otlp-proto-http")
+        yield "opentelemetry-instrumentation-django"
+        if settings.app.server == "uvicorn":
+            yield "opentelemetry-instrumentation-asgi"
+        if settings.app.celery:
+            yield "opentelemetry-instrumentation-celery"
 
 
 def _files(settings: Settings, root: Path) -> Iterator[Problem]:

@@ -16,7 +16,7 @@ from ..orchestrators.stack import Stack
 from ..project import contract
 from ..project.places import KUBERNETES
 from ..project.settings import ELSEWHERE, ROOT
-from . import archive, database, processes
+from . import archive, database, processes, reporting
 
 FILES = ("compose/base.yml", "compose/server.yml")
 # The file that leaves our database out where the secret ELSEWHERE names another one.
@@ -57,6 +57,8 @@ def render(target: Target, image: Candidate, now: Stack | None = None) -> Stack:
     values = variables(target, name, secrets) | (backups(target, secrets) if backup else {})
     config = Project(target.ctx, files, target.stack, values).config()
     config = processes.applied(config, settings, values)
+    if settings.monitoring.logs:
+        config = reporting.shipped(config, settings)
     if contract.REDIS not in config["services"]:
         config["services"].pop("redis-exporter", None)
     if backup and not settings.backup.storage:
@@ -76,6 +78,7 @@ def _require_fitting(target: Target) -> None:
     if settings.backup.pitr and target.environment.orchestrator == KUBERNETES:
         hint = "leave it out, and make backups more often: backup.every"
         raise TaskError(f"backup.pitr: {target.name} is on a cluster", hint, ExitCode.REFUSED)
+    reporting.require_addresses(settings)
     if settings.services.database == "mariadb" and ELSEWHERE not in settings.deploy.secrets:
         what = "services.database: no server runs MariaDB, which has no roles and no backups here"
         hint = f"name {ELSEWHERE} in deploy.secrets: docs/recipes/mysql.md"
@@ -110,7 +113,7 @@ def variables(target: Target, image: str, secrets: Mapping[str, str]) -> dict[st
     if not servers and target.url.startswith("https:"):
         # On a cluster, HTTPS ends in front of the proxy.
         pace["TRUSTED_PROXIES"] = "private_ranges"
-    pace |= {"METRICS": str(contract.METRICS)} if target.settings.monitoring.metrics else {}
+    pace |= reporting.variables(target)
     pace |= {f"{key}_VERSION": name.rpartition("_")[2] for key, name in secrets.items()}
     return pace | values | target.settings.app.variables() | {
         "IMAGE": image,

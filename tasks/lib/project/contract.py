@@ -47,7 +47,9 @@ STORAGE = {"BACKUP_ACCESS_KEY_ID", "BACKUP_SECRET_ACCESS_KEY"}
 ARCHIVE_KEY, ARCHIVE = "ARCHIVE_KEY", "/archive/repository"
 # The secret of the role that reads the database's statistics for Prometheus.
 METRICS_LOGIN = "METRICS_PASSWORD"
+# Where errors and traces go: secrets or variables of the app, by the setting of `monitoring`.
+REPORTS = {"errors": "SENTRY_DSN", "traces": "OTEL_EXPORTER_OTLP_ENDPOINT"}
 # Secrets that the app itself never has.
 OTHERS = {"POSTGRES_PASSWORD", *OWNERS.values(), *STORAGE, ARCHIVE_KEY, METRICS_LOGIN}
 # Secrets whose values only their operators know.
-GIVEN = {URL, OWNERS[URL], *STORAGE}
+GIVEN = {URL, OWNERS[URL], *STORAGE, *REPORTS.values(), "OTEL_EXPORTER_OTLP_HEADERS"}

@@ -26,6 +26,7 @@ BASES: dict[str, tuple[str, ...]] = {
     "test": ("app",),
     "dev": ("app", "test"),
     "types": ("app", "test"),
+    "reporting": ("app",),
     "tasks": (),
     "lint": ("tasks",),
     "kubernetes": ("tasks",),

@@ -36,6 +36,8 @@ FILE = "invoke.yaml"
 REPORTS = ROOT / "reports"
 # The secret with the address of a database that is not part of the stack.
 ELSEWHERE = "DATABASE_URL"
+# Where logs are sent. Docker starts no container if it cannot look a syslog server's name up.
+LOGS = r"^(syslog://[0-9.]+:[0-9]+|fluents?://[A-Za-z0-9.-]+:[0-9]+)?$"
 # Top-level keys that are Invoke's own.
 INVOKE = {"run", "runners", "sudo", "tasks", "timeouts"}
 
@@ -90,9 +92,14 @@ class Registry(Section, frozen=True):
 
 
 class Monitoring(Section, frozen=True):
-    """What is measured."""
+    """What is measured, and who is told of errors, traces and logs."""
 
     metrics: bool = False
+    errors: bool = False
+    traces: Annotated[float, Meta(ge=0, le=1)] = 0
+    logs: Annotated[
+        str, Meta(pattern=LOGS, description="syslog://IP:PORT or fluent(s)://HOST:PORT, or nothing")
+    ] = ""
 
 
 class Audit(Section, frozen=True):

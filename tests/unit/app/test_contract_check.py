@@ -7,6 +7,7 @@ import pytest
 
 from tasks.lib.app import contract_check
 from tasks.lib.project.settings import Monitoring
+from tests.testbed.commands import ROOT
 from tests.testbed.project import SETTINGS
 
 
@@ -51,6 +52,20 @@ def test_metrics_need_their_library(clone):
     settings = msgspec.structs.replace(SETTINGS, monitoring=Monitoring(metrics=True))
     (problem,) = contract_check.check(settings, clone)
     assert problem.what == "prometheus-client is not in requirements/app.txt"
+
+
+def test_errors_and_traces_need_their_libraries(clone):
+    on = Monitoring(errors=True, traces=0.1)
+    settings = msgspec.structs.replace(SETTINGS, monitoring=on)
+    for server in ("uwsgi", "uvicorn"):
+        app = msgspec.structs.replace(settings.app, server=server)
+        changed = msgspec.structs.replace(settings, app=app)
+        found = {problem.what.split()[0] for problem in contract_check.check(changed, clone)}
+        # The pipeline's own tests have exactly these.
+        asgi = {"opentelemetry-instrumentation-asgi"}
+        own = (ROOT / "requirements/reporting.in").read_text().splitlines()
+        wanted = {line for line in own if line[0] not in "#-"}
+        assert found - {"uvicorn"} == (wanted if server == "uvicorn" else wanted - asgi)
 
 
 def test_a_project_in_a_folder_with_an_asgi_application_is_looked_for_there(tmp_path):

@@ -152,7 +152,8 @@ print(generate_latest(registry).decode())
 
 
 def test_asgi_counts_the_same(tmp_path):
-    env = environment(tmp_path, "appmetrics.settings", METRICS_SETTINGS="small_site")
+    known = {"METRICS": "1", "METRICS_SETTINGS": "small_site"}
+    env = environment(tmp_path, "appmetrics.settings", **known)
     env["PROMETHEUS_MULTIPROC_DIR"] = str(tmp_path)
     found = subprocess.run([PYTHON, "-c", ASYNC], env=env, capture_output=True, text=True)
     line = 'app_requests_total{method="GET",release="abc",status="%s",view="%s"} 1.0'
