@@ -9,11 +9,12 @@ from contextlib import suppress
 from ..environments.connection import Target
 from ..environments.records import UNDONE, Record
 from ..errors import ExitCode, TaskError
-from ..messages import message, receivers
+from ..messages import message, receivers, sentry
 from ..messages.gitlab import VARIABLE, GitLab
 from ..messages.message import Message
 from ..messages.outbox import Outbox
 from ..messages.receivers import Receiver
+from ..messages.sentry import Sentry
 from . import hooks
 
 # A job of GitLab CI that has it is a deployment by itself, and ends as the task does.
@@ -67,6 +68,8 @@ def _receivers(target: Target, env: Mapping[str, str]) -> list[Receiver]:
     if settings.messages.gitlab and JOB not in env:
         token = env.get(VARIABLE, "")
         found.append(GitLab(settings.messages.gitlab, token, settings.registry.main))
+    if settings.messages.sentry:
+        found.append(Sentry(settings.messages.sentry, env.get(sentry.VARIABLE, "")))
     return found
 
 

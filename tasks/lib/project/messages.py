@@ -8,6 +8,7 @@ from .fields import Section
 
 SMTP = r"^smtps?://([^\s@/:]+@)?[^\s@/:]+(:[0-9]+)?$"
 MAIL = r"^[^\s@<>]+@[^\s@<>]+$"
+SENTRY = r"^(https?://[^\s/]+/api/0/projects/[^\s/]+/[^\s/]+/?)?$"
 MailAddress = Annotated[str, Meta(pattern=MAIL, description="USER@HOST")]
 Receiver = Annotated[
     str, Meta(pattern=r"^(https?://\S+)?$", description="http(s)://HOST, or nothing")
@@ -31,3 +32,7 @@ class Messages(Section, frozen=True):
     slack: Receiver = ""
     gitlab: Receiver = ""
     mail: Mail | None = None
+    sentry: Annotated[
+        str,
+        Meta(pattern=SENTRY, description="https://HOST/api/0/projects/ORGANIZATION/PROJECT"),
+    ] = ""

@@ -94,6 +94,19 @@ def test_gitlab_is_not_asked_by_a_job_that_is_a_deployment_itself(world, there, 
     assert [request.json["status"] for request in there.got] == ["running", "success"]
 
 
+def test_sentry_gets_the_deploy_with_the_version_that_errors_have(world, there, monkeypatch):
+    settings = world.target.settings
+    messages = Messages(sentry=f"{there.url}/api/0/projects/acme/shop")
+    world.target.settings = msgspec.structs.replace(settings, messages=messages)
+    monkeypatch.setenv("SENTRY_AUTH_TOKEN", "a token")
+    image = world.image()
+    world.deploy(image)
+    release, deploy = there.got
+    # The variable VERSION of the image: docker/metrics/appmetrics tells Sentry of it.
+    assert release.json["version"] == image.revision
+    assert deploy.path.endswith(f"/{image.revision}/deploys/")
+
+
 def test_problems_of_a_status_are_sent(world, there):
     notices.problems(world.target, ["app: 1/2 healthy", "drift: 1 values differ"])
     assert types(there) == ["status.problem"]

@@ -13,8 +13,9 @@ import pytest
 
 from tasks.lib.messages import receivers
 from tasks.lib.messages.gitlab import GitLab
-from tasks.lib.messages.message import DONE, PROBLEM, UNDONE
+from tasks.lib.messages.message import BEGUN, DONE, PROBLEM, UNDONE
 from tasks.lib.messages.receivers import Mailbox, Slack, UndeliveredError, Webhook
+from tasks.lib.messages.sentry import Sentry
 from tasks.lib.project.messages import Mail, Messages
 from tests.testbed.receivers import Receiver, mail_server, receiver
 from tests.unit.messages.test_message import ONE
@@ -159,6 +160,43 @@ def test_an_answer_that_is_no_deployment_is_said(there, answer):
 def test_gitlab_without_a_token_is_not_asked(there):
     with pytest.raises(UndeliveredError, match="GITLAB_TOKEN is not set"):
         GitLab(there.url, "", "main").send(ONE)
+    assert there.got == []
+
+
+def test_sentry_gets_the_deploy_of_a_release_once_it_is_done(there):
+    sentry = Sentry(f"{there.url}/api/0/projects/acme/shop/", "a token")
+    for event in (BEGUN, UNDONE, PROBLEM):
+        sentry.send(replace(ONE, event=event))
+    assert there.got == []
+    # The release is known already.
+    there.statuses = [208, 201]
+    sentry.send(replace(ONE, event=DONE, environment="review/one"))
+    release, deploy = there.got
+    assert {each.headers["Authorization"] for each in there.got} == {"Bearer a token"}
+    assert (release.method, release.path) == ("POST", "/api/0/organizations/acme/releases/")
+    assert release.json == {"version": "0123456789", "projects": ["shop"]}
+    path = "/api/0/organizations/acme/releases/0123456789/deploys/"
+    assert (deploy.method, deploy.path) == ("POST", path)
+    assert deploy.json == {
+        "environment": "review-one",
+        "name": f"deploy of release {ONE.release}",
+        "url": ONE.url,
+        "projects": ["shop"],
+        "dateFinished": ONE.at,
+    }
+
+
+@pytest.mark.parametrize("statuses", [[401], [201, 500], [307]])
+def test_sentry_that_does_not_take_it_is_said_without_the_token(there, statuses):
+    there.statuses = statuses
+    with pytest.raises(UndeliveredError, match=f"HTTP status {statuses[-1]}") as caught:
+        Sentry(f"{there.url}/api/0/projects/acme/shop", "a token").send(replace(ONE, event=DONE))
+    assert "a token" not in str(caught.value)
+
+
+def test_sentry_without_a_token_is_not_asked(there):
+    with pytest.raises(UndeliveredError, match="SENTRY_AUTH_TOKEN is not set"):
+        Sentry(f"{there.url}/api/0/projects/acme/shop", "").send(replace(ONE, event=DONE))
     assert there.got == []
 
 
