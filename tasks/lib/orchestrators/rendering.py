@@ -11,6 +11,8 @@ from typing import Any
 from ..errors import ExitCode, TaskError
 from .stack import Stack
 
+# Where one-off jobs log: their output is read by a task, wherever the app's goes.
+JOB_LOG = {"driver": "local"}
 # How many digits stand for a config's content in its name.
 MARK = 12
 

@@ -80,7 +80,7 @@ def jobs_file(stack: Stack, jobs: Sequence[Job], mark: str) -> dict[str, Any]:
     for job in jobs:
         service = copy.deepcopy(stack.services[stack.ours[0]]) | dict(job.overrides)
         service["command"] = [word.replace("$", "$$") for word in job.command]
-        service["healthcheck"] = {"disable": True}
+        service["healthcheck"], service["logging"] = {"disable": True}, rendering.JOB_LOG
         limits = service.get("deploy", {}).get("resources")
         service["deploy"] = {"resources": limits} if limits else {}
         made[f"job-{job.name}-{mark}"] = _container(stack, service, {JOB: job.name}, [])

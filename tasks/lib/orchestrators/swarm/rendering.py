@@ -70,7 +70,7 @@ def render_jobs(stack: Stack, jobs: Sequence[Job]) -> Stack:
 def _job(stack: Stack, job: Job) -> dict[str, Any]:
     made = copy.deepcopy(stack.services[stack.ours[0]]) | dict(job.overrides)
     made["command"] = [word.replace("$", "$$") for word in job.command]
-    made["healthcheck"] = {"disable": True}
+    made["healthcheck"], made["logging"] = {"disable": True}, rendering.JOB_LOG
     made["networks"] = {"default": None}
     deploy = {key: made["deploy"][key] for key in ("resources",) if key in made["deploy"]}
     # What was recorded before the servers had labels runs anywhere.

@@ -108,4 +108,5 @@ def test_a_job_is_the_app_with_another_command_and_belongs_to_no_service():
     (made,) = rendering.jobs_file(stack(), [job], "x")["services"].values()
     assert made["command"] == ["sh", "-c", "echo $$HOME"]
     assert made["user"] == "0:0" and made["restart"] == "no"
+    assert made["logging"] == {"driver": "local"}
     assert made["labels"] == {"deploy.job": "migrate", "deploy.stack": "shop-prod"}

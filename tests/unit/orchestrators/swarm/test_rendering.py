@@ -145,11 +145,14 @@ def test_an_address_on_the_network_is_not_left_out_either(config):
 
 
 def test_a_job_has_what_the_app_has_and_runs_once(config):
+    # What a job prints is read by a task, wherever the app's log goes.
+    config["services"]["app"]["logging"] = {"driver": "syslog", "options": {"mode": "non-blocking"}}
     job = rendering.render_jobs(render(config), [Job("check", ["sh", "-c", "echo $HOME"])])
     service = job.content["services"]["check"]
     assert service["image"] == IMAGE
     assert service["command"] == ["sh", "-c", "echo $$HOME"]
     assert service["deploy"]["mode"] == "replicated"
+    assert service["logging"] == {"driver": "local"}
     assert service["deploy"]["restart_policy"] == {"condition": "none"}
     assert job.content["networks"]["default"] == {"external": True, "name": "site_default"}
     assert job.content["secrets"] == {"KEY": {"external": True, "name": "site_KEY_v3"}}
