@@ -6,6 +6,7 @@ from pathlib import Path
 
 from celery import Celery
 from django.core.exceptions import SuspiciousOperation
+from django.db import IntegrityError
 from django.http import HttpRequest, HttpResponse
 from django.urls import include, path
 from small_site import ALLOWED_HOSTS, DEBUG, MIDDLEWARE, SECRET_KEY
@@ -56,6 +57,12 @@ def tell(request: HttpRequest) -> HttpResponse:
     return HttpResponse("told")
 
 
+def twice(request: HttpRequest) -> HttpResponse:
+    """Fail as a database does about a value that is there already, in PostgreSQL's words."""
+    why = f"Key (card)=({request.POST['card']}) already exists."
+    raise IntegrityError(f'duplicate key value violates unique constraint "one"\nDETAIL:  {why}\n')
+
+
 def odd(request: HttpRequest) -> HttpResponse:
     """Fail as Django does about a client."""
     raise SuspiciousOperation("odd")
@@ -66,5 +73,6 @@ urlpatterns = [
     path("fail", fail, name="fail"),
     path("tell", tell),
     path("odd", odd),
+    path("twice", twice),
     path("", include("small_site")),
 ]

@@ -5,6 +5,7 @@ to leave. Django says itself when a request fails.
 """
 
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
@@ -22,6 +23,8 @@ from . import RELEASE, SECRETS, given
 PATIENCE = 2
 # What is shorter than this may be a word like others.
 SHORTEST = 8
+# What a database says of a value that it refuses: that value.
+DETAIL = re.compile(r"\nDETAIL:[^\n]*")
 # Only in the log: what a client alone can cause, and that traces cannot be sent.
 LOGGED = ("django.request", "django.security.*", "opentelemetry.*")
 
@@ -84,9 +87,11 @@ def masked(value: Any, hidden: set[str]) -> Any:
         return {key: masked(each, hidden) for key, each in value.items()}
     if isinstance(value, list):
         return [masked(each, hidden) for each in value]
-    for text in hidden if isinstance(value, str) else ():
+    if not isinstance(value, str):
+        return value
+    for text in hidden:
         value = value.replace(text, "[Filtered]")
-    return value
+    return DETAIL.sub("", value)
 
 
 def secrets() -> Iterator[str]:

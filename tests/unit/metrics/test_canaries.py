@@ -97,6 +97,17 @@ def test_a_secret_in_what_the_app_says_does_not_leave_with_an_event(there, secre
     assert canaries(json.dumps(event)) == set()
 
 
+def test_a_value_that_a_database_refuses_does_not_leave_with_the_error(there, secrets, tmp_path):
+    env = reported.variables(there, **secrets)
+    with served(tmp_path, metrics=False, settings="small_jobs", **env) as site:
+        assert site.get("/twice", "POST", FORM)[0] == 500
+        (event,) = until(lambda: reported.events(there), pause=0.5)
+        until(lambda: reported.spans(there, "POST twice"), pause=0.5)
+    (error,) = event["exception"]["values"]
+    assert error["value"].startswith("duplicate key value violates unique constraint")
+    assert canaries(json.dumps(reported.decoded([*there.got]))) == set()
+
+
 def test_of_this_app_without_its_database_and_its_redis(there, secrets, tmp_path):
     more = {
         "DATABASE_URL": f"sqlite:///{tmp_path}/empty.sqlite3",
