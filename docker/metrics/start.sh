@@ -1,7 +1,7 @@
 # shellcheck shell=sh
 # Sourced before a server of the app starts, in the role ROLE. If METRICS is a port, the server counts
 # what it does in files of this container, and a process beside it serves them there. Nothing publishes that
-# port. With ERRORS, it tells Sentry of errors; with TRACES, a share, it sends traces. Without these, nothing here runs.
+# port. With ERRORS, it sends errors to Sentry; with TRACES, a share, traces. Without these, nothing here runs.
 if [ "${METRICS:-}${ERRORS:-}${TRACES:-}" ]; then
     export PYTHONPATH="/app/docker/metrics:${PYTHONPATH:-}"
     if [ "${METRICS:-}" ]; then

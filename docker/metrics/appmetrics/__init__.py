@@ -1,4 +1,4 @@
-"""What the app's servers tell of themselves: metrics, errors, traces. See ../start.sh."""
+"""What the app's servers report: metrics, errors, traces. See ../start.sh."""
 
 import os
 from pathlib import Path

@@ -62,7 +62,7 @@ def _integrations() -> Iterator[Any]:
 
 
 def failed(request: HttpRequest | None = None, **_: object) -> None:
-    """Tell of a request that failed: its view and its ID. A path may have a token."""
+    """Report a request that failed: its view and its ID. A path may have a token."""
     options, how = sentry_sdk.get_client().options, {"type": "django", "handled": False}
     event, hint = event_from_exception(sys.exc_info(), client_options=options, mechanism=how)
     with sentry_sdk.new_scope() as scope:

@@ -1,4 +1,4 @@
-"""The app's own settings, with what counts requests, and what tells of errors and traces.
+"""The app's own settings, with what counts requests, and what reports errors and traces.
 
 DJANGO_SETTINGS_MODULE names this module, and METRICS_SETTINGS the app's: so any app is watched,
 with any server, and without a line in its own settings.

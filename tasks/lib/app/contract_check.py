@@ -101,7 +101,7 @@ def _packages(settings: Settings, root: Path) -> Iterator[Problem]:
 
 
 def _watching(settings: Settings) -> Iterator[str]:
-    """Yield the packages of what the app tells of itself."""
+    """Yield the packages that monitoring needs."""
     if settings.monitoring.metrics:
         yield "prometheus-client"
     if settings.monitoring.errors:

@@ -1,4 +1,4 @@
-"""What the app tells of itself: `monitoring` of invoke.yaml in an environment's stack."""
+"""What the app reports: `monitoring` of invoke.yaml in an environment's stack."""
 
 from __future__ import annotations
 

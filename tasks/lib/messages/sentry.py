@@ -19,7 +19,7 @@ class Sentry:
     """The deploys of a Sentry project: those that are done.
 
     The source: https://docs.sentry.io/api/releases/. A deploy belongs to a release, which is made
-    first; one that is there already stays as it is.
+    first; an existing one stays as it is.
 
     Args:
         project: https://HOST/api/0/projects/ORGANIZATION/PROJECT.

@@ -92,7 +92,7 @@ class Registry(Section, frozen=True):
 
 
 class Monitoring(Section, frozen=True):
-    """What is measured, and who is told of errors, traces and logs."""
+    """What is measured, and where errors, traces and logs go."""
 
     metrics: bool = False
     errors: bool = False
