@@ -4,8 +4,10 @@ Instrumentations of other libraries, such as opentelemetry-instrumentation-psyco
 are installed.
 """
 
+import logging
 import os
 import sys
+import time
 from collections.abc import Sequence
 from importlib.metadata import entry_points
 from typing import Any
@@ -30,6 +32,8 @@ from . import RELEASE, given
 TIMEOUT = 2
 # How many spans wait at most, and are sent at once; more are dropped.
 QUEUE, BATCH = 2048, 1024
+# Seconds between two lines of the log about a receiver that is away.
+PAUSE = 60
 # What a client sends, or who it is; and addresses, which go without their query. A path goes only
 # if it is of no view.
 PRIVATE = {
@@ -56,6 +60,19 @@ class Outgoing(TraceContextTextMapPropagator):
     def extract(self, carrier: Any, context: Context | None = None, getter: Any = None) -> Context:
         """Return the context as it is."""
         return context or Context()
+
+
+class Seldom(logging.Filter):
+    """Lets a line through now and then: of a receiver that is away, each process has many."""
+
+    again = 0.0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether a line is logged."""
+        if (now := time.monotonic()) < self.again:
+            return False
+        self.again = now + PAUSE
+        return True
 
 
 class Exporter(OTLPSpanExporter):
@@ -103,6 +120,7 @@ def start(ratio: float) -> None:
         headers=parse_env_headers(headers, liberal=True),
         timeout=TIMEOUT,
     )
+    logging.getLogger(OTLPSpanExporter.__module__).addFilter(Seldom())
     resource = Resource.create({"service.name": role, "service.version": RELEASE})
     provider = TracerProvider(ParentBased(TraceIdRatioBased(ratio)), resource)
     provider.add_span_processor(

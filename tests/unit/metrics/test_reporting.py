@@ -15,7 +15,7 @@ import pytest
 
 from tests.testbed import reported
 from tests.testbed.commands import ROOT, free_port, output, until
-from tests.testbed.measured import Served, environment, served
+from tests.testbed.measured import PROCESSES, Served, environment, served
 from tests.testbed.receivers import Receiver, receiver
 
 ORDER, FORM = "POST order/<str:job>", {"method": "POST", "body": "card=4111"}
@@ -108,6 +108,9 @@ def test_whatever_the_receiver_does_no_request_waits_for_it_or_fails(there, tmp_
         server = output(["pgrep", "-o", "-s", str(site.process.pid), "uwsgi"])
         os.kill(int(server), signal.SIGTERM)
         assert rest(site.process) < END
+    # Once for each process: it is no news.
+    lines = [each for each in (tmp_path / "log").read_text().splitlines() if "batch" in each]
+    assert len(lines) <= PROCESSES and bool(lines) == (how != "elsewhere")
     assert how == "down" or there.got
 
 
