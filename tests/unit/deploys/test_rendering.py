@@ -171,6 +171,24 @@ def test_exporters_come_with_their_password(world, broker, more, exporters):
     assert not any("METRICS_PASSWORD" in each for each in others)
 
 
+@pytest.mark.engine
+def test_the_stack_reports_what_is_on(world):
+    known, secrets = world.target.settings, [*contract.REPORTS.values()]
+    deploy = msgspec.structs.replace(known.deploy, secrets=[*known.deploy.secrets, *secrets])
+    on = Monitoring(errors=True, traces=0.5, logs="syslog://192.0.2.7:514")
+    world.target.settings = msgspec.structs.replace(known, deploy=deploy, monitoring=on)
+    for name in secrets:
+        world.target.orchestrator.set_secret(name, "a value")
+    made = rendering.render(world.target, world.image()).services
+    for name in ("app", "worker", "beat"):
+        assert {*secrets} <= {use["source"] for use in made[name]["secrets"]}
+        given = made[name]["environment"]
+        assert (given["ERRORS"], given["TRACES"]) == ("1", "0.5")
+        assert made[name]["logging"]["driver"] == "syslog"
+    assert made["db"]["logging"]["driver"] == "local"
+    assert not {"ERRORS", "TRACES"} & made["db"]["environment"].keys()
+
+
 STORED = ["BACKUP_ACCESS_KEY_ID", "BACKUP_SECRET_ACCESS_KEY"]
 OURS = ["SECRET_KEY", "POSTGRES_PASSWORD", "DATABASE_PASSWORD", "OWNER_PASSWORD"]
 

@@ -86,20 +86,3 @@ def test_the_logs_of_proxy_and_app_go_out_and_those_of_the_database_stay(
 def test_an_address_that_could_keep_the_app_from_starting_is_none(address):
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert({"logs": address}, Monitoring)
-
-
-@pytest.mark.engine
-def test_the_stack_has_what_is_on(world):
-    turn_on(world, [DSN, ENDPOINT], errors=True, traces=0.5, logs="syslog://192.0.2.7:514")
-    for name in (DSN, ENDPOINT):
-        world.target.orchestrator.set_secret(name, "a value")
-    made = rendering.render(world.target, world.image()).services
-    for name in ("app", "worker", "beat"):
-        assert {DSN, ENDPOINT} <= {use["source"] for use in made[name]["secrets"]}
-        assert (made[name]["environment"]["ERRORS"], made[name]["environment"]["TRACES"]) == (
-            "1",
-            "0.5",
-        )
-        assert made[name]["logging"]["driver"] == "syslog"
-    assert made["db"]["logging"]["driver"] == "local"
-    assert not {"ERRORS", "TRACES"} & made["db"]["environment"].keys()
