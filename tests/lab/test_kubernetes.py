@@ -15,7 +15,7 @@ import yaml
 from tasks.lib.environments import records
 from tasks.lib.environments.history import History
 from tasks.lib.errors import ExitCode, TaskError
-from tasks.lib.kubernetes import kubeconfig
+from tasks.lib.kubernetes import client, kubeconfig
 from tasks.lib.kubernetes.client import Cluster
 from tasks.lib.kubernetes.requests import ClusterError
 from tasks.lib.orchestrators.base import Job, Rollout
@@ -197,13 +197,18 @@ def test_what_others_change_is_seen_and_repaired_also_what_they_add(cluster, mon
     container["env"].append({"name": "EXTRA", "value": "hello"})
     container["image"] = "other:1"
     worker["spec"]["replicas"] = 3
-    assert cluster.replace(worker)
+    with monkeypatch.context() as others:
+        others.setattr(client, "MANAGER", "kubectl-edit")
+        assert cluster.replace(worker)
+    assert "kubectl-edit at 20" in orchestrator.services()["worker"].changed
+    assert orchestrator.services()["app"].changed == ""
     lines = drifted(orchestrator, applied)
     assert "~ worker.replicas: 1 -> 3" in lines
     assert "+ worker.pod.containers.worker.environment.EXTRA" in lines
     assert not any("hello" in line for line in lines)
     orchestrator.rollout(own_stack()).apply()
     assert drifted(orchestrator, applied) == []
+    assert orchestrator.services()["worker"].changed == ""
 
 
 def test_how_many_replicas_run_is_left_to_the_cluster(cluster, monkeypatch):

@@ -20,6 +20,7 @@ from tasks.lib.docker.cli import DockerError
 from tasks.lib.environments import jobs
 from tasks.lib.errors import TaskError
 from tasks.lib.orchestrators.base import Guard, Job, LogOptions
+from tasks.lib.orchestrators.jobs import JobError
 from tasks.lib.orchestrators.needs import Needs
 from tasks.lib.orchestrators.stack import HISTORY, RELEASE, Stack
 from tasks.lib.orchestrators.status import (
@@ -441,7 +442,7 @@ class MemoryOrchestrator:
         elif job.name == "migrate":
             for name in image.migrations:
                 if name == image.broken:
-                    raise TaskError(f"migrate failed: exit (1): {name}")
+                    raise JobError(f"migrate failed: exit (1): {name}", [f"Applying {name}", name])
                 if name not in self.cluster.applied:
                     self.cluster.applied.append(name)
         return ""

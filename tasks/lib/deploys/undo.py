@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .. import console
+from ..environments import releases
 from ..environments.lock import LockLost
 from ..environments.records import FAILED, UNDONE
 from ..errors import ExitCode, TaskError, explain
-from ..orchestrators.base import Orchestrator
 from ..registry.reference import short
 from . import verification
 from .rollout import RolloutError, roll
@@ -24,7 +24,7 @@ def undo(deployment: Deployment, error: BaseException) -> TaskError:
     """
     name, why = deployment.target.name, explain(error)
     try:
-        why = report(deployment.target.orchestrator, error, why)
+        why = report(deployment, error, why)
         state = bring_back(deployment)
     except LockLost:
         deployment.note(state=FAILED)
@@ -40,16 +40,19 @@ def undo(deployment: Deployment, error: BaseException) -> TaskError:
     return TaskError(f"{why}; {state}", f"inv logs --env={name} shows more")
 
 
-def report(orchestrator: Orchestrator, error: BaseException, why: str) -> str:
-    """Show why a rollout failed, and the replica's last lines; return why, in one line."""
+def report(deployment: Deployment, error: BaseException, why: str) -> str:
+    """Show why a rollout failed, and what is left of the replica; return why, in one line.
+
+    It is recorded before the replica is gone.
+    """
     failure = error.failure if isinstance(error, RolloutError) else None
-    evidence = orchestrator.evidence(failure) if failure else None
+    evidence = deployment.target.orchestrator.evidence(failure) if failure else None
     if evidence and evidence.health:
         why += f": {evidence.health}"
     console.warn(f"{why}: rolling back")
     if evidence:
-        lines = "".join(f"\n    {line}" for line in evidence.lines)
-        console.say(f"  on {evidence.node}; its last lines:{lines}")
+        console.say(releases.left(evidence))
+        deployment.keep(evidence)
     return why
 
 

@@ -84,5 +84,12 @@ def _drift(
     with suppress(TaskError):
         if now and now.state != DAMAGED:
             specs = {name: service.spec for name, service in services.items()}
-            return drift(target.history.applied(now), specs)
+            lines = drift(target.history.applied(now), specs)
+            return [f"{line}{_by(services, line)}" for line in lines]
     return None
+
+
+def _by(services: Mapping[str, Service], line: str) -> str:
+    """Return who has changed the service that a line of the drift is of, if that is known."""
+    service = services.get(line[2:].partition(".")[0].partition(":")[0])
+    return f" (set by {service.changed})" if service and service.changed else ""
