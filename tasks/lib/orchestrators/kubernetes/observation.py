@@ -44,7 +44,7 @@ def observed(
 
 
 def changed(workload: Object) -> str:
-    """Return who else has set values of a workload's spec, and when; empty if nobody has."""
+    """Return who else has set values of a workload's spec, and when; empty if nothing else has."""
     known = workload["metadata"].get("managedFields") or []
     others = [each for each in known if each.get("manager") != MANAGER]
     mine = [each for each in others if "f:spec" in (each.get("fieldsV1") or {})]
