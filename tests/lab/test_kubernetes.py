@@ -35,6 +35,7 @@ from tasks.lib.orchestrators.kubernetes.place import Place
 from tasks.lib.orchestrators.kubernetes.records import ClusterStore
 from tasks.lib.orchestrators.stack import drift
 from tasks.lib.project.places import Scaling
+from tasks.lib.registry.credentials import Login
 from tests.testbed.clusters import CONTEXT, scratch
 from tests.testbed.commands import docker, free_port, inv, until
 from tests.testbed.compose_files import IMAGE, SITE
@@ -145,6 +146,21 @@ def test_a_secret_has_versions_that_nobody_changes(cluster):
         cluster.replace({**stored, "data": {"value": "eA=="}})
     known.remove(versions["SECRET_KEY"])
     assert [*known.versions()] == ["PASSWORD"]
+
+
+def test_a_stored_login_is_replaced_when_the_namespace_is_set_up_again(cluster):
+    def stack(password: str) -> KubernetesOrchestrator:
+        auth = Login("registry:5000", "ann", password, "the test").header
+        return KubernetesOrchestrator(cluster, "shop-prod", Place("a", "http://a"), auth)
+
+    first, second = stack("battery staple"), stack("correct horse")
+    assert [*first.set_up()] == []
+    assert first.pull_login() == ""
+    first._sign_in()
+    assert [*first.set_up()] == []
+    assert [*second.set_up()] == [f"{cluster.name}: the login to the registry"]
+    assert first.pull_login() == second._auth
+    assert [*second.set_up()] == []
 
 
 def test_the_history_is_in_the_namespace(cluster):

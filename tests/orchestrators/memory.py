@@ -94,6 +94,7 @@ class Cluster:
     others: dict[str, set[str]] = field(default_factory=dict)
     left: list[str] = field(default_factory=list)
     misfits: list[str] = field(default_factory=list)
+    login: str = ""
     formed: bool = False
     down: str = ""
     # What the image tells of the background jobs.
@@ -250,6 +251,10 @@ class MemoryOrchestrator:
             ports = (port for service in services.values() for port in service.get("ports", []))
             found[stack] = {f"{port['published']}/tcp" for port in ports}
         return Ports("memory", found)
+
+    def pull_login(self) -> str:
+        """Return the login that is kept for later pulls."""
+        return self.cluster.login
 
     def records(self) -> None:
         """The first server keeps the records."""

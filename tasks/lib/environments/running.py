@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from .. import console
 from ..errors import ExitCode, TaskError
+from ..images import login
 from ..orchestrators.stack import Stack, drift
 from ..orchestrators.status import Service
 from ..project import contract
@@ -87,6 +88,17 @@ def _drift(
             lines = drift(target.history.applied(now), specs)
             return [f"{line}{_by(services, line)}" for line in lines]
     return None
+
+
+def login_problems(target: Target, now: Running) -> list[str]:
+    """Return why a replica of what runs could not start on another node: no login for its image."""
+    header, app = target.orchestrator.pull_login(), now.services.get(contract.APP)
+    if not header or not app:
+        return []
+    if not login.is_denied(target.registry, header, app.image.rpartition("@")[2]):
+        return []
+    what = f"{target.registry.image.host} denies the stored login: no node can pull the image"
+    return [f"{what} - inv server.setup --env={target.name} stores yours"]
 
 
 def _by(services: Mapping[str, Service], line: str) -> str:

@@ -121,6 +121,9 @@ class Orchestrator(Neighbours, Protocol):
     def waiting(self) -> LeaseStore:
         """Return the leases of those who wait for the lock: a chain of their own."""
 
+    def pull_login(self) -> str:
+        """Return the login that is kept for later pulls, as Login.header; empty if none is."""
+
     def stored_images(self, repository: str) -> list[Stored]:
         """Return the images of a repository on each server."""
 

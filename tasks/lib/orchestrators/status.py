@@ -80,7 +80,7 @@ class Service:
         history: where that release's history is, by another label.
         nodes: the IDs of the nodes that its running replicas are on.
         spec: every value that it has, in the orchestrator's own words, but those labels.
-        changed: who else has set values of it, and when; empty if there are none, or that is unknown.
+        changed: who else has set values of it, and when; empty if that is unknown.
     """
 
     name: str

@@ -95,6 +95,9 @@ class KubernetesOrchestrator(Leased):
     def records(self) -> ClusterStore:
         return ClusterStore(self._cluster, self._stack)
 
+    def pull_login(self) -> str:
+        return secrets.stored_login(self._cluster)
+
     def stored_images(self, repository: str) -> list[Stored]:
         return []
 
@@ -129,7 +132,12 @@ class KubernetesOrchestrator(Leased):
         return Needs([[] for _ in facts])
 
     def set_up(self) -> Iterator[str]:
-        return namespace.make(self._cluster, self._stack)
+        yield from namespace.make(self._cluster, self._stack)
+        # Another login than the one that a deploy has stored: that may not be good any more.
+        known, lasting = self.pull_login(), not [*secrets.problems(self._auth)]
+        if known and lasting and self._auth not in ("", known):
+            self._sign_in()
+            yield f"{self._cluster.name}: the login to the registry"
 
     def secrets(self) -> dict[str, list[str]]:
         return self._secrets.versions()
