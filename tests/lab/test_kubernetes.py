@@ -394,6 +394,7 @@ def test_a_namespace_is_made_once_and_goes_with_its_stack(cluster):
     own = Cluster(cluster.access, f"{cluster.namespace}-own")
     assert [*namespace.make(own, "shop-prod")] == [f"{own.name}: a new namespace"]
     assert [*namespace.make(own, "shop-prod")] == []
+    assert KubernetesOrchestrator(own, "shop-prod", Place("a", "http://a")).unmade() == []
     assert (
         own.get("Namespace", own.namespace)["metadata"]["labels"].items()
         >= {"pod-security.kubernetes.io/enforce": "restricted"}.items()
@@ -407,6 +408,8 @@ def test_a_namespace_is_made_once_and_goes_with_its_stack(cluster):
     assert own.get("Namespace", own.namespace) is None
     ClusterStore(own, "shop-prod").log('{"state": "done"}')
     assert orchestrator.problems() == [f"{own.name}: there is no such namespace - "]
+    assert orchestrator.unmade() == [f"namespace {own.namespace}"]
+    assert (orchestrator.services(), ClusterStore(own, "shop-prod").read()[1]) == ({}, {})
     with pytest.raises(ClusterError, match=r"inv server\.setup makes the namespace"):
         orchestrator.set_secret("SECRET_KEY", "a")
 

@@ -95,6 +95,7 @@ class Cluster:
     left: list[str] = field(default_factory=list)
     misfits: list[str] = field(default_factory=list)
     login: str = ""
+    there: bool = True
     formed: bool = False
     down: str = ""
     # What the image tells of the background jobs.
@@ -251,6 +252,10 @@ class MemoryOrchestrator:
             ports = (port for service in services.values() for port in service.get("ports", []))
             found[stack] = {f"{port['published']}/tcp" for port in ports}
         return Ports("memory", found)
+
+    def unmade(self) -> list[str]:
+        """Return what set_up has to make before anything can be checked."""
+        return [] if self.cluster.there else ["namespace prod"]
 
     def pull_login(self) -> str:
         """Return the login that is kept for later pulls."""

@@ -20,7 +20,6 @@ from ..images.promotion import Candidate
 from ..orchestrators.base import Job
 from ..orchestrators.jobs import JobError
 from ..orchestrators.stack import Stack, difference
-from ..orchestrators.status import Evidence
 from ..project.names import is_dynamic
 from . import hooks, predeploy, preflight, undo, verification
 from .notices import Notices
@@ -159,17 +158,10 @@ class Deployment:
         except TaskError as error:
             console.warn(f"drift is not known before the next deploy: {error}")
 
-    def keep(self, evidence: Evidence) -> None:
-        """Record what is left of what failed; that it cannot be recorded keeps from no undo."""
-        try:
-            self.target.history.write_evidence(self.record, evidence)
-        except Exception as error:
-            console.warn(f"its last lines are not recorded: {explain(error)}")
-
     def _failed(self, error: BaseException) -> TaskError:
         """Note why it failed; return the error that ends the task."""
         if isinstance(error, JobError):
-            self.keep(error.evidence)
+            undo.keep(self, error.evidence)
         why = explain(error)
         if self.record.state == RUNNING:
             self.note(state=FAILED)

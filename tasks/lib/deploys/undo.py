@@ -9,6 +9,7 @@ from ..environments import releases
 from ..environments.lock import LockLost
 from ..environments.records import FAILED, UNDONE
 from ..errors import ExitCode, TaskError, explain
+from ..orchestrators.status import Evidence
 from ..registry.reference import short
 from . import verification
 from .rollout import RolloutError, roll
@@ -52,8 +53,16 @@ def report(deployment: Deployment, error: BaseException, why: str) -> str:
     console.warn(f"{why}: rolling back")
     if evidence:
         console.say(releases.left(evidence))
-        deployment.keep(evidence)
+        keep(deployment, evidence)
     return why
+
+
+def keep(deployment: Deployment, evidence: Evidence) -> None:
+    """Record what is left of what failed; that it cannot be recorded keeps from no undo."""
+    try:
+        deployment.target.history.write_evidence(deployment.record, evidence)
+    except Exception as error:
+        console.warn(f"its last lines are not recorded: {explain(error)}")
 
 
 def bring_back(deployment: Deployment) -> str:

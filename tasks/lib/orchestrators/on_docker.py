@@ -64,6 +64,9 @@ class DockerOrchestrator(Leased):
     def misfits(self, stack: Stack, auth: str) -> list[str]:
         return servers.unpullable(self._ctx, self._hosts, stack.image, auth)
 
+    def unmade(self) -> list[str]:
+        return []
+
     def pull_login(self) -> str:
         return ""
 

@@ -72,6 +72,10 @@ class KubernetesOrchestrator(Leased):
     def problems(self) -> list[str]:
         return preflight.problems(self._cluster, self._place, self._auth, self._setup)
 
+    def unmade(self) -> list[str]:
+        own = self._cluster.namespace
+        return [f"namespace {own}"] if namespace.absent(self._cluster) else []
+
     def misfits(self, stack: Stack, auth: str) -> list[str]:
         return preflight.misfits(self._cluster, self._place, stack)
 
@@ -133,9 +137,7 @@ class KubernetesOrchestrator(Leased):
 
     def set_up(self) -> Iterator[str]:
         yield from namespace.make(self._cluster, self._stack)
-        # Another login than the one that a deploy has stored: that may not be good any more.
-        known, lasting = self.pull_login(), not [*secrets.problems(self._auth)]
-        if known and lasting and self._auth not in ("", known):
+        if secrets.may_replace_login(self._cluster, self._auth):
             self._sign_in()
             yield f"{self._cluster.name}: the login to the registry"
 

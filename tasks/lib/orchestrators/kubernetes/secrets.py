@@ -94,6 +94,12 @@ def stored_login(cluster: Cluster) -> str:
     return urlsafe_b64encode(text.encode()).decode()
 
 
+def may_replace_login(cluster: Cluster, auth: str) -> bool:
+    """Return whether a lasting login is another one than what is stored, and may be denied now."""
+    known = stored_login(cluster)
+    return bool(known) and auth not in ("", known) and not [*problems(auth)]
+
+
 def problems(auth: str) -> Iterator[str]:
     """Yield why a cluster cannot pull with a login: it does so whenever a pod comes to a node."""
     given = _given(auth) if auth else {}
