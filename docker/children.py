@@ -53,5 +53,5 @@ def set_share(sender: Any, **_: object) -> None:
     worker = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     sender.max_memory_per_child = share(memory, worker, processes)
     if not sender.max_memory_per_child:
-        what = "worker: %d MiB are too few for %d processes: raise APP_MEMORY, or lower %s"
+        what = "worker: %d MiB are too few for %d processes: give it more, or lower %s"
         logger.warning(what, memory >> 20, processes, "WORKER_CONCURRENCY")

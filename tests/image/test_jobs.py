@@ -123,7 +123,7 @@ def test_a_process_that_has_grown_is_replaced_after_its_job_before_the_kernel_ki
 
 def test_a_worker_with_too_little_memory_for_its_processes_says_so(worker):
     made = worker(memory="300m", WORKER_CONCURRENCY="40")
-    made.prints("300 MiB are too few for 40 processes: raise APP_MEMORY, or lower WORKER_CONC")
+    made.prints("300 MiB are too few for 40 processes: give it more, or lower WORKER_CONC")
 
 
 def test_a_job_past_its_limit_fails_and_is_kept_without_what_it_said(worker):
