@@ -41,6 +41,7 @@ from tests.testbed.commands import docker, free_port, inv, until
 from tests.testbed.compose_files import IMAGE, SITE
 from tests.testbed.kubernetes import own_stack
 from tests.testbed.labs import must
+from tests.testbed.oncluster import OnCluster
 from tests.testbed.sites import SLOW, Exports, Site
 
 from .conftest import quick
@@ -303,6 +304,22 @@ def cluster_image(cluster: Cluster) -> str:
     return str(first["spec"]["containers"][0]["image"])
 
 
+# A migration that fails.
+FAILS = """
+from django.db import migrations
+
+
+class Migration(migrations.Migration):
+    dependencies = [("myapp", "{newest}")]
+    operations = [migrations.RunSQL("SELECT 1 / 0")]
+"""
+
+
+def newest(site: Site) -> str:
+    """The newest migration of a site's app."""
+    return max(file.stem for file in (site.root / "myapp/migrations").glob("0*.py"))
+
+
 class Unlocked:
     """The lock of a test, which nothing takes."""
 
@@ -514,7 +531,8 @@ def site(
     """A clone whose environment `prod` is a namespace of the lab's cluster; gone at the end."""
     folder = tmp_path_factory.mktemp("site")
     mine = quick(Path(lab["INVOKE_RUNTIME_CONFIG"]), folder / "invoke.yaml")
-    made = Site(make_clone(folder / "clone"), {**lab, "INVOKE_RUNTIME_CONFIG": mine}, env="prod")
+    own = {**lab, "INVOKE_RUNTIME_CONFIG": mine}
+    made = OnCluster(make_clone(folder / "clone"), own, env="prod")
     made.write("myapp/urls.py", SLOW, add=True)
     yield made
     made.inv("destroy", "--volumes", "--yes")
@@ -592,6 +610,18 @@ def ready(cluster: Cluster, service: str) -> int:
     return sum(observation.is_ready(each) for each in found)
 
 
+def test_what_was_left_of_a_failed_deploy_is_shown_when_its_pods_are_gone(site, serving):
+    bad = site.build("leaves something", {"=docker/web": BOOM})
+    assert site.inv("deploy", f"--ref={bad}").status == 1
+    shown = site.must("history.show").text
+    assert "deploy, undone" in shown and bad in shown
+    assert "    boom: no licence file" in shown
+    migration = {"=myapp/migrations/9000_trial.py": FAILS.format(newest=newest(site))}
+    bad = site.build("leaves something of a job", migration)
+    assert site.inv("deploy", f"--ref={bad}").status == 1
+    assert "division by zero" in site.must("history.show").text.partition("last lines")[2]
+
+
 def test_deploys_and_a_rollback_under_load_lose_no_request(site, serving):
     other = site.build("another one")
     with site.load("/", "/livez", pause=0.01) as load:
@@ -603,7 +633,8 @@ def test_deploys_and_a_rollback_under_load_lose_no_request(site, serving):
     assert load.done["upload"] and load.total > 1000
 
 
-def test_a_server_is_drained_amid_a_deploy_without_a_lost_request(site, serving):
+@pytest.mark.fault("a server is drained while it rolls")
+def test_a_server_is_drained_amid_a_deploy_without_a_lost_request(site, serving, fault):
     other = site.build("meets a drain")
     pods = serving.list("Pod", {naming.SERVICE: "app"})
     node = str(pods[0]["spec"]["nodeName"])
@@ -620,9 +651,26 @@ def test_a_server_is_drained_amid_a_deploy_without_a_lost_request(site, serving)
             done = run.wait()
         finally:
             docker("exec", first, "kubectl", "uncordon", node)
-    assert done.status == 0, done.text
-    assert site.versions() == {other}
+    fault(done, status=0, serves=other)
     assert load.failures == []
+    site.must("deploy", f"--ref={site.good}")
+
+
+@pytest.mark.fault("the API server restarts while it rolls")
+def test_an_api_server_that_restarts_amid_a_deploy_is_waited_for(site, serving, fault):
+    other = site.build("meets a restart of the API server")
+    first = site.nodes["node1"]
+    with site.load("/", "/livez") as load:
+        run = site.begin("deploy", f"--ref={other}")
+        run.until(" old")
+        before = docker("exec", first, "pidof", "kube-apiserver").strip()
+        docker("exec", first, "kill", "-KILL", before)
+        done = run.wait()
+    fault(done, status=0, serves=other)
+    assert load.failures == []
+    # It really was another one afterwards, and knows what was done.
+    assert docker("exec", first, "pidof", "kube-apiserver").strip() != before
+    assert "drift: none" in site.must("status").text
     site.must("deploy", f"--ref={site.good}")
 
 

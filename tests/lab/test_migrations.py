@@ -66,7 +66,7 @@ def untouched(site: Site, bad: str) -> None:
     assert "nothing to do" in site.must("deploy", f"--ref={site.good}").text
 
 
-@pytest.mark.either
+@pytest.mark.either("compose", "cluster")
 @pytest.mark.fault("a migration fails")
 def test_a_migration_that_fails_leaves_the_old_version_untouched(trial, fault):
     bad = trial.build("a migration that fails", {FILE: MIGRATION % "SELECT 1 / 0"})
@@ -94,6 +94,7 @@ def test_a_migration_that_waits_for_a_table_gives_up_before_others_wait_long(tri
 
 
 @pytest.mark.slow
+@pytest.mark.either("cluster")
 @pytest.mark.fault("a migration takes longer than deploy.timeout")
 def test_a_migration_that_does_not_end_is_ended_in_the_database_too(trial, fault):
     bad = trial.build("a migration without end", {FILE: MIGRATION % "SELECT pg_sleep(3600)"})

@@ -69,6 +69,13 @@ class Site:
         record: what was recorded of it.
     """
 
+    # The column of docs/faults.md that has what is seen of it.
+    column = 1
+    # How it is told of a replica that it answers 503, that it does not listen, how it exited.
+    unready = "unhealthy: http://127.0.0.1:8000/readyz: HTTP/1.0 503 Not ready (licence expired)"
+    unheard = "unhealthy: http://127.0.0.1:8000/readyz: [Errno 111] Connection refused"
+    exited = "failed: task: non-zero exit ({})"
+
     root: Path
     lab: Exports
     env: str = "lab"
@@ -237,6 +244,10 @@ class Site:
         """The one-off jobs that are on the servers."""
         only = f"label=com.docker.stack.namespace={self.stack}_jobs"
         return self.on("node1", f"docker service ls --format '{{{{.Name}}}}' --filter {only}")
+
+    def job(self, name: str) -> str:
+        """How the name of a one-off job begins."""
+        return f"{self.stack}_jobs_{name}"
 
     def box(self, service: str) -> str:
         """Docker's filter for the containers of a service."""
