@@ -48,7 +48,8 @@ from .conftest import quick
 
 BOOM = "#!/bin/sh\necho 'boom: no licence file' >&2\nexit 7\n"
 
-pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.cluster]
+# What is not slow among them, CI can run: .ci/run.
+pytestmark = [pytest.mark.engine, pytest.mark.cluster]
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +72,7 @@ def test_three_servers_are_one_cluster_and_are_gone_with_the_lab(lab):
     assert "unhealthy" not in text
 
 
+@pytest.mark.slow
 def test_a_server_that_was_restarted_is_ready_again(lab):
     name = f"-lab-{lab['LAB_NAME']}-node3"
     container = docker("ps", "--quiet", "--filter", f"name={name}").strip()
@@ -266,6 +268,7 @@ spec:
 """
 
 
+@pytest.mark.slow
 def test_a_route_is_there_as_long_as_a_gateway_is_named(cluster, lab, monkeypatch):
     monkeypatch.setattr(rollout, "AHEAD", 0.1)
     place = Place(cluster.namespace, SITE, gateway="infra/public")
@@ -335,6 +338,7 @@ def uid(cluster: Cluster, name: str) -> str:
     return str(cluster.get("Namespace", name)["metadata"]["uid"])  # type: ignore[index]
 
 
+@pytest.mark.slow
 def test_a_database_whose_image_was_wrong_starts_once_it_is_corrected(cluster, monkeypatch):
     monkeypatch.setattr(rollout, "AHEAD", 0.1)
     right = cluster_image(cluster)
@@ -364,6 +368,7 @@ def test_a_database_whose_image_was_wrong_starts_once_it_is_corrected(cluster, m
     until(lambda: (second.progress(), image() == right)[1], 60)
 
 
+@pytest.mark.slow
 def test_a_namespace_that_cannot_go_says_what_keeps_it(cluster, monkeypatch):
     monkeypatch.setattr(namespace, "LONGEST", 5)
     own = Cluster(cluster.access, f"{cluster.namespace}-kept")
@@ -518,6 +523,7 @@ def test_a_cluster_that_does_not_answer_is_named(lab):
         Cluster(access, "default").get("Secret", "any")
 
 
+@pytest.mark.slow
 def test_nothing_is_rehearsed_on_a_cluster():
     done = inv("rehearse", "--orchestrator=kubernetes", "--name=test-none")
     assert done.returncode == 2
@@ -579,6 +585,7 @@ def test_the_verbs_are_the_same_from_the_first_deploy_to_the_removal(site):
     assert "missing" in gone and "_v1" not in gone
 
 
+@pytest.mark.slow
 def test_another_cluster_is_never_touched(site, tmp_path):
     known = yaml.safe_load(Path(site.lab["INVOKE_RUNTIME_CONFIG"]).read_text())
     place = known["environments"]["prod"]["kubernetes"]
@@ -610,6 +617,7 @@ def ready(cluster: Cluster, service: str) -> int:
     return sum(observation.is_ready(each) for each in found)
 
 
+@pytest.mark.slow
 def test_what_was_left_of_a_failed_deploy_is_shown_when_its_pods_are_gone(site, serving):
     bad = site.build("leaves something", {"=docker/web": BOOM})
     assert site.inv("deploy", f"--ref={bad}").status == 1
@@ -622,6 +630,7 @@ def test_what_was_left_of_a_failed_deploy_is_shown_when_its_pods_are_gone(site, 
     assert "division by zero" in site.must("history.show").text.partition("last lines")[2]
 
 
+@pytest.mark.slow
 def test_deploys_and_a_rollback_under_load_lose_no_request(site, serving):
     other = site.build("another one")
     with site.load("/", "/livez", pause=0.01) as load:
@@ -633,6 +642,7 @@ def test_deploys_and_a_rollback_under_load_lose_no_request(site, serving):
     assert load.done["upload"] and load.total > 1000
 
 
+@pytest.mark.slow
 @pytest.mark.fault("a server is drained while it rolls")
 def test_a_server_is_drained_amid_a_deploy_without_a_lost_request(site, serving, fault):
     other = site.build("meets a drain")
@@ -656,6 +666,7 @@ def test_a_server_is_drained_amid_a_deploy_without_a_lost_request(site, serving,
     site.must("deploy", f"--ref={site.good}")
 
 
+@pytest.mark.slow
 @pytest.mark.fault("the API server restarts while it rolls")
 def test_an_api_server_that_restarts_amid_a_deploy_is_waited_for(site, serving, fault):
     other = site.build("meets a restart of the API server")
@@ -674,6 +685,7 @@ def test_an_api_server_that_restarts_amid_a_deploy_is_waited_for(site, serving, 
     site.must("deploy", f"--ref={site.good}")
 
 
+@pytest.mark.slow
 def test_a_database_that_is_away_takes_no_replica_out_of_use_and_ends_none(site, serving):
     count = ready(serving, "app")
     before = {each["metadata"]["uid"] for each in serving.list("Pod", {naming.SERVICE: "app"})}
@@ -692,6 +704,7 @@ def test_a_database_that_is_away_takes_no_replica_out_of_use_and_ends_none(site,
     assert not any(each["status"]["containerStatuses"][0]["restartCount"] for each in pods)
 
 
+@pytest.mark.slow
 def test_many_slow_requests_take_no_replica_out_of_use_and_end_none(site, serving):
     count = ready(serving, "app")
     # More than all threads of all replicas have at once, so that a probe waits behind others.
