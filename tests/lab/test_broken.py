@@ -153,7 +153,6 @@ def test_what_an_engine_could_not_start_is_started_once_more(site, fault):
 
 
 @pytest.mark.slow
-@pytest.mark.either("cluster")
 @pytest.mark.fault("the app gets healthy, then dies")
 def test_an_app_that_dies_while_it_is_watched_is_undone(site, fault):
     files = {"=docker/web": WEB.replace("set -eu\n", f"set -eu\n{DIE}", 1)}
