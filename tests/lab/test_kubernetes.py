@@ -480,6 +480,44 @@ def test_what_a_deploy_would_lack_is_known_before_it_changes_anything(cluster):
     assert orchestrator.services() == {}
 
 
+# What asks somebody about each Deployment of a namespace who is not there.
+WEBHOOK = """
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingWebhookConfiguration
+metadata: {{name: {namespace}}}
+webhooks:
+  - name: gone.example.com
+    admissionReviewVersions: [v1]
+    sideEffects: None
+    timeoutSeconds: 1
+    clientConfig: {{service: {{namespace: {namespace}, name: gone}}}}
+    namespaceSelector: {{matchLabels: {{kubernetes.io/metadata.name: {namespace}}}}}
+    rules:
+      - apiGroups: [apps]
+        apiVersions: [v1]
+        operations: [CREATE, UPDATE]
+        resources: [deployments]
+"""
+
+
+@pytest.mark.slow
+def test_a_webhook_that_is_away_is_named_before_anything_is_changed(cluster, lab):
+    orchestrator = KubernetesOrchestrator(cluster, "shop-prod", Place(cluster.namespace, SITE))
+    first = docker("ps", "--quiet", "--filter", f"name=-lab-{lab['LAB_NAME']}-node1").strip()
+    kubectl = ("exec", "--interactive", first, "kubectl")
+    text = WEBHOOK.format(namespace=cluster.namespace)
+    docker(*kubectl, "apply", "--filename=-", text=text)
+    try:
+        # The API server reads what it is to ask a moment later.
+        lines = until(lambda: orchestrator.misfits(own_stack(), ""), 60)
+    finally:
+        docker(*kubectl, "delete", "--filename=-", text=text)
+    assert all('failed calling webhook "gone.example.com"' in each for each in lines)
+    assert any(each.startswith("Deployment app: ") for each in lines)
+    assert orchestrator.services() == {}
+    until(lambda: orchestrator.misfits(own_stack(), "") == [], 60)
+
+
 def test_a_dry_run_is_checked_by_the_cluster_and_changes_nothing(cluster, capfd):
     dry = Cluster(cluster.access, cluster.namespace, dry=True)
     orchestrator = KubernetesOrchestrator(dry, "shop-prod", Place(cluster.namespace, "http://a"))
