@@ -40,12 +40,9 @@ def trial(site: Site) -> Iterator[Site]:
 @contextmanager
 def lock_held(site: Site) -> Iterator[None]:
     """Read the links in a transaction that does not end."""
-    name = f"{site.stack}_db."
-    psql = f"docker exec -i $(docker ps -q -f name={name}) psql -U app -d app"
     session = subprocess.Popen(
-        ["docker", "exec", "--interactive", site.nodes["node1"], "sh", "-c", psql],
-        stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
-    )  # fmt: skip
+        site.psql(), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+    )
     assert session.stdin
     session.stdin.write("BEGIN; SELECT count(*) FROM myapp_link;\n")
     session.stdin.flush()
@@ -81,6 +78,7 @@ def test_a_migration_that_fails_leaves_the_old_version_untouched(trial, fault):
 
 
 @pytest.mark.slow
+@pytest.mark.either("cluster")
 @pytest.mark.fault("a migration waits for a lock")
 def test_a_migration_that_waits_for_a_table_gives_up_before_others_wait_long(trial, fault):
     sql = "ALTER TABLE myapp_link ADD trial integer"

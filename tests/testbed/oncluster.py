@@ -65,6 +65,12 @@ class OnCluster(Site):
         psql = ("psql", "-U", "app", "-d", "app", "-qAtv", "ON_ERROR_STOP=1")
         return self.kubectl("exec", "--stdin", "statefulset/db", "--", *psql, text=text).strip()
 
+    def psql(self) -> list[str]:
+        """The command with which a person is in the database."""
+        inner = ("exec", "--stdin", "statefulset/db", "--", "psql", "-U", "app", "-d", "app")
+        first = ("docker", "exec", "--interactive", self.nodes["node1"], "kubectl")
+        return [*first, f"--namespace={self.stack}", *inner]
+
     def wipe(self) -> None:
         """Leave nothing of the environment in the cluster."""
         self.inv("destroy", "--volumes", "--yes")

@@ -264,6 +264,11 @@ class Site:
         inner = f"docker exec -i $(docker ps -q {self.box('db')})"
         return self.on("node1", f"{inner} psql -U app -d app -qAtv ON_ERROR_STOP=1", text)
 
+    def psql(self) -> list[str]:
+        """The command with which a person is in the database."""
+        inner = f"docker exec -i $(docker ps -q {self.box('db')}) psql -U app -d app"
+        return ["docker", "exec", "--interactive", self.nodes["node1"], "sh", "-c", inner]
+
     def load(self, *paths: str, pause: float = 0.1) -> Load:
         """A load on the site, of many clients, as a context; see Load."""
         return Load(self.url, paths or ("/", "/livez"), pause)
