@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 from base64 import b64encode
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -167,35 +166,25 @@ class Clustered(Deploying):
 
     def failures(self) -> list[Row]:
         """Time from the command until it tells of a fault. Helm tells after it has gone back."""
-        broken, none = self.site.build("it ends", BROKEN), "0" * 40
-        faults: dict[str, tuple[str, Callable[[], object], Callable[[], object]]] = {
-            "a container that ends at its start": (broken, _nothing, _nothing),
-            "an image that is not there": (none, _nothing, _nothing),
-            "pods that a quota refuses": (self.change(), self._refuse, self._admit),
+        faults = {
+            "a container that ends at its start": self.site.build("it ends", BROKEN),
+            "an image that is not there": "0" * 40,
         }
-        rows = []
-        for name, (commit, begin, end) in faults.items():
-            begin()
-            try:
-                ours, theirs = self.site.inv("deploy", f"--ref={commit}"), self.helm.upgrade(commit)
-            finally:
-                end()
-            if not (ours.status and theirs.status):
-                raise RuntimeError(f"{name}: no failure\n{ours.text}\n{theirs.text}")
-            told = (ours.at(TOLD) or ours.ended) - ours.began
-            note = f"Helm's time-out is {LIMIT} s"
-            what = f"{name}, until told / the same"
-            rows.append(Row(what, told, theirs.seconds, 0.2, faster=True, note=note))
-        return rows
-
-    def _refuse(self) -> None:
-        for namespace in (self.site.stack, NAIVE):
+        rows = [self.told(name, commit) for name, commit in faults.items()]
+        commit, places = self.change(), (self.site.stack, NAIVE)
+        for namespace in places:
             self.site.kubectl("create", *QUOTA, namespace=namespace)
+        try:
+            return [*rows, self.told("pods that a quota refuses", commit)]
+        finally:
+            for namespace in places:
+                self.site.kubectl("delete", *QUOTA[:2], namespace=namespace)
 
-    def _admit(self) -> None:
-        for namespace in (self.site.stack, NAIVE):
-            self.site.kubectl("delete", *QUOTA[:2], namespace=namespace)
-
-
-def _nothing() -> None:
-    """A fault that is in the image alone."""
+    def told(self, name: str, commit: str) -> Row:
+        """Time until a fault is told."""
+        ours, theirs = self.site.inv("deploy", f"--ref={commit}"), self.helm.upgrade(commit)
+        if not (ours.status and theirs.status):
+            raise RuntimeError(f"{name}: no failure\n{ours.text}\n{theirs.text}")
+        took, note = (ours.at(TOLD) or ours.ended) - ours.began, f"Helm's time-out is {LIMIT} s"
+        what = f"{name}, until told / the same"
+        return Row(what, took, theirs.seconds, 0.2, faster=True, note=note)

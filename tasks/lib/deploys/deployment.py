@@ -9,7 +9,7 @@ from typing import Any
 
 from .. import console
 from ..data import backups
-from ..environments import records
+from ..environments import records, releases
 from ..environments.connection import Target
 from ..environments.lock import Lock, LockLost
 from ..environments.records import FAILED, GOOD, RUNNING, Record
@@ -160,8 +160,9 @@ class Deployment:
 
     def _failed(self, error: BaseException) -> TaskError:
         """Note why it failed; return the error that ends the task."""
-        if isinstance(error, JobError):
-            undo.keep(self, error.evidence)
+        # A job's lines were shown already.
+        if (left := undo.left(self, error)) and not isinstance(error, JobError):
+            console.say(releases.left(left))
         why = explain(error)
         if self.record.state == RUNNING:
             self.note(state=FAILED)

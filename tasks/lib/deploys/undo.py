@@ -9,6 +9,7 @@ from ..environments import releases
 from ..environments.lock import LockLost
 from ..environments.records import FAILED, UNDONE
 from ..errors import ExitCode, TaskError, explain
+from ..orchestrators.jobs import JobError
 from ..orchestrators.status import Evidence
 from ..registry.reference import short
 from . import verification
@@ -42,27 +43,32 @@ def undo(deployment: Deployment, error: BaseException) -> TaskError:
 
 
 def report(deployment: Deployment, error: BaseException, why: str) -> str:
-    """Show why a rollout failed, and what is left of the replica; return why, in one line.
-
-    It is recorded before the replica is gone.
-    """
-    failure = error.failure if isinstance(error, RolloutError) else None
-    evidence = deployment.target.orchestrator.evidence(failure) if failure else None
+    """Show why a rollout failed, and what is left of the replica; return why, in one line."""
+    evidence = left(deployment, error)
     if evidence and evidence.health:
         why += f": {evidence.health}"
     console.warn(f"{why}: rolling back")
     if evidence:
         console.say(releases.left(evidence))
-        keep(deployment, evidence)
     return why
 
 
-def keep(deployment: Deployment, evidence: Evidence) -> None:
-    """Record what is left of what failed; that it cannot be recorded keeps from no undo."""
+def left(deployment: Deployment, error: BaseException) -> Evidence | None:
+    """Return what is left of a replica or job that failed, and record it before it is gone.
+
+    That it cannot be recorded keeps from no undo.
+    """
+    if isinstance(error, JobError):
+        found = error.evidence
+    elif isinstance(error, RolloutError) and error.failure:
+        found = deployment.target.orchestrator.evidence(error.failure)
+    else:
+        return None
     try:
-        deployment.target.history.write_evidence(deployment.record, evidence)
-    except Exception as error:
-        console.warn(f"its last lines are not recorded: {explain(error)}")
+        deployment.target.history.write_evidence(deployment.record, found)
+    except Exception as second:
+        console.warn(f"its last lines are not recorded: {explain(second)}")
+    return found
 
 
 def bring_back(deployment: Deployment) -> str:

@@ -11,7 +11,7 @@ from tasks.lib.deploys import plan
 from tasks.lib.deploys.plan import require_shown
 from tasks.lib.environments import releases, running
 from tasks.lib.errors import ExitCode, TaskError
-from tasks.lib.orchestrators.status import Evidence
+from tasks.lib.orchestrators.status import Evidence, Failure, Progress
 from tasks.lib.redaction import know
 
 
@@ -60,6 +60,17 @@ def test_what_is_left_and_cannot_be_recorded_keeps_from_no_undo(world, capfd):
     with pytest.raises(TaskError, match="rolled back: release 1"):
         world.deploy(world.image(exits=True))
     assert "warning: its last lines are not recorded: no answer" in capfd.readouterr().err
+
+
+def test_what_is_left_of_a_backing_service_is_shown_and_recorded(world, capfd):
+    inner = world.target.orchestrator.inner
+    failed = Failure("replica 1 failed: exit (1)", "db")
+    inner.settle = lambda name, later: Progress(name, 1, 0, 1, failed=failed)
+    inner.evidence = lambda failure: Evidence("node1", "", [f"{failure.handle} says no"])
+    with pytest.raises(TaskError, match=r"db: replica 1 failed: .*no replica of the app"):
+        world.deploy(world.image())
+    assert "on node1; its last lines:\n    db says no" in capfd.readouterr().err
+    assert "db says no" in releases.show(world.target, "").text()
 
 
 def test_who_has_changed_a_service_is_told_with_its_drift(world):
