@@ -51,7 +51,7 @@ def measured(site: Site, tmp_path: Path) -> Iterator[Site]:
     settings = tmp_path / "invoke.yaml"
     settings.write_text(yaml.safe_dump(content))
     made = replace(site, lab={**site.lab, "INVOKE_RUNTIME_CONFIG": str(settings)})
-    made.must("secrets.set", f"--name={PASSWORD}")
+    made.must("secrets.set", f"--name={PASSWORD}", "--random")
     made.must("deploy", f"--ref={site.good}")
     folder = made.root / "compose/monitoring"
     rules = prometheus.quick((folder / "rules.yml").read_text(), 4)
@@ -114,7 +114,7 @@ def test_one_command_adds_it_beside_the_app_and_one_removes_it(measured):
     before, steady = measured.tasks(*STEADY, "worker"), measured.tasks(*STEADY)
     refused = measured.inv("monitor", f"--port={free_port()}")
     assert refused.status == 2
-    assert "no Prometheus runs for lab - inv monitor.up --env=lab" in refused.verdict
+    assert "no Prometheus runs for lab - ./inv monitor.up --env=lab" in refused.verdict
     done = measured.must("monitor.up")
     assert f"measures {measured.env}" in done.text
     assert measured.tasks(*STEADY, "worker") == before
@@ -134,7 +134,8 @@ def test_one_command_adds_it_beside_the_app_and_one_removes_it(measured):
         (replicas,) = watched.ask(f'count(up{{{mine}, service="app"}} == 1)')
         assert replicas["value"][1] == "2"
         until(lambda: watched.ask(f"probe_success{{{mine}}} == 1"), 60)
-        (nodes,) = watched.ask('count(up{job="node"} == 1) == on () expected_servers')
+        alive = 'count(up{job="node"} == 1) == on () expected_servers'
+        (nodes,) = until(lambda: watched.ask(alive), 60)
         assert nodes["value"][1] == str(len(measured.nodes))
         assert watched.ask('node_filesystem_avail_bytes{mountpoint="/disk"}')
         until(lambda: "All is well" in watched.page(), 120)
@@ -148,7 +149,7 @@ def test_one_command_adds_it_beside_the_app_and_one_removes_it(measured):
 
     kept = measured.inv("destroy", "--yes")
     assert kept.status == 2
-    assert f"monitoring measures {measured.env} - inv monitor.down" in kept.verdict
+    assert f"monitoring measures {measured.env} - ./inv monitor.down" in kept.verdict
     measured.must("monitor.down", "--volumes")
     assert containers(measured) == []
     assert measured.tasks(*STEADY) == steady
