@@ -54,15 +54,15 @@ def measured(site: Site, tmp_path: Path) -> Iterator[Site]:
     made.must("secrets.set", f"--name={PASSWORD}", "--random")
     made.must("deploy", f"--ref={site.good}")
     folder = made.root / "compose/monitoring"
-    rules = prometheus.quick((folder / "rules.yml").read_text(), 4)
+    rules = prometheus.quick((prometheus.FOLDER / "rules.yml").read_text(), 4)
     (folder / "rules.yml").write_text(replaced(rules, OLD))
-    text = (folder / "prometheus.yml").read_text()
+    text = (prometheus.FOLDER / "prometheus.yml").read_text()
     (folder / "prometheus.yml").write_text(replaced(text, *QUICK))
     try:
         yield made
     finally:
         made.inv("monitor.down", "--volumes")
-        git(made.root, "checkout", "--", "compose")
+        git(made.root, "checkout", site.good, "--", "compose")
         site.must("deploy", f"--ref={site.good}")
         made.inv("secrets.remove", f"--name={PASSWORD}", "--yes")
 
