@@ -229,7 +229,7 @@ def nothing(site: Site) -> None:
 Change = Callable[[Site], object]
 CAUSES: dict[str, tuple[set[str], Change, Change]] = {
     "Redis stops": (
-        {"RedisDown", "BrokerDown", "ServiceGone"},
+        {"RedisDown", "BrokerDown"},
         lambda site: stop(site, "redis", back=False),
         lambda site: stop(site, "redis", back=True),
     ),
