@@ -52,13 +52,19 @@ class Lab:
 
 
 @contextmanager
-def lab(scratch: Scratch, nodes: int) -> Iterator[Lab]:
-    """Start a lab, which bears the mark and is removed at the end."""
+def lab(scratch: Scratch, nodes: int, orchestrator: str = "") -> Iterator[Lab]:
+    """Start a lab, which bears the mark and is removed at the end.
+
+    Args:
+        nodes: how many servers it has; 0 for as many as lab.up makes.
+        orchestrator: what runs its containers; empty for a Swarm.
+    """
     dockerfile = scratch.root / "Dockerfile"
     text, marked = dockerfile.read_text(), f"{STAGE}RUN : {scratch.mark}\n"
     if marked not in text:
         dockerfile.write_text(text.replace(STAGE, marked))
-    with started(scratch.folder / "lab", scratch.mark, nodes, scratch.root) as exports:
+    known = scratch.folder / "lab", scratch.mark, nodes, scratch.root
+    with started(*known, orchestrator=orchestrator) as exports:
         yield Lab(scratch, nodes, Site(scratch.root, exports, ENVIRONMENT))
 
 

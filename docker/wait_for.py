@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 # Seconds: the limit for all services together, unless WAIT_TIMEOUT sets it; one connection attempt;
 # the pause between two attempts.
 TIMEOUT, CONNECT, PAUSE = 90, 5, 0.5
+# How many seconds a look-up of a name may take: the app does one for each connection.
+LOOKUP = 1.0
 
 
 class UnreachableError(Exception):
@@ -43,8 +45,17 @@ def problem(host: str, port: int) -> str:
     return ""
 
 
+def slowness(host: str) -> str:
+    """Return how long the look-up of a host's name took, if that was long; else an empty string."""
+    began = time.monotonic()
+    with suppress(OSError):
+        socket.getaddrinfo(host, None)
+    took = time.monotonic() - began
+    return f"the look-up of its name took {took:.1f} s" if took > LOOKUP else ""
+
+
 def wait(services: Sequence[str], timeout: float) -> None:
-    """Wait for services, and print the first problem of each.
+    """Wait for services, and print the first problem of each, and slow look-ups.
 
     Raises UnreachableError when the time is over.
     """
@@ -59,6 +70,8 @@ def wait(services: Sequence[str], timeout: float) -> None:
                 here = socket.gethostname()
                 raise UnreachableError(f"{host} cannot be reached from {here}: {why}")
             time.sleep(PAUSE)
+        if slow := slowness(host):
+            print(f"waiting for {host}: {slow}", file=sys.stderr, flush=True)
 
 
 def require(services: Sequence[str]) -> None:

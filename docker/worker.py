@@ -3,13 +3,14 @@
 import os
 
 import broker
+import children
 import drain
 import failures
 import heartbeat
 import unknown
 from celery import current_app
 
-__all__ = ["drain", "failures", "heartbeat", "unknown"]
+__all__ = ["children", "drain", "failures", "heartbeat", "unknown"]
 
 # Other brokers know by themselves whose jobs nobody holds any more.
 if broker.is_redis(current_app):

@@ -38,6 +38,7 @@ REPORTS: dict[str, type[Report]] = {
     "doctor": doctor.Diagnosis,
     "history.audit": audit.AuditLog,
     "history.list": releases.History,
+    "history.show": releases.Shown,
     "images.list": listing.Images,
     "jobs": jobs.Jobs,
     "lab.status": lab_status.LabStatus,

@@ -29,7 +29,7 @@ namespace = Collection(
     Collection("backup", database.backup, database.list_backups),
     Collection("restore", database.restore, database.drill),
     Collection("db", database.pull, database.upgrade),
-    Collection("history", observe.history, observe.audit, observe.adopt),
+    Collection("history", observe.history, observe.show, observe.audit, observe.adopt),
     Collection("images", publish.images, publish.prune),
     Collection("monitor", observe.monitor, operate.monitor_up, operate.monitor_down),
     Collection("lab", rehearse.up, rehearse.down, rehearse.status),

@@ -129,6 +129,21 @@ def history(ctx: Context, env: str = "", all: bool = False, json: bool = False) 
         console.say(f"{found.older} older ones: --all shows them")
 
 
+@task(help={"env": ENV, "number": "of a release (default: the newest)", "json": JSON})
+def show(ctx: Context, env: str = "", number: str = "", json: bool = False) -> None:
+    """Show one deploy; of a failed one also what it logged last.
+
+    That is recorded before the replica is removed: no log has it any more.
+
+    Example: inv history.show --env=prod --number=12
+    """
+    from .lib import reports
+    from .lib.environments import connection, releases
+
+    with connection.reach(ctx, env) as target:
+        reports.show(releases.show(target, number), json)
+
+
 @task(help={"env": ENV, "newest": "how many lines of the log to look at", "json": JSON})
 def audit(ctx: Context, env: str = "", newest: int = 200, json: bool = False) -> None:
     """Show who did what to an environment, newest first.

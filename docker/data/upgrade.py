@@ -22,6 +22,8 @@ LATE = 15 * 60
 HOST, LOG = "127.0.0.1", "/tmp/new.log"  # noqa: S108
 # Seconds that the new cluster may take to be made.
 PATIENCE = 120
+# Seconds in which requests from before the site was closed are finished: their bodies may be slow.
+GRACE = 10
 # Roles that exist already, and are changed by what follows in a dump of roles.
 ROLE = "CREATE ROLE {};"
 CLOSE = """
@@ -102,9 +104,10 @@ def _new(live="postgres"):
 def _close(live):
     """Close the site and the database; return the name that the database has meanwhile."""
     shut = f"{live}_upgrade_{volume.now().lower()}"
-    with open(MARK, "w"), open(swap.CLOSED, "w"):
-        sql(swap.SHUT, "postgres", live=live)
     try:
+        with open(MARK, "w"), open(swap.CLOSED, "w"):
+            time.sleep(GRACE)
+        sql(swap.SHUT, "postgres", live=live)
         swap.end(live=live, new=live)
         sql(CLOSE, "postgres", live=live, shut=shut)
     except BaseException:

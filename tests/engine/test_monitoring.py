@@ -59,8 +59,24 @@ def container(root: Path, service: str) -> str:
     return docker("ps", "--all", "--quiet", *filters)
 
 
-def test_every_panel_has_data_and_faults_are_told_and_end(app):
+def only_the_page_is_published(root: Path, port: int, prometheus: Prometheus) -> None:
+    shown = docker("inspect", *container(root, "app").split(), "--format={{json .NetworkSettings}}")
+    assert "9464" not in json.dumps(json.loads(shown)["Ports"])
+    published = json.loads(
+        docker("inspect", container(root, "prometheus"), "--format={{json .NetworkSettings.Ports}}")
+    )
+    (bound,) = (each for each in published.values() if each)
+    assert {each["HostIp"] for each in bound} == {"127.0.0.1"}
+    for service in ("alertmanager", "node-exporter", "postgres-exporter", "redis-exporter"):
+        ports = docker("port", container(root, service))
+        assert ports == "", service
+    assert prometheus.ask("up")
+    assert page(f"http://127.0.0.1:{port}/metrics") == ""
+
+
+def test_only_the_page_is_published_every_panel_has_data_and_faults_are_told(app):
     root, port, prometheus = app
+    only_the_page_is_published(root, port, prometheus)
     queries = {each.title: each.query for each in grafana.panels()}
     # Django's own server has no threads of uWSGI.
     del queries["Threads that are busy"]
@@ -89,19 +105,3 @@ def test_every_panel_has_data_and_faults_are_told_and_end(app):
         assert "Not well" in prometheus.page()
         docker("start", container(root, service))
         until(lambda name=alert: name not in prometheus.firing(), 90, 0.5)
-
-
-def test_no_port_but_that_of_the_page_is_published(app):
-    root, port, prometheus = app
-    shown = docker("inspect", *container(root, "app").split(), "--format={{json .NetworkSettings}}")
-    assert "9464" not in json.dumps(json.loads(shown)["Ports"])
-    published = json.loads(
-        docker("inspect", container(root, "prometheus"), "--format={{json .NetworkSettings.Ports}}")
-    )
-    (bound,) = (each for each in published.values() if each)
-    assert {each["HostIp"] for each in bound} == {"127.0.0.1"}
-    for service in ("alertmanager", "node-exporter", "postgres-exporter", "redis-exporter"):
-        ports = docker("port", container(root, service))
-        assert ports == "", service
-    assert prometheus.ask("up")
-    assert page(f"http://127.0.0.1:{port}/metrics") == ""

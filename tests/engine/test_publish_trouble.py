@@ -11,14 +11,11 @@ import threading
 import time
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
@@ -30,6 +27,7 @@ from tasks.lib.registry.client import digest as digest_of
 from tasks.lib.registry.credentials import Login
 from tasks.lib.registry.reference import Reference
 from tasks.lib.registry.session import Session
+from tests.testbed import certificates
 from tests.testbed.commands import environment, git, until
 from tests.testbed.registries import serve
 
@@ -158,36 +156,12 @@ def test_an_interrupted_push_tags_nothing_and_the_next_one_succeeds(repository, 
     assert repository.build() == repository.registry.digest("main")
 
 
-def certificate(folder: Path) -> None:
-    """A key and a certificate of its own authority, for 127.0.0.1."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "a private CA")])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
-        .serial_number(1).not_valid_before(now).not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.BasicConstraints(True, None), critical=True)
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False
-        )
-        .sign(key, hashes.SHA256())
-    )  # fmt: skip
-    (folder / "ca.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    (folder / "key.pem").write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-
-
 @pytest.fixture
 def private(tmp_path: Path) -> Iterator[tuple[str, str]]:
     """A registry with a login behind a private CA: its host, and the CA's file."""
     folder = tmp_path / "private"
     folder.mkdir()
-    certificate(folder)
+    certificates.write(folder)
     tls = [
         "--env=REGISTRY_HTTP_TLS_CERTIFICATE=/conf/ca.pem",
         "--env=REGISTRY_HTTP_TLS_KEY=/conf/key.pem",
@@ -276,7 +250,7 @@ def tokens(tmp_path: Path) -> Iterator[tuple[str, list[tuple[str, frozenset[str]
     """A registry with a token service: its host, and the repositories and actions asked for."""
     folder = tmp_path / "tokens"
     folder.mkdir()
-    certificate(folder)
+    certificates.write(folder)
     key = serialization.load_pem_private_key((folder / "key.pem").read_bytes(), None)
     lines = (folder / "ca.pem").read_text().strip().splitlines()[1:-1]
     handler = type("Handler", (Tokens,), {"key": key, "chain": "".join(lines), "asked": []})

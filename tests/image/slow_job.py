@@ -27,6 +27,16 @@ def long(name: str, seconds: float) -> None:
     early(name, seconds)
 
 
+KEPT = []
+
+
+@shared_task
+def grow(name: str, megabytes: int) -> None:
+    """Take memory, and keep it."""
+    KEPT.append(b"x" * (megabytes << 20))
+    print(f"{name} is one of {len(KEPT)}", flush=True)
+
+
 @shared_task
 def early_killed(name: str) -> None:
     """Die, as if the kernel had killed the process for its memory."""

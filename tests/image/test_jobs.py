@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable
 from functools import partial
@@ -20,11 +21,12 @@ SEND = "from myapp.celery import app; app.send_task({name!r}, args={args!r}, cou
 Start = Worker = Callable[..., Container]
 
 
-def run(start: Start, network: str, *modules: str, **env: str) -> Container:
+def run(start: Start, network: str, *modules: str, memory: str = "", **env: str) -> Container:
     """Start a worker that knows the jobs of slow_job, and other modules."""
     mounts = [f"--volume={HERE}/{name}.py:/app/docker/{name}.py:ro" for name in MODULES]
     included = ",".join(("worker", "slow_job", *modules))
-    options = [f"--network={network}", *mounts]
+    limits = [f"--memory={memory}", f"--memory-swap={memory}"] if memory else []
+    options = [f"--network={network}", *limits, *mounts]
     return start("worker", f"--include={included}", options=options, **{**REDIS, **env})
 
 
@@ -105,6 +107,23 @@ def test_a_job_whose_process_is_killed_runs_again_if_it_may_but_not_for_ever(wor
     assert failures == dict.fromkeys(
         ("slow_job.early_killed", "slow_job.late_killed"), "WorkerLostError"
     )
+
+
+def test_a_process_that_has_grown_is_replaced_after_its_job_before_the_kernel_kills_it(worker):
+    made = worker(memory="1000m", WORKER_CONCURRENCY="1")
+    made.becomes("healthy")
+    # Two of them are more than the share of the only process, and three more than there is.
+    for number in range(5):
+        send(made, "grow", f"job {number}", 430)
+        made.prints(f"job {number} is one of ")
+    kept = re.findall(r"job \d is one of (\d)", made.logs())
+    assert kept == ["1", "2", "1", "2", "1"]
+    assert not made.state()["OOMKilled"]
+
+
+def test_a_worker_with_too_little_memory_for_its_processes_says_so(worker):
+    made = worker(memory="300m", WORKER_CONCURRENCY="40")
+    made.prints("300 MiB are too few for 40 processes: give it more, or lower WORKER_CONC")
 
 
 def test_a_job_past_its_limit_fails_and_is_kept_without_what_it_said(worker):

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from tests.testbed.labs import started
+from tests.testbed.oncluster import OnCluster
 from tests.testbed.onehost import OneHost
 from tests.testbed.runs import Run
 from tests.testbed.sites import JOBS, SLOW, Exports, Site
@@ -56,7 +57,7 @@ def deployed(
         yield made
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def clustered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exports]:
     """A lab with a cluster; CLUSTER names one that is there, and stays."""
     folder, name = tmp_path_factory.mktemp("cluster"), os.environ.get("CLUSTER", "")
@@ -80,14 +81,44 @@ def one_host(
         yield made
 
 
+@pytest.fixture(scope="session")
+def on_cluster(
+    clustered: Exports,
+    tmp_path_factory: pytest.TempPathFactory,
+    make_clone: Callable[[Path], Path],
+) -> Iterator[OnCluster]:
+    """The app, deployed in a lab with a cluster; gone at the end."""
+    folder = tmp_path_factory.mktemp("oncluster")
+    settings = quick(Path(clustered["INVOKE_RUNTIME_CONFIG"]), folder / "invoke.yaml")
+    lab = {**clustered, "INVOKE_RUNTIME_CONFIG": settings}
+    made = OnCluster(make_clone(folder / "clone"), lab)
+    made.wipe()
+    made.set_up()
+    made.write("myapp/urls.py", SLOW, add=True)
+    made.good = made.build("the site")
+    made.first = made.must("deploy", f"--ref={made.good}")
+    yield made
+    made.wipe()
+
+
+# The sites of what is marked "either", and how their tests are marked.
+SITES = {
+    "swarm": ("deployed", []),
+    "compose": ("one_host", [pytest.mark.slow]),
+    "cluster": ("on_cluster", [pytest.mark.slow, pytest.mark.cluster]),
+}
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run what is marked "either" with each orchestrator."""
-    if metafunc.definition.get_closest_marker("either"):
+    """Run what is marked "either" on a Swarm and with the orchestrators that the mark names.
+
+    Without a name, that is one Docker host.
+    """
+    if mark := metafunc.definition.get_closest_marker("either"):
         names = [name for name in ("place", "site") if name in metafunc.fixturenames]
-        swarm, compose = (["deployed"] * len(names), ["one_host"] * len(names))
         params = [
-            pytest.param(*swarm, id="swarm"),
-            pytest.param(*compose, id="compose", marks=pytest.mark.slow),
+            pytest.param(*[SITES[kind][0]] * len(names), id=kind, marks=SITES[kind][1])
+            for kind in ("swarm", *(mark.args or ("compose",)))
         ]
         metafunc.parametrize(names, params, indirect=True)
 
@@ -135,7 +166,7 @@ def fault(request: pytest.FixtureRequest, site: Site) -> Callable[..., None]:
         mark = request.node.get_closest_marker("fault")
         what = faults.served(serves, site.good)
         seen = f"{what}, but {but}" if but else what
-        faults.record(mark.args[0], run, seen, isinstance(place, OneHost))
+        faults.record(mark.args[0], run, seen, place.column)
 
     return judge
 

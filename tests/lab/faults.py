@@ -13,15 +13,21 @@ from pathlib import Path
 from tests.testbed.k6 import Referee
 from tests.testbed.runs import Run
 
-HEAD = """\
+COLUMNS = (
+    *("Fault", "Exit status, and what is said", "Serves then", "Seconds", "On one Docker host"),
+    "On a cluster",
+)
+HEAD = f"""\
 # What goes wrong, and what you see then
 
 Written by the tests in `tests/lab`, which do all of this to a real Swarm, or to one Docker host:
-`FAULTS=docs/faults.md ./inv test --path tests/lab --slow`. After each of them nobody has the
-lock, or it ends by itself within a minute where it could not be left; and the next deploy works.
+`FAULTS=docs/faults.md ./inv test --path tests/lab --slow`; and to a cluster of Kubernetes:
+`FAULTS=docs/faults.md .inv/venv/bin/python -m pytest -p no:django -m cluster tests/lab`. After
+each of them nobody has the lock, or it ends by itself within a minute where it could not be left;
+and the next deploy works. A "-" stands for what no test has done there.
 
-| Fault | Exit status, and what is said | Serves then | Seconds | On one Docker host |
-| --- | --- | --- | --- | --- |
+| {" | ".join(COLUMNS)} |
+|{" --- |" * len(COLUMNS)}
 """
 ATTACKS = """
 ## What a client tries, and what others see of it
@@ -63,14 +69,15 @@ def served(commit: str, good: str) -> str:
     )
 
 
-def record(fault: str, run: Run, serves: str, one_host: bool = False) -> None:
-    """Keep what was seen for the table; on one Docker host, for the last column."""
+def record(fault: str, run: Run, serves: str, column: int = 1) -> None:
+    """Keep what was seen for the table: in three columns, or in one for another orchestrator."""
     signs = ("inv: ", "warning: ", "release ")
     lines = (line for sign in signs for _, line in run.lines if line.startswith(sign))
     said = next(lines, run.lines[-1][1])
     said = plain(said).replace("|", "\\|")
     told, took = f"{run.status}: `{said}`", f"{run.seconds:.0f}"
-    cells = {4: f"{told}; {serves}; {took} s"} if one_host else {1: told, 2: serves, 3: took}
+    whole = {column: f"{told}; {serves}; {took} s"}
+    cells = {1: told, 2: serves, 3: took} if column == 1 else whole
     _seen.setdefault(fault, {}).update(cells)
 
 
@@ -101,7 +108,7 @@ def write(file: Path) -> None:
 def with_cells(line: str, seen: dict[int, str]) -> str:
     """A row of faults with other cells; "-" stands for what no test has seen."""
     known = dict(enumerate(line.removeprefix("| ").removesuffix(" |").split(" | ")))
-    return f"| {' | '.join((known | seen).get(number, '-') for number in range(5))} |"
+    return f"| {' | '.join((known | seen).get(number, '-') for number in range(len(COLUMNS)))} |"
 
 
 def rows(page: str, head: str) -> dict[str, str]:

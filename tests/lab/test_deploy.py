@@ -115,7 +115,7 @@ def test_a_plan_shows_what_would_change_and_changes_nothing(site):
     assert (site.history(), tasks(site), site.lock) == (history, running, "")
 
 
-@pytest.mark.either
+@pytest.mark.either("compose", "cluster")
 @pytest.mark.fault("the image is not tested")
 def test_an_image_that_is_not_tested_is_refused_unless_forced(site, fault):
     new = site.build("untested", tested=False)
@@ -130,7 +130,7 @@ def test_an_image_that_is_not_tested_is_refused_unless_forced(site, fault):
     assert site.history()[0]["why"] == "an emergency"
 
 
-@pytest.mark.either
+@pytest.mark.either("compose", "cluster")
 @pytest.mark.parametrize(
     ("words", "says"),
     [

@@ -15,7 +15,7 @@ import yaml
 from tasks.lib.environments import records
 from tasks.lib.environments.history import History
 from tasks.lib.errors import ExitCode, TaskError
-from tasks.lib.kubernetes import kubeconfig
+from tasks.lib.kubernetes import client, kubeconfig
 from tasks.lib.kubernetes.client import Cluster
 from tasks.lib.kubernetes.requests import ClusterError
 from tasks.lib.orchestrators.base import Job, Rollout
@@ -35,18 +35,21 @@ from tasks.lib.orchestrators.kubernetes.place import Place
 from tasks.lib.orchestrators.kubernetes.records import ClusterStore
 from tasks.lib.orchestrators.stack import drift
 from tasks.lib.project.places import Scaling
+from tasks.lib.registry.credentials import Login
 from tests.testbed.clusters import CONTEXT, scratch
 from tests.testbed.commands import docker, free_port, inv, until
 from tests.testbed.compose_files import IMAGE, SITE
 from tests.testbed.kubernetes import own_stack
 from tests.testbed.labs import must
+from tests.testbed.oncluster import OnCluster
 from tests.testbed.sites import SLOW, Exports, Site
 
 from .conftest import quick
 
 BOOM = "#!/bin/sh\necho 'boom: no licence file' >&2\nexit 7\n"
 
-pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.cluster]
+# What is not slow among them, CI can run: .ci/run.
+pytestmark = [pytest.mark.engine, pytest.mark.cluster]
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +72,7 @@ def test_three_servers_are_one_cluster_and_are_gone_with_the_lab(lab):
     assert "unhealthy" not in text
 
 
+@pytest.mark.slow
 def test_a_server_that_was_restarted_is_ready_again(lab):
     name = f"-lab-{lab['LAB_NAME']}-node3"
     container = docker("ps", "--quiet", "--filter", f"name={name}").strip()
@@ -147,6 +151,21 @@ def test_a_secret_has_versions_that_nobody_changes(cluster):
     assert [*known.versions()] == ["PASSWORD"]
 
 
+def test_a_stored_login_is_replaced_when_the_namespace_is_set_up_again(cluster):
+    def stack(password: str) -> KubernetesOrchestrator:
+        auth = Login("registry:5000", "ann", password, "the test").header
+        return KubernetesOrchestrator(cluster, "shop-prod", Place("a", "http://a"), auth)
+
+    first, second = stack("battery staple"), stack("correct horse")
+    assert [*first.set_up()] == []
+    assert first.pull_login() == ""
+    first._sign_in()
+    assert [*first.set_up()] == []
+    assert [*second.set_up()] == [f"{cluster.name}: the login to the registry"]
+    assert first.pull_login() == second._auth
+    assert [*second.set_up()] == []
+
+
 def test_the_history_is_in_the_namespace(cluster):
     history = History(ClusterStore(cluster, "shop-prod"))
     assert (history.read(), history.problems()) == ([], [])
@@ -197,13 +216,18 @@ def test_what_others_change_is_seen_and_repaired_also_what_they_add(cluster, mon
     container["env"].append({"name": "EXTRA", "value": "hello"})
     container["image"] = "other:1"
     worker["spec"]["replicas"] = 3
-    assert cluster.replace(worker)
+    with monkeypatch.context() as others:
+        others.setattr(client, "MANAGER", "kubectl-edit")
+        assert cluster.replace(worker)
+    assert "kubectl-edit at 20" in orchestrator.services()["worker"].changed
+    assert orchestrator.services()["app"].changed == ""
     lines = drifted(orchestrator, applied)
     assert "~ worker.replicas: 1 -> 3" in lines
     assert "+ worker.pod.containers.worker.environment.EXTRA" in lines
     assert not any("hello" in line for line in lines)
     orchestrator.rollout(own_stack()).apply()
     assert drifted(orchestrator, applied) == []
+    assert orchestrator.services()["worker"].changed == ""
 
 
 def test_how_many_replicas_run_is_left_to_the_cluster(cluster, monkeypatch):
@@ -244,6 +268,7 @@ spec:
 """
 
 
+@pytest.mark.slow
 def test_a_route_is_there_as_long_as_a_gateway_is_named(cluster, lab, monkeypatch):
     monkeypatch.setattr(rollout, "AHEAD", 0.1)
     place = Place(cluster.namespace, SITE, gateway="infra/public")
@@ -282,6 +307,27 @@ def cluster_image(cluster: Cluster) -> str:
     return str(first["spec"]["containers"][0]["image"])
 
 
+# Prints the process of the API server.
+API_SERVER = (
+    "for each in /proc/[0-9]*; do "
+    '[ "$(cat "$each/comm" 2>/dev/null)" != kube-apiserver ] || echo "${each#/proc/}"; done'
+)
+# A migration that fails.
+FAILS = """
+from django.db import migrations
+
+
+class Migration(migrations.Migration):
+    dependencies = [("myapp", "{newest}")]
+    operations = [migrations.RunSQL("SELECT 1 / 0")]
+"""
+
+
+def newest(site: Site) -> str:
+    """The newest migration of a site's app."""
+    return max(file.stem for file in (site.root / "myapp/migrations").glob("0*.py"))
+
+
 class Unlocked:
     """The lock of a test, which nothing takes."""
 
@@ -297,6 +343,7 @@ def uid(cluster: Cluster, name: str) -> str:
     return str(cluster.get("Namespace", name)["metadata"]["uid"])  # type: ignore[index]
 
 
+@pytest.mark.slow
 def test_a_database_whose_image_was_wrong_starts_once_it_is_corrected(cluster, monkeypatch):
     monkeypatch.setattr(rollout, "AHEAD", 0.1)
     right = cluster_image(cluster)
@@ -326,6 +373,7 @@ def test_a_database_whose_image_was_wrong_starts_once_it_is_corrected(cluster, m
     until(lambda: (second.progress(), image() == right)[1], 60)
 
 
+@pytest.mark.slow
 def test_a_namespace_that_cannot_go_says_what_keeps_it(cluster, monkeypatch):
     monkeypatch.setattr(namespace, "LONGEST", 5)
     own = Cluster(cluster.access, f"{cluster.namespace}-kept")
@@ -373,6 +421,7 @@ def test_a_namespace_is_made_once_and_goes_with_its_stack(cluster):
     own = Cluster(cluster.access, f"{cluster.namespace}-own")
     assert [*namespace.make(own, "shop-prod")] == [f"{own.name}: a new namespace"]
     assert [*namespace.make(own, "shop-prod")] == []
+    assert KubernetesOrchestrator(own, "shop-prod", Place("a", "http://a")).unmade() == []
     assert (
         own.get("Namespace", own.namespace)["metadata"]["labels"].items()
         >= {"pod-security.kubernetes.io/enforce": "restricted"}.items()
@@ -386,6 +435,8 @@ def test_a_namespace_is_made_once_and_goes_with_its_stack(cluster):
     assert own.get("Namespace", own.namespace) is None
     ClusterStore(own, "shop-prod").log('{"state": "done"}')
     assert orchestrator.problems() == [f"{own.name}: there is no such namespace - "]
+    assert orchestrator.unmade() == [f"namespace {own.namespace}"]
+    assert (orchestrator.services(), ClusterStore(own, "shop-prod").read()[1]) == ({}, {})
     with pytest.raises(ClusterError, match=r"inv server\.setup makes the namespace"):
         orchestrator.set_secret("SECRET_KEY", "a")
 
@@ -427,6 +478,44 @@ def test_what_a_deploy_would_lack_is_known_before_it_changes_anything(cluster):
     (line,) = orchestrator.misfits(changed, "")
     assert "no storage class fast for the volume db" in line
     assert orchestrator.services() == {}
+
+
+# What asks somebody about each Deployment of a namespace who is not there.
+WEBHOOK = """
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingWebhookConfiguration
+metadata: {{name: {namespace}}}
+webhooks:
+  - name: gone.example.com
+    admissionReviewVersions: [v1]
+    sideEffects: None
+    timeoutSeconds: 1
+    clientConfig: {{service: {{namespace: {namespace}, name: gone}}}}
+    namespaceSelector: {{matchLabels: {{kubernetes.io/metadata.name: {namespace}}}}}
+    rules:
+      - apiGroups: [apps]
+        apiVersions: [v1]
+        operations: [CREATE, UPDATE]
+        resources: [deployments]
+"""
+
+
+@pytest.mark.slow
+def test_a_webhook_that_is_away_is_named_before_anything_is_changed(cluster, lab):
+    orchestrator = KubernetesOrchestrator(cluster, "shop-prod", Place(cluster.namespace, SITE))
+    first = docker("ps", "--quiet", "--filter", f"name=-lab-{lab['LAB_NAME']}-node1").strip()
+    kubectl = ("exec", "--interactive", first, "kubectl")
+    text = WEBHOOK.format(namespace=cluster.namespace)
+    docker(*kubectl, "apply", "--filename=-", text=text)
+    try:
+        # The API server reads what it is to ask a moment later.
+        lines = until(lambda: orchestrator.misfits(own_stack(), ""), 60)
+    finally:
+        docker(*kubectl, "delete", "--filename=-", text=text)
+    assert all('failed calling webhook "gone.example.com"' in each for each in lines)
+    assert any(each.startswith("Deployment app: ") for each in lines)
+    assert orchestrator.services() == {}
+    until(lambda: orchestrator.misfits(own_stack(), "") == [], 60)
 
 
 def test_a_dry_run_is_checked_by_the_cluster_and_changes_nothing(cluster, capfd):
@@ -477,6 +566,7 @@ def test_a_cluster_that_does_not_answer_is_named(lab):
         Cluster(access, "default").get("Secret", "any")
 
 
+@pytest.mark.slow
 def test_nothing_is_rehearsed_on_a_cluster():
     done = inv("rehearse", "--orchestrator=kubernetes", "--name=test-none")
     assert done.returncode == 2
@@ -490,7 +580,8 @@ def site(
     """A clone whose environment `prod` is a namespace of the lab's cluster; gone at the end."""
     folder = tmp_path_factory.mktemp("site")
     mine = quick(Path(lab["INVOKE_RUNTIME_CONFIG"]), folder / "invoke.yaml")
-    made = Site(make_clone(folder / "clone"), {**lab, "INVOKE_RUNTIME_CONFIG": mine}, env="prod")
+    own = {**lab, "INVOKE_RUNTIME_CONFIG": mine}
+    made = OnCluster(make_clone(folder / "clone"), own, env="prod")
     made.write("myapp/urls.py", SLOW, add=True)
     yield made
     made.inv("destroy", "--volumes", "--yes")
@@ -537,6 +628,7 @@ def test_the_verbs_are_the_same_from_the_first_deploy_to_the_removal(site):
     assert "missing" in gone and "_v1" not in gone
 
 
+@pytest.mark.slow
 def test_another_cluster_is_never_touched(site, tmp_path):
     known = yaml.safe_load(Path(site.lab["INVOKE_RUNTIME_CONFIG"]).read_text())
     place = known["environments"]["prod"]["kubernetes"]
@@ -568,6 +660,20 @@ def ready(cluster: Cluster, service: str) -> int:
     return sum(observation.is_ready(each) for each in found)
 
 
+@pytest.mark.slow
+def test_what_was_left_of_a_failed_deploy_is_shown_when_its_pods_are_gone(site, serving):
+    bad = site.build("leaves something", {"=docker/web": BOOM})
+    assert site.inv("deploy", f"--ref={bad}").status == 1
+    shown = site.must("history.show").text
+    assert "deploy, undone" in shown and bad in shown
+    assert "    boom: no licence file" in shown
+    migration = {"=myapp/migrations/9000_trial.py": FAILS.format(newest=newest(site))}
+    bad = site.build("leaves something of a job", migration)
+    assert site.inv("deploy", f"--ref={bad}").status == 1
+    assert "division by zero" in site.must("history.show").text.partition("last lines")[2]
+
+
+@pytest.mark.slow
 def test_deploys_and_a_rollback_under_load_lose_no_request(site, serving):
     other = site.build("another one")
     with site.load("/", "/livez", pause=0.01) as load:
@@ -579,7 +685,9 @@ def test_deploys_and_a_rollback_under_load_lose_no_request(site, serving):
     assert load.done["upload"] and load.total > 1000
 
 
-def test_a_server_is_drained_amid_a_deploy_without_a_lost_request(site, serving):
+@pytest.mark.slow
+@pytest.mark.fault("a server is drained while it rolls")
+def test_a_server_is_drained_amid_a_deploy_without_a_lost_request(site, serving, fault):
     other = site.build("meets a drain")
     pods = serving.list("Pod", {naming.SERVICE: "app"})
     node = str(pods[0]["spec"]["nodeName"])
@@ -596,12 +704,31 @@ def test_a_server_is_drained_amid_a_deploy_without_a_lost_request(site, serving)
             done = run.wait()
         finally:
             docker("exec", first, "kubectl", "uncordon", node)
-    assert done.status == 0, done.text
-    assert site.versions() == {other}
+    fault(done, status=0, serves=other)
     assert load.failures == []
     site.must("deploy", f"--ref={site.good}")
 
 
+@pytest.mark.slow
+@pytest.mark.fault("the API server restarts while it rolls")
+def test_an_api_server_that_restarts_amid_a_deploy_is_waited_for(site, serving, fault):
+    other = site.build("meets a restart of the API server")
+    first = site.nodes["node1"]
+    with site.load("/", "/livez") as load:
+        run = site.begin("deploy", f"--ref={other}")
+        run.until(" old")
+        before = docker("exec", first, "sh", "-c", API_SERVER).strip()
+        docker("exec", first, "sh", "-c", f"kill -KILL {before}")
+        done = run.wait()
+    fault(done, status=0, serves=other)
+    assert load.failures == []
+    # It really was another one afterwards, and knows what was done.
+    assert docker("exec", first, "sh", "-c", API_SERVER).strip() not in ("", before)
+    assert "drift: none" in site.must("status").text
+    site.must("deploy", f"--ref={site.good}")
+
+
+@pytest.mark.slow
 def test_a_database_that_is_away_takes_no_replica_out_of_use_and_ends_none(site, serving):
     count = ready(serving, "app")
     before = {each["metadata"]["uid"] for each in serving.list("Pod", {naming.SERVICE: "app"})}
@@ -620,6 +747,7 @@ def test_a_database_that_is_away_takes_no_replica_out_of_use_and_ends_none(site,
     assert not any(each["status"]["containerStatuses"][0]["restartCount"] for each in pods)
 
 
+@pytest.mark.slow
 def test_many_slow_requests_take_no_replica_out_of_use_and_end_none(site, serving):
     count = ready(serving, "app")
     # More than all threads of all replicas have at once, so that a probe waits behind others.

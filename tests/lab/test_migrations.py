@@ -40,12 +40,9 @@ def trial(site: Site) -> Iterator[Site]:
 @contextmanager
 def lock_held(site: Site) -> Iterator[None]:
     """Read the links in a transaction that does not end."""
-    name = f"{site.stack}_db."
-    psql = f"docker exec -i $(docker ps -q -f name={name}) psql -U app -d app"
     session = subprocess.Popen(
-        ["docker", "exec", "--interactive", site.nodes["node1"], "sh", "-c", psql],
-        stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
-    )  # fmt: skip
+        site.psql(), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+    )
     assert session.stdin
     session.stdin.write("BEGIN; SELECT count(*) FROM myapp_link;\n")
     session.stdin.flush()
@@ -66,7 +63,7 @@ def untouched(site: Site, bad: str) -> None:
     assert "nothing to do" in site.must("deploy", f"--ref={site.good}").text
 
 
-@pytest.mark.either
+@pytest.mark.either("compose", "cluster")
 @pytest.mark.fault("a migration fails")
 def test_a_migration_that_fails_leaves_the_old_version_untouched(trial, fault):
     bad = trial.build("a migration that fails", {FILE: MIGRATION % "SELECT 1 / 0"})
@@ -81,6 +78,7 @@ def test_a_migration_that_fails_leaves_the_old_version_untouched(trial, fault):
 
 
 @pytest.mark.slow
+@pytest.mark.either("cluster")
 @pytest.mark.fault("a migration waits for a lock")
 def test_a_migration_that_waits_for_a_table_gives_up_before_others_wait_long(trial, fault):
     sql = "ALTER TABLE myapp_link ADD trial integer"
@@ -94,6 +92,7 @@ def test_a_migration_that_waits_for_a_table_gives_up_before_others_wait_long(tri
 
 
 @pytest.mark.slow
+@pytest.mark.either("cluster")
 @pytest.mark.fault("a migration takes longer than deploy.timeout")
 def test_a_migration_that_does_not_end_is_ended_in_the_database_too(trial, fault):
     bad = trial.build("a migration without end", {FILE: MIGRATION % "SELECT pg_sleep(3600)"})

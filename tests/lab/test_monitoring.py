@@ -6,7 +6,8 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.testbed.commands import ROOT, free_port, git, page, until
+from tests.testbed import prometheus
+from tests.testbed.commands import free_port, git, page, until
 from tests.testbed.onehost import OneHost
 from tests.testbed.prometheus import Prometheus, stand_ins
 from tests.testbed.sites import Site
@@ -23,12 +25,14 @@ pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.either]
 APP, STEADY = ("app", "worker", "beat"), ("app", "beat", "db", "proxy", "redis")
 STACK, PASSWORD = "myapp-monitoring", "METRICS_PASSWORD"
 EXPORTERS = {"postgres-exporter", "redis-exporter"}
-# Alerts and looks are quick.
-QUICK = (
-    ("for: \\w+", "for: 4s"),
-    ("interval: 15s", "interval: 2s"),
-    ("timeout: 10s", "timeout: 2s"),
-)
+# Looks are quick, and jobs are old soon.
+QUICK = (("interval: 15s", "interval: 2s"), ("timeout: 10s", "timeout: 2s"))
+OLD = ("_oldest_seconds) > 600", "_oldest_seconds) > 5")
+# What fails in the app's replica, and what waits for a worker.
+FAILING = "for _ in range(30): current_app.send_task('myapp.tasks.flush_clicks', args=[1])"
+WAITING = "current_app.send_task('myapp.tasks.flush_clicks')"
+GREEDY = "python -c 'print(len(bytes(1) * (4 * 10**9)))' || true"
+GIGABYTE = 10**9
 
 
 @pytest.fixture
@@ -47,20 +51,28 @@ def measured(site: Site, tmp_path: Path) -> Iterator[Site]:
     settings = tmp_path / "invoke.yaml"
     settings.write_text(yaml.safe_dump(content))
     made = replace(site, lab={**site.lab, "INVOKE_RUNTIME_CONFIG": str(settings)})
-    made.must("secrets.set", f"--name={PASSWORD}")
+    made.must("secrets.set", f"--name={PASSWORD}", "--random")
     made.must("deploy", f"--ref={site.good}")
-    for name in ("rules.yml", "prometheus.yml"):
-        text = (ROOT / "compose/monitoring" / name).read_text()
-        for old, new in QUICK:
-            text = re.sub(old, new, text)
-        (made.root / "compose/monitoring" / name).write_text(text)
+    folder = made.root / "compose/monitoring"
+    rules = prometheus.quick((prometheus.FOLDER / "rules.yml").read_text(), 4)
+    (folder / "rules.yml").write_text(replaced(rules, OLD))
+    text = (prometheus.FOLDER / "prometheus.yml").read_text()
+    (folder / "prometheus.yml").write_text(replaced(text, *QUICK))
     try:
         yield made
     finally:
         made.inv("monitor.down", "--volumes")
-        git(made.root, "checkout", "--", "compose")
+        git(made.root, "checkout", site.good, "--", "compose")
         site.must("deploy", f"--ref={site.good}")
         made.inv("secrets.remove", f"--name={PASSWORD}", "--yes")
+
+
+def replaced(text: str, *pairs: tuple[str, str]) -> str:
+    """A text with parts of it replaced, which have to be there."""
+    for old, new in pairs:
+        assert old in text
+        text = text.replace(old, new)
+    return text
 
 
 @contextmanager
@@ -85,8 +97,8 @@ def containers(site: Site) -> list[str]:
     return [line for line in lines if line.startswith(STACK)]
 
 
-def seen(prometheus: Prometheus, query: str) -> set[str]:
-    return {each["metric"].get("service", "") for each in prometheus.ask(query)}
+def seen(watched: Prometheus, query: str) -> set[str]:
+    return {each["metric"].get("service", "") for each in watched.ask(query)}
 
 
 def stop(site: Site, service: str, back: bool) -> None:
@@ -102,7 +114,7 @@ def test_one_command_adds_it_beside_the_app_and_one_removes_it(measured):
     before, steady = measured.tasks(*STEADY, "worker"), measured.tasks(*STEADY)
     refused = measured.inv("monitor", f"--port={free_port()}")
     assert refused.status == 2
-    assert "no Prometheus runs for lab - inv monitor.up --env=lab" in refused.verdict
+    assert "no Prometheus runs for lab - ./inv monitor.up --env=lab" in refused.verdict
     done = measured.must("monitor.up")
     assert f"measures {measured.env}" in done.text
     assert measured.tasks(*STEADY, "worker") == before
@@ -113,30 +125,31 @@ def test_one_command_adds_it_beside_the_app_and_one_removes_it(measured):
     assert containers(measured) == there
     assert not any("->" in each for each in there)
 
-    with opened(measured) as prometheus:
+    with opened(measured) as watched:
         mine = f'environment="{measured.env}"'
-        until(lambda: seen(prometheus, f"up{{{mine}}} == 1") >= {*APP} | EXPORTERS, 120)
-        assert [each["value"][1] for each in prometheus.ask("pg_up")] == ["1"]
-        assert [each["value"][1] for each in prometheus.ask("redis_up")] == ["1"]
-        assert prometheus.ask('pg_stat_user_tables_n_tup_ins{relname="django_migrations"}')
-        (replicas,) = prometheus.ask(f'count(up{{{mine}, service="app"}} == 1)')
+        until(lambda: seen(watched, f"up{{{mine}}} == 1") >= {*APP} | EXPORTERS, 120)
+        assert [each["value"][1] for each in watched.ask("pg_up")] == ["1"]
+        assert [each["value"][1] for each in watched.ask("redis_up")] == ["1"]
+        assert watched.ask('pg_stat_user_tables_n_tup_ins{relname="django_migrations"}')
+        (replicas,) = watched.ask(f'count(up{{{mine}, service="app"}} == 1)')
         assert replicas["value"][1] == "2"
-        until(lambda: prometheus.ask(f"probe_success{{{mine}}} == 1"), 60)
-        (nodes,) = prometheus.ask('count(up{job="node"} == 1) == on () expected_servers')
+        until(lambda: watched.ask(f"probe_success{{{mine}}} == 1"), 60)
+        alive = 'count(up{job="node"} == 1) == on () expected_servers'
+        (nodes,) = until(lambda: watched.ask(alive), 60)
         assert nodes["value"][1] == str(len(measured.nodes))
-        assert prometheus.ask('node_filesystem_avail_bytes{mountpoint="/disk"}')
-        until(lambda: "All is well" in prometheus.page(), 120)
-        assert measured.env in prometheus.page()
+        assert watched.ask('node_filesystem_avail_bytes{mountpoint="/disk"}')
+        until(lambda: "All is well" in watched.page(), 120)
+        assert measured.env in watched.page()
 
         stop(measured, "worker", back=False)
-        until(lambda: {"NoWorker", "ServiceGone"} <= prometheus.firing(), 120)
-        assert "Not well" in prometheus.page()
+        until(lambda: {"NoWorker", "ServiceGone"} <= watched.firing(), 120)
+        assert "Not well" in watched.page()
         stop(measured, "worker", back=True)
-        until(lambda: not {"NoWorker", "ServiceGone"} & prometheus.firing(), 180)
+        until(lambda: not {"NoWorker", "ServiceGone"} & watched.firing(), 180)
 
     kept = measured.inv("destroy", "--yes")
     assert kept.status == 2
-    assert f"monitoring measures {measured.env} - inv monitor.down" in kept.verdict
+    assert f"monitoring measures {measured.env} - ./inv monitor.down" in kept.verdict
     measured.must("monitor.down", "--volumes")
     assert containers(measured) == []
     assert measured.tasks(*STEADY) == steady
@@ -146,20 +159,18 @@ def test_one_command_adds_it_beside_the_app_and_one_removes_it(measured):
 
 def test_a_deploy_that_goes_well_fires_nothing(measured):
     measured.must("monitor.up")
-    with opened(measured) as prometheus:
-        until(lambda: seen(prometheus, "up == 1") >= {*APP}, 120)
-        until(lambda: not prometheus.firing(), 120)
+    with opened(measured) as watched:
+        until(lambda: seen(watched, "up == 1") >= {*APP}, 120)
+        until(lambda: not watched.firing(), 120)
         other = measured.build("another one, measured")
         run = measured.begin("deploy", f"--ref={other}")
         fired: set[str] = set()
-        until(lambda: fired.update(prometheus.firing()) or run.ended, 300, 1)
+        until(lambda: fired.update(watched.firing()) or run.ended, 300, 1)
         assert run.wait().status == 0
         # With 4 seconds instead of minutes, those of a replica that starts may.
         assert fired <= {"ReplicaDown", "ReplicaMissing", "DeployHalfDone", "WebServerFull"}
         releases = 'count by (release) (app_info{role="web"})'
-        until(
-            lambda: [each["metric"]["release"] for each in prometheus.ask(releases)] == [other], 60
-        )
+        until(lambda: [each["metric"]["release"] for each in watched.ask(releases)] == [other], 60)
 
 
 def test_no_password_is_in_a_variable_or_an_argument(measured):
@@ -170,3 +181,121 @@ def test_no_password_is_in_a_variable_or_an_argument(measured):
     assert len(mine) == len(EXPORTERS)
     given = re.compile(r"(PASS|PASSWORD|DSN|DATA_SOURCE_NAME)=\S")
     assert not [line for line in mine if given.search(line)]
+
+
+def pause(site: Site, service: str, back: bool) -> None:
+    """Pause one container of a service on each server, or let those go on."""
+    status, verb = ("paused", "unpause") if back else ("running", "pause")
+    listed = f"docker ps -aq {site.box(service)} -f status={status}"
+    for node in site.nodes:
+        site.on(node, f"{listed} | head -1 | xargs -r docker {verb}")
+
+
+def fires(watched: Prometheus, site: Site, alerts: set[str]) -> None:
+    """See that alerts fire while a client asks for pages; without any, that none does."""
+
+    def so() -> bool:
+        page(site.url)
+        firing = watched.firing()
+        return alerts <= firing if alerts else not firing
+
+    try:
+        until(so, 180, 1)
+    except TimeoutError:
+        raise AssertionError(f"{alerts}: {watched.firing()}") from None
+
+
+def within(site: Site, script: str) -> None:
+    """Run a script in one replica of the app."""
+    for node in site.nodes:
+        if box := site.on(node, f"docker ps -q {site.box('app')} | head -1").strip():
+            site.on(node, f"docker exec -i {box} sh -s", script)
+            return
+
+
+def send(site: Site, code: str) -> None:
+    """Send jobs from the app."""
+    within(site, f'python manage.py shell -c "from celery import current_app; {code}"')
+
+
+def node_exporters(site: Site, verb: str) -> None:
+    site.on("node1", f"docker ps -aq -f name={STACK}.node-exporter | xargs docker {verb}")
+
+
+def nothing(site: Site) -> None:
+    """It ends by itself."""
+
+
+Change = Callable[[Site], object]
+CAUSES: dict[str, tuple[set[str], Change, Change]] = {
+    "Redis stops": (
+        {"RedisDown", "BrokerDown"},
+        lambda site: stop(site, "redis", back=False),
+        lambda site: stop(site, "redis", back=True),
+    ),
+    "the database stops": (
+        {"DatabaseDown", "ErrorRate", "SiteDown"},
+        lambda site: stop(site, "db", back=False),
+        lambda site: stop(site, "db", back=True),
+    ),
+    "the worker stops": (
+        {"NoWorker", "ServiceGone", "QueueOld"},
+        lambda site: (stop(site, "worker", back=False), send(site, WAITING)),
+        lambda site: stop(site, "worker", back=True),
+    ),
+    "beat stops": (
+        {"BeatSilent", "ServiceGone"},
+        lambda site: stop(site, "beat", back=False),
+        lambda site: stop(site, "beat", back=True),
+    ),
+    "a replica hangs": (
+        {"ReplicaMissing"},
+        lambda site: pause(site, "app", back=False),
+        lambda site: pause(site, "app", back=True),
+    ),
+    "a process needs more memory than there is": (
+        {"MemoryKill"}, lambda site: within(site, GREEDY), nothing
+    ),
+    "jobs fail": ({"JobsFail"}, lambda site: send(site, FAILING), nothing),
+    "a server does not answer": (
+        {"NodeGone"},
+        lambda site: node_exporters(site, "pause"),
+        lambda site: node_exporters(site, "unpause"),
+    ),
+    "a disk is full": (
+        {"DiskFull"},
+        lambda site: site.on("node1", f"fallocate -l {2 * GIGABYTE} /var/lib/docker/full"),
+        lambda site: site.on("node1", "rm -f /var/lib/docker/full"),
+    ),
+}  # fmt: skip
+
+
+def test_each_alert_is_fired_by_what_it_is_about_and_ends(measured):
+    folder = measured.root / "compose/monitoring"
+    size, free = measured.on("node1", "stat -f -c '%b %a' /var/lib/docker").split()
+    left = int(free) / int(size) - GIGABYTE / (int(size) * 4096)
+    rules = (folder / "rules.yml").read_text()
+    disk = f'squashfs"}} < {left}'
+    (folder / "rules.yml").write_text(replaced(rules, ('squashfs"} < 0.1', disk)))
+    measured.must("monitor.up")
+    with opened(measured) as watched:
+        until(lambda: seen(watched, "up == 1") >= {*APP} | EXPORTERS, 120)
+        for what, (alerts, cause, cure) in CAUSES.items():
+            fires(watched, measured, set())
+            print(what, time.strftime("%X"))
+            cause(measured)
+            try:
+                fires(watched, measured, alerts)
+            finally:
+                cure(measured)
+        fires(watched, measured, set())
+        other = measured.build("another one, cut off")
+        run = measured.begin("deploy", f"--ref={other}")
+        try:
+            until(lambda: "DeployHalfDone" in watched.firing() or run.ended, 300, 0.5)
+            assert not run.ended
+        finally:
+            os.killpg(run.process.pid, signal.SIGKILL)
+        measured.inv("unlock", "--yes")
+        measured.must("deploy", f"--ref={other}")
+        fires(watched, measured, set())

@@ -62,7 +62,7 @@ def test_a_database_is_upgraded_and_a_person_can_go_back(site):
     site.must("build", "--push")
     with site.load("/livez") as load:
         done = site.must("db.upgrade", "--yes")
-    assert all("503" in each for each in load.failures), load.failures[:3]
+    assert [each for each in load.failures if "503" not in each] == []
     assert "rehearsing" in done.text
     assert site.sql(VERSION).startswith("18")
     assert site.sql(LINKS) == "300"

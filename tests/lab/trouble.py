@@ -13,6 +13,7 @@ from pathlib import Path
 import yaml
 
 from tests.testbed.commands import docker, until
+from tests.testbed.oncluster import OnCluster
 from tests.testbed.onehost import OneHost
 from tests.testbed.runs import Run
 from tests.testbed.sites import Site
@@ -130,7 +131,7 @@ def state(site: Site, name: str) -> str:
 
 def settled(site: Site) -> set[str]:
     """The commits that answer when the Swarm, if there is one, has nothing more to do."""
-    if isinstance(site, OneHost):
+    if isinstance(site, OneHost | OnCluster):
         return site.versions()
     form = "{{with .UpdateStatus}}{{.State}}{{end}}"
     script = f"docker service inspect -f '{form}' $(docker service ls -q -f name={site.stack}_)"

@@ -20,6 +20,7 @@ from tasks.lib.docker.cli import DockerError
 from tasks.lib.environments import jobs
 from tasks.lib.errors import TaskError
 from tasks.lib.orchestrators.base import Guard, Job, LogOptions
+from tasks.lib.orchestrators.jobs import JobError
 from tasks.lib.orchestrators.needs import Needs
 from tasks.lib.orchestrators.stack import HISTORY, RELEASE, Stack
 from tasks.lib.orchestrators.status import (
@@ -93,6 +94,8 @@ class Cluster:
     others: dict[str, set[str]] = field(default_factory=dict)
     left: list[str] = field(default_factory=list)
     misfits: list[str] = field(default_factory=list)
+    login: str = ""
+    there: bool = True
     formed: bool = False
     down: str = ""
     # What the image tells of the background jobs.
@@ -249,6 +252,14 @@ class MemoryOrchestrator:
             ports = (port for service in services.values() for port in service.get("ports", []))
             found[stack] = {f"{port['published']}/tcp" for port in ports}
         return Ports("memory", found)
+
+    def unmade(self) -> list[str]:
+        """Return what set_up has to make before anything can be checked."""
+        return [] if self.cluster.there else ["namespace prod"]
+
+    def pull_login(self) -> str:
+        """Return the login that is kept for later pulls."""
+        return self.cluster.login
 
     def records(self) -> None:
         """The first server keeps the records."""
@@ -441,7 +452,7 @@ class MemoryOrchestrator:
         elif job.name == "migrate":
             for name in image.migrations:
                 if name == image.broken:
-                    raise TaskError(f"migrate failed: exit (1): {name}")
+                    raise JobError(f"migrate failed: exit (1): {name}", [f"Applying {name}", name])
                 if name not in self.cluster.applied:
                     self.cluster.applied.append(name)
         return ""

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 
-from tasks.lib.environments import status, storage, teardown
+from tasks.lib.environments import releases, status, storage, teardown
 from tasks.lib.environments.connection import Target
 from tasks.lib.environments.lock import LockLost, Terms
 from tasks.lib.errors import ExitCode, TaskError
@@ -69,6 +69,8 @@ def test_an_image_that_exits_is_rolled_back(world, capfd):
     assert (newest.state, newest.revision) == ("undone", bad.revision)
     assert newest.why in message
     assert "its last lines:" in capfd.readouterr().err
+    left = releases.show(world.target, "").evidence
+    assert left and left.node and any(line.strip() for line in left.lines)
     world.deploy(good)
     assert "nothing to do" in capfd.readouterr().err
 
@@ -172,6 +174,7 @@ def test_a_migration_that_fails_touches_no_replica_and_is_not_recorded(world):
     fails(world, "myapp.9002_two", "no replica of the app was touched", image=bad)
     assert world.serves() == good.revision
     assert world.records()[0].migrations == ["myapp.9001_one"]
+    assert "myapp.9002_two" in releases.show(world.target, "2").text().partition("last lines")[2]
 
 
 def dumps(world: World) -> int:

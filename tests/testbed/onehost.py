@@ -13,6 +13,8 @@ from tests.testbed.sites import Site
 class OneHost(Site):
     """A site on one server, of which docker itself says what is there."""
 
+    column = 4
+
     def box(self, service: str) -> str:
         """Docker's filter for the containers of a service."""
         return f"-f label=deploy.stack={self.stack} -f label=deploy.service={service}"

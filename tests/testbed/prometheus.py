@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shutil
@@ -17,6 +18,8 @@ import yaml
 from tests.testbed.commands import ROOT, docker, free_port, page, until
 
 FOLDER = ROOT / "compose/monitoring"
+# Of a stand-in: a checksum of its source. Its base may be one, too, whose label it then has.
+LABEL = "monitoring-standin"
 
 
 class Prometheus:
@@ -42,16 +45,28 @@ class Prometheus:
 
 
 def stand_ins() -> list[str]:
-    """Build the images of monitoring as stand-ins, unless they are here; return all."""
+    """Build the images of monitoring as stand-ins, where no real one is here; return all names."""
     texts = [(ROOT / f"compose/{name}.yml").read_text() for name in ("monitoring", "exporters")]
     names = re.findall(r"^    image: (\S+)$", "".join(texts), re.M)
+    file = ROOT / "lab/images/monitoring.Dockerfile"
+    source = hashlib.sha256(file.read_bytes()).hexdigest()
     for name in names:
-        if not docker("image", "ls", "--quiet", name):
+        if not docker("image", "ls", "--quiet", name) or stand_in(name) not in ("", source):
             stage = name.rpartition("/")[2].partition(":")[0]
             words = ("build", "--quiet", f"--target={stage}", f"--tag={name}")
-            file = ROOT / "lab/images/monitoring.Dockerfile"
-            docker(*words, f"--file={file}", ROOT / "lab/images")
+            docker(*words, f"--label={LABEL}={source}", f"--file={file}", ROOT / "lab/images")
     return names
+
+
+def stand_in(image: str) -> str:
+    """Return what a stand-in was built from; nothing for a real image."""
+    labels = json.loads(docker("image", "inspect", "--format={{json .Config.Labels}}", image)) or {}
+    return str(labels.get(LABEL, labels.get("standin", "")))
+
+
+def quick(rules: str, seconds: int) -> str:
+    """Return rules whose alerts look back and wait for seconds rather than for minutes."""
+    return re.sub(r"\[\d+m\]", f"[{seconds * 6}s]", re.sub(r"for: \w+", f"for: {seconds}s", rules))
 
 
 def program() -> str | None:
@@ -60,8 +75,14 @@ def program() -> str | None:
 
 
 @contextmanager
-def measuring(folder: Path, **targets: int) -> Iterator[Prometheus]:
-    """Run it with services of the app, by their ports; alerts do not wait for minutes."""
+def measuring(
+    folder: Path, site: str = "", blackbox: int = 0, **targets: int
+) -> Iterator[Prometheus]:
+    """Run it with services of the app, by their ports; alerts do not wait for minutes.
+
+    Args:
+        site: the address that the blackbox exporter asks, which listens at a port of this machine.
+    """
     settings = yaml.safe_load((FOLDER / "prometheus.yml").read_text())
     settings["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
     settings["rule_files"] = [str(folder / "rules.yml")]
@@ -71,10 +92,13 @@ def measuring(folder: Path, **targets: int) -> Iterator[Prometheus]:
     ]
     (app,) = (each for each in settings["scrape_configs"] if each["job_name"] == "app")
     limits = {key: each for key, each in app.items() if key.endswith("_limit")}
-    settings["scrape_configs"] = [{"job_name": "app", "static_configs": static, **limits}]
+    (asked,) = (each for each in settings["scrape_configs"] if each["job_name"] == "site")
+    del asked["file_sd_configs"]
+    asked["static_configs"] = [{"targets": [site] if site else []}]
+    asked["relabel_configs"][-1]["replacement"] = f"127.0.0.1:{blackbox}"
+    settings["scrape_configs"] = [{"job_name": "app", "static_configs": static, **limits}, asked]
     (folder / "prometheus.yml").write_text(yaml.safe_dump(settings))
-    rules = re.sub(r"for: \w+", "for: 1s", (FOLDER / "rules.yml").read_text())
-    (folder / "rules.yml").write_text(rules)
+    (folder / "rules.yml").write_text(quick((FOLDER / "rules.yml").read_text(), 1))
     (folder / "consoles").mkdir()
     shutil.copy(FOLDER / "page.tmpl", folder / "consoles/index.html")
     port = free_port()

@@ -69,6 +69,13 @@ class Site:
         record: what was recorded of it.
     """
 
+    # The column of docs/faults.md that has what is seen of it.
+    column = 1
+    # How it is told of a replica that it answers 503, that it does not listen, how it exited.
+    unready = "unhealthy: http://127.0.0.1:8000/readyz: HTTP/1.0 503 Not ready (licence expired)"
+    unheard = "unhealthy: http://127.0.0.1:8000/readyz: [Errno 111] Connection refused"
+    exited = "failed: task: non-zero exit ({})"
+
     root: Path
     lab: Exports
     env: str = "lab"
@@ -238,6 +245,10 @@ class Site:
         only = f"label=com.docker.stack.namespace={self.stack}_jobs"
         return self.on("node1", f"docker service ls --format '{{{{.Name}}}}' --filter {only}")
 
+    def job(self, name: str) -> str:
+        """How the name of a one-off job begins."""
+        return f"{self.stack}_jobs_{name}"
+
     def box(self, service: str) -> str:
         """Docker's filter for the containers of a service."""
         return f"-f label=com.docker.swarm.service.name={self.stack}_{service}"
@@ -252,6 +263,11 @@ class Site:
         """What the database answers, a line a row."""
         inner = f"docker exec -i $(docker ps -q {self.box('db')})"
         return self.on("node1", f"{inner} psql -U app -d app -qAtv ON_ERROR_STOP=1", text)
+
+    def psql(self) -> list[str]:
+        """The command with which a person is in the database."""
+        inner = f"docker exec -i $(docker ps -q {self.box('db')}) psql -U app -d app"
+        return ["docker", "exec", "--interactive", self.nodes["node1"], "sh", "-c", inner]
 
     def load(self, *paths: str, pause: float = 0.1) -> Load:
         """A load on the site, of many clients, as a context; see Load."""

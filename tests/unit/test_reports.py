@@ -77,6 +77,7 @@ MAKE: dict[str, Any] = {
     "deploy --plan": planned,
     "history.audit": lambda world: [deployed(world), audit.read(world.target, 9)][1],
     "history.list": lambda world: [deployed(world), releases.read(world.target, 1)][1],
+    "history.show": lambda world: [deployed(world), releases.show(world.target, "")][1],
     "images.list": images,
     "jobs": lambda world: jobs.report("prod", FOUND, 1, 1_800_000_000.0),
     "lab.status": lambda world: LabStatus(lab="lab", parts=[Part("n1", "healthy", "", "")]),

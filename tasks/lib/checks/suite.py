@@ -22,8 +22,9 @@ COVERAGE, REPORT = REPORTS / "coverage.xml", REPORTS / "app.xml"
 PIPELINE, TEMPLATE = "tests", "template"
 # pytest's exit statuses: https://docs.pytest.org/en/stable/reference/exit-codes.html
 NO_TESTS = 5
-# Those of the pipeline's tests that need no engine and no browser, and end soon.
-QUICK = "not engine and not browser and not slow"
+# Those of the pipeline's tests that end soon, without a cluster of Kubernetes; and those of them
+# that need no engine and no browser.
+ALL, QUICK = "not slow and not cluster", "not engine and not browser and not slow"
 
 
 def run(
@@ -85,7 +86,7 @@ def pipeline(
     testing = replace(testing, parallel=testing.parallel or (testing.whole and not everything))
     words = [sys.executable, *runners.pytest(paths, testing, "pipeline")[1:]]
     words += ["-p", "no:django", "-W", "ignore::pytest.PytestConfigWarning"]
-    chosen = "not cluster" if slow else "not slow" if everything else QUICK
+    chosen = "not cluster" if slow else ALL if everything else QUICK
     words += ["-m", chosen]
     return _failures("the pipeline's tests", process.run(ctx, words), testing)
 

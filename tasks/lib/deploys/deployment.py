@@ -9,7 +9,7 @@ from typing import Any
 
 from .. import console
 from ..data import backups
-from ..environments import records
+from ..environments import records, releases
 from ..environments.connection import Target
 from ..environments.lock import Lock, LockLost
 from ..environments.records import FAILED, GOOD, RUNNING, Record
@@ -18,6 +18,7 @@ from ..errors import ExitCode, TaskError, explain
 from ..images import promotion
 from ..images.promotion import Candidate
 from ..orchestrators.base import Job
+from ..orchestrators.jobs import JobError
 from ..orchestrators.stack import Stack, difference
 from ..project.names import is_dynamic
 from . import hooks, predeploy, preflight, undo, verification
@@ -159,6 +160,9 @@ class Deployment:
 
     def _failed(self, error: BaseException) -> TaskError:
         """Note why it failed; return the error that ends the task."""
+        # A job's lines were shown already.
+        if (left := undo.left(self, error)) and not isinstance(error, JobError):
+            console.say(releases.left(left))
         why = explain(error)
         if self.record.state == RUNNING:
             self.note(state=FAILED)

@@ -129,6 +129,7 @@ def read(target: Target, stack: Stack, revision: str, show: str = "") -> Plan:
 def compare(target: Target, now: Running, new: Stack, revision: str) -> Plan:
     """Return what a revision's stack changes in what runs."""
     lines = difference(now.stack, new)
+    made = [] if now.stack else [*target.orchestrator.unmade(), *new.services]
     return Plan(
         environment=target.name,
         stack=new.name,
@@ -136,7 +137,7 @@ def compare(target: Target, now: Running, new: Stack, revision: str) -> Plan:
         state="changes" if lines and now.stack else "new" if lines else "same",
         since=now.record.number if now.record else None,
         drift=None if now.drift is None else list(now.drift),
-        changes=lines if now.stack else [f"+ {name}" for name in new.services],
+        changes=lines if now.stack else [f"+ {name}" for name in made],
         commits=_commits(now.record.revision if now.record else "", revision),
         interrupted=interrupted(now.stack, new),
     )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
+from .. import console
 from ..console import as_typed, table
 from ..environments import bootstrap, site_address
 from ..environments.connection import Target
@@ -19,7 +19,7 @@ from ..orchestrators.status import Ports
 from ..project.names import is_dynamic
 from ..registry.reference import short
 from ..reports import Report
-from . import database, proxy_check, rendering
+from . import database, problems, proxy_check, rendering
 
 
 def prepare(
@@ -36,9 +36,21 @@ def prepare(
     with refusing():
         with _all_problems(target):
             image = resolve_image(target, ref)
+        if not changes and (unmade := target.orchestrator.unmade()):
+            return image, _unchecked(target, image, force, unmade)
         if changes and is_dynamic(target.name):
             bootstrap.make_ready(target)
         return image, _checked(target, image, force, upgrade)
+
+
+def _unchecked(target: Target, image: Candidate, force: str, unmade: list[str]) -> Stack:
+    """Return the stack of an image for a plan, where nothing can be checked yet."""
+    what = f"there is no {' and no '.join(unmade)} yet: nothing was checked there"
+    console.warn(f"{what} - inv server.setup --env={target.name}")
+    for line in problems.secrets(target):
+        console.warn(line)
+    _refuse(problems.untested(target, image, force))
+    return rendering.render(target, image)
 
 
 class Preflight(Report, frozen=True, kw_only=True, tag="preflight"):
@@ -121,24 +133,7 @@ def check_stack(target: Target, stack: Stack, ports: Ports, old: Stack | None) -
     """Raise TaskError, one line a problem, when a stack cannot run; `old` is what runs."""
     login = target.registry.login
     found = target.orchestrator.misfits(stack, login.header if login else "")
-    _refuse(found + _conflicts(stack, ports) + proxy_check.problems(target, stack, old))
-
-
-def _conflicts(stack: Stack, ports: Ports) -> list[str]:
-    """Return a line for each port that others have, or that the stack publishes twice."""
-    wanted = Counter(
-        f"{port['published']}/{port.get('protocol', 'tcp')}"
-        for service in stack.services.values()
-        for port in service.get("ports", [])
-    )
-    hint = "choose another in `values` of the environment"
-    found = [f"port {port} is published twice - {hint}" for port, n in wanted.items() if n > 1]
-    return found + [
-        f"port {port} of {ports.node} is taken by {name} - {hint}, or stop that"
-        for port in wanted
-        for name, taken in ports.taken.items()
-        if name != stack.name and port in taken
-    ]
+    _refuse(found + problems.conflicts(stack, ports) + proxy_check.problems(target, stack, old))
 
 
 def check(target: Target, image: Candidate | None, force: str = "") -> None:
@@ -151,49 +146,25 @@ def load_stack(target: Target, goal: Record) -> Stack:
     with refusing():
         wanted = target.history.stack(goal, target.stack)
         with ThreadPoolExecutor() as pool:
-            gone = pool.submit(_gone, target, goal, wanted)
-            taken = pool.submit(lambda: _conflicts(wanted, target.orchestrator.ports()))
-            problems = _problems(target, None)
+            gone = pool.submit(problems.gone, target, goal, wanted)
+            taken = pool.submit(lambda: problems.conflicts(wanted, target.orchestrator.ports()))
+            found = _problems(target, None)
         for each in (gone, taken):
             # Servers without a cluster do not know what is gone from it.
-            if not (problems and each.exception()):
-                problems += each.result()
-        _refuse(problems)
+            if not (found and each.exception()):
+                found += each.result()
+        _refuse(found)
         return wanted
 
 
-def _refuse(problems: list[str]) -> None:
-    if problems:
-        raise TaskError("\ninv: ".join(problems), code=ExitCode.REFUSED)
+def _refuse(found: list[str]) -> None:
+    if found:
+        raise TaskError("\ninv: ".join(found), code=ExitCode.REFUSED)
 
 
 def _problems(target: Target, image: Candidate | None, force: str = "") -> list[str]:
     with ThreadPoolExecutor() as pool:
         checks = [pool.submit(target.orchestrator.problems), pool.submit(target.history.problems)]
-        checks += [pool.submit(each, target) for each in (site_address.problems, _secrets)]
+        checks += [pool.submit(each, target) for each in (site_address.problems, problems.secrets)]
         found = [problem for each in checks for problem in each.result()]
-    if image and not force and not promotion.admitted(target.registry, image):
-        digest = target.registry.image.at(image.manifest.digest)
-        found.append(f'{image} is not tested - inv test --image={digest}, or --force "reason"')
-    return found
-
-
-def _secrets(target: Target) -> list[str]:
-    try:
-        known = target.orchestrator.secrets()
-    except Exception:
-        # Servers without a cluster have none, and that is a problem of its own.
-        return []
-    missing = [name for name in target.settings.deploy.secrets if name not in known]
-    hint = f"inv secrets.set --env={target.name}"
-    every = " (or --random, for all that are missing)" if len(missing) > 1 else ""
-    return [f"secret {name} is missing - {hint} --name={name}{every}" for name in missing]
-
-
-def _gone(target: Target, goal: Record, wanted: Stack) -> list[str]:
-    """Return what a record needs and is gone."""
-    missing = target.orchestrator.missing(wanted)
-    found = [f"{name} of release {goal.number} is gone" for name in missing]
-    if not target.registry.digest(goal.digest):
-        found.insert(0, f"the image of release {goal.number} is gone: {goal.image}")
-    return found
+    return found + problems.untested(target, image, force)

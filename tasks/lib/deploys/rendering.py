@@ -91,9 +91,13 @@ def _require_fitting(target: Target) -> None:
 def newest(target: Target, now: Stack | None = None) -> dict[str, str]:
     """Return for each of the project's secrets the name of its newest version; empty for none.
 
-    The database's own is that of its beginning: see database.first.
+    The database's own is that of its beginning: see database.first. Where none can be yet, it is
+    that of the first version.
     """
     versions = target.orchestrator.secrets()
+    if not versions and target.orchestrator.unmade():
+        named = target.settings.deploy.secrets
+        versions = {key: [f"{target.stack}_{key}_v1"] for key in named}
     known = {key: [*versions.get(key, []), ""][0] for key in target.settings.deploy.secrets}
     if database.SUPERUSER in known:
         known[database.FIRST] = database.first(versions.get(database.SUPERUSER, []), now)

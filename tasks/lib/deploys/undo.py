@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .. import console
+from ..environments import releases
 from ..environments.lock import LockLost
 from ..environments.records import FAILED, UNDONE
 from ..errors import ExitCode, TaskError, explain
-from ..orchestrators.base import Orchestrator
+from ..orchestrators.jobs import JobError
+from ..orchestrators.status import Evidence
 from ..registry.reference import short
 from . import verification
 from .rollout import RolloutError, roll
@@ -24,7 +26,7 @@ def undo(deployment: Deployment, error: BaseException) -> TaskError:
     """
     name, why = deployment.target.name, explain(error)
     try:
-        why = report(deployment.target.orchestrator, error, why)
+        why = report(deployment, error, why)
         state = bring_back(deployment)
     except LockLost:
         deployment.note(state=FAILED)
@@ -40,17 +42,33 @@ def undo(deployment: Deployment, error: BaseException) -> TaskError:
     return TaskError(f"{why}; {state}", f"inv logs --env={name} shows more")
 
 
-def report(orchestrator: Orchestrator, error: BaseException, why: str) -> str:
-    """Show why a rollout failed, and the replica's last lines; return why, in one line."""
-    failure = error.failure if isinstance(error, RolloutError) else None
-    evidence = orchestrator.evidence(failure) if failure else None
+def report(deployment: Deployment, error: BaseException, why: str) -> str:
+    """Show why a rollout failed, and what is left of the replica; return why, in one line."""
+    evidence = left(deployment, error)
     if evidence and evidence.health:
         why += f": {evidence.health}"
     console.warn(f"{why}: rolling back")
     if evidence:
-        lines = "".join(f"\n    {line}" for line in evidence.lines)
-        console.say(f"  on {evidence.node}; its last lines:{lines}")
+        console.say(releases.left(evidence))
     return why
+
+
+def left(deployment: Deployment, error: BaseException) -> Evidence | None:
+    """Return what is left of a replica or job that failed, and record it before it is gone.
+
+    That it cannot be recorded keeps from no undo.
+    """
+    if isinstance(error, JobError):
+        found = error.evidence
+    elif isinstance(error, RolloutError) and error.failure:
+        found = deployment.target.orchestrator.evidence(error.failure)
+    else:
+        return None
+    try:
+        deployment.target.history.write_evidence(deployment.record, found)
+    except Exception as second:
+        console.warn(f"its last lines are not recorded: {explain(second)}")
+    return found
 
 
 def bring_back(deployment: Deployment) -> str:

@@ -11,11 +11,15 @@ from typing import Any
 
 from ..errors import ExitCode, TaskError
 from ..orchestrators.stack import Stack, load
-from ..orchestrators.status import RECORD, Store
+from ..orchestrators.status import RECORD, Evidence, Store
+from ..redaction import redact
 from .records import DAMAGED, Record
 
-# A record's files beside its own: the stack, and the specs that the orchestrator made of it.
-STACK, APPLIED = "stack.json", "applied.json"
+# A record's files beside its own: the stack, the specs that the orchestrator made of it, and what
+# was left of the replica or job that failed.
+STACK, APPLIED, EVIDENCE = "stack.json", "applied.json", "evidence.json"
+# How many characters of a line are kept: a cluster's record has at most 1 MB.
+LONGEST = 2000
 
 
 class History:
@@ -63,6 +67,20 @@ class History:
     def write_applied(self, record: Record, specs: Mapping[str, Any]) -> None:
         """Record the specs that the orchestrator made of a record's stack."""
         self._write(record, APPLIED, json.dumps(specs, indent=1))
+
+    def write_evidence(self, record: Record, evidence: Evidence) -> None:
+        """Record what was left of the replica or job that failed; secrets are masked."""
+        lines, events = (
+            [redact(line)[:LONGEST] for line in each] for each in (evidence.lines, evidence.events)
+        )
+        kept = replace(evidence, health=redact(evidence.health), lines=lines, events=events)
+        self._write(record, EVIDENCE, json.dumps(asdict(kept)))
+
+    def evidence(self, record: Record) -> Evidence | None:
+        """Return what was left of what failed; None if nothing is recorded."""
+        with suppress(ValueError, TypeError):
+            return Evidence(**json.loads(self._store.show(record.number, EVIDENCE) or ""))
+        return None
 
     def _write(self, record: Record, file: str, text: str) -> None:
         self._store.write(record.number, file, text)

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import msgspec
 
 from ..console import table
+from ..errors import ExitCode, TaskError
+from ..orchestrators.status import Evidence
 from ..registry.reference import short
 from ..reports import Report
 from .connection import Target
@@ -76,6 +78,55 @@ class History(Report, frozen=True, kw_only=True, tag="history"):
     def text(self) -> str:
         """Return a table."""
         return shown(self.releases)
+
+
+class Shown(Report, frozen=True, kw_only=True, tag="release"):
+    """One deploy or rollback; `evidence` is what was left of the replica or job that failed."""
+
+    environment: str
+    release: Release
+    evidence: Evidence | None
+
+    def text(self) -> str:
+        """Return all that is known of it, a line each."""
+        made = self.release
+        facts = {
+            "image": made.image,
+            "commit": made.revision,
+            "by": made.by,
+            "began": made.began,
+            "took": f"{made.seconds} s" if made.seconds else "",
+            "migrations": ", ".join(made.migrations),
+            "irreversible": ", ".join(made.irreversible),
+            "backup": made.backup,
+            "note": made.note,
+        }
+        rows = [(name, value) for name, value in facts.items() if value]
+        heading = f"release {made.number} of {self.environment}: {made.kind}, {made.state}"
+        parts = [heading, table(rows), *([left(self.evidence)] if self.evidence else [])]
+        return "\n".join(parts)
+
+
+def show(target: Target, number: str) -> Shown:
+    """Return a release of an environment; without a number, the newest. Raises TaskError."""
+    records = target.history.read()
+    found = [each for each in records if number in ("", str(each.number))]
+    if not found:
+        hint = f"inv history.list --env={target.name} --all shows all of them"
+        raise TaskError(f"no release {number}".strip(), hint, ExitCode.REFUSED)
+    return Shown(
+        environment=target.name,
+        release=release(found[0], bool(target.holder())),
+        evidence=target.history.evidence(found[0]),
+    )
+
+
+def left(evidence: Evidence) -> str:
+    """Return what is left of a replica or job that failed, as text."""
+    place = f"on {evidence.node}; " if evidence.node else ""
+    parts = [f"  the cluster said: {each}" for each in evidence.events]
+    parts += [f"  {place}its last lines:", *(f"    {line}" for line in evidence.lines)]
+    return "\n".join(parts)
 
 
 def read(target: Target, newest: int) -> History:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from .. import console
 from ..errors import ExitCode, TaskError
+from ..images import login
 from ..orchestrators.stack import Stack, drift
 from ..orchestrators.status import Service
 from ..project import contract
@@ -84,5 +85,23 @@ def _drift(
     with suppress(TaskError):
         if now and now.state != DAMAGED:
             specs = {name: service.spec for name, service in services.items()}
-            return drift(target.history.applied(now), specs)
+            lines = drift(target.history.applied(now), specs)
+            return [f"{line}{_by(services, line)}" for line in lines]
     return None
+
+
+def login_problems(target: Target, now: Running) -> list[str]:
+    """Return why a replica of what runs could not start on another node: no login for its image."""
+    header, app = target.orchestrator.pull_login(), now.services.get(contract.APP)
+    if not header or not app:
+        return []
+    if not login.is_denied(target.registry, header, app.image.rpartition("@")[2]):
+        return []
+    what = f"{target.registry.image.host} denies the stored login: no node can pull the image"
+    return [f"{what} - inv server.setup --env={target.name} stores yours"]
+
+
+def _by(services: Mapping[str, Service], line: str) -> str:
+    """Return who has changed the service that a line of the drift is of, if that is known."""
+    service = services.get(line[2:].partition(".")[0].partition(":")[0])
+    return f" (set by {service.changed})" if service and service.changed else ""

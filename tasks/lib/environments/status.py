@@ -127,6 +127,7 @@ def read(target: Target) -> Status:
     wrong = [f"{each.name}: {each.progress}" for each in now.services.values()
              if not each.progress.done]  # fmt: skip
     wrong += [f"node {node.name}: {node.state}" for node in nodes if node.state != "ready"]
+    wrong += running.login_problems(target, now)
     wrong += [*backups.problems, *url_problems(answer, now), *differences(target, now, holder)]
     return Status(
         environment=target.name,

@@ -11,6 +11,8 @@ from .. import files
 from ..docker import cli, client
 from ..errors import TaskError
 from ..registry import credentials
+from ..registry.client import Registry
+from ..registry.session import Denied, Session
 
 
 @contextmanager
@@ -54,6 +56,26 @@ def docker_config(login: credentials.Login | None) -> Iterator[dict[str, str]]:
         auths = {"auths": {login.host: {"auth": pair}}}
         (private / "config.json").write_text(json.dumps(auths))
         yield {"DOCKER_CONFIG": str(private)}
+
+
+def is_denied(registry: Registry, header: str, name: str) -> bool:
+    """Return whether a registry denies an image to a login; False if it does not answer.
+
+    Args:
+        header: the login, as Login.header.
+        name: the image's digest or tag.
+    """
+    login, known = credentials.Login.of_header(header, "what is stored"), registry.session
+    plain = known.root.startswith("http:")
+    # It asks once: a registry that does not answer at the moment denies nothing.
+    session = Session(known.host, login, plain, known.ca, retry={"total": 0})
+    try:
+        Registry(registry.image, session).digest(name)
+    except Denied:
+        return True
+    except TaskError:
+        return False
+    return False
 
 
 def _sign_in(ctx: Context, login: credentials.Login, env: Mapping[str, str]) -> None:

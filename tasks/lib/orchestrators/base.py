@@ -72,8 +72,7 @@ class Rollout(Protocol):
 class Orchestrator(Neighbours, Protocol):
     """Runs the containers of one environment."""
 
-    # Seconds between two looks at a rollout.
-    poll: float
+    poll: float  # seconds between two looks at a rollout
 
     def services(self) -> dict[str, Service]:
         """Return the environment's services by name, as they run."""
@@ -89,6 +88,9 @@ class Orchestrator(Neighbours, Protocol):
 
     def problems(self) -> list[str]:
         """Return every problem of the servers that would make a deploy fail, a line each."""
+
+    def unmade(self) -> list[str]:
+        """Return what set_up has to make before anything can be checked there, in words."""
 
     def misfits(self, stack: Stack, auth: str) -> list[str]:
         """Return why the servers cannot pull or run a stack, a line each; auth: Login.header."""
@@ -120,6 +122,9 @@ class Orchestrator(Neighbours, Protocol):
 
     def waiting(self) -> LeaseStore:
         """Return the leases of those who wait for the lock: a chain of their own."""
+
+    def pull_login(self) -> str:
+        """Return the login that is kept for later pulls, as Login.header; empty if none is."""
 
     def stored_images(self, repository: str) -> list[Stored]:
         """Return the images of a repository on each server."""

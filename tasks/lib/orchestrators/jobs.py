@@ -13,6 +13,8 @@ from ..errors import TaskError
 from ..process import wait_until
 from ..project import contract
 from .base import Guard, Job
+from .evidence import LAST
+from .status import Evidence
 
 POLL = 0.3
 # Seconds after which a quiet job's log is searched for what it waits for.
@@ -20,6 +22,14 @@ PATIENCE = 6
 # Seconds that the last lines of a job that has ended may take to arrive.
 LATE = 20
 MORE = re.compile(r"(DETAIL|HINT|CONTEXT|QUERY|LINE \d+):|\s|$")
+
+
+class JobError(TaskError):
+    """A job failed; `evidence` are its last lines."""
+
+    def __init__(self, what: str, lines: Sequence[str]) -> None:
+        super().__init__(what)
+        self.evidence = Evidence("", "", lines[-LAST:])
 
 
 class Runner(Protocol):
@@ -104,14 +114,16 @@ def _wait(runner: Runner, runs: Sequence[Run], timeout: float, guard: Guard) -> 
             _look(runner, job, time.monotonic() - began > PATIENCE)
         if bad := next((job for job in runs if job.failed), None):
             parts = (f"{bad.name} {bad.failed}", reason(bad.lines))
-            raise TaskError(": ".join(filter(None, parts)))
+            raise JobError(": ".join(filter(None, parts)), bad.lines)
         return all(job.ended for job in runs)
 
     try:
         wait_until(ended, timeout, POLL)
     except TimeoutError:
-        late = ", ".join(job.name for job in runs if not job.ended)
-        raise TaskError(f"{late} did not end within {timeout:.0f} s (deploy.timeout)") from None
+        late = [job for job in runs if not job.ended]
+        names = ", ".join(job.name for job in late)
+        what = f"{names} did not end within {timeout:.0f} s (deploy.timeout)"
+        raise JobError(what, [line for job in late for line in job.lines]) from None
 
 
 def _look(runner: Runner, job: Run, late: bool) -> None:

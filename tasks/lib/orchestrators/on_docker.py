@@ -64,6 +64,12 @@ class DockerOrchestrator(Leased):
     def misfits(self, stack: Stack, auth: str) -> list[str]:
         return servers.unpullable(self._ctx, self._hosts, stack.image, auth)
 
+    def unmade(self) -> list[str]:
+        return []
+
+    def pull_login(self) -> str:
+        return ""
+
     def records(self) -> Store | None:
         return None
 

@@ -22,11 +22,19 @@ class Failure:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is left of a failed replica: its node, its health check's output, its last lines."""
+    """What is left of a replica or a job that failed.
+
+    Args:
+        node: where it was; empty if that is not known.
+        health: what its health check complained of; empty without a complaint.
+        lines: the last that it logged.
+        events: what a cluster has said of it, the newest last.
+    """
 
     node: str
     health: str
     lines: Sequence[str]
+    events: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -72,6 +80,7 @@ class Service:
         history: where that release's history is, by another label.
         nodes: the IDs of the nodes that its running replicas are on.
         spec: every value that it has, in the orchestrator's own words, but those labels.
+        changed: who else has set values of it, and when; empty if that is unknown.
     """
 
     name: str
@@ -81,6 +90,7 @@ class Service:
     history: str = ""
     nodes: Sequence[str] = ()
     spec: Mapping[str, Any] = field(default_factory=dict)
+    changed: str = ""
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,8 @@ class Kubernetes(Section, frozen=True):
             LoadBalancer.
         port: of every node, for NodePort; 0 for one that the cluster chooses.
         ingress: the class of the Ingress in front of the proxy; empty without one.
+        wildcard: the controller of the Ingress has a certificate for the host itself, such as one
+            for all reviews: the stack names none of its own.
         gateway: NAMESPACE/NAME of the Gateway in front of it instead; empty without one.
         scaling: the services whose number of replicas the cluster chooses.
     """
@@ -52,6 +54,7 @@ class Kubernetes(Section, frozen=True):
     service: Literal["auto", "ClusterIP", "NodePort", "LoadBalancer"] = "auto"
     port: Annotated[int, Meta(ge=0, le=65535)] = 0
     ingress: str = ""
+    wildcard: bool = False
     gateway: Annotated[str, Meta(pattern=GATEWAY, description="NAMESPACE/NAME, or empty")] = ""
     scaling: dict[str, Scaling] = {}
 

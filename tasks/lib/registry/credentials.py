@@ -46,6 +46,12 @@ class Login:
         text = json.dumps({**parts, "serveraddress": self.host})
         return base64.urlsafe_b64encode(text.encode()).decode()
 
+    @classmethod
+    def of_header(cls, header: str, origin: str) -> "Login":
+        """Return the login that a header has."""
+        given = json.loads(base64.urlsafe_b64decode(header))
+        return cls(given["serveraddress"], given["username"], given["password"], origin)
+
     def __str__(self) -> str:
         who = f"as {self.user}" if self.user else "with an identity token"
         return f"{who} (from {self.origin})"

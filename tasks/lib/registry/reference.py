@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 from ..errors import ExitCode, TaskError
 
@@ -74,3 +76,14 @@ def short(digest: str) -> str:
 def is_built_on(layers: list[str], below: list[str]) -> bool:
     """Whether an image's layers begin with all those of the image below, and add more."""
     return len(layers) > len(below) and layers[: len(below)] == below
+
+
+def is_plain_http(host: str, insecure: bool, ca: str) -> bool:
+    """Whether to use plain HTTP: as configured, or on this machine."""
+    if insecure or ca:
+        return not ca
+    name = urlsplit(f"//{host}").hostname or ""
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        return name == "localhost"

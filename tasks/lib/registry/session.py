@@ -5,15 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import cached_property
-from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 from .. import console, http_client
 from ..errors import ExitCode, TaskError
 from .credentials import Login
-from .reference import HUB
+from .reference import HUB, is_plain_http
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
@@ -45,19 +44,12 @@ HINTS = {404: "check registry.image in invoke.yaml", 405: "enable deletion in th
 PARAMETER = re.compile(r'(\w+)=(?:"([^"]*)"|([^\s,]+))')
 
 
+class Denied(TaskError):
+    """The registry denies that to this login."""
+
+
 class Unreadable(TaskError):
     """A tag or digest that is no image, or that the registry cannot read."""
-
-
-def is_plain_http(host: str, insecure: bool, ca: str) -> bool:
-    """Whether to use plain HTTP: as configured, or on this machine."""
-    if insecure or ca:
-        return not ca
-    name = urlsplit(f"//{host}").hostname or ""
-    try:
-        return ip_address(name).is_loopback
-    except ValueError:
-        return name == "localhost"
 
 
 class Session:
@@ -68,6 +60,7 @@ class Session:
         ca: the file of a certificate authority to trust; empty: this machine's.
         echo: print each request that changes something.
         dry: print them, and do not send them.
+        retry: when to ask again; see RETRY.
     """
 
     def __init__(
@@ -78,11 +71,13 @@ class Session:
         ca: str = "",
         echo: bool = False,
         dry: bool = False,
+        retry: Mapping[str, Any] = RETRY,
     ) -> None:
         self.host, self.login, self.ca, self.echo, self.dry = host, login, ca, echo, dry
         scheme = "http" if is_plain_http(host, insecure, ca) else "https"
         self.root = f"{scheme}://{'registry-1.docker.io' if host == HUB else host}"
         self._authorization: dict[str, str] = {}
+        self._retry = retry
 
     @cached_property
     def _client(self) -> http_client.HttpClient:
@@ -104,7 +99,7 @@ class Session:
                 console.say(f"{host} is unavailable or busy: retry {count}")
                 super().sleep(response)
 
-        return http_client.HttpClient(TIMEOUT, ShownRetry(**RETRY), self.ca)
+        return http_client.HttpClient(TIMEOUT, ShownRetry(**self._retry), self.ca)
 
     def request(
         self, method: str, path: str, body: bytes = b"", kind: str = "", missing: bool = False
@@ -188,7 +183,7 @@ class Session:
             return TaskError(f"{host} requires a login", hint)
         if status in {401, 403} and login:
             hint = f"correct it, or docker login {host}; it needs pull and push access"
-            return TaskError(f"{host} denied the login {login}", hint)
+            return Denied(f"{host} denied the login {login}", hint)
         try:
             why = f": {response.json()['errors'][0]['message']}"
         except (ValueError, LookupError, TypeError):

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import time
 
 import pytest
 
-from tests.testbed.commands import free_port, page
+from tests.testbed import prometheus
+from tests.testbed.commands import free_port, page, until
 
 DAY = 24 * 60 * 60
 
@@ -55,3 +57,37 @@ def test_it_is_served_as_prometheus_reads_it(tools):
         [promtool, "check", "metrics"], input=text, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("alert", "wrong", "right"),
+    [
+        ("BackupOld", {"good": -3 * DAY}, {"good": 0}),
+        ("BackupOld", {"good": None}, {"good": 0}),
+        ("DrillFailed", {"drill_failed": 0}, {"drilled_at": 1}),
+        ("DrillOld", {"drilled_at": -41 * DAY}, {"proven": 0}),
+    ],
+)
+def test_an_alert_fires_until_it_is_well_again(tools, tmp_path, alert, wrong, right):
+    if not prometheus.program():
+        pytest.skip("no program prometheus: install Debian's package of that name")
+    now, measures, port = time.time(), tools["measures"], free_port()
+    known = {"good": now, "drilled_at": now - 10}
+
+    def note(values: dict[str, float | None]) -> None:
+        for key, seconds in values.items():
+            known.pop(key, None)
+            known.update({key: now + seconds} if seconds is not None else {})
+
+    server = measures.serve(port, lambda: measures.text(known, DAY))
+    try:
+        with prometheus.measuring(tmp_path, backup=port) as one:
+            until(lambda: one.ask("backup_every_seconds"))
+            assert one.firing() == set()
+            note(wrong)
+            until(lambda: one.firing() == {alert})
+            note(right)
+            until(lambda: one.firing() == set())
+    finally:
+        server.shutdown()
+        server.server_close()

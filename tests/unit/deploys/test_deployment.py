@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from tasks.lib.deploys import plan
 from tasks.lib.deploys.plan import require_shown
+from tasks.lib.environments import releases, running
 from tasks.lib.errors import ExitCode, TaskError
+from tasks.lib.orchestrators.status import Evidence, Failure, Progress
+from tasks.lib.redaction import know
 
 
 def fail() -> None:
@@ -27,6 +31,60 @@ def test_a_record_that_cannot_be_written_hides_no_other_failure(world, capfd):
     with pytest.raises(TaskError, match="rolled back: release 1"):
         world.deploy(world.image(exits=True))
     assert "warning: not recorded: release 2 undone (no answer)" in capfd.readouterr().err
+
+
+def test_what_is_left_of_a_failure_is_recorded_without_secrets_and_shown_later(world, capfd):
+    know("API_KEY", "correct horse battery")
+    world.deploy(world.image())
+    lines = ["no login with correct horse battery", "x" * 90_000]
+    left = Evidence("node1", "503", lines, ["BackOff: correct horse battery"])
+    world.target.orchestrator.inner.evidence = lambda failure: left
+    with pytest.raises(TaskError, match="rolled back: release 1"):
+        world.deploy(world.image(exits=True))
+    world.deploy(world.image())
+    shown = releases.show(world.target, "2")
+    assert shown.release.state == "undone" and shown.evidence
+    assert shown.evidence.lines == ["no login with [API_KEY]", "x" * 2000]
+    assert shown.evidence.events == ["BackOff: [API_KEY]"]
+    assert "on node1; its last lines:\n    no login with [API_KEY]\n" in shown.text()
+    assert releases.show(world.target, "").release.number == 3
+    assert "last lines" not in releases.show(world.target, "3").text()
+    with pytest.raises(TaskError, match=r"no release 9 - inv history.list") as caught:
+        releases.show(world.target, "9")
+    assert caught.value.code == ExitCode.REFUSED
+
+
+def test_what_is_left_and_cannot_be_recorded_keeps_from_no_undo(world, capfd):
+    world.deploy(world.image())
+    world.orchestrator.after["evidence"] = lambda: world.host.before.update(run=fail)
+    with pytest.raises(TaskError, match="rolled back: release 1"):
+        world.deploy(world.image(exits=True))
+    assert "warning: its last lines are not recorded: no answer" in capfd.readouterr().err
+
+
+def test_what_is_left_of_a_backing_service_is_shown_and_recorded(world, capfd):
+    inner = world.target.orchestrator.inner
+    failed = Failure("replica 1 failed: exit (1)", "db")
+    inner.settle = lambda name, later: Progress(name, 1, 0, 1, failed=failed)
+    inner.evidence = lambda failure: Evidence("node1", "", [f"{failure.handle} says no"])
+    with pytest.raises(TaskError, match=r"db: replica 1 failed: .*no replica of the app"):
+        world.deploy(world.image())
+    assert "on node1; its last lines:\n    db says no" in capfd.readouterr().err
+    assert "db says no" in releases.show(world.target, "").text()
+
+
+def test_who_has_changed_a_service_is_told_with_its_drift(world):
+    world.deploy(world.image())
+    inner = world.target.orchestrator.inner
+    world.by_hand.scale("worker", 3)
+    world.by_hand.set_variable("app", "EXTRA", "1")
+    found = inner.services()
+    found["worker"] = replace(found["worker"], changed="kubectl-edit at 2026-11-27T10:00:00Z")
+    inner.services = lambda: found
+    lines = running.look(world.target).drift or []
+    (scaled,) = (line for line in lines if "worker" in line)
+    assert scaled.endswith("-> 3 (set by kubectl-edit at 2026-11-27T10:00:00Z)")
+    assert [line for line in lines if "app" in line] == ["+ app.environment.EXTRA"]
 
 
 def test_a_success_that_cannot_be_recorded_is_a_warning(world, capfd):

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from tasks.lib.deploys import preflight
+from tasks.lib.deploys import plan, preflight
 from tasks.lib.errors import ExitCode, TaskError
 
 
@@ -52,6 +52,30 @@ def test_an_image_that_is_not_there_hides_no_problem_of_the_servers(world, how):
     assert "no image for" in str(caught.value)
     assert "\ninv: n1: not a manager" in str(caught.value)
     assert caught.value.code == ExitCode.REFUSED
+
+
+def test_a_plan_of_what_has_no_place_yet_shows_all_that_would_be_made(world, capfd):
+    image, cluster = world.image(), world.target.orchestrator.inner.cluster
+    cluster.secrets.clear()
+    cluster.there = False
+    with pytest.raises(TaskError, match="secret SECRET_KEY is missing"):
+        preflight.prepare(world.target, image.digest, "", changes=True)
+    capfd.readouterr()
+    found, stack = preflight.prepare(world.target, image.digest, "", changes=False)
+    warned = capfd.readouterr().err
+    assert "no namespace prod yet: nothing was checked there - ./inv server.setup" in warned
+    assert "secret SECRET_KEY is missing" in warned
+    made = plan.read(world.target, stack, found.revision)
+    assert made.state == "new"
+    assert {"+ namespace prod", "+ app", "+ proxy", "+ db"} <= {*made.changes}
+    assert stack.content["secrets"]["SECRET_KEY"]["name"] == "myapp-prod_SECRET_KEY_v1"
+    untested = world.image(tested=False)
+    with pytest.raises(TaskError, match="is not tested"):
+        preflight.prepare(world.target, untested.digest, "", changes=False)
+    # What is there is checked.
+    cluster.there = True
+    with pytest.raises(TaskError, match="secret SECRET_KEY is missing"):
+        preflight.prepare(world.target, image.digest, "", changes=False)
 
 
 def test_one_command_is_named_for_several_missing_secrets(world):

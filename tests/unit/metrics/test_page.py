@@ -7,6 +7,7 @@ import os
 import re
 import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -86,3 +87,19 @@ def test_errors_fire_an_alert(site, measured):
         return "ErrorRate" in measured.firing()
 
     until(fail, 60, 0.5)
+
+
+def test_slow_requests_and_a_full_server_fire_an_alert_each_which_ends(site, measured):
+    fired: set[str] = set()
+    with ThreadPoolExecutor(12) as clients:
+        many = [clients.submit(site.get, "/slow/2") for _ in range(60)]
+        wanted = {"SlowRequests", "WebServerFull"}
+        until(lambda: fired.update(measured.firing()) or wanted <= fired, 60, 0.5)
+        for each in many:
+            each.cancel()
+
+    def well() -> bool:
+        site.get("/")
+        return not measured.firing()
+
+    until(well, 60, 0.5)

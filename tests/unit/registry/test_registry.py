@@ -11,7 +11,7 @@ import pytest
 from tasks.lib.errors import TaskError
 from tasks.lib.images import listing
 from tasks.lib.images.listing import Stored
-from tasks.lib.registry import credentials, session
+from tasks.lib.registry import credentials, reference, session
 
 HOST = "registry.example.com:5000"
 GITLAB = {"CI_REGISTRY": HOST, "CI_REGISTRY_USER": "job", "CI_REGISTRY_PASSWORD": "p"}
@@ -44,7 +44,7 @@ def docker(tmp_path):
     ],
 )
 def test_http_is_for_this_machine_and_for_what_is_called_insecure(host, insecure, ca, expected):
-    assert session.is_plain_http(host, insecure, ca) == expected
+    assert reference.is_plain_http(host, insecure, ca) == expected
 
 
 def test_a_missing_file_of_an_authority_is_named(tmp_path):

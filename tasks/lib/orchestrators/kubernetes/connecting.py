@@ -55,7 +55,8 @@ def placed(chosen: Kubernetes, namespace: str, url: str) -> Place:
     if service == "auto":
         service = "ClusterIP" if chosen.ingress or chosen.gateway else "LoadBalancer"
     front = (chosen.ingress, chosen.gateway)
-    return Place(namespace, url, service, chosen.port, *front, scaling=chosen.scaling)
+    known = (chosen.port, *front, chosen.wildcard)
+    return Place(namespace, url, service, *known, scaling=chosen.scaling)
 
 
 def require(cluster: Cluster, wanted: str) -> None:

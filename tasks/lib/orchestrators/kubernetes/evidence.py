@@ -1,4 +1,4 @@
-"""What is left of a pod that failed: its node, its last lines, what its probe complained of."""
+"""What is left of a pod that failed: its node, its last lines, what the cluster said of it."""
 
 from __future__ import annotations
 
@@ -11,12 +11,19 @@ from ...kubernetes.client import Cluster
 from ..evidence import LAST
 from ..status import Evidence, Failure
 
+# Why a cluster warns of a pod whose probe fails.
+UNHEALTHY = "Unhealthy"
+
 
 def collect(cluster: Cluster, failure: Failure) -> Evidence:
     """Return what is left of a pod that failed. Never raises."""
     pod = failure.handle or {}
     node = (pod.get("spec") or {}).get("nodeName") or "no node"
-    return Evidence(node, _complaint(cluster, pod), _lines(cluster, pod))
+    told = _warnings(cluster, pod)
+    complaints = [message for reason, message in told if reason == UNHEALTHY]
+    others = [f"{reason}: {message}" for reason, message in told if reason != UNHEALTHY]
+    health = complaints[-1] if complaints else ""
+    return Evidence(node, health, _lines(cluster, pod), others[-LAST:])
 
 
 def _lines(cluster: Cluster, pod: Mapping[str, Any]) -> list[str]:
@@ -29,14 +36,13 @@ def _lines(cluster: Cluster, pod: Mapping[str, Any]) -> list[str]:
         return [f"they cannot be read: {explain(error)}"]
 
 
-def _complaint(cluster: Cluster, pod: Mapping[str, Any]) -> str:
-    """Return the last message of a probe that failed; empty without one."""
+def _warnings(cluster: Cluster, pod: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return why the cluster warned of a pod, and its words; nothing if they cannot be read."""
     uid = (pod.get("metadata") or {}).get("uid")
     with suppress(TaskError):
-        events = [
-            each
+        return [
+            (each.get("reason", ""), " ".join(each.get("message", "").split()))
             for each in cluster.list("Event", {})
-            if each["involvedObject"].get("uid") == uid and each.get("reason") == "Unhealthy"
+            if each["involvedObject"].get("uid") == uid and each.get("type") == "Warning"
         ]
-        return " ".join(events[-1].get("message", "").split()) if events else ""
-    return ""
+    return []

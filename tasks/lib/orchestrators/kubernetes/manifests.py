@@ -147,7 +147,8 @@ def _ingress(stack: Stack, place: Place) -> Iterator[Object]:
     for name in _doors(stack) if place.ingress else []:
         backend = {"service": {"name": name, "port": {"name": "http"}}}
         path = {"path": "/", "pathType": "Prefix", "backend": backend}
-        tls = {"hosts": [place.host], "secretName": f"{stack.name}-tls"}
+        own = {} if place.wildcard else {"secretName": f"{stack.name}-tls"}
+        tls = {"hosts": [place.host], **own}
         yield {
             "apiVersion": "networking.k8s.io/v1",
             "kind": "Ingress",

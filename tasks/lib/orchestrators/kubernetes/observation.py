@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ...kubernetes.client import MANAGER
 from ..stack import HISTORY, RELEASE
 from ..status import Failure, Progress, Service
 from . import naming
@@ -38,7 +39,16 @@ def observed(
     running = [each for each in pods if each["status"].get("phase") == "Running"]
     nodes = sorted({each["spec"]["nodeName"] for each in running})
     release, history = notes.get(RELEASE, ""), notes.get(HISTORY, "")
-    return Service(name, image(workload), release, progress, history, nodes, spec(workload))
+    given, others = spec(workload), changed(workload)
+    return Service(name, image(workload), release, progress, history, nodes, given, others)
+
+
+def changed(workload: Object) -> str:
+    """Return who else has set values of a workload's spec, and when; empty if nothing else has."""
+    known = workload["metadata"].get("managedFields") or []
+    others = [each for each in known if each.get("manager") != MANAGER]
+    mine = [each for each in others if "f:spec" in (each.get("fieldsV1") or {})]
+    return ", ".join(f"{each.get('manager')} at {each.get('time')}" for each in mine)
 
 
 def image(workload: Object) -> str:

@@ -72,6 +72,10 @@ class KubernetesOrchestrator(Leased):
     def problems(self) -> list[str]:
         return preflight.problems(self._cluster, self._place, self._auth, self._setup)
 
+    def unmade(self) -> list[str]:
+        own = self._cluster.namespace
+        return [f"namespace {own}"] if namespace.absent(self._cluster) else []
+
     def misfits(self, stack: Stack, auth: str) -> list[str]:
         return preflight.misfits(self._cluster, self._place, stack)
 
@@ -94,6 +98,9 @@ class KubernetesOrchestrator(Leased):
 
     def records(self) -> ClusterStore:
         return ClusterStore(self._cluster, self._stack)
+
+    def pull_login(self) -> str:
+        return secrets.stored_login(self._cluster)
 
     def stored_images(self, repository: str) -> list[Stored]:
         return []
@@ -129,7 +136,10 @@ class KubernetesOrchestrator(Leased):
         return Needs([[] for _ in facts])
 
     def set_up(self) -> Iterator[str]:
-        return namespace.make(self._cluster, self._stack)
+        yield from namespace.make(self._cluster, self._stack)
+        if secrets.may_replace_login(self._cluster, self._auth):
+            self._sign_in()
+            yield f"{self._cluster.name}: the login to the registry"
 
     def secrets(self) -> dict[str, list[str]]:
         return self._secrets.versions()

@@ -22,6 +22,7 @@ class Place:
         port: the port of every node, for a NodePort.
         ingress: the class of the Ingress in front of the proxy; empty without one.
         gateway: NAMESPACE/NAME of the Gateway in front of it instead; empty without one.
+        wildcard: the controller of the Ingress has a certificate for the host itself.
         scaling: the services whose number of replicas the cluster chooses.
     """
 
@@ -31,6 +32,7 @@ class Place:
     port: int = 0
     ingress: str = ""
     gateway: str = ""
+    wildcard: bool = False
     scaling: Mapping[str, Scaling] = field(default_factory=dict)
 
     @property

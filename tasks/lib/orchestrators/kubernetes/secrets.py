@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from base64 import b64decode, b64encode, urlsafe_b64decode
+from base64 import b64decode, b64encode, urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,6 +18,9 @@ from .pods import LOGIN
 SECRET, NAME = "secret", "deploy.secret"  # pragma: allowlist secret
 # The user of GitLab's tokens for a job, and how those of GitHub begin.
 JOB, JOB_TOKEN = "gitlab-ci-token", "ghs_"  # pragma: allowlist secret
+
+# The key of a login in its secret.
+CONFIG = ".dockerconfigjson"
 
 
 class Secrets:
@@ -75,8 +78,26 @@ def login(stack: str, auth: str) -> dict[str, Any]:
         "kind": "Secret",
         "metadata": naming.metadata(LOGIN, stack),
         "type": "kubernetes.io/dockerconfigjson",
-        "data": {".dockerconfigjson": b64encode(config.encode()).decode()},
+        "data": {CONFIG: b64encode(config.encode()).decode()},
     }
+
+
+def stored_login(cluster: Cluster) -> str:
+    """Return the login with which a cluster pulls images, as Login.header; empty without one."""
+    found = cluster.get("Secret", LOGIN)
+    if not found:
+        return ""
+    config = json.loads(b64decode(found["data"][CONFIG]))
+    ((host, entry),) = config["auths"].items()
+    user, _, password = b64decode(entry["auth"]).decode().partition(":")
+    text = json.dumps({"username": user, "password": password, "serveraddress": host})
+    return urlsafe_b64encode(text.encode()).decode()
+
+
+def may_replace_login(cluster: Cluster, auth: str) -> bool:
+    """Return whether a lasting login is another one than what is stored, and may be denied now."""
+    known = stored_login(cluster)
+    return bool(known) and auth not in ("", known) and not [*problems(auth)]
 
 
 def problems(auth: str) -> Iterator[str]:

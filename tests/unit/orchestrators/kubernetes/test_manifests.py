@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ import yaml
 from tasks.lib.errors import ExitCode, TaskError
 from tasks.lib.orchestrators.base import Job
 from tasks.lib.orchestrators.kubernetes import manifests, naming, rendering, workloads
+from tasks.lib.orchestrators.kubernetes.connecting import placed
 from tasks.lib.orchestrators.kubernetes.place import Place
 from tasks.lib.orchestrators.stack import Stack
+from tasks.lib.project.places import Kubernetes
 from tests.testbed.kubernetes import complaints, pods, unknown
 
 IMAGE = f"registry.example.com/app@sha256:{'a' * 64}"
@@ -273,6 +276,19 @@ def test_replicas_are_named_each_and_only_the_proxy_is_for_everybody(found):
     assert {name for kind, name in found if kind == "NetworkPolicy"} == {"inside", "proxy"}
     (rule,) = found["NetworkPolicy", "inside"]["spec"]["ingress"]
     assert rule["from"] == [{"podSelector": {"matchLabels": {naming.STACK: "shop-prod"}}}]
+
+
+def test_the_certificate_is_the_stacks_own_or_the_controllers(stack):
+    def tls(place: Place) -> Any:
+        made = manifests.objects(stack, place)
+        return next(each["spec"].get("tls") for each in made if each["kind"] == "Ingress")
+
+    own = [{"hosts": ["shop.example.com"], "secretName": f"{stack.name}-tls"}]
+    assert tls(PLACE) == own
+    assert tls(replace(PLACE, wildcard=True)) == [{"hosts": ["shop.example.com"]}]
+    assert tls(replace(PLACE, url="http://shop.example.com")) is None
+    chosen = Kubernetes(context="c", ingress="public", wildcard=True)
+    assert placed(chosen, "shop", PLACE.url) == replace(PLACE, wildcard=True)
 
 
 def test_an_ingress_is_there_if_its_class_is_named(stack, found):

@@ -76,6 +76,26 @@ def state(*pods: dict[str, Any], **more: Any) -> Any:
     return judge("app", deployment(**more), SETS, pods, before, back)
 
 
+def managed(manager: str, *fields: str, **more: str) -> dict[str, Any]:
+    """What the cluster notes of a manager of fields."""
+    known = {"manager": manager, "operation": "Update", "time": "2026-11-27T10:00:00Z", **more}
+    return {**known, "fieldsV1": {f"f:{name}": {} for name in fields}}
+
+
+def test_who_else_has_set_values_is_named_with_the_time():
+    given = deployment()
+    assert observation.changed(given) == ""
+    given["metadata"]["managedFields"] = [
+        managed("inv", "spec", "metadata"),
+        managed("kube-controller-manager", "status", "metadata", subresource="status"),
+        managed("kubectl-edit", "spec"),
+        managed("kubectl", "spec", subresource="scale", time="2026-11-27T11:00:00Z"),
+    ]
+    others = "kubectl-edit at 2026-11-27T10:00:00Z, kubectl at 2026-11-27T11:00:00Z"
+    assert observation.changed(given) == others
+    assert observation.observed("app", given, SETS, [pod("a")]).changed == others
+
+
 def test_all_replicas_of_the_newest_version_and_no_others_are_done():
     assert state(pod("a"), pod("b")).done
     assert not state(pod("a")).done

@@ -87,6 +87,14 @@ def test_a_login_that_does_not_last_is_refused(login, why):
     assert bool(why) == bool([*secrets.problems(login.header)])
 
 
+def test_a_stored_login_is_read_as_it_was_given():
+    given = Login("r:5000", "ann", "correct: horse", "a").header
+    known: list[dict[str, Any] | None] = [secrets.login("shop-prod", given), None]
+    cluster: Any = SimpleNamespace(get=lambda kind, name: known.pop(0))
+    assert secrets.stored_login(cluster) == given
+    assert secrets.stored_login(cluster) == ""
+
+
 def test_without_a_login_nothing_is_wrong_with_it():
     assert [*secrets.problems("")] == []
 
