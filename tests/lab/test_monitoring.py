@@ -184,11 +184,12 @@ def test_no_password_is_in_a_variable_or_an_argument(measured):
 
 
 def pause(site: Site, service: str, back: bool) -> None:
-    """Pause one container of a service on each server, or let those go on."""
+    """Pause one container of a service, or let those go on that are paused."""
     status, verb = ("paused", "unpause") if back else ("running", "pause")
     listed = f"docker ps -aq {site.box(service)} -f status={status}"
     for node in site.nodes:
-        site.on(node, f"{listed} | head -1 | xargs -r docker {verb}")
+        if site.on(node, f"{listed} | head -1 | xargs -r docker {verb}") and not back:
+            return
 
 
 def fires(watched: Prometheus, site: Site, alerts: set[str]) -> None:
@@ -249,7 +250,7 @@ CAUSES: dict[str, tuple[set[str], Change, Change]] = {
         lambda site: stop(site, "beat", back=True),
     ),
     "a replica hangs": (
-        {"ReplicaMissing"},
+        {"ReplicaDown", "ReplicaMissing"},
         lambda site: pause(site, "app", back=False),
         lambda site: pause(site, "app", back=True),
     ),
