@@ -136,6 +136,12 @@ def manage(ctx: Context, command: str, engine: str = "", env: str = "", wait: st
     """
     from .lib.environments import connection, one_off
 
+    if command.strip() in {"-h", "--help"}:
+        what, hint = (
+            f"{command} is no command of manage.py",
+            "inv --help manage, or inv manage help",
+        )
+        raise TaskError(what, hint, ExitCode.REFUSED)
     if env:
         with connection.reach(ctx, env, wait=wait) as target:
             one_off.manage(target, shlex.split(command))

@@ -36,6 +36,14 @@ def test_list_and_help_print_them(inv):
     assert "Example: inv dev --port 8001" in inv("--help", "dev").stdout
 
 
+@pytest.mark.parametrize("option", ["--help", "-h"])
+def test_help_that_is_asked_for_in_place_of_a_command_runs_none(inv, option):
+    asked = inv("manage", option)
+    assert asked.returncode == 2
+    hint = "./inv --help manage, or ./inv manage help"
+    assert asked.stderr == f"inv: {option} is no command of manage.py - {hint}\n"
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_is_printed_for_each_shell(inv, shell):
     assert re.search(r"\./inv [^\n]*--complete", inv("completion", "--shell", shell).stdout)

@@ -83,8 +83,12 @@ def outcome(text: str, ok: bool) -> None:
 
 def confirm(question: str, yes: bool, refused: str = "nothing was deleted") -> None:
     """Ask a question unless `yes`. Raises TaskError if the answer, or no terminal, means no."""
-    ask = f"{question} [y/N] "
-    if not yes and not (sys.stdin.isatty() and input(ask).strip().lower() in {"y", "yes"}):
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        hint = f"there is no terminal to ask on; if yes, add --yes: {question}"
+        raise TaskError(refused, hint, ExitCode.REFUSED)
+    if input(f"{question} [y/N] ").strip().lower() not in {"y", "yes"}:
         raise TaskError(refused, "answer y, or add --yes", ExitCode.REFUSED)
 
 

@@ -310,7 +310,9 @@ def test_old_images_go_but_none_that_is_used(repository):
 
     refused = repository.inv("images.prune", "--keep", "1")
     assert refused.returncode == 2
-    assert "nothing was deleted - answer y, or add --yes" in last(refused)
+    assert "nothing was deleted - there is no terminal to ask on; if yes, add --yes" in last(
+        refused
+    )
     repository.must("images.prune", "--keep", "1", "--yes")
     left = [bool(registry.digest(digest)) for digest in made]
     assert left == [True, True, False, False, True]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -24,7 +25,8 @@ from ..reports import Report
 from . import tools
 
 FORMAT = "%Y%m%dT%H%M%SZ"
-HEADS = ("backup", "age", "size", "release", "where", "readers", "drill")
+NAME = re.compile(r"\d{8}T\d{6}Z")
+HEADS = ("backup", "age", "size", "rows", "release", "where", "readers", "drill")
 
 
 def about(record: Record | None, why: str) -> str:
@@ -61,6 +63,7 @@ class Backup(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         made: when (ISO 8601).
         size: in bytes.
+        rows: of all tables; null if it is unknown.
         release: that wrote the data; null if it is unknown.
         recipients: the public keys of those who can read it; without one it is not encrypted.
         drilled: it is the one that was last restored in a drill.
@@ -69,6 +72,7 @@ class Backup(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     made: str
     size: int
+    rows: int | None
     release: int | None
     places: list[str]
     recipients: list[str]
@@ -89,6 +93,7 @@ class Backups(Report, frozen=True, kw_only=True, tag="backups"):
                 each.name,
                 age(int((now - datetime.fromisoformat(each.made)).total_seconds())),
                 size(each.size),
+                "-" if each.rows is None else str(each.rows),
                 str(each.release or "-"),
                 ", ".join(each.places),
                 ", ".join(key[-6:] for key in each.recipients) or "not encrypted",
@@ -109,6 +114,7 @@ def report(environment: str, found: Mapping[str, Any]) -> Backups:
                 name=each["name"],
                 made=moment(each["name"]).isoformat(),
                 size=weight(each),
+                rows=rows(each),
                 release=each.get("release"),
                 places=each["places"],
                 recipients=each.get("recipients", []),
@@ -123,6 +129,11 @@ def weight(backup: Mapping[str, Any]) -> int:
     """Return how many bytes a backup has."""
     files = backup.get("files", {}).values()
     return sum(each["size"] for each in files) or int(backup["bytes"])
+
+
+def rows(backup: Mapping[str, Any]) -> int | None:
+    """Return how many rows the tables of a backup have; None if it does not say."""
+    return sum(backup["facts"]["tables"].values()) if "facts" in backup else None
 
 
 def moment(name: str) -> datetime:
@@ -141,6 +152,9 @@ def choose(backups: Sequence[dict[str, Any]], wanted: str) -> dict[str, Any]:
     for each in backups:
         if wanted in {each["name"], "latest"}:
             return each
+    if NAME.fullmatch(wanted):
+        # To Python a time, too: a mistyped name would choose an older backup.
+        raise TaskError(f"no backup {wanted}", hint, ExitCode.REFUSED)
     until = instant(wanted, f"no backup {wanted!r}", hint)
     earlier = [each for each in backups if moment(each["name"]) <= until]
     if not earlier:

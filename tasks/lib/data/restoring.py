@@ -18,7 +18,7 @@ from ..orchestrators.base import Job
 from ..orchestrators.stack import Stack
 from ..project import contract
 from . import fetched, points, tools
-from .backups import weight
+from .backups import rows, weight
 
 # The address of an external database is a secret: the job itself puts another name into it.
 EXTERNAL = (
@@ -154,6 +154,6 @@ def question(name: str, backup: dict[str, Any]) -> str:
     if "point" in backup:
         return f"Replace {name}'s database as of {backup['name']}?"
     made = f"of release {backup['release']}" if "release" in backup else "of before a deploy"
-    held = f", {sum(backup['facts']['tables'].values())} rows" if "facts" in backup else ""
+    held = "" if (count := rows(backup)) is None else f", {count} rows"
     what = f"{backup['name']} {made}, {size(weight(backup))}{held}"
     return f"Replace {name}'s database by backup {what}?"

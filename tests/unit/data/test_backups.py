@@ -55,6 +55,8 @@ def test_a_backup_is_chosen_by_its_name_or_a_time(wanted, found):
         ("2026-11-26T14:03:05", "has no time zone"),
         ("2026-11-01T00:00:00Z", "no backup of before 2026-11-01 00:00:00 UTC"),
         ("yesterday", "no backup 'yesterday'"),
+        # A time for Python, but a name that is mistyped: another backup is not meant.
+        (f"{NAMES[0][:-3]}59Z", f"no backup {NAMES[0][:-3]}59Z"),
         ("", "no backup ''"),
     ],
 )
@@ -104,10 +106,12 @@ def test_a_missing_identity_is_one_line(name):
 
 def test_the_list_says_what_was_drilled_and_where_each_is(identity):
     dump = {"name": NAMES[2], "bytes": 900, "places": ["volume"], "kind": "deploy"}
-    found = {"backups": [stored(NAMES[0], identity[0]), dump], "state": {"drilled": NAMES[0]}}
+    whole = {**stored(NAMES[0], identity[0]), "facts": {"tables": {"a": 40, "b": 2}}}
+    found = {"backups": [whole, dump], "state": {"drilled": NAMES[0]}}
     head, first, second = backups.report("prod", found).text().splitlines()
-    assert head.split() == ["backup", "age", "size", "release", "where", "readers", "drill"]
+    assert head.split() == ["backup", "age", "size", "rows", "release", "where", "readers", "drill"]
     assert "2 kB" in first
+    assert "42" in first.split()
     assert first.endswith("restored")
     assert "volume, storage" in first
     assert second.split()[-3:] == ["not", "encrypted", "-"]

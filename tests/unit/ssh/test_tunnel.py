@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import socket
 import subprocess
 import sys
@@ -133,7 +134,9 @@ def test_a_port_leads_to_a_program_of_a_server_and_leaves_nothing(net, tmp_path)
     with server(net, tmp_path, ENGINE) as host:
 
         def start(**streams: object) -> subprocess.Popen[bytes]:
-            started.append(host.start(f"{sys.executable} {tmp_path}/answers.py", **streams))
+            started.append(
+                host.start(f"{shlex.quote(sys.executable)} {tmp_path}/answers.py", **streams)
+            )
             return started[-1]
 
         with to_port(start, 0) as port:
