@@ -105,7 +105,7 @@ def test_whatever_the_receiver_does_no_request_waits_for_it_or_fails(there, tmp_
             taken.append(time.monotonic() - began)
             assert status == [500, 200][number % 2]
         assert statistics.median(taken) < SOON
-        server = output(["pgrep", "-o", "-s", str(site.process.pid), "uwsgi"])
+        server = output(["pgrep", "-of", "-P", str(site.process.pid), "bin/uwsgi"])
         os.kill(int(server), signal.SIGTERM)
         assert rest(site.process) < END
     # Once for each process: it is no news.
