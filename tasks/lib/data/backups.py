@@ -24,8 +24,7 @@ from ..project import contract
 from ..reports import Report
 from . import tools
 
-FORMAT = "%Y%m%dT%H%M%SZ"
-NAME = re.compile(r"\d{8}T\d{6}Z")
+FORMAT, NAME = "%Y%m%dT%H%M%SZ", re.compile(r"\d{8}T\d{6}Z")
 HEADS = ("backup", "age", "size", "rows", "release", "where", "readers", "drill")
 
 
@@ -142,11 +141,9 @@ def moment(name: str) -> datetime:
 
 
 def choose(backups: Sequence[dict[str, Any]], wanted: str) -> dict[str, Any]:
-    """Return a backup by its name, the newest, or the newest of before a time.
+    """Return a backup by its name, the newest ("latest"), or the newest of before a time.
 
-    Args:
-        wanted: a name, "latest", or a time of ISO 8601 with its zone.
-    Raises TaskError if there is none.
+    Raises TaskError if there is none, or the time, of ISO 8601, has no zone.
     """
     hint = "see inv backup.list; --from takes a name, latest, 2026-11-26T14:03:05+01:00 or a file"
     for each in backups:
