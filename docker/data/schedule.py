@@ -103,7 +103,6 @@ def main(every, about):
     if port := os.environ.get("METRICS"):
         measures.serve(int(port), lambda: measures.text(known(), every))
     database.ready()
-    _finish()
     looked = 0
     while True:
         _heal()
@@ -140,19 +139,14 @@ def _archive(every):
         print(f"base backup failed: {failed}", file=sys.stderr, flush=True)
 
 
-def _finish():
-    """End what an upgrade has left that was cut off or undone."""
-    try:
-        upgrade.heal()
-    except Failed as failed:
-        print(f"upgrade: {failed}", file=sys.stderr, flush=True)
-
-
 def _heal():
-    """End what a killed restore has left, unless one is at work."""
+    """End what a killed restore or upgrade has left, unless one is at work.
+
+    The server of before an upgrade can come back at any time: a rollback replaces it, too.
+    """
+    with suppress(Failed):
+        upgrade.heal()
     if os.path.exists(upgrade.MARK):
-        with suppress(Failed):
-            upgrade.heal()
         return
     if restore.is_broken() or scratch.is_left():
         with suppress(Failed), volume.locked():

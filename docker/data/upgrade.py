@@ -177,9 +177,12 @@ def is_at_work():
 
 def heal():
     """Open the old database if an upgrade was cut off, or undone. Raises Failed."""
-    live = os.environ["PGDATABASE"]
-    if not is_at_work() and (
-        os.path.exists(MARK) or live not in sql(swap.NAMES, "postgres").splitlines()
-    ):
+    if not is_at_work() and (os.path.exists(MARK) or _is_shut()):
         with volume.locked():
             reopen()
+
+
+def _is_shut():
+    """Return whether the database that an upgrade has closed is there, and no other one."""
+    live, names = os.environ["PGDATABASE"], sql(swap.NAMES, "postgres").splitlines()
+    return live not in names and any(name.startswith(f"{live}_upgrade_") for name in names)
