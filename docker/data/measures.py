@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 def text(known, every):
     """Return the metrics of what schedule.known returns; `every` is in seconds.
 
-    What never was has the time 0: an alert can tell it from what nobody knows.
+    What never was has the time 0: an alert can tell it from what is unknown.
     """
     drill = max(known.get("drilled_at", 0), known.get("proven", 0))
     found = (

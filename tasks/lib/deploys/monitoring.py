@@ -76,8 +76,7 @@ def reach(ctx: Context, name: str, wait: str = "") -> Iterator[Target]:
     whole = msgspec.structs.replace(settings.environment(name), hosts=hosts)
     given = msgspec.structs.replace(settings, environments={**settings.environments, name: whole})
     with connection.reach(ctx, name, given, wait=wait) as target:
-        stack = names.stack_name(settings.project.name, NAME)
-        yield replace(target, orchestrator=target.orchestrator.beside(stack))
+        yield replace(target, orchestrator=target.orchestrator.beside(stack_name(target)))
 
 
 def stack_name(target: Target) -> str:
