@@ -101,9 +101,9 @@ def monitor(ctx: Context, env: str = "", port: int = 0) -> None:
     """
     from threading import Event
 
-    from .lib.deploys import monitoring
+    from .lib.deploys import monitoring, shared_servers
 
-    with monitoring.reach(ctx, env) as target, monitoring.page(target, port) as url:
+    with shared_servers.reach(ctx, env) as target, monitoring.page(target, port) as url:
         console.result(url)
         with suppress(KeyboardInterrupt):
             Event().wait()

@@ -52,9 +52,9 @@ def monitor_up(ctx: Context, env: str = "", wait: str = "") -> None:
 
     Example: inv monitor.up --env=prod
     """
-    from .lib.deploys import monitoring
+    from .lib.deploys import monitoring, shared_servers
 
-    with monitoring.reach(ctx, env, wait) as target:
+    with shared_servers.reach(ctx, env, wait) as target:
         console.say(f"measures {', '.join(monitoring.up(target))} - inv monitor --env={env}")
 
 
@@ -64,9 +64,9 @@ def monitor_down(ctx: Context, env: str = "", volumes: bool = False, wait: str =
 
     Example: inv monitor.down --env=prod
     """
-    from .lib.deploys import monitoring
+    from .lib.deploys import monitoring, shared_servers
 
-    with monitoring.reach(ctx, env, wait) as target, target.locked("removes monitoring"):
+    with shared_servers.reach(ctx, env, wait) as target, target.locked("removes monitoring"):
         monitoring.down(target, volumes)
         console.say("monitoring is removed" + ("" if volumes else "; what was measured stays"))
 

@@ -25,7 +25,7 @@ from tasks.lib.orchestrators.kubernetes import (
     manifests,
     namespace,
     naming,
-    observation,
+    pod_status,
     rights,
     rollout,
     secrets,
@@ -365,7 +365,7 @@ def test_a_database_whose_image_was_wrong_starts_once_it_is_corrected(cluster, m
     def pulls() -> bool:
         """Whether the pod waits for its image."""
         found = cluster.list("Pod", {naming.SERVICE: "db"})
-        return bool(found and "mage" in observation.waits(found[0]))
+        return bool(found and "mage" in pod_status.waits(found[0]))
 
     rolled(f"{right.rpartition(':')[0]}:none")
     until(pulls, 90)
@@ -657,7 +657,7 @@ def serving(site: Site) -> Iterator[Cluster]:
 def ready(cluster: Cluster, service: str) -> int:
     """How many pods of a service are ready."""
     found = cluster.list("Pod", {naming.SERVICE: service})
-    return sum(observation.is_ready(each) for each in found)
+    return sum(pod_status.is_ready(each) for each in found)
 
 
 @pytest.mark.slow

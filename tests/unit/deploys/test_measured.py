@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tasks.lib.deploys import measured, monitoring
+from tasks.lib.deploys import measured, monitoring, shared_servers
 from tasks.lib.deploys.measured import Measured, Served
 from tasks.lib.errors import TaskError
 from tasks.lib.project.places import Environment
@@ -134,18 +134,18 @@ def test_environments_that_share_servers_are_measured_together(world):
         "cluster": place(kind="kubernetes"),
     }
     settings = msgspec.structs.replace(world.target.settings, environments=places)
-    assert [*monitoring.group(settings, "prod")] == ["prod", "staging", "third"]
-    assert [*monitoring.group(settings, "third")] == ["prod", "staging", "third"]
-    assert [*monitoring.group(settings, "plain")] == ["plain"]
+    assert [*shared_servers.group(settings, "prod")] == ["prod", "staging", "third"]
+    assert [*shared_servers.group(settings, "third")] == ["prod", "staging", "third"]
+    assert [*shared_servers.group(settings, "plain")] == ["plain"]
     with pytest.raises(TaskError, match=r"cluster is on a cluster, .* - use the cluster's own"):
-        monitoring.group(settings, "cluster")
+        shared_servers.group(settings, "cluster")
     with pytest.raises(TaskError, match="review/a is a dynamic environment"):
-        monitoring.group(settings, "review/a")
+        shared_servers.group(settings, "review/a")
 
 
 def test_what_is_measured_is_not_removed(world):
     monitoring.require_removable(world.target)
-    beside = world.target.orchestrator.beside(monitoring.stack_name(world.target))
+    beside = world.target.orchestrator.beside(shared_servers.stack_name(world.target))
     beside.running_now["prometheus"] = {"image": "p", "deploy": {}}
     with pytest.raises(TaskError, match=r"monitoring measures prod - inv monitor\.down --env=prod"):
         monitoring.require_removable(world.target)

@@ -12,7 +12,7 @@ from ...process import wait_until
 from ..base import Job
 from ..jobs import Runner
 from ..stack import Stack
-from . import naming, observation
+from . import naming, pod_status
 from .workloads import job as rendered
 
 # Seconds after which the cluster ends a job whose deployer was killed; its deployer waits less.
@@ -52,7 +52,7 @@ class KubernetesJobs(Runner):
         for pod in self._cluster.list("Pod", chosen):
             self._pods[pod["metadata"]["labels"].get("job-name", "")] = pod
         for job in self._cluster.list("Job", chosen):
-            bad = (observation.condition(job, kind) for kind in FAILED)
+            bad = (pod_status.condition(job, kind) for kind in FAILED)
             why = next((f"{each['reason']}: {each['message']}" for each in bad if each), "")
             self._ends[job["metadata"]["name"]] = why
         if {*self._started} - {*self._pods}:
@@ -62,9 +62,9 @@ class KubernetesJobs(Runner):
         if not handle:
             return True, ""
         if pod := self._pods.get(handle):
-            if failed := observation.failure(pod):
+            if failed := pod_status.failure(pod):
                 return True, failed.reason.removeprefix(f"replica {pod['metadata']['name']} ")
-            if observation.is_done(pod, pod["spec"]["containers"][0]["name"]):
+            if pod_status.is_done(pod, pod["spec"]["containers"][0]["name"]):
                 return True, ""
         # Without a pod, the Job itself says why; with one, the pod's end may come a little later.
         why = self._ends.get(handle, "")

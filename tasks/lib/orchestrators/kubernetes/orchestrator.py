@@ -22,7 +22,7 @@ from . import (
     manifests,
     namespace,
     naming,
-    observation,
+    pod_status,
     preflight,
     rendering,
     secrets,
@@ -129,7 +129,7 @@ class KubernetesOrchestrator(Leased):
         """Return the pods of a service that are ready."""
         chosen = naming.labels(self._stack, service)
         pods = self._cluster.list("Pod", chosen)
-        return [each["metadata"]["name"] for each in pods if observation.is_ready(each)]
+        return [each["metadata"]["name"] for each in pods if pod_status.is_ready(each)]
 
     @staticmethod
     def needs(hosts: Any, facts: Any, user: str, source: str) -> Needs:

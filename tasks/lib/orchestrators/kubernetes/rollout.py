@@ -14,7 +14,7 @@ from ...project import contract
 from ..base import Rollout
 from ..stack import Stack
 from ..status import Failure, Progress
-from . import inventory, manifests, observation, repair
+from . import inventory, manifests, observation, pod_status, repair
 from .place import Place
 from .spec import spec
 
@@ -106,9 +106,9 @@ class KubernetesRollout(Rollout):
     def stuck(self) -> Failure | None:
         pods = self._found.pods
         new = [each for each in pods if each["metadata"]["uid"] not in self._before]
-        waiting = [each for each in new if not observation.is_ready(each)]
+        waiting = [each for each in new if not pod_status.is_ready(each)]
         return next((Failure(_why(each), each) for each in waiting), None)
 
 
 def _why(pod: dict[str, Any]) -> str:
-    return observation.waits(pod) or str(pod["status"].get("phase", "")).lower()
+    return pod_status.waits(pod) or str(pod["status"].get("phase", "")).lower()

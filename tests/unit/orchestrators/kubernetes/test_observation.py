@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tasks.lib.orchestrators.kubernetes import naming, observation
+from tasks.lib.orchestrators.kubernetes import naming, observation, pod_status
 from tasks.lib.orchestrators.kubernetes.observation import HASH, REVISION, judge
 
 RUNS = {"state": {"running": {"startedAt": "now"}}, "restartCount": 0}
@@ -227,10 +227,10 @@ def test_a_pod_that_keeps_its_statefulset_from_the_corrected_version_is_in_the_w
 def test_a_job_is_done_with_its_own_container_whatever_else_runs_in_its_pod():
     made = pod("a", name="migrate", **ended(0, "Completed"))
     made["status"]["containerStatuses"].append({**RUNS, "name": "mesh"})
-    assert observation.is_done(made, "migrate")
-    assert not observation.is_done(made, "mesh")
-    assert not observation.is_done(pod("a", name="migrate", **ended(3)), "migrate")
-    assert not observation.is_done({"status": {}}, "migrate")
+    assert pod_status.is_done(made, "migrate")
+    assert not pod_status.is_done(made, "mesh")
+    assert not pod_status.is_done(pod("a", name="migrate", **ended(3)), "migrate")
+    assert not pod_status.is_done({"status": {}}, "migrate")
 
 
 def test_a_service_says_its_release_and_its_nodes():
