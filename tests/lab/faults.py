@@ -48,6 +48,7 @@ VARIES = {
     r"localhost:\d+": "localhost:PORT",
     r"\d{4}-\d\d-\d\dT[\d:]+\+00:00": "TIME",
     r"\d{8}T\d{6}Z": "TIME",
+    r"--number=\d+": "--number=N",
     re.escape(f"{getpass.getuser()}@{socket.gethostname()}"): "USER@MACHINE",
 }
 # What was seen of each fault: the cells of its row, by their number.

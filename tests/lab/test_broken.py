@@ -87,12 +87,20 @@ def broken(
     return bad, done
 
 
-def undone(site: Site, done: Run, bad: str) -> None:
-    """See that a deploy tells, and records, that it was undone; and that the next one works."""
+def undone(site: Site, done: Run, bad: str, left: str = "its last lines:") -> None:
+    """See that a deploy tells, and records, that it was undone; and that the next one works.
+
+    Args:
+        left: what the command prints that it names: of a replica that failed; empty without one.
+    """
     number = next(each["number"] for each in site.history() if each["state"] == "succeeded")
     assert f"rolled back: release {number} (" in done.verdict
-    assert f"inv logs --env={site.env}" in done.verdict
     newest = site.history()[0]
+    more = ["history.show", f"--env={site.env}", f"--number={newest['number']}"]
+    if not left:
+        more = ["logs", f"--env={site.env}"]
+    assert done.verdict.endswith(f"inv {' '.join(more)} shows more")
+    assert left in site.must(more[0], *more[2:]).text
     assert (newest["state"], newest["revision"]) == ("undone", bad)
     assert newest["why"].split(" - ")[0] in done.verdict
     again = site.must("deploy", f"--ref={site.good}")
@@ -109,7 +117,7 @@ def test_a_container_that_exits_at_boot_is_told_within_five_seconds(site, fault)
     assert isinstance(site, OnCluster) or told - died(site, "app", 7) <= 5
     assert site.exited.format(7) in done.verdict
     assert "    boom: no licence file" in done.text
-    undone(site, done, bad)
+    undone(site, done, bad, left="    boom: no licence file")
     other = site.build("works")
     site.must("deploy", f"--ref={other}")
     site.serves(other)
@@ -161,7 +169,7 @@ def test_an_app_that_dies_while_it_is_watched_is_undone(site, fault):
     fault(done, status=1, serves=site.good)
     assert site.exited.format(137) in done.verdict
     assert "    out of luck" in done.text
-    undone(site, done, bad)
+    undone(site, done, bad, left="    out of luck")
 
 
 @pytest.mark.either("compose", "cluster")
@@ -187,7 +195,7 @@ def test_a_page_that_fails_where_it_serves_is_undone(site, fault):
     fault(done, status=1, serves=site.good)
     assert f"{site.url}/ answers 500" in done.verdict
     assert [each for each in load.failures if ": /livez: " in each or ": slow: " in each] == []
-    undone(site, done, bad)
+    undone(site, done, bad, left="")
 
 
 @pytest.mark.slow

@@ -69,7 +69,8 @@ def test_an_image_that_exits_is_rolled_back(world, capfd):
     assert (newest.state, newest.revision) == ("undone", bad.revision)
     assert newest.why in message
     assert "its last lines:" in capfd.readouterr().err
-    left = releases.show(world.target, "").evidence
+    assert message.endswith(f"--number={newest.number} shows more")
+    left = releases.show(world.target, str(newest.number)).evidence
     assert left and left.node and any(line.strip() for line in left.lines)
     world.deploy(good)
     assert "nothing to do" in capfd.readouterr().err

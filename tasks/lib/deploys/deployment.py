@@ -36,6 +36,7 @@ class Deployment:
         now: what runs when it begins.
         image: the image of a deploy; a rollback has only its stack.
         lost: another deploy holds the lock now.
+        kept: what was left of what failed is recorded.
         unchanged: there was nothing to do.
         ahead: the stack for jobs before the rollout, if another; `switch` is done before them.
     """
@@ -47,6 +48,7 @@ class Deployment:
     lock: Lock
     image: Candidate | None = None
     lost: bool = False
+    kept: bool = False
     unchanged: bool = False
     ahead: Stack | None = None
     switch: Callable[[], None] = lambda: None

@@ -39,7 +39,10 @@ def undo(deployment: Deployment, error: BaseException) -> TaskError:
             hint += f"; the database before the migration: backup {deployment.record.backup}"
         return TaskError(what, hint, ExitCode.PERSON)
     deployment.note(state=UNDONE)
-    return TaskError(f"{why}; {state}", f"inv logs --env={name} shows more")
+    more = f"inv logs --env={name}"
+    if deployment.kept:
+        more = f"inv history.show --env={name} --number={deployment.record.number}"
+    return TaskError(f"{why}; {state}", f"{more} shows more")
 
 
 def report(deployment: Deployment, error: BaseException, why: str) -> str:
@@ -66,6 +69,7 @@ def left(deployment: Deployment, error: BaseException) -> Evidence | None:
         return None
     try:
         deployment.target.history.write_evidence(deployment.record, found)
+        deployment.kept = True
     except Exception as second:
         console.warn(f"its last lines are not recorded: {explain(second)}")
     return found

@@ -39,8 +39,10 @@ def test_what_is_left_of_a_failure_is_recorded_without_secrets_and_shown_later(w
     lines = ["no login with correct horse battery", "x" * 90_000]
     left = Evidence("node1", "503", lines, ["BackOff: correct horse battery"])
     world.target.orchestrator.inner.evidence = lambda failure: left
-    with pytest.raises(TaskError, match="rolled back: release 1"):
+    with pytest.raises(TaskError) as failed:
         world.deploy(world.image(exits=True))
+    assert "rolled back: release 1 (" in str(failed.value)
+    assert str(failed.value).endswith(" - inv history.show --env=prod --number=2 shows more")
     world.deploy(world.image())
     shown = releases.show(world.target, "2")
     assert shown.release.state == "undone" and shown.evidence
@@ -57,7 +59,7 @@ def test_what_is_left_of_a_failure_is_recorded_without_secrets_and_shown_later(w
 def test_what_is_left_and_cannot_be_recorded_keeps_from_no_undo(world, capfd):
     world.deploy(world.image())
     world.orchestrator.after["evidence"] = lambda: world.host.before.update(run=fail)
-    with pytest.raises(TaskError, match="rolled back: release 1"):
+    with pytest.raises(TaskError, match=r"rolled back: release 1 .* - inv logs --env=prod shows"):
         world.deploy(world.image(exits=True))
     assert "warning: its last lines are not recorded: no answer" in capfd.readouterr().err
 
