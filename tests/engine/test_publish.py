@@ -218,7 +218,7 @@ def test_a_branch_called_like_an_environment_releases_nothing(repository):
     git(repository.root, "checkout", "-b", "prod")
     done = repository.inv("build", "--push")
     assert done.returncode == 0
-    assert "warning: no tag prod: that name is reserved" in done.stderr
+    assert "warning: no tag prod: that name is reserved - to deploy" in done.stderr
     assert repository.registry.digest("prod") == ""
 
 

@@ -69,6 +69,7 @@ def _same_source(revision: str) -> None:
     source = git.read(ROOT)
     if revision != source.commit:
         image = revision[:12] or "an unknown commit"
-        console.warn(f"the tests are from {source.commit[:12]}, the image is from {image}")
+        what = f"the tests are from {source.commit[:12]}, the image is from {image}"
+        console.warn(f"{what} - check out the image's commit")
     elif source.dirty:
         console.warn("uncommitted changes: the tests may differ from the commit's")

@@ -90,9 +90,9 @@ class Restore:
         if "reached" in found:
             console.say(f"  its last transaction: {found['reached']}")
         if behind := found["behind"]:
-            console.warn(
-                f"sequences are behind their tables, as in the backup: {', '.join(behind)}"
-            )
+            hint = f'inv manage --env={self.target.name} "sqlsequencereset APP"'
+            what = f"sequences are behind their tables, as in the backup: {', '.join(behind)}"
+            console.warn(f"{what} - {hint} prints what sets them")
         if extra := found["extra"]:
             self._tools("drop", self.new)
             what = f"{name} has migrations that this release lacks: {', '.join(extra[:3])}"

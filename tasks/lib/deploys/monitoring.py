@@ -38,7 +38,8 @@ def found(target: Target) -> list[Measured]:
         stack = names.stack_name(target.settings.project.name, name)
         orchestrator = target.orchestrator.beside(stack)
         if contract.APP not in orchestrator.services():
-            console.warn(f"{name}: nothing runs, so that nothing of it is measured")
+            hint = f"inv deploy --env={name}, then run this again"
+            console.warn(f"{name}: nothing runs, so that nothing of it is measured - {hint}")
             continue
         one = _measured(name, environment, orchestrator)
         if contract.APP not in one.services:

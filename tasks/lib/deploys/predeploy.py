@@ -82,10 +82,11 @@ def _migrate(deployment: Deployment, found: dict[str, Any]) -> None:
         deployment.jobs([database.backup(deployment.stack, name, count, named)])
         deployment.record_ahead(backup=name)
     else:
-        console.warn("no backup before migrating: the database is not part of this stack")
+        what = "no backup before migrating: the database is not part of this stack"
+        console.warn(f"{what} - set backup.every in invoke.yaml")
     console.step(f"migrating: {', '.join(pending)}")
     for name in final:
-        console.warn(f"{name} is irreversible")
+        console.warn(f"{name} is irreversible - a rollback across it needs --force")
     before = [*deployment.record.final]
     deployment.record_ahead(migrations=pending, final=[*before, *final])
     try:
@@ -114,7 +115,8 @@ def _pending(deployment: Deployment) -> list[str]:
         output = deployment.jobs([Job(contract.PENDING, [contract.PENDING])], contract.ANSWER)
         return list(json.loads(output)["pending"])
     except Exception as error:
-        console.warn(f"cannot find out which migrations were applied: {explain(error)}")
+        hint = f'inv manage --env={deployment.target.name} "showmigrations" lists them'
+        console.warn(f"cannot find out which migrations were applied: {explain(error)} - {hint}")
         return []
 
 

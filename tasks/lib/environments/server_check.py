@@ -37,7 +37,8 @@ def verify(target: Target, stack: Stack, revision: str) -> None:
     found = json.loads(shown)
     if found["wrong"]:
         raise TaskError(f"{target.url}, asked on its server: {found['wrong']}")
-    console.warn(f"{target.url} answers on its server ({found['by']}); not verified from outside")
+    what = f"{target.url} answers on its server ({found['by']}); not verified from outside"
+    console.warn(f"{what} - inv status --env={target.name} asks it from here")
 
 
 def _proxy(stack: Stack, url: str) -> str:

@@ -56,11 +56,12 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     reached: bool
     unverified_since: int
 
-    def text(self) -> str:
-        """Return it in words."""
+    def text(self, environment: str) -> str:
+        """Return it in words, with what verifies an environment's site from outside."""
         runs = f", version {self.version[:12]}" if self.version else ""
         since = self.unverified_since
-        more = f"\n  not verified from outside since release {since}" if since else ""
+        hint = f"inv deploy --env={environment} verifies it, where it can be reached"
+        more = f"\n  not verified from outside since release {since} - {hint}" if since else ""
         return f"{self.failure or f'{self.url} answers{runs}'}{more}"
 
 
@@ -101,7 +102,7 @@ class Status(Report, frozen=True, kw_only=True, tag="status"):
             table(rows, heads) if rows else "no services",
             table(machines, ("node", "state", "role", "engine")),
             disks.shown(self.servers),
-            f"url: {self.site.text()}",
+            f"url: {self.site.text(self.environment)}",
             f"lock: {self.lock or 'free'}",
             f"backups: {self.backups.summary}",
             self._drift(),

@@ -16,6 +16,9 @@ from ..registry.reference import BRANCH_LABEL, Reference, is_built_on
 from ..registry.session import Unreadable
 from . import data, login, sbom, tags
 
+# What to do about an image that does not get a tag.
+BY_COMMIT = "to deploy this image, add --ref=COMMIT"
+
 
 @dataclass(frozen=True)
 class Options:
@@ -76,7 +79,7 @@ class Builder:
         """
         first, *moving = self.tags
         for name in self.reserved:
-            console.warn(f"no tag {name}: that name is reserved")
+            console.warn(f"no tag {name}: that name is reserved - {BY_COMMIT}")
         manifest = self._pushed(first)
         for tag in moving:
             self._move(tag, manifest)
@@ -96,8 +99,7 @@ class Builder:
         names = {self.source.branch, self.source.tag}
         owner = "" if tag in names else self._owner(tag)
         if owner and owner not in names:
-            hint = "to deploy this image, add --ref=COMMIT"
-            return console.warn(f"no tag {tag}: it belongs to {owner} - {hint}")
+            return console.warn(f"no tag {tag}: it belongs to {owner} - {BY_COMMIT}")
         self.registry.put(tag, manifest)
 
     def _owner(self, tag: str) -> str:

@@ -41,7 +41,9 @@ def is_exact(ref: str, environments: Collection[str]) -> bool:
     """Whether a ref means one digest or tag and nothing else; warn if git has such a branch."""
     if tags.is_environment(ref, environments):
         if git.has_branch(ref):
-            console.warn(f"{ref} is the environment here, not the branch")
+            console.warn(
+                f"{ref} is the environment here, not the branch - add --ref=COMMIT for that"
+            )
         return True
     return bool(DIGEST.fullmatch(ref)) or tags.is_commit(ref)
 

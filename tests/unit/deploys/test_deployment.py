@@ -146,7 +146,8 @@ def test_an_external_database_is_migrated_without_a_backup(world, capfd):
     world._render = lambda *of: whole(*of).only(["app", "worker", "proxy"])
     world.deploy(world.image(migrations=one, final=one))
     shown = capfd.readouterr().err
-    assert "no backup before migrating" in shown and "9001_one is irreversible" in shown
+    assert "part of this stack - set backup.every" in shown
+    assert "9001_one is irreversible - a rollback" in shown
     assert world.records()[0].backup == ""
 
 

@@ -149,3 +149,11 @@ def test_what_is_measured_is_not_removed(world):
     beside.running_now["prometheus"] = {"image": "p", "deploy": {}}
     with pytest.raises(TaskError, match=r"monitoring measures prod - inv monitor\.down --env=prod"):
         monitoring.require_removable(world.target)
+
+
+def test_an_environment_that_does_not_run_is_told_with_what_starts_it(world, capfd):
+    assert monitoring.found(world.target) == []
+    hint = "./inv deploy --env=prod, then run this again"
+    assert (
+        f"prod: nothing runs, so that nothing of it is measured - {hint}" in capfd.readouterr().err
+    )

@@ -99,7 +99,10 @@ def test_an_environment_comes_before_a_branch_and_no_slug_means_one(images, comm
     assert not capfd.readouterr().err
     commit("staging")
     assert found(images, "staging") == released.digest
-    assert "staging is the environment here, not the branch" in capfd.readouterr().err
+    assert (
+        "staging is the environment here, not the branch - add --ref=COMMIT"
+        in capfd.readouterr().err
+    )
 
 
 def test_a_commit_is_found_by_its_beginning_and_asked_for_directly(images, store, commit):

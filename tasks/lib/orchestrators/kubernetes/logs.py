@@ -40,7 +40,7 @@ def read(
         except TaskError:
             missing.append(pod)
     if missing:
-        console.warn(f"lines are missing, of {', '.join(missing)}: see inv status")
+        console.warn(f"lines are missing, of {', '.join(missing)} - see inv status")
 
 
 def _pods(cluster: Cluster, stack: str, services: Sequence[str]) -> list[tuple[str, str]]:

@@ -61,7 +61,8 @@ def _ingress(cluster: Cluster, wanted: str) -> Iterator[str]:
         hint = f"known: {', '.join(sorted(named)) or 'none'}"
         yield f"{cluster.name}: no ingress class {wanted} - {hint}"
     elif named[wanted] in RETIRED:
-        console.warn(f"the ingress class {wanted} is of {RETIRED[named[wanted]]}")
+        hint = "move to another ingress class, or use `gateway`"
+        console.warn(f"the ingress class {wanted} is of {RETIRED[named[wanted]]} - {hint}")
 
 
 def _gateway(cluster: Cluster, place: Place) -> Iterator[str]:
@@ -69,16 +70,19 @@ def _gateway(cluster: Cluster, place: Place) -> Iterator[str]:
     if place.gateway and not cluster.serves(ROUTES):
         yield f"{cluster.name}: the cluster has no Gateway API ({ROUTES}) - use `ingress`"
     if place.scaling and not cluster.serves(METRICS):
-        console.warn(f"{cluster.name}: no metrics ({METRICS}), so that nothing is scaled")
+        what = f"{cluster.name}: no metrics ({METRICS}), so that nothing is scaled"
+        console.warn(f"{what} - the cluster needs metrics-server")
 
 
 def _warn(cluster: Cluster) -> None:
     """Warn of a clock that is wrong, and of a certificate that ends soon."""
     apart = (datetime.now(UTC) - parsedate_to_datetime(cluster.clock)).total_seconds()
     if abs(apart) > APART:
-        console.warn(f"the clocks of this machine and of the cluster are {abs(apart):.0f} s apart")
+        what = f"the clocks of this machine and of the cluster are {abs(apart):.0f} s apart"
+        console.warn(f"{what} - set the wrong one by NTP")
     if (ends := certificate_end(cluster)) and (days := (ends - datetime.now(UTC)).days) < DAYS:
-        console.warn(f"the certificate of context {cluster.access.context} ends in {days} days")
+        what = f"the certificate of context {cluster.access.context} ends in {days} days"
+        console.warn(f"{what} - ask who runs the cluster for a new one")
 
 
 def certificate_end(cluster: Cluster) -> datetime | None:

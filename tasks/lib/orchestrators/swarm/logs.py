@@ -37,4 +37,4 @@ def _explain_gaps(swarm: Swarm, services: Sequence[Mapping[str, Any]]) -> None:
     )
     if not away:
         raise TaskError("the logs cannot be read", "the lines above say why")
-    console.warn(f"lines are missing, of servers that are away: {', '.join(away)}")
+    console.warn(f"lines are missing, of servers that are away: {', '.join(away)} - see inv status")

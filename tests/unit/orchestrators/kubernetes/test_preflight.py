@@ -129,11 +129,11 @@ def certificate(days: float) -> str:
 @pytest.mark.parametrize(
     ("days", "apart", "said"),
     [
-        (3.5, 0, "the certificate of context prod ends in 3 days"),
+        (3.5, 0, "the certificate of context prod ends in 3 days - ask"),
         (20, 0, ""),
         (None, 0, ""),
-        (None, 120, "s apart"),
-        (None, -120, "s apart"),
+        (None, 120, "s apart - set"),
+        (None, -120, "s apart - set"),
     ],
 )
 def test_a_certificate_that_ends_and_a_clock_that_is_wrong_are_told(days, apart, said, capfd):
@@ -149,7 +149,7 @@ def test_a_certificate_that_ends_and_a_clock_that_is_wrong_are_told(days, apart,
     ("wanted", "line", "warned"),
     [
         ("traefik", "", ""),
-        ("nginx", "", "ingress-nginx, which was retired"),
+        ("nginx", "", "ingress-nginx, which was retired in March 2026 - move to"),
         ("none", "no ingress class none - known: nginx, traefik", ""),
         ("", "", ""),
     ],
