@@ -39,10 +39,12 @@ def known(path=STATE):
 
 
 def report():
-    """Return what is known, and what the database says of its archive and of its order of texts."""
+    """Return what is known, and what the database says: its archive, its order of texts, and the
+    databases that restores have kept, each with when a backup may remove it."""
     found = known()
     with suppress(Failed):
         found |= {"reordered": True} if database.is_reordered() else {}
+        found["kept"] = {name: _outlived(name) for name in swap.kept()}
     if archive.wanted():
         try:
             found["archive"] = archive.state()
@@ -91,10 +93,15 @@ def once(about, upload=True):
     keep = [int(os.environ[key]) for key in ("BACKUP_KEEP", "BACKUP_DAYS")]
     problems += [] if problems else catalog.tidy(*keep)
     for name in swap.kept():
-        if time.time() - volume.moment(name[-16:].upper()).timestamp() > DAYS * 24 * 60 * 60:
+        if time.time() > _outlived(name):
             swap.drop(name)
     note(good=volume.moment(manifest["name"]).timestamp(), why="; ".join(problems))
     return manifest, problems
+
+
+def _outlived(name):
+    """Return until when a database is kept that a restore has made or kept."""
+    return volume.moment(name[-16:].upper()).timestamp() + DAYS * 24 * 60 * 60
 
 
 def main(every, about):

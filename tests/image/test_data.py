@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import time
 
 import pyrage  # type: ignore[import-untyped]
 import pytest
@@ -33,6 +34,9 @@ def test_a_backup_is_restored_beside_the_database_and_takes_its_place(world):
     assert world.sql("SELECT count(*) FROM notes") == "1"
     swapped = world.do("swap", new["database"])
     assert swapped["seconds"] < 5
+    ((kept, until),) = world.do("state")["kept"].items()
+    assert kept == swapped["kept"]
+    assert abs(until - time.time() - 7 * 24 * 60 * 60) < 120
     assert world.sql("SELECT count(*) FROM notes") == "2000"
     assert (
         world.sql("SELECT pg_get_userbyid(relowner) FROM pg_class WHERE relname = 'notes'")

@@ -191,7 +191,11 @@ def test_a_restore_brings_the_rows_back_and_can_be_undone(site):
     assert all("503" in each for each in load.failures), load.failures[:3]
     assert "the site was closed for" in done.text
     site.serves(site.good)
+    (kept,) = re.findall(r"; (\w+) is kept", done.text)
+    (line,) = (each for each in site.must("status").text.splitlines() if kept in each)
+    assert f"inv restore --env={site.env} --undo swaps it back; " in line
     site.must("restore", "--undo", "--yes")
+    assert kept not in site.must("status").text
     assert site.sql(LINKS) == "2"
     site.serves(site.good)
 

@@ -117,7 +117,7 @@ def test_a_site_that_is_not_reached_is_verified_on_its_server_if_that_is_wanted(
     assert "answers on its server (the proxy); not verified from outside - ./inv status" in said
     found = status.read(world.target)
     text, wrong = found.text(), found.problems
-    assert "not verified from outside since release 2 - inv deploy --env=prod" in text
+    assert "not verified from outside since release 2 - ./inv deploy --env=prod" in text
     assert "URL not verified from outside" in text and wrong == []
     fails(
         world, "on its server: / answers 500", "rolled back: release 2", image=world.image(page=500)

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 
-from ..console import table
+from ..console import as_typed, table
 from ..orchestrators import status
 from ..registry.reference import short
 from ..reports import Report
@@ -104,11 +104,11 @@ class Status(Report, frozen=True, kw_only=True, tag="status"):
             disks.shown(self.servers),
             f"url: {self.site.text(self.environment)}",
             f"lock: {self.lock or 'free'}",
-            f"backups: {self.backups.summary}",
+            f"backups: {self.backups.text(self.environment)}",
             self._drift(),
             releases.shown(self.releases),
         ]
-        return "\n\n".join(filter(None, parts))
+        return as_typed("\n\n".join(filter(None, parts)))
 
     def _drift(self) -> str:
         if self.drift is None:

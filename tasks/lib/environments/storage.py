@@ -14,6 +14,7 @@ from ..project import contract
 from ..project.settings import ELSEWHERE
 from .connection import Target
 from .jobs import moment
+from .kept import Kept, left
 
 # Now, and then when each dump was written and its bytes.
 DUMPS = f"cd {contract.BACKUPS_FOLDER}; date +%s; stat -c '%Y %s' *.dump 2>/dev/null || true"
@@ -36,12 +37,18 @@ class BackupState(msgspec.Struct, frozen=True, kw_only=True):
         summary: in words.
         last: when the last good one was made (ISO 8601); empty without one.
         drilled: the name of the one that was last restored in a drill; empty without one.
+        kept: databases that restores have left, the oldest first.
     """
 
     summary: str
     last: str = ""
     drilled: str = ""
     problems: list[str] = []
+    kept: list[Kept] = []
+
+    def text(self, environment: str) -> str:
+        """Return it in words."""
+        return "\n  ".join([self.summary, *(each.text(environment) for each in self.kept)])
 
 
 def backups(target: Target, services: Collection[str]) -> BackupState:
@@ -60,6 +67,7 @@ def backups(target: Target, services: Collection[str]) -> BackupState:
         last=moment(known["good"]) if known.get("good") else "",
         drilled=known.get("drilled") or "",
         problems=wrong,
+        kept=left(known.get("kept", {})),
     )
 
 

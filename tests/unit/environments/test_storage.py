@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import msgspec
 import pytest
 
@@ -44,6 +46,25 @@ def test_an_external_database_has_no_dumps_of_ours(world):
     deploy = msgspec.structs.replace(world.target.settings.deploy, secrets=["DATABASE_URL"])
     world.target.settings = msgspec.structs.replace(world.target.settings, deploy=deploy)
     assert storage.backups(world.target, {}).summary == "its operator's"
+
+
+def test_databases_that_restores_have_left_say_what_gives_them_back_and_what_removes_them(world):
+    ends = {"20261126t140305z": 1796306585, "20261127t090000z": 1796374800}
+    first, last = (f"app_before_{each}" for each in ends)
+    undone = "app_restored_20261126t150000z"
+    found = {last: ends[last[-16:]], first: ends[first[-16:]], undone: 1796310000}
+    answer = json.dumps({"done": {"good": NOW, "kept": found}})
+    world.target.orchestrator.inner.inside = lambda service, script: answer
+    shown = storage.backups(world.target, ["backup"]).text("prod").splitlines()
+    gone = "inv backup --env=prod after {} removes it"
+    assert shown[1:] == [
+        f"  kept since 2026-11-26T14:03:05Z: database {first} - "
+        + gone.format("2026-12-03T14:03:05Z"),
+        f"  kept since 2026-11-26T15:00:00Z: database {undone} - "
+        + gone.format("2026-12-03T15:00:00Z"),
+        f"  kept since 2026-11-27T09:00:00Z: database {last} - "
+        f"inv restore --env=prod --undo swaps it back; {gone.format('2026-12-04T09:00:00Z')}",
+    ]
 
 
 NOW = 1_000_000.0
