@@ -67,7 +67,7 @@ def test_a_database_is_upgraded_and_a_person_can_go_back(site):
     assert site.sql(VERSION).startswith("18")
     assert site.sql(LINKS) == "300"
     site.serves(site.good)
-    site.must("status")
+    assert f"docker volume rm {site.stack}_db on " in site.must("status").text
     site.fill(320)
     assert "nothing to do" in site.must("deploy", f"--ref={site.good}").text
     volumes = site.on("node1", "docker volume ls --format '{{.Name}}'").split()
@@ -81,4 +81,5 @@ def test_a_database_is_upgraded_and_a_person_can_go_back(site):
     site.must("rollback", "--force=18 is slower")
     assert site.sql(VERSION).startswith("17")
     assert site.sql(LINKS) == "300"
+    assert f"docker volume rm {site.stack}_db18 on " in site.inv("status").text
     site.serves(site.good)

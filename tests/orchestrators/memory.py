@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any, BinaryIO
 
 from tasks.lib.docker.cli import DockerError
@@ -32,6 +33,7 @@ from tasks.lib.orchestrators.status import (
     Progress,
     Service,
     Stored,
+    Volume,
 )
 
 GONE = "No such image"
@@ -98,6 +100,8 @@ class Cluster:
     there: bool = True
     formed: bool = False
     down: str = ""
+    # Those that no service uses.
+    volumes: list[Volume] = field(default_factory=list)
     # What the image tells of the background jobs.
     report: str = ""
     # Of each lock, and of each queue for one, the newest lease, and when it was made.
@@ -268,6 +272,12 @@ class MemoryOrchestrator:
         """Return the images of a repository."""
         ours = [name for name in self.cluster.pulled if name.startswith(f"{repository}@")]
         return [Stored("memory", len(ours), len(ours) * 10**6)]
+
+    def volumes(self) -> list[Volume]:
+        """Return the volumes that services use, and others of the cluster."""
+        mounts = (each.get("volumes", []) for each in self.running_now.values())
+        used = {each["source"] for each in chain.from_iterable(mounts)}
+        return [Volume(name, 0, f"rm {name}") for name in sorted(used)] + self.cluster.volumes
 
     def inside(self, service: str, script: str) -> str | None:
         """Return what the image says of jobs or site, or the database's of roles or dumps."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -194,6 +195,9 @@ def test_images_and_dumps_of_deploys_are_counted(world):
     assert len(stored) == len(world.target.hosts)
     assert all(server.images >= 2 and server.size for server in stored)
     assert dumps(world) == before + 1
+    (data,) = (each for each in world.target.orchestrator.volumes() if each.name == "db")
+    assert data.made < time.time() and "db" in data.remove
+    assert status.read(world.target).spare == []
 
 
 def test_everything_that_is_removed_leaves_nothing(world):

@@ -29,6 +29,7 @@ from tasks.lib.images import contents, listing, promotion
 from tasks.lib.images.promotion import Candidate
 from tasks.lib.orchestrators.base import Orchestrator
 from tasks.lib.orchestrators.stack import Stack
+from tasks.lib.project import contract
 from tasks.lib.project.settings import ROOT, Settings
 from tasks.lib.registry.client import CONFIGS, Manifest, Registry
 from tasks.lib.registry.reference import REVISION_LABEL, Reference
@@ -321,6 +322,7 @@ def compose(image: str) -> dict[str, Any]:
     """What `docker compose config` prints of a small project."""
     ours = {"image": image, "environment": {"A": "1"}, "deploy": {"replicas": 2}}
     database = {"image": "postgres:17", "environment": {}, "secrets": [], "deploy": {"replicas": 1}}
+    database["volumes"] = [{"type": "volume", "source": "db", "target": contract.DATABASE_FOLDER}]
     proxy = {"image": "caddy:2", "deploy": {"replicas": 1}, "ports": [{"published": 80}]}
     services = {"app": ours, "worker": ours, "beat": ours, "db": database, "proxy": proxy}
     return {"services": services, "configs": {"Caddyfile": ":80"}}

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import msgspec
 
+from ..orchestrators.stack import Stack
+from ..orchestrators.status import Volume
+from ..project import contract
 from .jobs import moment
 
 # How the name of a database ends that a restore has left.
 STAMP = "%Y%m%dt%H%M%Sz"
+# The volumes of the database, in the Compose files: each major version of PostgreSQL has its own.
+VOLUME = re.compile(r"db\d*")
 
 
 class Kept(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,4 +55,40 @@ def left(found: Mapping[str, float]) -> list[Kept]:
             undo=name in before,
         )
         for name in names
+    ]
+
+
+class Spare(msgspec.Struct, frozen=True, kw_only=True):
+    """A volume with a database that does not run: an upgrade, or the rollback of one, has left it.
+
+    Args:
+        volume: its name in the Compose files.
+        since: when the newer of the two was made (ISO 8601).
+        remove: the command that deletes it, and where.
+    """
+
+    volume: str
+    since: str
+    remove: str
+
+    def text(self) -> str:
+        """Return it in words, with what goes back to it and what removes it."""
+        back = "a rollback to a release that used it goes back to it"
+        what = f"kept since {self.since}: a database in volume {self.volume}"
+        return f"{what} - {back}; {self.remove} removes it"
+
+
+def spare(found: Sequence[Volume], stack: Stack | None) -> list[Spare]:
+    """Return the volumes with a database that the one of a stack, which runs, does not use."""
+    if stack is None or contract.DATABASE not in stack.services:
+        return []
+    used = {each.get("source") for each in stack.services[contract.DATABASE].get("volumes", [])}
+    mine = [each for each in found if VOLUME.fullmatch(each.name)]
+    if not any(each.name in used for each in mine):
+        return []
+    since = moment(max(each.made for each in mine))
+    return [
+        Spare(volume=each.name, since=since, remove=each.remove)
+        for each in mine
+        if each.name not in used
     ]

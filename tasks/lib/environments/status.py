@@ -11,10 +11,11 @@ from ..console import as_typed, table
 from ..orchestrators import status
 from ..registry.reference import short
 from ..reports import Report
-from . import disks, healthcheck, records, releases, running, storage
+from . import disks, healthcheck, kept, records, releases, running, storage
 from .connection import Target
 from .disks import Server
 from .healthcheck import Answer
+from .kept import Spare
 from .lock import Holder
 from .records import DAMAGED, RUNNING
 from .releases import Release
@@ -70,6 +71,7 @@ class Status(Report, frozen=True, kw_only=True, tag="status"):
 
     Args:
         lock: who holds it; null if it is free.
+        spare: volumes with a database that does not run.
         drift: what was changed by hand, a line each; null if that is unknown before a deploy.
         releases: the newest three.
     """
@@ -81,6 +83,7 @@ class Status(Report, frozen=True, kw_only=True, tag="status"):
     site: Site
     lock: Holder | None
     backups: BackupState
+    spare: list[Spare]
     drift: list[str] | None
     releases: list[Release]
 
@@ -98,13 +101,14 @@ class Status(Report, frozen=True, kw_only=True, tag="status"):
             for each in self.services
         ]
         machines = [(node.name, node.state, node.role, node.engine) for node in self.nodes]
+        backups = f"backups: {self.backups.text(self.environment)}"
         parts = [
             table(rows, heads) if rows else "no services",
             table(machines, ("node", "state", "role", "engine")),
             disks.shown(self.servers),
             f"url: {self.site.text(self.environment)}",
             f"lock: {self.lock or 'free'}",
-            f"backups: {self.backups.text(self.environment)}",
+            "\n  ".join([backups, *(each.text() for each in self.spare)]),
             self._drift(),
             releases.shown(self.releases),
         ]
@@ -120,6 +124,7 @@ def read(target: Target) -> Status:
     """Return an environment's status, with all that is wrong with it."""
     with ThreadPoolExecutor() as pool:
         servers = pool.submit(disks.servers, target)
+        volumes = pool.submit(target.orchestrator.volumes)
         now, nodes = running.look(target), target.orchestrator.nodes()
         backups = storage.backups(target, now.services)
     names = {node.id: node.name for node in nodes}
@@ -145,6 +150,7 @@ def read(target: Target) -> Status:
         ),
         lock=holder,
         backups=backups,
+        spare=kept.spare(volumes.result(), now.stack),
         drift=None if now.drift is None else list(now.drift),
         releases=[releases.release(each, bool(holder)) for each in now.records[:3]],
     )

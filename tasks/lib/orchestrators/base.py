@@ -11,8 +11,9 @@ from ..ssh.host import Host
 from .lease_store import LeaseStore
 from .needs import Needs
 from .neighbours import Neighbours
+from .space import Space
 from .stack import Stack
-from .status import Evidence, Failure, Lease, Node, Ports, Progress, Service, Store, Stored
+from .status import Evidence, Failure, Lease, Node, Ports, Progress, Service, Store
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class Rollout(Protocol):
         """Return a new replica that does not start."""
 
 
-class Orchestrator(Neighbours, Protocol):
+class Orchestrator(Neighbours, Space, Protocol):
     """Runs the containers of one environment."""
 
     poll: float  # seconds between two looks at a rollout
@@ -125,9 +126,6 @@ class Orchestrator(Neighbours, Protocol):
 
     def pull_login(self) -> str:
         """Return the login that is kept for later pulls, as Login.header; empty if none is."""
-
-    def stored_images(self, repository: str) -> list[Stored]:
-        """Return the images of a repository on each server."""
 
     def records(self) -> Store | None:
         """Return what keeps the environment's records; None if its first server does."""
@@ -189,12 +187,6 @@ class Orchestrator(Neighbours, Protocol):
 
     def tidy(self, used: Collection[str]) -> None:
         """Delete secrets and configs but for the used ones and each secret's newest version."""
-
-    def tidy_images(self, repository: str, keep: Collection[str]) -> list[str]:
-        """Delete a repository's images on the servers; return each problem.
-
-        One with a tag, a container, a service or a digest of `keep` stays.
-        """
 
     def remove(self, volumes: bool) -> list[str]:
         """Remove everything, with volumes also data and secrets; return a line for each rest."""

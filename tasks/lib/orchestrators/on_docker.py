@@ -15,7 +15,7 @@ from .engine import Engine
 from .leases import Leases
 from .locking import Leased
 from .stack import Stack
-from .status import Store, Stored
+from .status import Store, Stored, Volume
 
 
 class DockerOrchestrator(Leased):
@@ -86,6 +86,9 @@ class DockerOrchestrator(Leased):
 
     def stored_images(self, repository: str) -> list[Stored]:
         return servers.stored_images(self._ctx, self._hosts, repository)
+
+    def volumes(self) -> list[Volume]:
+        return servers.volumes(self._ctx, self._hosts, self._stack)
 
     def tidy_images(self, repository: str, keep: Collection[str]) -> list[str]:
         return servers.tidy_images(self._ctx, self._hosts, repository, keep)

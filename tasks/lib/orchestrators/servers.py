@@ -7,6 +7,7 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from datetime import datetime
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -18,7 +19,7 @@ from ..docker.retry import again
 from ..errors import explain
 from ..ssh.host import Host
 from .engine import Engine
-from .status import Stored
+from .status import Stored, Volume
 
 # Seconds that a server may take to delete its old images; the next deploy goes on from there.
 BOUND = 30
@@ -67,6 +68,26 @@ def stored_images(ctx: Context, hosts: Sequence[Host], repository: str) -> list[
 
     with ThreadPoolExecutor(len(hosts)) as pool:
         return list(pool.map(stored, hosts))
+
+
+def volumes(ctx: Context, hosts: Sequence[Host], stack: str) -> list[Volume]:
+    """Return the volumes of a stack on each server, at the same time."""
+    prefix = f"{stack}_"
+
+    def listed(host: Host) -> list[Volume]:
+        found = Engine(ctx, host.docker()).objects("volume", f"name={prefix}")
+        return [
+            Volume(
+                each["Name"].removeprefix(prefix),
+                datetime.fromisoformat(each["CreatedAt"]).timestamp(),
+                f"docker volume rm {each['Name']} on {host.name}",
+            )
+            for each in found
+            if each["Name"].startswith(prefix)
+        ]
+
+    with ThreadPoolExecutor(len(hosts)) as pool:
+        return [each for found in pool.map(listed, hosts) for each in found]
 
 
 def tidy_images(

@@ -111,6 +111,20 @@ class Stored:
 
 
 @dataclass(frozen=True)
+class Volume:
+    """A volume of an environment, by its name in the Compose files.
+
+    Args:
+        made: when (seconds since 1970).
+        remove: the command that deletes it, and where.
+    """
+
+    name: str
+    made: float
+    remove: str
+
+
+@dataclass(frozen=True)
 class Node:
     """A node of the cluster; `state` is "ready" when nothing is wrong with it."""
 

@@ -7,7 +7,9 @@ import json
 import msgspec
 import pytest
 
-from tasks.lib.environments import status, storage
+from tasks.lib.environments import kept, status, storage
+from tasks.lib.orchestrators.stack import Stack
+from tasks.lib.orchestrators.status import Volume
 
 
 @pytest.mark.parametrize(
@@ -65,6 +67,28 @@ def test_databases_that_restores_have_left_say_what_gives_them_back_and_what_rem
         f"  kept since 2026-11-27T09:00:00Z: database {last} - "
         f"inv restore --env=prod --undo swaps it back; {gone.format('2026-12-04T09:00:00Z')}",
     ]
+
+
+def test_a_volume_with_a_database_that_does_not_run_is_shown_with_what_removes_it(world):
+    world.deploy(world.image())
+    assert status.read(world.target).spare == []
+    world.target.orchestrator.inner.cluster.volumes = [
+        Volume("db16", 1796306585, "docker volume rm myapp-prod_db16 on a@1"),
+        Volume("backups", 1796310000, "docker volume rm myapp-prod_backups on a@1"),
+    ]
+    assert status.read(world.target).text().split("\n\n")[-3].splitlines()[1:] == [
+        "  kept since 2026-12-03T14:03:05Z: a database in volume db16 - a rollback to a release "
+        "that used it goes back to it; docker volume rm myapp-prod_db16 on a@1 removes it"
+    ]
+
+
+def test_without_the_volume_of_the_database_that_runs_none_is_spare():
+    found = [Volume("db", 1, "rm db")]
+    service = {"volumes": [{"type": "volume", "source": "db18"}]}
+    stack = Stack("shop-prod", "image", {"services": {"db": service}})
+    assert kept.spare(found, stack) == kept.spare(found, None) == []
+    (spare,) = kept.spare([*found, Volume("db18", 2, "rm db18")], stack)
+    assert (spare.volume, spare.since) == ("db", "1970-01-01T00:00:02Z")
 
 
 NOW = 1_000_000.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -13,7 +14,7 @@ from ...kubernetes.client import Cluster
 from ...kubernetes.requests import DENIED, MISSING, unless
 from ...project import contract
 from ..stack import Stack
-from ..status import Service
+from ..status import Service, Volume
 from . import naming
 from .observation import image, observed
 from .workloads import CONTENT
@@ -63,6 +64,28 @@ def look(cluster: Cluster, stack: str) -> Found:
         each["metadata"]["name"]: each for kind in WORKLOADS for each in cluster.list(kind, chosen)
     }
     return Found(workloads, cluster.list("ReplicaSet", chosen), cluster.list("Pod", chosen))
+
+
+def missing(cluster: Cluster, stack: Stack) -> list[str]:
+    """Return the secrets and configs that a stack needs and that are gone."""
+    return [
+        f"{kind.lower().replace('configmap', 'config')} {name}"
+        for kind, part in (("Secret", "secrets"), ("ConfigMap", "configs"))
+        for name in sorted(stack.versions(part))
+        if cluster.get(kind, naming.version(stack.name, name)) is None
+    ]
+
+
+def volumes(cluster: Cluster, stack: str) -> list[Volume]:
+    """Return the claims of a stack."""
+    return [
+        Volume(
+            each["metadata"]["name"],
+            datetime.fromisoformat(each["metadata"]["creationTimestamp"]).timestamp(),
+            f"kubectl --namespace={cluster.namespace} delete pvc {each['metadata']['name']}",
+        )
+        for each in cluster.list(DATA, naming.labels(stack))
+    ]
 
 
 def remove_services(cluster: Cluster, stack: str, names: set[str]) -> None:

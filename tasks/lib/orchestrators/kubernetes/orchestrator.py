@@ -14,7 +14,7 @@ from ..base import Guard, Job, LogOptions
 from ..locking import Leased
 from ..needs import Needs
 from ..stack import Stack
-from ..status import Evidence, Failure, Node, Ports, Service, Stored
+from ..status import Evidence, Failure, Node, Ports, Service, Stored, Volume
 from . import (
     evidence,
     inventory,
@@ -80,12 +80,7 @@ class KubernetesOrchestrator(Leased):
         return preflight.misfits(self._cluster, self._place, stack)
 
     def missing(self, stack: Stack) -> list[str]:
-        return [
-            f"{kind.lower().replace('configmap', 'config')} {name}"
-            for kind, part in (("Secret", "secrets"), ("ConfigMap", "configs"))
-            for name in sorted(stack.versions(part))
-            if self._cluster.get(kind, naming.version(self._stack, name)) is None
-        ]
+        return inventory.missing(self._cluster, stack)
 
     def evidence(self, failure: Failure) -> Evidence:
         return evidence.collect(self._cluster, failure)
@@ -104,6 +99,9 @@ class KubernetesOrchestrator(Leased):
 
     def stored_images(self, repository: str) -> list[Stored]:
         return []
+
+    def volumes(self) -> list[Volume]:
+        return inventory.volumes(self._cluster, self._stack)
 
     def inside(self, service: str, script: str) -> str | None:
         for pod in self._ready(service):
