@@ -37,7 +37,10 @@ REPORTS = ROOT / "reports"
 # The secret with the address of a database that is not part of the stack.
 ELSEWHERE = "DATABASE_URL"
 # Where logs are sent. Docker starts no container if it cannot look a syslog server's name up.
-LOGS = r"^(syslog://[0-9.]+:[0-9]+|fluents?://[A-Za-z0-9.-]+:[0-9]+)?$"
+_BYTE = "(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+_PORT = "([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
+LOGS = rf"^((syslog://{_BYTE}([.]{_BYTE}){{3}}|fluents?://[A-Za-z0-9.-]+):{_PORT})?$"
+POSSIBLE = "syslog://IP:PORT (UDP, and no name), fluent://HOST:PORT, fluents://HOST:PORT (TLS)"
 # Top-level keys that are Invoke's own.
 INVOKE = {"run", "runners", "sudo", "tasks", "timeouts"}
 
@@ -97,9 +100,7 @@ class Monitoring(Section, frozen=True):
     metrics: bool = False
     errors: bool = False
     traces: Annotated[float, Meta(ge=0, le=1)] = 0
-    logs: Annotated[
-        str, Meta(pattern=LOGS, description="syslog://IP:PORT or fluent(s)://HOST:PORT, or nothing")
-    ] = ""
+    logs: Annotated[str, Meta(pattern=LOGS, description=f"{POSSIBLE}, or nothing")] = ""
 
 
 class Audit(Section, frozen=True):

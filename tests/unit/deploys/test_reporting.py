@@ -81,7 +81,16 @@ def test_the_logs_of_proxy_and_app_go_out_and_those_of_the_database_stay(
 @pytest.mark.parametrize(
     "address",
     # Docker starts no container while a syslog server by TCP, or a name, cannot be reached.
-    ["syslog://logs.example.com:514", "tcp://192.0.2.7:514", "fluent://host", "logs", "syslog://"],
+    [
+        *("syslog://logs.example.com:514", "tcp://192.0.2.7:514", "fluent://host", "logs"),
+        *(
+            "syslog://",
+            "syslog://192.0.2.256:514",
+            "syslog://192.0.2:514",
+            "syslog://192.0.02.7:514",
+        ),
+        *("syslog://192.0.2.7:65536", "fluents://logs.example.com:0", "fluent://host:99999"),
+    ],
 )
 def test_an_address_that_could_keep_the_app_from_starting_is_none(address):
     with pytest.raises(msgspec.ValidationError):

@@ -96,6 +96,18 @@ def test_a_url_has_a_host_and_no_path(url, right):
     assert bool(re.search(SITE, url)) is right
 
 
+@pytest.mark.parametrize("address", ["syslog://logs.example.com:514", "syslog+tcp://192.0.2.7:514"])
+def test_where_logs_cannot_go_is_answered_with_what_is_possible(inv, write, address):
+    root = write('  logs: ""', f"  logs: {address}")
+    line = (root / "invoke.yaml").read_text().splitlines().index(f"  logs: {address}") + 1
+    done = inv("doctor", root=root)
+    assert done.returncode == 2
+    assert done.stderr.strip() == (
+        f"inv: invoke.yaml:{line}: monitoring.logs: expected syslog://IP:PORT (UDP, and no name), "
+        f"fluent://HOST:PORT, fluents://HOST:PORT (TLS), or nothing - it is '{address}'"
+    )
+
+
 def test_a_missing_section_is_named(inv, write):
     done = inv("doctor", root=write("  floor: 95\n", ""))
     assert "test.floor: missing" in done.stderr
