@@ -5,7 +5,7 @@ from __future__ import annotations
 from invoke import Context, task
 
 from .lib import console
-from .lib.options import CONFIRM, ENV, JSON, WAIT
+from .lib.options import CONFIRM, ENV, JSON, WAIT, YES
 
 FROM = "a backup's name, latest, a time with its zone (the newest of before it), or its files here"
 AT = "a point in time with its zone, 2026-11-26T14:03:05+01:00, or latest: of backup.pitr"
@@ -59,7 +59,7 @@ def list_backups(ctx: Context, env: str = "", json: bool = False) -> None:
         "at": AT,
         "identity": IDENTITY,
         "undo": "swap the old database back",
-        "yes": "do not ask",
+        "yes": YES,
         "confirm": CONFIRM,
     },
 )
@@ -123,7 +123,7 @@ def drill(
     console.result(f"{backup['name']}: {held}, in {done['seconds']} s")
 
 
-@task(help={"env": ENV, "wait": WAIT, "yes": "do not ask", "confirm": CONFIRM})
+@task(help={"env": ENV, "wait": WAIT, "yes": YES, "confirm": CONFIRM})
 def upgrade(
     ctx: Context, env: str = "", yes: bool = False, confirm: str = "", wait: str = ""
 ) -> None:

@@ -10,7 +10,7 @@ from invoke.exceptions import Exit
 from .lib import console
 from .lib.app.base import Backend, Running
 from .lib.errors import ExitCode, TaskError
-from .lib.options import WAIT
+from .lib.options import WAIT, YES
 
 ENGINE = "docker, host, or auto: docker if an engine answers (default: dev.engine in invoke.yaml)"
 
@@ -69,7 +69,7 @@ def dev(
         raise Exit("stopped", code=0) from None
 
 
-@task(help={"engine": ENGINE, "volumes": "also delete the data", "yes": "do not ask"})
+@task(help={"engine": ENGINE, "volumes": "also delete the data", "yes": YES})
 def down(ctx: Context, engine: str = "", volumes: bool = False, yes: bool = False) -> None:
     """Stop the app and remove its containers.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from invoke import Context, task
 
 from .lib import console
-from .lib.options import ENV, JSON, WAIT
+from .lib.options import ENV, JSON, WAIT, YES
 
 
 @task(help={"env": ENV, "plan": "show what would change, and stop"})
@@ -71,7 +71,7 @@ def monitor_down(ctx: Context, env: str = "", volumes: bool = False, wait: str =
         console.say("monitoring is removed" + ("" if volumes else "; what was measured stays"))
 
 
-@task(help={"env": ENV, "yes": "do not ask"})
+@task(help={"env": ENV, "yes": YES})
 def unlock(ctx: Context, env: str = "", yes: bool = False) -> None:
     """Remove an environment's deploy lock by force.
 

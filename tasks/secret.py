@@ -6,7 +6,7 @@ from invoke import Context, task
 
 from .lib import console
 from .lib.errors import ExitCode, TaskError
-from .lib.options import ENV, JSON, WAIT
+from .lib.options import ENV, JSON, WAIT, YES
 
 
 @task(
@@ -61,7 +61,7 @@ def list_secrets(ctx: Context, env: str = "", json: bool = False) -> None:
         "env": ENV,
         "wait": WAIT,
         "name": "the secret, with all its versions",
-        "yes": "do not ask",
+        "yes": YES,
     },
 )
 def remove_secret(

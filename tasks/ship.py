@@ -7,9 +7,17 @@ from functools import partial
 from invoke import Context, task
 
 from .lib import console, files
-from .lib.options import CONFIRM, ENV, JSON, NAME, REPORT, VERIFY, WAIT
+from .lib.options import CONFIRM, ENV, JSON, NAME, REPORT, VERIFY, WAIT, YES
 
-DOTENV = "write DEPLOY_URL and DEPLOY_IMAGE to this file"
+# What deploys and rollbacks have alike; Invoke takes the texts out of the dict of each task.
+ROLLOUT = {
+    "env": ENV,
+    "wait": WAIT,
+    "verify_url": VERIFY,
+    "dotenv": "write DEPLOY_URL and DEPLOY_IMAGE to this file",
+    "report": REPORT,
+    "json": JSON,
+}
 
 
 @task(
@@ -37,17 +45,12 @@ def preflight(
 
 @task(
     help={
-        "env": ENV,
-        "wait": WAIT,
+        **ROLLOUT,
         "name": NAME,
         "ref": "deploy and release this commit, tag, branch or digest (default: the released one)",
         "plan": "show what would change, and stop",
         "show": "manifests: with --plan, print the files of the stack",
         "force": "deploy an untested image, or a late one, for this reason, which is recorded",
-        "verify_url": VERIFY,
-        "dotenv": DOTENV,
-        "report": REPORT,
-        "json": JSON,
     }
 )
 def deploy(
@@ -99,14 +102,9 @@ def deploy(
 
 @task(
     help={
-        "env": ENV,
-        "wait": WAIT,
+        **ROLLOUT,
         "to": "the number of a release, as inv history shows it (default: the one before)",
         "force": "go back across an irreversible migration, for this reason",
-        "verify_url": VERIFY,
-        "dotenv": DOTENV,
-        "report": REPORT,
-        "json": JSON,
     }
 )
 def rollback(
@@ -150,7 +148,7 @@ def rollback(
         "wait": WAIT,
         "name": NAME,
         "volumes": "delete its data and its secrets, too",
-        "yes": "do not ask",
+        "yes": YES,
         "confirm": CONFIRM,
     }
 )

@@ -1,6 +1,7 @@
 """The options that several tasks have, as their help explains them."""
 
 ENV = "the environment, as invoke.yaml names it"
+YES = "do not ask"
 NAME = "the name of a dynamic environment: NAME of review/NAME"
 CONFIRM = "the environment's name, instead of typing it, if invoke.yaml protects it"
 VERIFY = "check the site from here (default), or on its server: for one not reached from here (yet)"
