@@ -33,6 +33,7 @@ PULLS = {
 }
 LISTING = "{{.ID}}\t{{.Repository}}\t{{.Tag}}\t{{.Digest}}\t{{.Size}}"
 NONE = "<none>"
+EPOCH = "1970-01-01T00:00:00Z"
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 UNITS = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 
@@ -79,7 +80,8 @@ def volumes(ctx: Context, hosts: Sequence[Host], stack: str) -> list[Volume]:
         return [
             Volume(
                 each["Name"].removeprefix(prefix),
-                datetime.fromisoformat(each["CreatedAt"]).timestamp(),
+                # The driver of a volume may not say when it was made.
+                datetime.fromisoformat(each.get("CreatedAt") or EPOCH).timestamp(),
                 f"docker volume rm {each['Name']} on {host.name}",
             )
             for each in found

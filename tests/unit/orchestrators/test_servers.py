@@ -1,10 +1,18 @@
-"""Which images of a server nothing needs."""
+"""Which images of a server nothing needs, and which volumes of a stack there are."""
 
 from __future__ import annotations
 
+import json
+import threading
+from pathlib import Path
+from socketserver import StreamRequestHandler, ThreadingUnixStreamServer
+from types import SimpleNamespace
+
 import pytest
+from invoke import Config, Context
 
 from tasks.lib.orchestrators import servers
+from tasks.lib.orchestrators.status import Volume
 
 OURS, OTHER = "registry.example.com/app", "registry.example.com/app-other"
 
@@ -44,3 +52,37 @@ def test_a_repository_of_docker_hub_is_known_by_its_short_name():
 )
 def test_a_size_is_read(shown, size):
     assert servers.Image("", "", "", "", shown).bytes == size
+
+
+VOLUMES = [
+    {"Name": "shop-prod_db", "CreatedAt": "2026-11-27T10:00:00+01:00"},
+    {"Name": "shop-prod_media"},
+    # Docker finds a name that has the wanted one in it.
+    {"Name": "my-shop-prod_db", "CreatedAt": "2026-11-27T10:00:00Z"},
+]
+
+
+class Answering(StreamRequestHandler):
+    """Answers as an engine that is asked for its volumes."""
+
+    def handle(self) -> None:
+        path = self.rfile.readline().decode().split()[1]
+        while self.rfile.readline().strip():
+            pass
+        found = VOLUMES if path.startswith("/volumes?filters=") else []
+        body = json.dumps({"Volumes": found}).encode()
+        self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+
+
+def test_the_volumes_of_a_stack_are_known_with_what_removes_them(tmp_path: Path):
+    ctx = Context(Config(overrides={"run": {"dry": False, "echo": False}}))
+    path = tmp_path / "engine.sock"
+    host = SimpleNamespace(name="a@1", docker=lambda: {"DOCKER_HOST": f"unix://{path}"})
+    with ThreadingUnixStreamServer(str(path), Answering) as engine:
+        threading.Thread(target=engine.serve_forever, daemon=True).start()
+        found = servers.volumes(ctx, [host], "shop-prod")  # type: ignore[list-item]
+        engine.shutdown()
+    assert found == [
+        Volume("db", 1795770000, "docker volume rm shop-prod_db on a@1"),
+        Volume("media", 0, "docker volume rm shop-prod_media on a@1"),
+    ]
