@@ -1,4 +1,4 @@
-"""A node of a cluster that dies while a deploy rolls, and what clients of our own door see of it."""
+"""A node of a cluster that dies while a deploy rolls, and what clients of our proxy see of it."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import pytest
 import yaml
 
 from tests.testbed.clients import CLIENTS
-from tests.testbed.commands import docker, until
+from tests.testbed.commands import until
 from tests.testbed.load import SLOW as ASKING
 from tests.testbed.load import UPLOADS, VISITORS
 from tests.testbed.oncluster import OnCluster
-from tests.testbed.sites import SLOW, Exports, Site
+from tests.testbed.sites import SLOW, Exports
 
 from .conftest import quick
 from .trouble import stopped

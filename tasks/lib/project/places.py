@@ -41,8 +41,8 @@ class Kubernetes(Section, frozen=True):
         service: the kind of the proxy's Service; auto: ClusterIP behind an Ingress, otherwise
             LoadBalancer.
         port: of every node, for NodePort; 0 for one that the cluster chooses.
-        externaltraffic: Local: the node that a request reaches gives it to a proxy of its own, which
-            sees the client's address; Cluster: to any proxy.
+        externaltraffic: Local: the node that a request reaches gives it to a proxy of its own,
+            which sees the client's address; Cluster: to any proxy.
         ingress: the class of the Ingress in front of the proxy; empty without one.
         wildcard: the controller of the Ingress has a certificate for the host itself, such as one
             for all reviews: the stack names none of its own.
