@@ -11,12 +11,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tasks.lib.deploys import monitoring, status_metrics
 from tasks.lib.environments import status
 from tests.orchestrators.world import World
 from tests.testbed import prometheus
-from tests.testbed.commands import until
+from tests.testbed.commands import ROOT, until
 from tests.testbed.prometheus import Prometheus
 
 FILE = Path("status/prod.txt")
@@ -166,6 +167,17 @@ def test_nothing_is_written_of_a_dynamic_environment(world, beside):
     world.target.name = "review/a"
     look(world)
     assert [*FILE.parent.iterdir()] == []
+
+
+def test_prometheus_alone_has_the_file_in_its_volume():
+    services = yaml.safe_load((ROOT / "compose/monitoring.yml").read_text())["services"]
+    folder = services["prometheus"]["working_dir"]
+    assert f"--web.user-assets={folder}/{FILE.parent}" in services["prometheus"]["command"]
+    having = [
+        key for key, each in services.items() if f"prometheus:{folder}" in each.get("volumes", [])
+    ]
+    assert having == ["prometheus"]
+    assert "/prometheus" not in (ROOT / "compose/monitoring-server.yml").read_text()
 
 
 def test_what_cannot_be_written_is_a_warning(world, beside, capfd):
