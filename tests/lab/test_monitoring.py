@@ -25,12 +25,14 @@ pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.either]
 APP, STEADY = ("app", "worker", "beat"), ("app", "beat", "db", "proxy", "redis")
 STACK, PASSWORD = "myapp-monitoring", "METRICS_PASSWORD"
 EXPORTERS = {"postgres-exporter", "redis-exporter"}
-# Looks are quick, and jobs are old soon.
+# Looks are quick, and jobs and locks are old soon.
 QUICK = (("interval: 15s", "interval: 2s"), ("timeout: 10s", "timeout: 2s"))
-OLD = ("_oldest_seconds) > 600", "_oldest_seconds) > 5")
+OLD = (("_oldest_seconds) > 600", "_oldest_seconds) > 5"), ("_seconds) > 3600", "_seconds) > 1"))
 # What fails in the app's replica, and what waits for a worker.
 FAILING = "[current_app.send_task('myapp.tasks.flush_clicks', args=[1]) for _ in range(30)]"
 WAITING = "current_app.send_task('myapp.tasks.flush_clicks')"
+# A job that holds the lock.
+HOLDS = "import time; print('begun', flush=True); time.sleep(20)"
 GREEDY = "python -c 'print(len(bytes(1) * (4 * 10**9)))' || true"
 # Takes what is free of a server's disk, but for a quarter; others use that disk, too.
 FILL = "fallocate -l $(($(stat -f -c '%a * %S' /var/lib/docker) * 3 / 4)) /var/lib/docker/full"
@@ -56,7 +58,7 @@ def measured(site: Site, tmp_path: Path) -> Iterator[Site]:
     made.must("deploy", f"--ref={site.good}")
     folder = made.root / "compose/monitoring"
     rules = prometheus.quick((prometheus.FOLDER / "rules.yml").read_text(), 4)
-    (folder / "rules.yml").write_text(replaced(rules, OLD))
+    (folder / "rules.yml").write_text(replaced(rules, *OLD))
     text = (prometheus.FOLDER / "prometheus.yml").read_text()
     (folder / "prometheus.yml").write_text(replaced(text, *QUICK))
     try:
@@ -102,6 +104,19 @@ def seen(watched: Prometheus, query: str) -> set[str]:
     return {each["metric"].get("service", "") for each in watched.ask(query)}
 
 
+def seen_elsewhere(site: Site) -> str:
+    """What `inv status` of an environment on the second server alone writes on the first."""
+    content = yaml.safe_load(Path(site.lab["INVOKE_RUNTIME_CONFIG"]).read_text())
+    mine = content["environments"][site.env]
+    content["environments"]["other"] = {**mine, "hosts": mine["hosts"][1:2]}
+    settings = Path(site.lab["INVOKE_RUNTIME_CONFIG"]).with_name("other.yaml")
+    settings.write_text(yaml.safe_dump(content))
+    shown = site.at("other", INVOKE_RUNTIME_CONFIG=str(settings)).inv("status")
+    assert "monitoring does not learn" not in shown.text, shown.text
+    box = f"$(docker ps -q -f name={STACK}.prometheus)"
+    return site.on("node1", f"docker exec {box} cat status/other.txt")
+
+
 def stop(site: Site, service: str, back: bool) -> None:
     """Stop all replicas of a service, or start them again."""
     if isinstance(site, OneHost):
@@ -126,6 +141,8 @@ def test_one_command_adds_it_beside_the_app_and_one_removes_it(measured):
     assert containers(measured) == there
     assert not any("->" in each for each in there)
 
+    if len(measured.nodes) > 1:
+        assert "app_lock_seconds 0\n" in seen_elsewhere(measured)
     with opened(measured) as watched:
         mine = f'environment="{measured.env}"'
         until(lambda: seen(watched, f"up{{{mine}}} == 1") >= {*APP} | EXPORTERS, 120)
@@ -224,6 +241,30 @@ def node_exporters(site: Site, verb: str) -> None:
     site.on("node1", f"docker ps -aq -f name={STACK}.node-exporter | xargs docker {verb}")
 
 
+def change_by_hand(site: Site) -> None:
+    """Stop one of the app's two replicas by hand, which `inv status` sees."""
+    if isinstance(site, OneHost):
+        site.on("node1", f"docker ps -q {site.box('app')} | head -1 | xargs docker stop")
+    else:
+        site.on("node1", f"docker service scale --detach {site.stack}_app=1")
+    shown = site.inv("status")
+    assert "values differ from release" in shown.verdict, shown.text
+    assert "monitoring does not learn" not in shown.text, shown.text
+
+
+def hold_the_lock(site: Site) -> None:
+    """Hold the lock with a job for some seconds, in which `inv status` looks."""
+    run = site.begin("manage", f'shell -c "{HOLDS}"')
+    run.until("begun")
+    shown = site.inv("status")
+    assert "manage" in shown.text and "lock: free" not in shown.text, shown.text
+
+
+def see_it_free(site: Site) -> None:
+    until(lambda: not site.lock, 90)
+    site.inv("status")
+
+
 def nothing(site: Site) -> None:
     """It ends by itself."""
 
@@ -259,6 +300,10 @@ CAUSES: dict[str, tuple[set[str], Change, Change]] = {
         {"MemoryKill"}, lambda site: within(site, GREEDY), nothing
     ),
     "jobs fail": ({"JobsFail"}, lambda site: send(site, FAILING), nothing),
+    "a replica is stopped by hand": (
+        {"Drift"}, change_by_hand, lambda site: site.must("deploy", f"--ref={site.good}")
+    ),
+    "the lock is held for long": ({"LockOld"}, hold_the_lock, see_it_free),
     "a server does not answer": (
         {"NodeGone"},
         lambda site: node_exporters(site, "pause"),
