@@ -56,7 +56,7 @@ def render(target: Target, image: Candidate, now: Stack | None = None) -> Stack:
     files = [*(ROOT / file for file in base), *own, *last]
     values = variables(target, name, secrets) | (backups(target, secrets) if backup else {})
     config = Project(target.ctx, files, target.stack, values).config()
-    config = processes.applied(config, settings, values)
+    config = processes.applied(config, settings, values, target.environment.least)
     if settings.monitoring.logs:
         config = reporting.shipped(config, settings)
     if contract.REDIS not in config["services"]:

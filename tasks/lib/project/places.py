@@ -46,6 +46,10 @@ class Kubernetes(Section, frozen=True):
             for all reviews: the stack names none of its own.
         gateway: NAMESPACE/NAME of the Gateway in front of it instead; empty without one.
         scaling: the services whose number of replicas the cluster chooses.
+        prometheus: the namespace of the cluster's Prometheus, whose pods may ask for metrics; empty
+            for none.
+        podmonitor: labels by which a Prometheus operator finds the PodMonitor that the stack then
+            has; empty without one.
     """
 
     context: str = ""
@@ -57,6 +61,8 @@ class Kubernetes(Section, frozen=True):
     wildcard: bool = False
     gateway: Annotated[str, Meta(pattern=GATEWAY, description="NAMESPACE/NAME, or empty")] = ""
     scaling: dict[str, Scaling] = {}
+    prometheus: Annotated[str, Meta(pattern=LABEL, description=WORDS)] = ""
+    podmonitor: dict[str, str] = {}
 
 
 class Environment(Section, frozen=True):
@@ -75,6 +81,12 @@ class Environment(Section, frozen=True):
     def servers(self) -> list[str]:
         """Its own servers: none if a cluster runs its containers."""
         return [] if self.orchestrator == KUBERNETES else self.hosts
+
+    @property
+    def least(self) -> dict[str, int]:
+        """How many replicas the services have at least whose number the cluster chooses."""
+        chosen = self.kubernetes.scaling if self.orchestrator == KUBERNETES else {}
+        return {name: each.least for name, each in chosen.items()}
 
     @property
     def replicas(self) -> int:

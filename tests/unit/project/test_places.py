@@ -78,6 +78,7 @@ def test_one_thing_is_in_front_and_limits_have_room():
         *({"cluster": "kube"}, {"namespace": "Shop"}, {"port": 65536}, {"service": "Ingress"}),
         *({"gateway": "public"}, {"gateway": "infra/"}, {"scaling": {"app": {"least": 0}}}),
         {"scaling": {"app": {"least": 1, "most": 2, "cpu": "50%"}}},
+        *({"prometheus": "monitoring/prometheus"}, {"podmonitor": {"release": True}}),
     ],
 )
 def test_a_wrong_value_is_refused(wrong):

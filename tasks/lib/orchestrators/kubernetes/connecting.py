@@ -56,7 +56,8 @@ def placed(chosen: Kubernetes, namespace: str, url: str) -> Place:
         service = "ClusterIP" if chosen.ingress or chosen.gateway else "LoadBalancer"
     front = (chosen.ingress, chosen.gateway)
     known = (chosen.port, *front, chosen.wildcard)
-    return Place(namespace, url, service, *known, scaling=chosen.scaling)
+    found = (chosen.scaling, chosen.prometheus, chosen.podmonitor)
+    return Place(namespace, url, service, *known, *found)
 
 
 def require(cluster: Cluster, wanted: str) -> None:

@@ -11,7 +11,7 @@ import yaml
 
 from ...project import contract
 from ..stack import Stack
-from . import mounts, naming, scaling
+from . import metrics, mounts, naming, scaling
 from .mounts import VALUE
 from .place import Place
 from .workloads import replicas, workload
@@ -38,6 +38,8 @@ def objects(
         *_claims(stack),
         *(_service(stack, name, place) for name in sorted(stack.services)),
         *_policies(stack),
+        *metrics.policies(stack, place),
+        *metrics.monitors(stack, place),
         *_budgets(stack, place),
         *_ingress(stack, place),
         *_routes(stack, place),
