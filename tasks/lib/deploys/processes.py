@@ -62,7 +62,7 @@ def _given(service: Mapping[str, Any], deploy: Deploy, values: Mapping[str, str]
 def _measured(service: Mapping[str, Any], least: int | None) -> dict[str, Any]:
     """Return a service of the app that knows how many there are to be, if it serves metrics.
 
-    What is no server of the image serves none: nobody is to wait for them.
+    What is no server of the image serves none, and no alert may wait for it.
     """
     environment = dict(service["environment"])
     if environment.get("METRICS"):

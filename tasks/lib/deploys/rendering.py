@@ -69,8 +69,9 @@ def render(target: Target, image: Candidate, now: Stack | None = None) -> Stack:
 def _require_fitting(target: Target) -> None:
     """Raise TaskError if an environment cannot have what the app needs."""
     settings = target.settings
-    if settings.app.media and len(target.environment.servers) != 1:
-        what = f"app.media: {target.name} has several servers, and media are on the disk of one"
+    if settings.app.media and (count := len(target.environment.servers)) != 1:
+        where = "has several servers" if count else "is on a cluster"
+        what = f"app.media: {target.name} {where}, and media are on the disk of one server"
         raise TaskError(what, "see docs/recipes/media.md", ExitCode.REFUSED)
     if settings.backup.pitr and not settings.backup.every:
         hint = "set backup.every in invoke.yaml, too"
