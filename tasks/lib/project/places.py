@@ -97,12 +97,18 @@ class Environment(Section, frozen=True):
 Problem = tuple[tuple[str, ...], str]
 
 
-def problems(environments: Mapping[str, Environment]) -> Iterator[Problem]:
-    """Yield what is wrong with the places of environments, by keys of invoke.yaml."""
+def problems(environments: Mapping[str, Environment], measured: bool = True) -> Iterator[Problem]:
+    """Yield what is wrong with the places of environments, by keys of invoke.yaml.
+
+    Args:
+        measured: the app serves metrics.
+    """
     for name, each in environments.items():
         path = ("environments", name)
         if each.orchestrator == KUBERNETES:
             yield from _of_a_cluster((*path, KUBERNETES), each.kubernetes)
+            if not measured:
+                yield from _unmeasured((*path, KUBERNETES), each.kubernetes)
         elif not each.hosts:
             yield (*path, "hosts"), "missing - add it; invoke.yaml's comments say what it is"
     yield from _shared(environments)
@@ -119,6 +125,12 @@ def _of_a_cluster(path: tuple[str, ...], place: Kubernetes) -> Iterator[Problem]
             yield (*path, "scaling", name, "least"), what
     if place.namespace and path[1].endswith(MANY):
         yield (*path, "namespace"), "each of these environments has its own - remove it"
+
+
+def _unmeasured(path: tuple[str, ...], place: Kubernetes) -> Iterator[Problem]:
+    known = {"prometheus": place.prometheus, "podmonitor": place.podmonitor}
+    for key in (key for key, given in known.items() if given):
+        yield (*path, key), "the app serves no metrics - set monitoring.metrics, or remove it"
 
 
 def _shared(environments: Mapping[str, Environment]) -> Iterator[Problem]:
