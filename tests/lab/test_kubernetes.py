@@ -28,6 +28,7 @@ from tasks.lib.orchestrators.kubernetes import (
     namespace,
     naming,
     observation,
+    policies,
     rights,
     rollout,
     secrets,
@@ -860,13 +861,13 @@ def test_metrics_are_served_to_the_namespace_that_is_named_and_are_no_drift(
             admitted = given("admitted")
             shown = admitted.must(*deploy, "--plan", "--show=manifests").text
             assert f"+ kubernetes.prometheus: {watcher.namespace}" in shown
-            assert f"{metrics.NAMESPACE}: {watcher.namespace}" in shown
+            assert f"{policies.NAMESPACE}: {watcher.namespace}" in shown
             assert "nothing to do" not in admitted.must(*deploy).text
             assert site.tasks(*roles) == before
             assert "nothing to do" in admitted.must(*deploy).text
             assert "drift: none" in admitted.must("status").text
             watcher.apply(secrets.login("watch", secrets.stored_login(serving)))
-            policies = serving.list("NetworkPolicy", {})
+            applied = serving.list("NetworkPolicy", {})
             for service, role in roles.items():
                 pods = serving.list("Pod", {naming.SERVICE: service})
                 pod = next(each for each in pods if observation.is_ready(each))
@@ -874,12 +875,12 @@ def test_metrics_are_served_to_the_namespace_that_is_named_and_are_no_drift(
                 assert f'role="{role}"' in text and site.good in text
                 # The lab's network enforces no policies: what the API has of them is what counts.
                 labels = pod["metadata"]["labels"]
-                assert admits(policies, labels, 9464, watcher.namespace)
-                assert not admits(policies, labels, 9464, "default")
-                assert not admits(policies, labels, 8000, watcher.namespace)
+                assert admits(applied, labels, 9464, watcher.namespace)
+                assert not admits(applied, labels, 9464, "default")
+                assert not admits(applied, labels, 8000, watcher.namespace)
             # By this label of the cluster's own the namespace is known.
             known = watcher.get("Namespace", watcher.namespace)["metadata"]["labels"]
-            assert known[metrics.NAMESPACE] == watcher.namespace
+            assert known[policies.NAMESPACE] == watcher.namespace
     finally:
         site.must(*deploy)
     assert serving.get("NetworkPolicy", metrics.NAME) is None

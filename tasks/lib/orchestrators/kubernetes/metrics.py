@@ -1,4 +1,4 @@
-"""What lets a cluster's own Prometheus find the pods of a stack, and ask them. Pure."""
+"""What lets a cluster's own Prometheus find the pods of a stack that serve metrics. Pure."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ Object = dict[str, Any]
 PORT = "metrics"
 # What the objects are called: no service has a dot in its name.
 NAME = "prometheus.metrics"
-# The label by which every cluster knows a namespace by its name.
-NAMESPACE = "kubernetes.io/metadata.name"
 # The Prometheus operator's group of kinds.
 OPERATOR = "monitoring.coreos.com/v1"
 # What alerts and dashboards know series by, and where each is in the labels of a pod.
@@ -30,23 +28,6 @@ def notes(stack: Stack, name: str) -> dict[str, str]:
     """Return the annotations of a service's pods by which many a Prometheus finds them."""
     port = stack.metrics.get(name)
     return {"prometheus.io/port": str(port), "prometheus.io/scrape": "true"} if port else {}
-
-
-def policies(stack: Stack, place: Place) -> Iterator[Object]:
-    """Yield who may ask for metrics besides the stack: pods of the namespace of Prometheus."""
-    if place.prometheus and stack.metrics:
-        ports = [{"port": port} for port in sorted({*stack.metrics.values()})]
-        chosen = {"namespaceSelector": {"matchLabels": {NAMESPACE: place.prometheus}}}
-        yield {
-            "apiVersion": "networking.k8s.io/v1",
-            "kind": "NetworkPolicy",
-            "metadata": naming.metadata(NAME, stack.name),
-            "spec": {
-                "podSelector": _serving(stack),
-                "policyTypes": ["Ingress"],
-                "ingress": [{"from": [chosen], "ports": ports}],
-            },
-        }
 
 
 def monitors(stack: Stack, place: Place) -> Iterator[Object]:
@@ -64,15 +45,15 @@ def monitors(stack: Stack, place: Place) -> Iterator[Object]:
             "kind": "PodMonitor",
             "metadata": meta,
             "spec": {
-                "selector": _serving(stack),
+                "selector": serving(stack),
                 "podMetricsEndpoints": [{"port": PORT, "relabelings": labels}],
                 "sampleLimit": MOST,
             },
         }
 
 
-def _serving(stack: Stack) -> Object:
-    """Return what chooses the pods of the services that serve metrics."""
+def serving(stack: Stack) -> Object:
+    """Return the selector of the pods of the services that serve metrics."""
     names = {"key": naming.SERVICE, "operator": "In", "values": sorted(stack.metrics)}
     return {"matchLabels": naming.labels(stack.name), "matchExpressions": [names]}
 
