@@ -644,7 +644,8 @@ def test_the_verbs_are_the_same_from_the_first_deploy_to_the_removal(site):
     assert site.versions() == {good}
     assert "[X] 0001_initial" in site.must("manage", "showmigrations").text
     refused = site.inv("manage", "no_such_command")
-    assert (refused.status, "Unknown command" in refused.text) == (1, True)
+    assert refused.status == 1
+    assert "Unknown command" in refused.text
     status = site.must("status").text
     assert "drift: none" in status and "lock: free" in status
     assert site.must("history").text.count("undone") == 1

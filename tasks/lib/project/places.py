@@ -41,6 +41,8 @@ class Kubernetes(Section, frozen=True):
         service: the kind of the proxy's Service; auto: ClusterIP behind an Ingress, otherwise
             LoadBalancer.
         port: of every node, for NodePort; 0 for one that the cluster chooses.
+        externaltraffic: Local: the node that a request reaches gives it to a proxy of its own,
+            which sees the client's address; Cluster: to any proxy.
         ingress: the class of the Ingress in front of the proxy; empty without one.
         wildcard: the controller of the Ingress has a certificate for the host itself, such as one
             for all reviews: the stack names none of its own.
@@ -57,6 +59,7 @@ class Kubernetes(Section, frozen=True):
     namespace: Annotated[str, Meta(pattern=LABEL, description=WORDS)] = ""
     service: Literal["auto", "ClusterIP", "NodePort", "LoadBalancer"] = "auto"
     port: Annotated[int, Meta(ge=0, le=65535)] = 0
+    externaltraffic: Literal["Cluster", "Local"] = "Cluster"
     ingress: str = ""
     wildcard: bool = False
     gateway: Annotated[str, Meta(pattern=GATEWAY, description="NAMESPACE/NAME, or empty")] = ""
@@ -119,6 +122,9 @@ def _of_a_cluster(path: tuple[str, ...], place: Kubernetes) -> Iterator[Problem]
         yield (*path, "context"), "missing - name a context of your kubeconfig"
     if place.ingress and place.gateway:
         yield (*path, "gateway"), "an Ingress is in front of the proxy - remove one of the two"
+    if place.externaltraffic == "Local" and (place.ingress or place.gateway):
+        what = "what is in front of the proxy asks it inside of the cluster - remove it"
+        yield (*path, "externaltraffic"), what
     for name, each in place.scaling.items():
         if each.least > each.most:
             what = f"{each.least} replicas are more than {each.most}, the most - correct it"

@@ -66,6 +66,9 @@ def test_one_thing_is_in_front_and_limits_have_room():
     ((where, what),) = found(prod=environment(kubernetes=both))
     assert where == "environments.prod.kubernetes.gateway"
     assert "an Ingress is in front of the proxy" in what
+    local = Kubernetes(context="prod", ingress="traefik", externaltraffic="Local")
+    ((where, _),) = found(prod=environment(kubernetes=local))
+    assert where == "environments.prod.kubernetes.externaltraffic"
     few = {"app": Scaling(least=3, most=2, cpu="500m"), "worker": Scaling(2, 2, "1")}
     ((where, what),) = found(prod=environment(kubernetes=Kubernetes("prod", scaling=few)))
     assert where == "environments.prod.kubernetes.scaling.app.least"

@@ -94,6 +94,8 @@ def _service(stack: Stack, name: str, place: Place) -> Object:
     spec: Object = {"selector": naming.labels(stack.name, name)}
     if ports := service.get("ports", []):
         spec |= {"type": place.service, "ports": [_port(each, place) for each in ports[:1]]}
+        if place.service != "ClusterIP":
+            spec["externalTrafficPolicy"] = place.traffic
     else:
         spec |= {"clusterIP": "None"}
     if name == contract.APP:

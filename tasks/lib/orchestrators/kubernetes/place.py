@@ -20,6 +20,7 @@ class Place:
         service: the kind of the Service of our own proxy: LoadBalancer, NodePort, or ClusterIP
             where something of the cluster's is in front of it.
         port: the port of every node, for a NodePort.
+        traffic: whether a node gives requests to proxies of its own only.
         ingress: the class of the Ingress in front of the proxy; empty without one.
         gateway: NAMESPACE/NAME of the Gateway in front of it instead; empty without one.
         wildcard: the controller of the Ingress has a certificate for the host itself.
@@ -32,6 +33,7 @@ class Place:
     url: str
     service: Literal["ClusterIP", "NodePort", "LoadBalancer"] = "ClusterIP"
     port: int = 0
+    traffic: Literal["Cluster", "Local"] = "Cluster"
     ingress: str = ""
     gateway: str = ""
     wildcard: bool = False
