@@ -25,7 +25,10 @@ MODULES = {
 
 
 # Those that it does not have: a cluster may have them, or not. Their group, version and plural.
-OTHERS = {"HTTPRoute": ("gateway.networking.k8s.io", "v1", "httproutes")}
+OTHERS = {
+    "HTTPRoute": ("gateway.networking.k8s.io", "v1", "httproutes"),
+    "PodMonitor": ("monitoring.coreos.com", "v1", "podmonitors"),
+}
 
 
 _ready: dict[str, Any] = {}

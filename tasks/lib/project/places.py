@@ -48,6 +48,10 @@ class Kubernetes(Section, frozen=True):
             for all reviews: the stack names none of its own.
         gateway: NAMESPACE/NAME of the Gateway in front of it instead; empty without one.
         scaling: the services whose number of replicas the cluster chooses.
+        prometheus: the namespace of the cluster's Prometheus, whose pods may ask for metrics; empty
+            for none.
+        podmonitor: labels by which a Prometheus operator finds the PodMonitor that the stack then
+            has; empty without one.
     """
 
     context: str = ""
@@ -60,6 +64,8 @@ class Kubernetes(Section, frozen=True):
     wildcard: bool = False
     gateway: Annotated[str, Meta(pattern=GATEWAY, description="NAMESPACE/NAME, or empty")] = ""
     scaling: dict[str, Scaling] = {}
+    prometheus: Annotated[str, Meta(pattern=LABEL, description=WORDS)] = ""
+    podmonitor: dict[str, str] = {}
 
 
 class Environment(Section, frozen=True):
@@ -80,6 +86,12 @@ class Environment(Section, frozen=True):
         return [] if self.orchestrator == KUBERNETES else self.hosts
 
     @property
+    def least(self) -> dict[str, int]:
+        """How many replicas the services have at least whose number the cluster chooses."""
+        chosen = self.kubernetes.scaling if self.orchestrator == KUBERNETES else {}
+        return {name: each.least for name, each in chosen.items()}
+
+    @property
     def replicas(self) -> int:
         """How many replicas of the app run; if it is no number, Compose reports that."""
         return int(value) if (value := str(self.values.get("REPLICAS"))).isdecimal() else 2
@@ -88,12 +100,18 @@ class Environment(Section, frozen=True):
 Problem = tuple[tuple[str, ...], str]
 
 
-def problems(environments: Mapping[str, Environment]) -> Iterator[Problem]:
-    """Yield what is wrong with the places of environments, by keys of invoke.yaml."""
+def problems(environments: Mapping[str, Environment], measured: bool = True) -> Iterator[Problem]:
+    """Yield what is wrong with the places of environments, by keys of invoke.yaml.
+
+    Args:
+        measured: the app serves metrics.
+    """
     for name, each in environments.items():
         path = ("environments", name)
         if each.orchestrator == KUBERNETES:
             yield from _of_a_cluster((*path, KUBERNETES), each.kubernetes)
+            if not measured:
+                yield from _unmeasured((*path, KUBERNETES), each.kubernetes)
         elif not each.hosts:
             yield (*path, "hosts"), "missing - add it; invoke.yaml's comments say what it is"
     yield from _shared(environments)
@@ -113,6 +131,12 @@ def _of_a_cluster(path: tuple[str, ...], place: Kubernetes) -> Iterator[Problem]
             yield (*path, "scaling", name, "least"), what
     if place.namespace and path[1].endswith(MANY):
         yield (*path, "namespace"), "each of these environments has its own - remove it"
+
+
+def _unmeasured(path: tuple[str, ...], place: Kubernetes) -> Iterator[Problem]:
+    known = {"prometheus": place.prometheus, "podmonitor": place.podmonitor}
+    for key in (key for key, given in known.items() if given):
+        yield (*path, key), "the app serves no metrics - set monitoring.metrics, or remove it"
 
 
 def _shared(environments: Mapping[str, Environment]) -> Iterator[Problem]:

@@ -56,7 +56,7 @@ def placed(chosen: Kubernetes, namespace: str, url: str) -> Place:
         service = "ClusterIP" if chosen.ingress or chosen.gateway else "LoadBalancer"
     return Place(
         namespace, url, service, chosen.port, chosen.externaltraffic, chosen.ingress,
-        chosen.gateway, chosen.wildcard, chosen.scaling,
+        chosen.gateway, chosen.wildcard, chosen.scaling, chosen.prometheus, chosen.podmonitor,
     )  # fmt: skip
 
 

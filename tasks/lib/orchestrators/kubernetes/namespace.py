@@ -25,9 +25,13 @@ TOKEN = "kubernetes.io/service-account-token"  # noqa: S105
 LONGEST, POLL = 120, 0.5
 
 
-def absent(cluster: Cluster) -> bool:
-    """Return whether there is none; if the user may not look, there is one."""
-    return unless(DENIED, lambda: cluster.get(KIND, cluster.namespace) or "") == ""
+def absent(cluster: Cluster, name: str = "") -> bool:
+    """Return whether there is none; if the user may not look, there is one.
+
+    Args:
+        name: of another namespace than the stack's.
+    """
+    return unless(DENIED, lambda: cluster.get(KIND, name or cluster.namespace) or "") == ""
 
 
 def make(cluster: Cluster, stack: str) -> Iterator[str]:

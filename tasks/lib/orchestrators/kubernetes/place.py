@@ -25,6 +25,8 @@ class Place:
         gateway: NAMESPACE/NAME of the Gateway in front of it instead; empty without one.
         wildcard: the controller of the Ingress has a certificate for the host itself.
         scaling: the services whose number of replicas the cluster chooses.
+        prometheus: the namespace whose pods may ask for metrics; empty for none.
+        podmonitor: the labels by which a Prometheus operator finds a PodMonitor; empty without one.
     """
 
     namespace: str
@@ -36,6 +38,8 @@ class Place:
     gateway: str = ""
     wildcard: bool = False
     scaling: Mapping[str, Scaling] = field(default_factory=dict)
+    prometheus: str = ""
+    podmonitor: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def host(self) -> str:
