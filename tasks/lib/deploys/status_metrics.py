@@ -1,7 +1,7 @@
 """What `inv status` sees, for the Prometheus beside an environment: drift, the lock, and when.
 
 It is written to a file in Prometheus' own volume, for which Prometheus asks itself; see the job
-`status` of compose/monitoring/prometheus.yml. Nobody else can write it: no port of that container
+`status` of compose/monitoring/prometheus.yml. Nothing else can write it: no port of that container
 is open, and no other one has the volume.
 """
 
@@ -45,7 +45,7 @@ mv "status/{name}.$$" 'status/{name}.txt'
 
 
 def write(target: Target, found: Status, notified: bool, limit: float = LIMIT) -> None:
-    """Tell Prometheus what `inv status` found. Never raises; without Prometheus, does nothing.
+    """Give Prometheus what `inv status` found. Never raises; without Prometheus, does nothing.
 
     Args:
         notified: it sends messages, as a job on a schedule does.
@@ -59,7 +59,7 @@ def write(target: Target, found: Status, notified: bool, limit: float = LIMIT) -
 
 
 def write_deployed(target: Target) -> None:
-    """Look at an environment whose deploy is done, and tell Prometheus as `write` does."""
+    """Look at an environment whose deploy is done, and write what is seen as `write` does."""
     with _harmless():
         if there := _beside(target):
             seen = {**_lock(None), **_drift(running.look(target).drift), LOOKED: NOW}
