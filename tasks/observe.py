@@ -58,6 +58,7 @@ def status(
     Example: inv status --env=prod --watch
     """
     from .lib import reports
+    from .lib.deploys import notices, status_metrics
     from .lib.environments import connection, status, watching
 
     if watch and notify:
@@ -67,9 +68,8 @@ def status(
         if watch:
             return watching.watch(target, json)
         found = status.read(target)
+        status_metrics.write(target, found, notify)
         if notify:
-            from .lib.deploys import notices
-
             notices.problems(target, found.problems)
         reports.show(found, json, f"see inv logs --env={env}")
 

@@ -47,6 +47,7 @@ def report(worker: Container) -> dict[str, Any]:
     return dict(json.loads(worker.execute("/app/docker/entrypoint", "jobs").splitlines()[-1]))
 
 
+@pytest.mark.slow
 def test_a_worker_that_stops_ends_what_runs_and_gives_the_rest_back_at_once(worker):
     first = worker(WORKER_CONCURRENCY="1", JOB_SECONDS="90")
     first.becomes("healthy")
@@ -74,6 +75,7 @@ def test_a_worker_that_stops_ends_what_runs_and_gives_the_rest_back_at_once(work
     assert report(second)["jobs"] == []
 
 
+@pytest.mark.slow
 def test_a_job_that_outlasts_its_worker_runs_again_at_once(worker):
     first = worker(JOB_SECONDS="1")
     first.becomes("healthy")

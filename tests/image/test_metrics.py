@@ -76,6 +76,8 @@ def test_a_worker_says_how_its_jobs_end_and_what_waits(start: Start, redis: str)
         return sum(n for key, n in series(worker).items() if key.startswith(wanted))
 
     until(lambda: count("early", "success") == 1)
+    # A failure is counted from 0 on, before there is one.
+    assert [key for key in series(worker) if key.startswith(total.format("early", "failure"))]
     until(lambda: count("early_killed", "failure") == 1)
     found = until(lambda: (now := series(worker)).get("app_broker_up") and now)
     assert found['app_queue_jobs{queue="celery"}'] == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import ssl
 import time
@@ -71,6 +72,25 @@ def test_a_replica_asks_the_app_as_long_as_the_proxy_has_no_certificate(start, r
         until(works(lambda: docker("exec", made.id, "ls", ROOT_CERTIFICATE)))
         until(lambda: answered(made))
         assert asked(made, "https://another.invalid") == {"by": "the app", "wrong": ""}
+
+
+def test_a_proxy_that_stops_ends_a_connection_with_an_answer(start, redis, mark):
+    web = start(options=[f"--network={redis}", "--network-alias=app"], SITE_URL="http://127.0.0.1")
+    with before(web, mark, redis, ":80", "--env=PROXY_CLOSING=4s") as made:
+        until(works(lambda: made.ask("/livez")))
+        kept = http.client.HTTPConnection("127.0.0.1", made.port(80), timeout=10)
+
+        def ask(path: str) -> str | None:
+            kept.request("GET", path, headers={"Host": "127.0.0.1"})
+            answer = kept.getresponse()
+            answer.read()
+            return answer.getheader("Connection")
+
+        assert (ask("/livez"), ask("/static/none.css")) == (None, None)
+        docker("kill", "--signal=TERM", made.id)
+        assert until(lambda: ask("/livez")) == "close"
+        # One that comes meanwhile is answered, too.
+        assert ask("/static/none.css") == "close"
 
 
 @pytest.mark.parametrize(("trusted", "status"), [("private_ranges", 200), ("", 301)])

@@ -25,14 +25,17 @@ pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.either]
 APP, STEADY = ("app", "worker", "beat"), ("app", "beat", "db", "proxy", "redis")
 STACK, PASSWORD = "myapp-monitoring", "METRICS_PASSWORD"
 EXPORTERS = {"postgres-exporter", "redis-exporter"}
-# Looks are quick, and jobs are old soon.
+# Looks are quick, and jobs and locks are old soon.
 QUICK = (("interval: 15s", "interval: 2s"), ("timeout: 10s", "timeout: 2s"))
-OLD = ("_oldest_seconds) > 600", "_oldest_seconds) > 5")
+OLD = (("_oldest_seconds) > 600", "_oldest_seconds) > 5"), ("_seconds) > 3600", "_seconds) > 1"))
 # What fails in the app's replica, and what waits for a worker.
-FAILING = "for _ in range(30): current_app.send_task('myapp.tasks.flush_clicks', args=[1])"
+FAILING = "[current_app.send_task('myapp.tasks.flush_clicks', args=[1]) for _ in range(30)]"
 WAITING = "current_app.send_task('myapp.tasks.flush_clicks')"
+# A job that holds the lock.
+HOLDS = "import time; print('begun', flush=True); time.sleep(20)"
 GREEDY = "python -c 'print(len(bytes(1) * (4 * 10**9)))' || true"
-GIGABYTE = 10**9
+# Takes what is free of a server's disk, but for a quarter; others use that disk, too.
+FILL = "fallocate -l $(($(stat -f -c '%a * %S' /var/lib/docker) * 3 / 4)) /var/lib/docker/full"
 
 
 @pytest.fixture
@@ -55,7 +58,7 @@ def measured(site: Site, tmp_path: Path) -> Iterator[Site]:
     made.must("deploy", f"--ref={site.good}")
     folder = made.root / "compose/monitoring"
     rules = prometheus.quick((prometheus.FOLDER / "rules.yml").read_text(), 4)
-    (folder / "rules.yml").write_text(replaced(rules, OLD))
+    (folder / "rules.yml").write_text(replaced(rules, *OLD))
     text = (prometheus.FOLDER / "prometheus.yml").read_text()
     (folder / "prometheus.yml").write_text(replaced(text, *QUICK))
     try:
@@ -101,6 +104,19 @@ def seen(watched: Prometheus, query: str) -> set[str]:
     return {each["metric"].get("service", "") for each in watched.ask(query)}
 
 
+def seen_elsewhere(site: Site) -> str:
+    """What `inv status` of an environment on the second server alone writes on the first."""
+    content = yaml.safe_load(Path(site.lab["INVOKE_RUNTIME_CONFIG"]).read_text())
+    mine = content["environments"][site.env]
+    content["environments"]["other"] = {**mine, "hosts": mine["hosts"][1:2]}
+    settings = Path(site.lab["INVOKE_RUNTIME_CONFIG"]).with_name("other.yaml")
+    settings.write_text(yaml.safe_dump(content))
+    shown = site.at("other", INVOKE_RUNTIME_CONFIG=str(settings)).inv("status")
+    assert "monitoring does not learn" not in shown.text, shown.text
+    box = f"$(docker ps -q -f name={STACK}.prometheus)"
+    return site.on("node1", f"docker exec {box} cat status/other.txt")
+
+
 def stop(site: Site, service: str, back: bool) -> None:
     """Stop all replicas of a service, or start them again."""
     if isinstance(site, OneHost):
@@ -125,6 +141,8 @@ def test_one_command_adds_it_beside_the_app_and_one_removes_it(measured):
     assert containers(measured) == there
     assert not any("->" in each for each in there)
 
+    if len(measured.nodes) > 1:
+        assert "app_lock_seconds 0\n" in seen_elsewhere(measured)
     with opened(measured) as watched:
         mine = f'environment="{measured.env}"'
         until(lambda: seen(watched, f"up{{{mine}}} == 1") >= {*APP} | EXPORTERS, 120)
@@ -168,7 +186,8 @@ def test_a_deploy_that_goes_well_fires_nothing(measured):
         until(lambda: fired.update(watched.firing()) or run.ended, 300, 1)
         assert run.wait().status == 0
         # With 4 seconds instead of minutes, those of a replica that starts may.
-        assert fired <= {"ReplicaDown", "ReplicaMissing", "DeployHalfDone", "WebServerFull"}
+        starting = {"ReplicaDown", "ReplicaMissing", "ServiceGone", "WebServerFull"}
+        assert fired <= {*starting, "DeployHalfDone"}
         releases = 'count by (release) (app_info{role="web"})'
         until(lambda: [each["metric"]["release"] for each in watched.ask(releases)] == [other], 60)
 
@@ -223,6 +242,30 @@ def node_exporters(site: Site, verb: str) -> None:
     site.on("node1", f"docker ps -aq -f name={STACK}.node-exporter | xargs docker {verb}")
 
 
+def change_by_hand(site: Site) -> None:
+    """Stop one of the app's two replicas by hand, which `inv status` sees."""
+    if isinstance(site, OneHost):
+        site.on("node1", f"docker ps -q {site.box('app')} | head -1 | xargs docker stop")
+    else:
+        site.on("node1", f"docker service scale --detach {site.stack}_app=1")
+    shown = site.inv("status")
+    assert "values differ from release" in shown.verdict, shown.text
+    assert "monitoring does not learn" not in shown.text, shown.text
+
+
+def hold_the_lock(site: Site) -> None:
+    """Hold the lock with a job for some seconds, in which `inv status` looks."""
+    run = site.begin("manage", f'shell -c "{HOLDS}"')
+    run.until("begun")
+    shown = site.inv("status")
+    assert "manage" in shown.text and "lock: free" not in shown.text, shown.text
+
+
+def see_it_free(site: Site) -> None:
+    until(lambda: not site.lock, 90)
+    site.inv("status")
+
+
 def nothing(site: Site) -> None:
     """It ends by itself."""
 
@@ -258,6 +301,10 @@ CAUSES: dict[str, tuple[set[str], Change, Change]] = {
         {"MemoryKill"}, lambda site: within(site, GREEDY), nothing
     ),
     "jobs fail": ({"JobsFail"}, lambda site: send(site, FAILING), nothing),
+    "a replica is stopped by hand": (
+        {"Drift"}, change_by_hand, lambda site: site.must("deploy", f"--ref={site.good}")
+    ),
+    "the lock is held for long": ({"LockOld"}, hold_the_lock, see_it_free),
     "a server does not answer": (
         {"NodeGone"},
         lambda site: node_exporters(site, "pause"),
@@ -265,7 +312,7 @@ CAUSES: dict[str, tuple[set[str], Change, Change]] = {
     ),
     "a disk is full": (
         {"DiskFull"},
-        lambda site: site.on("node1", f"fallocate -l {2 * GIGABYTE} /var/lib/docker/full"),
+        lambda site: site.on("node1", FILL),
         lambda site: site.on("node1", "rm -f /var/lib/docker/full"),
     ),
 }  # fmt: skip
@@ -274,9 +321,8 @@ CAUSES: dict[str, tuple[set[str], Change, Change]] = {
 def test_each_alert_is_fired_by_what_it_is_about_and_ends(measured):
     folder = measured.root / "compose/monitoring"
     size, free = measured.on("node1", "stat -f -c '%b %a' /var/lib/docker").split()
-    left = int(free) / int(size) - GIGABYTE / (int(size) * 4096)
     rules = (folder / "rules.yml").read_text()
-    disk = f'squashfs"}} < {left}'
+    disk = f'squashfs"}} < {int(free) / int(size) / 2}'
     (folder / "rules.yml").write_text(replaced(rules, ('squashfs"} < 0.1', disk)))
     measured.must("monitor.up")
     with opened(measured) as watched:

@@ -1,4 +1,4 @@
-"""An environment moves from a Swarm to a cluster, by the steps of docs/orchestrators.md."""
+"""An environment moves from a Swarm to a cluster, and back, as docs/orchestrators.md has it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.testbed.commands import docker
+from tests.testbed.oncluster import OnCluster
 from tests.testbed.sites import SLOW, Exports, Site
 
 from .conftest import quick
@@ -35,10 +36,10 @@ def swarm(deployed: Site, make_clone: Callable[[Path], Path], tmp_path: Path) ->
 
 
 @pytest.fixture
-def cluster(swarm: Site, clustered: Exports, tmp_path: Path) -> Iterator[Site]:
+def cluster(swarm: Site, clustered: Exports, tmp_path: Path) -> Iterator[OnCluster]:
     """The same project, with an environment of a cluster."""
     mine = quick(Path(clustered["INVOKE_RUNTIME_CONFIG"]), tmp_path / "cluster.yaml")
-    site = Site(swarm.root, {**clustered, "INVOKE_RUNTIME_CONFIG": mine}, env="prod")
+    site = OnCluster(swarm.root, {**clustered, "INVOKE_RUNTIME_CONFIG": mine}, env="prod")
     yield site
     site.inv("destroy", "--volumes", "--yes")
 
@@ -52,41 +53,61 @@ def beside(node: str, container: str) -> str:
     return str(mine[network]["IPAddress"])
 
 
-def test_an_environment_moves_to_a_cluster_without_a_lost_request_or_row(swarm, cluster, tmp_path):
+def move(old: Site, new: Site, address: str, stop: Callable[[], object], key: Path) -> int:
+    """Follow the steps under load; returns how many links were made.
+
+    Args:
+        address: of the database, which has another one for the new place, in these labs.
+        stop: stops the former beat.
+        key: the file of an identity of age.
+    """
     import pyrage
 
-    made = pyrage.x25519.Identity.generate()
-    key, file = tmp_path / "key.txt", tmp_path / "secrets.age"
-    key.write_text(f"{made}\n")
-    commit = swarm.build("moves")
+    file, deploy = key.with_suffix(f".{new.env}"), ("deploy", f"--ref={old.good}")
+    recipient = pyrage.x25519.Identity.from_str(key.read_text().strip()).to_public()
+    with old.load("/", "/livez") as before:
+        # 1: the secrets.
+        old.must("secrets.export", f"--to={file}", f"--recipient={recipient}")
+        new.must("server.setup")
+        new.must("secrets.import", f"--from={file}", f"--identity={key}")
+        new.must("secrets.set", "--name=DATABASE_URL", DATABASE_URL=address)
+        # 2 and 3: one beat, and the same image beside what runs.
+        stop()
+        new.must(*deploy, "--no-verify-url")
+        # 5: visitors come to the new place, while others still have the old address.
+        with new.load("/", "/livez") as after:
+            new.must("manage", "check")
+            before.end()
+            # 6: the old place goes.
+            old.must("destroy", "--yes")
+            new.must(*deploy)
+    assert before.failures == after.failures == []
+    assert before.done["upload"] and after.done["upload"]
+    assert new.versions() == {old.good} and old.versions() == {"nothing"}
+    assert new.must("status").status == 0
+    return before.done["upload"] + after.done["upload"]
+
+
+def test_an_environment_moves_to_a_cluster_and_back_without_a_lost_request_or_row(
+    swarm, cluster, tmp_path
+):
+    import pyrage
+
+    key = tmp_path / "key.txt"
+    key.write_text(f"{pyrage.x25519.Identity.generate()}\n")
+    swarm.good = cluster.good = swarm.build("moves")
     cluster.must("build", "--push")
-    cluster.mark(commit)
+    cluster.mark(swarm.good)
     with postgres(swarm.nodes["node1"]) as (address, container):
         swarm.must("secrets.set", "--random")
         swarm.must("secrets.set", "--name=DATABASE_URL", DATABASE_URL=address)
-        swarm.must("deploy", f"--ref={commit}")
-        inside = beside(cluster.nodes["node1"], container)
+        swarm.must("deploy", f"--ref={swarm.good}")
         user, _, rest = address.rpartition("@")
-        with swarm.load("/", "/livez") as before:
-            # 1: the secrets. The database has another address for the cluster, in these labs.
-            swarm.must("secrets.export", f"--to={file}", f"--recipient={made.to_public()}")
-            cluster.must("server.setup")
-            cluster.must("secrets.import", f"--from={file}", f"--identity={key}")
-            url = f"{user}@{inside}:{rest.partition(':')[2]}"
-            cluster.must("secrets.set", "--name=DATABASE_URL", DATABASE_URL=url)
-            # 2 and 3: one beat, and the same image beside the servers.
-            swarm.on("node1", f"docker service scale --detach {swarm.stack}_beat=0")
-            cluster.must("deploy", f"--ref={commit}", "--no-verify-url")
-            # 5: visitors come to the new place, while others still have the old address.
-            with cluster.load("/", "/livez") as after:
-                cluster.must("manage", "check")
-                before.end()
-                # 6: the old place goes.
-                swarm.must("destroy", "--yes")
-                cluster.must("deploy", f"--ref={commit}")
-        assert before.failures == after.failures == []
-        assert before.done["upload"] and after.done["upload"]
+        there = beside(cluster.nodes["node1"], container)
+        inside = f"{user}@{there}:{rest.partition(':')[2]}"
+        scale = f"docker service scale --detach {swarm.stack}_beat=0"
+        links = move(swarm, cluster, inside, lambda: swarm.on("node1", scale), key)
+        words = ("scale", "deployment/beat", "--replicas=0")
+        links += move(cluster, swarm, address, lambda: cluster.kubectl(*words), key)
         shown = docker("exec", container, "psql", "--username=postgres", "-qAtc", LOADED)
-        assert shown == "|".join([str(before.done["upload"] + after.done["upload"])] * 2)
-        assert cluster.versions() == {commit} and swarm.versions() == {"nothing"}
-        assert cluster.must("status").status == 0
+        assert shown == f"{links}|{links}"

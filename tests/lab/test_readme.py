@@ -15,8 +15,16 @@ from tests.testbed.commands import environment, git
 pytestmark = pytest.mark.engine
 
 
+CLUSTER = [pytest.mark.slow, pytest.mark.cluster]
+
+
 @pytest.mark.parametrize(
-    "options", ["", pytest.param(" --orchestrator compose", marks=pytest.mark.slow)]
+    "options",
+    [
+        "",
+        pytest.param(" --orchestrator compose", marks=pytest.mark.slow),
+        pytest.param(" --orchestrator kubernetes", marks=CLUSTER),
+    ],
 )
 def test_four_commands_lead_to_a_running_deploy(clone: Path, inv, options):
     text = (clone / "README.md").read_text()

@@ -97,6 +97,7 @@ def test_nothing_is_written_without_a_yes(template, site):
     assert git(site, "status", "--short") == ""
 
 
+@pytest.mark.slow
 def test_files_of_the_team_stay_unless_they_are_named(template, site):
     for name, text in OURS.items():
         (site / name).parent.mkdir(exist_ok=True)

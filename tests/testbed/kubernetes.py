@@ -51,6 +51,36 @@ def complaints(pod: dict[str, Any]) -> list[str]:
     return found
 
 
+def admits(policies: list[dict[str, Any]], pod: dict[str, str], port: int, namespace: str) -> bool:
+    """Whether NetworkPolicies let a pod of another namespace, of any labels, reach a pod's port.
+
+    Args:
+        pod: its labels; one that no policy chooses is reached by everybody.
+    """
+    specs = [each["spec"] for each in policies]
+    found = [spec for spec in specs if chosen(spec["podSelector"], pod)]
+    rules = [rule for spec in found for rule in spec.get("ingress") or []]
+    return not found or any(_lets_in(rule, port, namespace) for rule in rules)
+
+
+def chosen(selector: dict[str, Any], labels: dict[str, str]) -> bool:
+    """Whether a selector chooses what has these labels."""
+    named, among = selector.get("matchLabels") or {}, selector.get("matchExpressions") or []
+    assert {each["operator"] for each in among} <= {"In"}
+    return named.items() <= labels.items() and all(
+        labels.get(each["key"]) in each["values"] for each in among
+    )
+
+
+def _lets_in(rule: dict[str, Any], port: int, namespace: str) -> bool:
+    ports, peers = rule.get("ports"), rule.get("from")
+    known = {"kubernetes.io/metadata.name": namespace}
+    # Without a namespace, pods of one's own are meant.
+    named = (each for each in peers or [] if "namespaceSelector" in each)
+    who = not peers or any(chosen(each["namespaceSelector"], known) for each in named)
+    return who and (not ports or port in [each["port"] for each in ports])
+
+
 def unknown(made: dict[str, Any]) -> list[str]:
     """The fields of an object that its type does not have; a cluster would refuse them."""
     from lightkube import codecs

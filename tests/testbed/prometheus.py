@@ -7,7 +7,7 @@ import json
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -76,12 +76,19 @@ def program() -> str | None:
 
 @contextmanager
 def measuring(
-    folder: Path, site: str = "", blackbox: int = 0, **targets: int
+    folder: Path,
+    site: str = "",
+    blackbox: int = 0,
+    environment: str = "",
+    rules: Sequence[tuple[str, str]] = (),
+    **targets: int,
 ) -> Iterator[Prometheus]:
     """Run it with services of the app, by their ports; alerts do not wait for minutes.
 
     Args:
         site: the address that the blackbox exporter asks, which listens at a port of this machine.
+        environment: the one that `inv status` looks at; its file is in the folder data/status.
+        rules: parts of the rules, and what is in their place.
     """
     settings = yaml.safe_load((FOLDER / "prometheus.yml").read_text())
     settings["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
@@ -96,16 +103,26 @@ def measuring(
     del asked["file_sd_configs"]
     asked["static_configs"] = [{"targets": [site] if site else []}]
     asked["relabel_configs"][-1]["replacement"] = f"127.0.0.1:{blackbox}"
-    settings["scrape_configs"] = [{"job_name": "app", "static_configs": static, **limits}, asked]
+    (looked,) = (each for each in settings["scrape_configs"] if each["job_name"] == "status")
+    del looked["file_sd_configs"]
+    seen = {"targets": ["x"], "labels": {"environment": environment} if environment else {}}
+    port, looked["static_configs"] = free_port(), [seen]
+    looked["relabel_configs"][-1]["replacement"] = f"127.0.0.1:{port}"
+    apps = {"job_name": "app", "static_configs": static, **limits}
+    settings["scrape_configs"] = [apps, asked, looked]
     (folder / "prometheus.yml").write_text(yaml.safe_dump(settings))
-    (folder / "rules.yml").write_text(quick((FOLDER / "rules.yml").read_text(), 1))
+    text = (FOLDER / "rules.yml").read_text()
+    for old, new in rules:
+        assert old in text
+        text = text.replace(old, new)
+    (folder / "rules.yml").write_text(quick(text, 1))
     (folder / "consoles").mkdir()
     shutil.copy(FOLDER / "page.tmpl", folder / "consoles/index.html")
-    port = free_port()
     words = [
         str(program()), f"--config.file={folder}/prometheus.yml",
         f"--storage.tsdb.path={folder}/data", f"--web.listen-address=127.0.0.1:{port}",
         f"--web.console.templates={folder}/consoles", f"--web.console.libraries={folder}/consoles",
+        f"--web.user-assets={folder}/data/status",
     ]  # fmt: skip
     with (folder / "prometheus.log").open("w") as log:
         process = subprocess.Popen(words, stdout=log, stderr=log)

@@ -21,7 +21,7 @@ from ..orchestrators.base import Job
 from ..orchestrators.jobs import JobError
 from ..orchestrators.stack import Stack, difference
 from ..project.names import is_dynamic
-from . import hooks, predeploy, preflight, undo, verification
+from . import hooks, predeploy, preflight, status_metrics, undo, verification
 from .notices import Notices
 from .plan import compare, forget, remember, settled
 from .rollout import roll
@@ -101,6 +101,7 @@ class Deployment:
         if now.record and same and now.drift == [] and now.healthy():
             console.say(f"release {now.record.number} runs already: nothing to do")
             self.unchanged = True
+            status_metrics.write_deployed(self.target)
             return verification.make_up(self.target, now.record)
         if self.image and self.record.why:
             promotion.admit(self.target.registry, self.image, self.record.why)
@@ -191,6 +192,7 @@ class Deployment:
         except Exception as error:
             console.warn(f"old releases could not be removed: {explain(error)}")
         backups.note_release(self.target, self.stack, self.record)
+        status_metrics.write_deployed(self.target)
         console.say(f"release {self.record.number} runs: {self.target.environment.url}")
         self.notices.done(self.record)
 

@@ -52,8 +52,8 @@ def found(target: Target) -> list[Measured]:
 def _measured(name: str, environment: Environment, orchestrator: Orchestrator) -> Measured:
     """Return what is measured of an environment: what runs says itself that it serves metrics."""
     stack = orchestrator.running()
-    ports = {k: each.get("environment", {}).get("METRICS") for k, each in stack.services.items()}
-    serving = {k: Served(orchestrator.address(k), int(port)) for k, port in ports.items() if port}
+    ports = stack.metrics.items()
+    serving = {name: Served(orchestrator.address(name), port) for name, port in ports}
     network = next(iter(stack.services[contract.APP].get("networks") or ["default"]))
     return Measured(
         name,

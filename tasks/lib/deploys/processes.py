@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import shlex
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from ..project import contract
@@ -13,15 +14,22 @@ from ..project.settings import Deploy, Settings
 
 # The processes that compose/server.yml has; others are like the worker.
 KNOWN = {contract.WORKER, contract.BEAT}
+# The roles of the image that serve metrics: docker/entrypoint.
+SERVERS = ("web", contract.WORKER, contract.BEAT)
+NONE: Mapping[str, int] = MappingProxyType({})
 
 
 def applied(
-    config: Mapping[str, Any], settings: Settings, values: Mapping[str, str]
+    config: Mapping[str, Any],
+    settings: Settings,
+    values: Mapping[str, str],
+    least: Mapping[str, int] = NONE,
 ) -> dict[str, Any]:
     """Return Compose's configuration with the processes of invoke.yaml, and what is given to them.
 
     Args:
         values: the environment's; NAME_REPLICAS among them is how many replicas a process has.
+        least: how many replicas those processes have at least whose number the cluster chooses.
     """
     services = dict(config["services"])
     worker = services[contract.WORKER]
@@ -30,7 +38,7 @@ def applied(
     for name, process in settings.processes.items():
         services[name] = _service(name, process, services.get(name) or worker, values)
     for name in (contract.APP, *settings.processes):
-        services[name] = _given(services[name], settings.deploy, values)
+        services[name] = _measured(_given(services[name], settings.deploy, values), least.get(name))
     own = {name: {"external": True} for name in _secrets(settings.deploy)}
     return {**config, "services": services, "secrets": own | config.get("secrets", {})}
 
@@ -48,10 +56,21 @@ def _given(service: Mapping[str, Any], deploy: Deploy, values: Mapping[str, str]
         uses.setdefault(name, {**like, "source": name, "target": f"/run/secrets/{name}"})
     variables = {key: values.get(key, str(value)) for key, value in deploy.variables.items()}
     environment = {**service["environment"], **variables}
-    if environment.get("METRICS"):
-        wanted = (service.get("deploy") or {}).get("replicas", 1)
-        environment["METRICS_REPLICAS"] = str(wanted)
     return {**service, "secrets": [*uses.values()], "environment": environment}
+
+
+def _measured(service: Mapping[str, Any], least: int | None) -> dict[str, Any]:
+    """Return a service of the app that knows how many there are to be, if it serves metrics.
+
+    What is no server of the image serves none, and no alert may wait for it.
+    """
+    environment = dict(service["environment"])
+    if environment.get("METRICS"):
+        wanted = least or (service.get("deploy") or {}).get("replicas", 1)
+        environment["METRICS_REPLICAS"] = str(wanted)
+        if (service.get("command") or [*SERVERS])[0] not in SERVERS:
+            del environment["METRICS"], environment["METRICS_REPLICAS"]
+    return {**service, "environment": environment}
 
 
 def _service(

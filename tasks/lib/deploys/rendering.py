@@ -56,7 +56,7 @@ def render(target: Target, image: Candidate, now: Stack | None = None) -> Stack:
     files = [*(ROOT / file for file in base), *own, *last]
     values = variables(target, name, secrets) | (backups(target, secrets) if backup else {})
     config = Project(target.ctx, files, target.stack, values).config()
-    config = processes.applied(config, settings, values)
+    config = processes.applied(config, settings, values, target.environment.least)
     if settings.monitoring.logs:
         config = reporting.shipped(config, settings)
     if contract.REDIS not in config["services"]:
@@ -69,8 +69,9 @@ def render(target: Target, image: Candidate, now: Stack | None = None) -> Stack:
 def _require_fitting(target: Target) -> None:
     """Raise TaskError if an environment cannot have what the app needs."""
     settings = target.settings
-    if settings.app.media and len(target.environment.servers) != 1:
-        what = f"app.media: {target.name} has several servers, and media are on the disk of one"
+    if settings.app.media and (count := len(target.environment.servers)) != 1:
+        where = "has several servers" if count else "is on a cluster"
+        what = f"app.media: {target.name} {where}, and media are on the disk of one server"
         raise TaskError(what, "see docs/recipes/media.md", ExitCode.REFUSED)
     if settings.backup.pitr and not settings.backup.every:
         hint = "set backup.every in invoke.yaml, too"

@@ -171,4 +171,7 @@ class Cluster:
         return response.text
 
     def _call(self, work: Callable[..., Any], *words: Any, **options: Any) -> Any:
-        return requests.call(self.name, work, *words, **options)
+        return requests.call(self.name, self._ready, work, *words, **options)
+
+    def _ready(self) -> bool:
+        return bool(self._http.get("readyz").is_success)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from threading import Lock
 from typing import Any
 
 Object = dict[str, Any]
@@ -23,13 +25,33 @@ MODULES = {
 
 
 # Those that it does not have: a cluster may have them, or not. Their group, version and plural.
-OTHERS = {"HTTPRoute": ("gateway.networking.k8s.io", "v1", "httproutes")}
+OTHERS = {
+    "HTTPRoute": ("gateway.networking.k8s.io", "v1", "httproutes"),
+    "PodMonitor": ("monitoring.coreos.com", "v1", "podmonitors"),
+}
+
+
+_ready: dict[str, Any] = {}
+_getting_ready = Lock()
 
 
 def resource(kind: str) -> Any:
-    """Return lightkube's class of a kind."""
-    from importlib import import_module
+    """Return lightkube's class of a kind, whose objects several threads may read at once.
 
+    What msgspec has to know of a class it finds out when it first reads one. It crashes if another
+    thread reads one meanwhile.
+    """
+    with _getting_ready:
+        if kind not in _ready:
+            from lightkube.core import decoders
+
+            _ready[kind] = _found(kind)
+            decoders.decode_list(b'{"items": []}', _ready[kind])
+            decoders.decode_status(b"{}")
+        return _ready[kind]
+
+
+def _found(kind: str) -> Any:
     if kind in OTHERS:
         from lightkube.generic_resource import create_namespaced_resource
 

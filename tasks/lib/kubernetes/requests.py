@@ -29,9 +29,15 @@ class ClusterError(TaskError):
         self.status, self.reason = status, what
 
 
-def call(where: str, work: Callable[..., Any], *words: Any, **options: Any) -> Any:
-    """Send a request, again if its failure may pass; return the answer as dictionaries."""
-    return _send(where, PAUSES, lambda: work(*words, **options))
+def call(
+    where: str, ready: Callable[[], bool], work: Callable[..., Any], *words: Any, **options: Any
+) -> Any:
+    """Send a request, again if its failure may pass; return the answer as dictionaries.
+
+    Args:
+        ready: whether the API server is; one that has just started denies everybody everything.
+    """
+    return _send(where, PAUSES, lambda: work(*words, **options), ready)
 
 
 def once(where: str, work: Callable[..., Any], *words: Any) -> Any:
@@ -39,7 +45,12 @@ def once(where: str, work: Callable[..., Any], *words: Any) -> Any:
     return _send(where, (), lambda: work(*words))
 
 
-def _send(where: str, pauses: Sequence[float], work: Callable[[], Any]) -> Any:
+def _send(
+    where: str,
+    pauses: Sequence[float],
+    work: Callable[[], Any],
+    ready: Callable[[], bool] = lambda: True,
+) -> Any:
     import httpx2
 
     for pause in (*pauses, None):
@@ -47,7 +58,8 @@ def _send(where: str, pauses: Sequence[float], work: Callable[[], Any]) -> Any:
             return objects.plain(work())
         except httpx2.HTTPStatusError as error:
             status = error.response.status_code if error.response else 0
-            if pause is None or status not in PASSING:
+            passing = status in PASSING or (status == DENIED and not ready())
+            if pause is None or not passing:
                 raise ClusterError(where, _line(error), status) from None
         except httpx2.HTTPError as error:
             if pause is None:

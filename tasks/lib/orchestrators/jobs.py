@@ -21,6 +21,8 @@ POLL = 0.3
 PATIENCE = 6
 # Seconds that the last lines of a job that has ended may take to arrive.
 LATE = 20
+# And those of one that has failed, of which none has arrived yet, or some just now.
+LAST_WORDS = 3
 MORE = re.compile(r"(DETAIL|HINT|CONTEXT|QUERY|LINE \d+):|\s|$")
 
 
@@ -62,7 +64,7 @@ class Run:
         quiet: show only what it waits for, and all of its lines if it fails.
         answer: how the line begins that it ends with; empty if it has none.
         shown: how many of its lines were shown.
-        done: when it was first known to have succeeded.
+        done: when it was first known to have ended.
     """
 
     name: str
@@ -129,15 +131,21 @@ def _wait(runner: Runner, runs: Sequence[Run], timeout: float, guard: Guard) -> 
 def _look(runner: Runner, job: Run, late: bool) -> None:
     """Look at a job, and show what it has printed since the last time."""
     job.ended, job.failed = runner.verdict(job.handle)
+    lines = grown = list[str]()
     loud = not job.quiet or job.failed
     if loud or late or (job.ended and job.answer):
         job.lines = runner.lines(job.handle)
         lines = [line for line in job.lines if loud or line.startswith(contract.WAITS)]
-        for line in lines[job.shown :]:
+        grown = lines[job.shown :]
+        for line in grown:
             console.say(f"  {line}")
         job.shown = len(lines)
-    if job.ended and not job.failed and job.answer and not job.output:
-        # A container's last line may arrive after the news that it has ended.
+    # A container's last lines may arrive after the news that it has ended.
+    if job.ended and job.failed:
+        job.done = job.done or time.monotonic()
+        if (grown or not lines) and time.monotonic() - job.done < LAST_WORDS:
+            job.ended, job.failed = False, ""
+    elif job.ended and job.answer and not job.output:
         job.done = job.done or time.monotonic()
         job.ended = time.monotonic() - job.done > LATE
         job.failed = "succeeded, but its output cannot be read" if job.ended else ""

@@ -49,6 +49,12 @@ class Stack:
         others = self.services.items()
         return [name for name, each in others if name not in self.ours and not each.get("ports")]
 
+    @property
+    def metrics(self) -> dict[str, int]:
+        """The ports of the services that serve metrics."""
+        known = ((name, each.get("environment", {})) for name, each in self.services.items())
+        return {name: int(each["METRICS"]) for name, each in known if each.get("METRICS")}
+
     def labelled(self, release: int, history: str) -> Stack:
         """Return the stack with a release's number, and its history's place, on every service."""
         content = copy.deepcopy(self.content)

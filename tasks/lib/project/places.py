@@ -41,11 +41,17 @@ class Kubernetes(Section, frozen=True):
         service: the kind of the proxy's Service; auto: ClusterIP behind an Ingress, otherwise
             LoadBalancer.
         port: of every node, for NodePort; 0 for one that the cluster chooses.
+        externaltraffic: Local: the node that a request reaches gives it to a proxy of its own,
+            which sees the client's address; Cluster: to any proxy.
         ingress: the class of the Ingress in front of the proxy; empty without one.
         wildcard: the controller of the Ingress has a certificate for the host itself, such as one
             for all reviews: the stack names none of its own.
         gateway: NAMESPACE/NAME of the Gateway in front of it instead; empty without one.
         scaling: the services whose number of replicas the cluster chooses.
+        prometheus: the namespace of the cluster's Prometheus, whose pods may ask for metrics; empty
+            for none.
+        podmonitor: labels by which a Prometheus operator finds the PodMonitor that the stack then
+            has; empty without one.
     """
 
     context: str = ""
@@ -53,10 +59,13 @@ class Kubernetes(Section, frozen=True):
     namespace: Annotated[str, Meta(pattern=LABEL, description=WORDS)] = ""
     service: Literal["auto", "ClusterIP", "NodePort", "LoadBalancer"] = "auto"
     port: Annotated[int, Meta(ge=0, le=65535)] = 0
+    externaltraffic: Literal["Cluster", "Local"] = "Cluster"
     ingress: str = ""
     wildcard: bool = False
     gateway: Annotated[str, Meta(pattern=GATEWAY, description="NAMESPACE/NAME, or empty")] = ""
     scaling: dict[str, Scaling] = {}
+    prometheus: Annotated[str, Meta(pattern=LABEL, description=WORDS)] = ""
+    podmonitor: dict[str, str] = {}
 
 
 class Environment(Section, frozen=True):
@@ -77,6 +86,12 @@ class Environment(Section, frozen=True):
         return [] if self.orchestrator == KUBERNETES else self.hosts
 
     @property
+    def least(self) -> dict[str, int]:
+        """How many replicas the services have at least whose number the cluster chooses."""
+        chosen = self.kubernetes.scaling if self.orchestrator == KUBERNETES else {}
+        return {name: each.least for name, each in chosen.items()}
+
+    @property
     def replicas(self) -> int:
         """How many replicas of the app run; if it is no number, Compose reports that."""
         return int(value) if (value := str(self.values.get("REPLICAS"))).isdecimal() else 2
@@ -85,12 +100,18 @@ class Environment(Section, frozen=True):
 Problem = tuple[tuple[str, ...], str]
 
 
-def problems(environments: Mapping[str, Environment]) -> Iterator[Problem]:
-    """Yield what is wrong with the places of environments, by keys of invoke.yaml."""
+def problems(environments: Mapping[str, Environment], measured: bool = True) -> Iterator[Problem]:
+    """Yield what is wrong with the places of environments, by keys of invoke.yaml.
+
+    Args:
+        measured: the app serves metrics.
+    """
     for name, each in environments.items():
         path = ("environments", name)
         if each.orchestrator == KUBERNETES:
             yield from _of_a_cluster((*path, KUBERNETES), each.kubernetes)
+            if not measured:
+                yield from _unmeasured((*path, KUBERNETES), each.kubernetes)
         elif not each.hosts:
             yield (*path, "hosts"), "missing - add it; invoke.yaml's comments say what it is"
     yield from _shared(environments)
@@ -101,12 +122,21 @@ def _of_a_cluster(path: tuple[str, ...], place: Kubernetes) -> Iterator[Problem]
         yield (*path, "context"), "missing - name a context of your kubeconfig"
     if place.ingress and place.gateway:
         yield (*path, "gateway"), "an Ingress is in front of the proxy - remove one of the two"
+    if place.externaltraffic == "Local" and (place.ingress or place.gateway):
+        what = "what is in front of the proxy asks it inside of the cluster - remove it"
+        yield (*path, "externaltraffic"), what
     for name, each in place.scaling.items():
         if each.least > each.most:
             what = f"{each.least} replicas are more than {each.most}, the most - correct it"
             yield (*path, "scaling", name, "least"), what
     if place.namespace and path[1].endswith(MANY):
         yield (*path, "namespace"), "each of these environments has its own - remove it"
+
+
+def _unmeasured(path: tuple[str, ...], place: Kubernetes) -> Iterator[Problem]:
+    known = {"prometheus": place.prometheus, "podmonitor": place.podmonitor}
+    for key in (key for key, given in known.items() if given):
+        yield (*path, key), "the app serves no metrics - set monitoring.metrics, or remove it"
 
 
 def _shared(environments: Mapping[str, Environment]) -> Iterator[Problem]:

@@ -183,7 +183,7 @@ def read_settings(ctx: Context, missing_ok: bool = False) -> Settings:
         redaction.OWN.update(settings.deploy.secrets)
         known = settings.environments
         wrong = names.problems(settings.project.name, settings.deploy.secrets, known)
-        wrong += places.problems(known)
+        wrong += places.problems(known, settings.monitoring.metrics)
         if not wrong:
             return settings
     except msgspec.ValidationError:

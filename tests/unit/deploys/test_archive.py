@@ -73,6 +73,16 @@ def test_an_archive_is_not_on_a_cluster(archived, world):
     assert caught.value.code == ExitCode.REFUSED
 
 
+def test_files_of_users_are_not_on_a_cluster(world):
+    known, settings = world.target.environment, world.target.settings
+    app = msgspec.structs.replace(settings.app, media="media")
+    world.target.settings = msgspec.structs.replace(settings, app=app)
+    world.target.environment = msgspec.structs.replace(known, orchestrator="kubernetes")
+    with pytest.raises(TaskError, match=r"app\.media: prod is on a cluster") as caught:
+        rendering.render(world.target, world.image())
+    assert caught.value.code == ExitCode.REFUSED
+
+
 def test_the_tags_of_the_images_differ_and_follow_the_database_of_the_project(monkeypatch):
     services = Services()
     tags = {data.tag(services, stage) for stage in (data.TOOLS, data.DATABASE)}

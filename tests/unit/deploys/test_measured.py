@@ -48,7 +48,7 @@ def test_each_service_is_asked_in_each_environment_and_told_apart():
     jobs = {
         each["job_name"]: each for each in measured.scraped(BASE, [PROD, STAGING])["scrape_configs"]
     }
-    names = {"app-prod", "app-staging", "redis-prod", "node", "prometheus", "site"}
+    names = {"app-prod", "app-staging", "redis-prod", "node", "prometheus", "status", "site"}
     assert {*jobs} == names
     asked = [(*each["names"], each["port"]) for each in jobs["app-prod"]["dns_sd_configs"]]
     assert asked == [("tasks.shop-prod_app", 9464), ("tasks.shop-prod_worker", 9464)]

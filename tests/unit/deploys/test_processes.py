@@ -81,9 +81,19 @@ def test_one_that_serves_metrics_knows_how_many_of_it_there_are_to_be():
     whole = config()
     for each in whole["services"].values():
         each["environment"] = {"METRICS": "9464"}
-    given = {"beat": Process(), "poll": Process(replicas=2)}
+    given = {"beat": Process(), "poll": Process("python poll.py")}
+    given["mail"] = Process("worker", replicas=2)
     settings = msgspec.structs.replace(SETTINGS, processes=given, deploy=BARE)
-    made = processes.applied(whole, settings, VALUES)["services"]
-    wanted = {name: each["environment"].get("METRICS_REPLICAS") for name, each in made.items()}
-    assert wanted == {"app": "2", "beat": "1", "poll": "3", "db": None, "redis": None}
+
+    def wanted(**least: int) -> dict[str, str | None]:
+        made = processes.applied(whole, settings, VALUES, least)["services"]
+        found = {name: each["environment"] for name, each in made.items()}
+        # A program of one's own serves none, and nobody is to wait for it.
+        assert [name for name, each in found.items() if not each.get("METRICS")] == ["poll"]
+        return {name: each.get("METRICS_REPLICAS") for name, each in found.items()}
+
+    others = {"db": None, "redis": None, "poll": None}
+    assert wanted() == {"app": "2", "beat": "1", "mail": "2", **others}
+    # Where the cluster chooses the number, there may be as few as it may choose.
+    assert wanted(app=1) == {**wanted(), "app": "1"}
     assert "METRICS_REPLICAS" not in applied()["app"]["environment"]

@@ -34,15 +34,16 @@ def answering(*statuses: int) -> type[Quiet]:
     return Server
 
 
-def ask(place: str) -> Any:
-    """A request, as the client sends it."""
+def ask(place: str, *ready: bool) -> Any:
+    """A request, as the client sends it, to an API server that is ready, or is so in the end."""
+    states = iter(ready or [True])
 
     def get() -> Any:
         answer = httpx2.get(f"http://{place}/version", trust_env=False)
         answer.raise_for_status()
         return answer.json()
 
-    return requests.call("prod/shop", get)
+    return requests.call("prod/shop", lambda: next(states), get)
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
@@ -52,6 +53,14 @@ def test_what_may_pass_is_asked_again(status):
     with serving(answering(status, status, status)) as place, pytest.raises(ClusterError) as caught:
         ask(place)
     assert caught.value.status == status
+
+
+def test_an_api_server_that_starts_denies_nothing_for_good():
+    with serving(answering(403, 403, 200)) as place:
+        assert ask(place, False, False) == {}
+    with serving(answering(403, 403, 200)) as place, pytest.raises(ClusterError) as caught:
+        ask(place, False, True)
+    assert caught.value.status == 403
 
 
 @pytest.mark.parametrize(("status", "hint"), [(403, "let the user do"), (401, "sign in again")])

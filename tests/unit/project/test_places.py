@@ -66,10 +66,21 @@ def test_one_thing_is_in_front_and_limits_have_room():
     ((where, what),) = found(prod=environment(kubernetes=both))
     assert where == "environments.prod.kubernetes.gateway"
     assert "an Ingress is in front of the proxy" in what
+    local = Kubernetes(context="prod", ingress="traefik", externaltraffic="Local")
+    ((where, _),) = found(prod=environment(kubernetes=local))
+    assert where == "environments.prod.kubernetes.externaltraffic"
     few = {"app": Scaling(least=3, most=2, cpu="500m"), "worker": Scaling(2, 2, "1")}
     ((where, what),) = found(prod=environment(kubernetes=Kubernetes("prod", scaling=few)))
     assert where == "environments.prod.kubernetes.scaling.app.least"
     assert what == "3 replicas are more than 2, the most - correct it"
+
+
+def test_nobody_is_let_in_for_metrics_that_are_not_served():
+    place = Kubernetes("prod", prometheus="monitoring", podmonitor={"release": "prometheus"})
+    known = {"prod": environment(kubernetes=place)}
+    wrong = [(path[-1], what.partition(" - ")[0]) for path, what in problems(known, False)]
+    assert wrong == [(key, "the app serves no metrics") for key in ("prometheus", "podmonitor")]
+    assert [*problems(known, True)] == [*problems({"prod": environment()}, False)] == []
 
 
 @pytest.mark.parametrize(
@@ -78,6 +89,7 @@ def test_one_thing_is_in_front_and_limits_have_room():
         *({"cluster": "kube"}, {"namespace": "Shop"}, {"port": 65536}, {"service": "Ingress"}),
         *({"gateway": "public"}, {"gateway": "infra/"}, {"scaling": {"app": {"least": 0}}}),
         {"scaling": {"app": {"least": 1, "most": 2, "cpu": "50%"}}},
+        *({"prometheus": "monitoring/prometheus"}, {"podmonitor": {"release": True}}),
     ],
 )
 def test_a_wrong_value_is_refused(wrong):

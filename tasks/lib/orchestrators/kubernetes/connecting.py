@@ -54,9 +54,10 @@ def placed(chosen: Kubernetes, namespace: str, url: str) -> Place:
     service = chosen.service
     if service == "auto":
         service = "ClusterIP" if chosen.ingress or chosen.gateway else "LoadBalancer"
-    front = (chosen.ingress, chosen.gateway)
-    known = (chosen.port, *front, chosen.wildcard)
-    return Place(namespace, url, service, *known, scaling=chosen.scaling)
+    return Place(
+        namespace, url, service, chosen.port, chosen.externaltraffic, chosen.ingress,
+        chosen.gateway, chosen.wildcard, chosen.scaling, chosen.prometheus, chosen.podmonitor,
+    )  # fmt: skip
 
 
 def require(cluster: Cluster, wanted: str) -> None:

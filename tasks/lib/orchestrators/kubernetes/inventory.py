@@ -23,7 +23,7 @@ WORKLOADS = ("StatefulSet", "Deployment")
 # What a service has beside its workload, by its name.
 BESIDE = ("PodDisruptionBudget", "NetworkPolicy", "Service")
 # What only some have: a user needs no right for it otherwise, and a cluster may not know it.
-SOME = ("Ingress", "HTTPRoute", "HorizontalPodAutoscaler")
+SOME = ("Ingress", "HTTPRoute", "HorizontalPodAutoscaler", "PodMonitor")
 DATA = "PersistentVolumeClaim"
 
 

@@ -11,7 +11,7 @@ import yaml
 
 from ...project import contract
 from ..stack import Stack
-from . import mounts, naming, scaling
+from . import metrics, mounts, naming, policies, scaling
 from .mounts import VALUE
 from .place import Place
 from .workloads import replicas, workload
@@ -37,7 +37,8 @@ def objects(
         *configs(stack),
         *_claims(stack),
         *(_service(stack, name, place) for name in sorted(stack.services)),
-        *_policies(stack),
+        *policies.policies(stack, place),
+        *metrics.monitors(stack, place),
         *_budgets(stack, place),
         *_ingress(stack, place),
         *_routes(stack, place),
@@ -93,6 +94,8 @@ def _service(stack: Stack, name: str, place: Place) -> Object:
     spec: Object = {"selector": naming.labels(stack.name, name)}
     if ports := service.get("ports", []):
         spec |= {"type": place.service, "ports": [_port(each, place) for each in ports[:1]]}
+        if place.service != "ClusterIP":
+            spec["externalTrafficPolicy"] = place.traffic
     else:
         spec |= {"clusterIP": "None"}
     if name == contract.APP:
@@ -104,28 +107,6 @@ def _service(stack: Stack, name: str, place: Place) -> Object:
 def _port(port: Mapping[str, Any], place: Place) -> Object:
     fixed = {"nodePort": place.port} if place.port else {}
     return {"name": "http", "port": port["target"], **fixed}
-
-
-def _policies(stack: Stack) -> Iterator[Object]:
-    """Yield who may connect to what: pods of the stack to each other, everybody to the proxy."""
-    inside = {"podSelector": {"matchLabels": naming.labels(stack.name)}}
-    yield _policy(stack, "inside", inside["podSelector"], {"from": [inside]})
-    for name, service in sorted(stack.services.items()):
-        if ports := service.get("ports"):
-            chosen = {"matchLabels": naming.labels(stack.name, name)}
-            rule = {"ports": [{"port": each["target"]} for each in ports]}
-            yield _policy(stack, name, chosen, rule)
-
-
-def _policy(stack: Stack, name: str, chosen: Object, rule: Object) -> Object:
-    spec = {"podSelector": chosen, "policyTypes": ["Ingress"], "ingress": [rule]}
-    meta = naming.metadata(name, stack.name)
-    return {
-        "apiVersion": "networking.k8s.io/v1",
-        "kind": "NetworkPolicy",
-        "metadata": meta,
-        "spec": spec,
-    }
 
 
 def _budgets(stack: Stack, place: Place) -> Iterator[Object]:

@@ -25,9 +25,13 @@ TOKEN = "kubernetes.io/service-account-token"  # noqa: S105
 LONGEST, POLL = 120, 0.5
 
 
-def absent(cluster: Cluster) -> bool:
-    """Return whether there is none; if the user may not look, there is one."""
-    return unless(DENIED, lambda: cluster.get(KIND, cluster.namespace) or "") == ""
+def absent(cluster: Cluster, name: str = "") -> bool:
+    """Return whether there is none; if the user may not look, there is one.
+
+    Args:
+        name: of another namespace than the stack's.
+    """
+    return unless(DENIED, lambda: cluster.get(KIND, name or cluster.namespace) or "") == ""
 
 
 def make(cluster: Cluster, stack: str) -> Iterator[str]:
@@ -96,7 +100,8 @@ def _await_end(cluster: Cluster) -> None:
     found = cluster.get(KIND, cluster.namespace) or {}
     conditions = (found.get("status") or {}).get("conditions") or []
     why = "; ".join(each["message"] for each in conditions if each.get("status") == "True")
-    what = f"{cluster.name}: the namespace is not gone after {LONGEST} s: {why}"
+    what = f"{cluster.name}: the namespace is not gone after {LONGEST} s"
+    what = ": ".join(filter(None, (what, why)))
     raise TaskError(what, f"kubectl describe namespace {cluster.namespace}")
 
 

@@ -60,7 +60,8 @@ class KubernetesOrchestrator(Leased):
         return inventory.look(self._cluster, self._stack).services()
 
     def running(self) -> Stack:
-        return inventory.look(self._cluster, self._stack).stack(self._stack)
+        found = inventory.look(self._cluster, self._stack).stack(self._stack)
+        return rendering.placed(found, self._place)
 
     def nodes(self) -> list[Node]:
         used = {node for each in self.services().values() for node in each.nodes}
@@ -152,7 +153,7 @@ class KubernetesOrchestrator(Leased):
         self._secrets.remove(self.secrets()[name])
 
     def render(self, config: Mapping[str, Any], image: str, secrets: Mapping[str, str]) -> Stack:
-        return rendering.render(config, self._stack, image, secrets)
+        return rendering.placed(rendering.render(config, self._stack, image, secrets), self._place)
 
     def manifests(self, stack: Stack) -> str:
         return manifests.text(manifests.objects(stack, self._place))

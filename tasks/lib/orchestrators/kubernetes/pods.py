@@ -8,7 +8,7 @@ from typing import Any
 
 from ...project import contract
 from ..stack import Stack
-from . import mounts
+from . import metrics, mounts
 from .mounts import Mounted
 from .naming import labels
 from .probes import probes
@@ -44,8 +44,11 @@ def pod(stack: Stack, name: str, static: Sequence[str] = ()) -> dict[str, Any]:
     made = container(name, service, mounted) | probes(service, own)
     ports = [each["target"] for each in service.get("ports", [])]
     ports = [contract.PORT] if name == contract.APP else ports
-    if ports:
-        made["ports"] = [{"containerPort": port} for port in ports]
+    listens: list[dict[str, Any]] = [{"containerPort": port} for port in ports]
+    if measured := stack.metrics.get(name):
+        listens.append({"containerPort": measured, "name": metrics.PORT})
+    if listens:
+        made["ports"] = listens
     grace = seconds(service.get("stop_grace_period") or GRACE)
     if ports and (drain := int(service.get("deploy", {}).get("labels", {}).get(DRAINS, DRAIN))):
         made["lifecycle"] = {"preStop": {"sleep": {"seconds": drain}}}

@@ -14,7 +14,17 @@ from ... import console
 from ...kubernetes.client import Cluster
 from ...kubernetes.requests import DENIED, ClusterError, unless
 from ..stack import Stack
-from . import inventory, manifests, namespace, naming, quota, rights, scaling, secrets
+from . import (
+    inventory,
+    manifests,
+    metrics,
+    namespace,
+    naming,
+    quota,
+    rights,
+    scaling,
+    secrets,
+)
 from .place import Place
 
 Object = dict[str, Any]
@@ -40,7 +50,8 @@ def problems(cluster: Cluster, place: Place, auth: str, setup: str) -> list[str]
         return [f"{cluster.name}: there is no such namespace - {setup}"]
     _warn(cluster)
     found = [*_version(cluster), *_ingress(cluster, place.ingress), *_gateway(cluster, place)]
-    return [*found, *secrets.problems(auth), *rights.problems(cluster, place)]
+    found += [*_measured(cluster, place), *secrets.problems(auth)]
+    return [*found, *rights.problems(cluster, place)]
 
 
 def _version(cluster: Cluster) -> Iterator[str]:
@@ -72,6 +83,15 @@ def _gateway(cluster: Cluster, place: Place) -> Iterator[str]:
     if place.scaling and not cluster.serves(METRICS):
         what = f"{cluster.name}: no metrics ({METRICS}), so that nothing is scaled"
         console.warn(f"{what} - the cluster needs metrics-server")
+
+
+def _measured(cluster: Cluster, place: Place) -> Iterator[str]:
+    """Yield the problem with a PodMonitor; warn of a Prometheus that is not there."""
+    if place.podmonitor and not cluster.serves(metrics.OPERATOR):
+        hint = "remove kubernetes.podmonitor, or install the Prometheus operator"
+        yield f"{cluster.name}: the cluster has no PodMonitor ({metrics.OPERATOR}) - {hint}"
+    if place.prometheus and namespace.absent(cluster, place.prometheus):
+        console.warn(f"kubernetes.prometheus: there is no namespace {place.prometheus} yet")
 
 
 def _warn(cluster: Cluster) -> None:

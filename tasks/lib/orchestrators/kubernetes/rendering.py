@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
+
+import msgspec
 
 from .. import rendering
 from ..rendering import mounts
 from ..stack import Stack
 from . import naming
 from .mounts import SECRETS
+from .place import Place
 from .pods import BIND, user
 
 # The keys of a service that a pod has, and those that mean nothing in a cluster: its images are
@@ -24,12 +28,20 @@ NEEDLESS = {
     *("attach", "build", "depends_on", "develop", "expose", "init", "logging", "networks"),
     *("profiles", "pull_policy", "restart", "stop_signal"),
 }
+# The key of a stack with its place.
+PLACE = "kubernetes"
 ELSE = "a pod cannot do it"
 
 
 def render(config: Mapping[str, Any], name: str, image: str, secrets: Mapping[str, str]) -> Stack:
     """Return the stack of what `docker compose config` prints; see rendering.rendered."""
     return rendering.rendered(config, name, image, secrets, _service, problems(config))
+
+
+def placed(stack: Stack, place: Place) -> Stack:
+    """Return a stack with what leads to it, and who measures it: a change of that is deployed."""
+    known = {key: each for key, each in msgspec.to_builtins(place).items() if each}
+    return replace(stack, content={**stack.content, PLACE: known})
 
 
 def problems(config: Mapping[str, Any]) -> Iterator[str]:

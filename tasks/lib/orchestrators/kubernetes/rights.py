@@ -29,6 +29,7 @@ NEEDED: dict[tuple[str, str], tuple[str, ...]] = {
 INGRESS = ("networking.k8s.io", "ingresses")
 GATEWAY = ("gateway.networking.k8s.io", "httproutes")
 SCALING = ("autoscaling", "horizontalpodautoscalers")
+MONITOR = ("monitoring.coreos.com", "podmonitors")
 
 
 def problems(cluster: Cluster, place: Place) -> list[str]:
@@ -36,7 +37,8 @@ def problems(cluster: Cluster, place: Place) -> list[str]:
     if cluster.allowed("*", "*", "*"):
         return []
     some = ((INGRESS, place.ingress), (GATEWAY, place.gateway), (SCALING, place.scaling))
-    needed = NEEDED | {kind: CHANGE for kind, wanted in some if wanted}
+    used = [kind for kind, wanted in (*some, (MONITOR, place.podmonitor)) if wanted]
+    needed = NEEDED | dict.fromkeys(used, CHANGE)
     asked = [(*kind, verb) for kind, verbs in needed.items() for verb in verbs]
     with ThreadPoolExecutor(8) as pool:
         answers = [*pool.map(lambda it: _allowed(cluster, *it), asked)]

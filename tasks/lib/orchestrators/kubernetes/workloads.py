@@ -9,7 +9,7 @@ from typing import Any
 from ...project import contract
 from ..base import Job
 from ..stack import Stack
-from . import mounts, naming, pods
+from . import metrics, mounts, naming, pods
 from .spec import SCALED
 
 # The annotation with what a workload was made from: the part of the stack that it needs.
@@ -37,8 +37,13 @@ def workload(
     kept = keeps_data(service)
     notes = {CONTENT: json.dumps(stack.part(name), sort_keys=True), **_notes(service)}
     notes |= {SCALED: "cpu"} if count else {}
+    measured = metrics.notes(stack, name)
+    meta = {
+        "labels": naming.labels(stack.name, name),
+        **({"annotations": measured} if measured else {}),
+    }
     pod = {
-        "metadata": {"labels": naming.labels(stack.name, name)},
+        "metadata": meta,
         "spec": pods.pod(stack, name, static),
     }
     return {

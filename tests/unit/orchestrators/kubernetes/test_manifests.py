@@ -299,6 +299,18 @@ def test_an_ingress_is_there_if_its_class_is_named(stack, found):
     assert "Ingress" not in {each["kind"] for each in bare}
     (door,) = (each for each in bare if each["kind"] == "Service" and "type" in each["spec"])
     assert door["spec"]["ports"] == [{"name": "http", "port": 80, "nodePort": 30080}]
+    assert door["spec"]["externalTrafficPolicy"] == "Cluster"
+
+
+@pytest.mark.parametrize("service", ["NodePort", "LoadBalancer"])
+def test_a_node_gives_requests_to_its_own_proxies_only_if_that_is_set(stack, service):
+    chosen = Kubernetes(context="c", service=service, externaltraffic="Local")
+    made = manifests.objects(stack, placed(chosen, "shop", PLACE.url))
+    specs = [each["spec"] for each in made if each["kind"] == "Service"]
+    doors = [spec for spec in specs if spec.get("type") == service]
+    assert [each["externalTrafficPolicy"] for each in doors] == ["Local"]
+    behind = manifests.objects(stack, replace(PLACE, traffic="Local"))
+    assert not [each for each in behind if "externalTrafficPolicy" in each.get("spec", {})]
 
 
 def test_a_job_runs_once_and_ends(stack):

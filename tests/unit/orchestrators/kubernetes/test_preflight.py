@@ -19,6 +19,7 @@ from tasks.lib.kubernetes import kubeconfig
 from tasks.lib.orchestrators.kubernetes import preflight, quota, secrets
 from tasks.lib.orchestrators.kubernetes.connecting import placed
 from tasks.lib.orchestrators.kubernetes.logs import since
+from tasks.lib.orchestrators.kubernetes.place import Place
 from tasks.lib.project.places import Kubernetes
 from tasks.lib.registry import credentials
 from tasks.lib.registry.credentials import Login
@@ -179,3 +180,25 @@ def test_a_class_that_is_not_there_is_refused_and_a_retired_one_told(wanted, lin
 )
 def test_requests_come_by_an_ingress_or_by_a_service_that_is_open(given, kind):
     assert placed(Kubernetes(context="prod", **given), "shop", "https://a").service == kind
+
+
+@pytest.mark.parametrize(
+    ("place", "line", "warned"),
+    [
+        ({"podmonitor": {"release": "any"}}, "the cluster has no PodMonitor", ""),
+        ({"prometheus": "nowhere"}, "", "there is no namespace nowhere yet"),
+        ({"prometheus": "monitoring"}, "", ""),
+        ({}, "", ""),
+    ],
+)
+def test_an_operator_that_is_not_there_is_refused_and_a_namespace_told(place, line, warned, capfd):
+    namespaces = {"monitoring": {"kind": "Namespace"}}
+    cluster: Any = SimpleNamespace(
+        name="prod/shop",
+        serves=lambda group: group != "monitoring.coreos.com/v1",
+        get=lambda kind, name: namespaces.get(name),
+    )
+    found = "".join(preflight._measured(cluster, Place("shop", "https://a", **place)))
+    assert line in found and bool(line) == bool(found)
+    shown = capfd.readouterr().err
+    assert warned in shown and bool(warned) == bool(shown)

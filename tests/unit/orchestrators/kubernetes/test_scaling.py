@@ -81,6 +81,8 @@ def test_a_route_leads_from_a_gateway_of_others_to_the_proxy():
         (Place("shop", SITE, ingress="any"), {rights.INGRESS}),
         (Place("shop", SITE, gateway="infra/public"), {rights.GATEWAY}),
         (PLACE, {rights.SCALING}),
+        (Place("shop", SITE, prometheus="any"), set()),
+        (Place("shop", SITE, podmonitor={"release": "any"}), {rights.MONITOR}),
     ],
 )
 def test_rights_are_needed_for_what_is_used_alone(place, kinds):
