@@ -174,4 +174,9 @@ class Cluster:
         return requests.call(self.name, self._ready, work, *words, **options)
 
     def _ready(self) -> bool:
-        return bool(self._http.get("readyz").is_success)
+        import httpx2
+
+        try:
+            return bool(self._http.get("readyz").is_success)
+        except httpx2.HTTPError:
+            return False
