@@ -1,18 +1,26 @@
-"""What metrics cost the app: processor time of a request with them and without, and of a scrape."""
+"""What metrics cost the app: of the processor time of a request, of a scrape, and of its rate."""
 
 from __future__ import annotations
 
 import os
+import time
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
 
-from bench.table import Row
+from bench.table import Row, alternate
+from bench.visitors import SETTINGS, Visitors, variables
+from bench.watched import INTERVAL
 from tests.testbed.commands import output
+from tests.testbed.k6 import Referee
 from tests.testbed.measured import PYTHON, Served, environment, served
 from tests.testbed.scratch import Scratch
 
-SETTINGS = "myapp.settings.prod"
 SCRAPES, LIMIT = 20, 1.01
-# Seconds between two scrapes of Prometheus.
-INTERVAL = 15
+# Turns of k6 of each side, as long as from one scrape to the next; seconds of one before these;
+# clients that ask all the time; the least of the rate that metrics leave.
+TURNS, WARM, CLIENTS, LEAST = 7, 3, 4, 0.99
 # Both in one process, in short turns, and the best of each: what else the machine does only ever
 # adds to it. It prints the microseconds of a request with metrics, and without.
 ASK = """
@@ -44,41 +52,105 @@ print(*map(min, taken), file=sys.stderr)
 
 
 def measure(scratch: Scratch) -> list[Row]:
-    """The home page with metrics and without, and a scrape."""
-    env = {
-        "SECRET_KEY": "of-a-measurement" * 4,  # pragma: allowlist secret
-        "SITE_URL": "http://127.0.0.1",
-        "DATABASE_URL": f"sqlite:///{scratch.folder}/db.sqlite3",
-        "STATIC_ROOT": f"{scratch.folder}/static",
-    }
-    for command in ("migrate", "collectstatic"):
-        words = [PYTHON, scratch.root / "manage.py", command, "--no-input", "--verbosity=0"]
-        output(words, scratch.root, **environment(scratch.folder, SETTINGS, **env))
-    env |= {"METRICS_SETTINGS": SETTINGS, "PROMETHEUS_MULTIPROC_DIR": str(scratch.folder)}
-    asked = environment(scratch.folder, "appmetrics.settings", METRICS="1", **env)
+    """The home page with metrics and without, a scrape, and both as k6 sees them."""
+    env = variables(scratch.folder, f"sqlite:///{scratch.folder}/db.sqlite3")
+    counting = {"METRICS_SETTINGS": SETTINGS, "PROMETHEUS_MULTIPROC_DIR": str(scratch.folder)}
+    asked = environment(scratch.folder, "appmetrics.settings", METRICS="1", **env, **counting)
     printed = output([PYTHON, "-c", ASK], both=True, **asked)
     ours, theirs = map(float, printed.splitlines()[-1].split())
     what = "processor time of a request to the home page, with metrics / without"
     rows = [Row(what, ours, theirs, LIMIT, unit="µs")]
     with served(scratch.folder, settings=SETTINGS, **env) as site:
+        Visitors(site.port).browse(0)
         share, note = scraped(site) / INTERVAL, f"{len(site.series())} series"
         what = f"processor time of scrapes, one in {INTERVAL} s, of one core"
-        return [*rows, Row(what, share * 100, limit=1, unit="%", note=note)]
+        rows.append(Row(what, share * 100, limit=1, unit="%", note=note))
+    return [*rows, *loaded(scratch.folder, env)]
 
 
 def scraped(site: Served) -> float:
     """Return the processor time of a scrape."""
-    before = used(site)
+    before = used(site.children())
     for _ in range(SCRAPES):
         site.series()
-    return (used(site) - before) / SCRAPES
+    return (used(site.children()) - before) / SCRAPES
 
 
-def used(site: Served) -> float:
-    """Return the processor time of all processes of a site, in seconds."""
+def used(pids: Iterable[int]) -> float:
+    """Return the processor time of processes, in seconds."""
     ticks = 0
-    for pid in site.children():
+    for pid in pids:
         with open(f"/proc/{pid}/stat") as file:
             user, system = file.read().rpartition(")")[2].split()[11:13]
         ticks += int(user) + int(system)
     return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def loaded(folder: Path, env: dict[str, str]) -> list[Row]:
+    """What k6 gets of a server that has one core, with metrics and without, in turns.
+
+    Args:
+        env: the app's variables.
+    """
+    *others, core = sorted(os.sched_getaffinity(0))
+    sides = {name: folder / name for name in ("counted", "plain")}
+    for side in sides.values():
+        side.mkdir()
+    load = os.getloadavg()[0]
+    with (
+        on({core}),
+        served(sides["counted"], settings=SETTINGS, **env) as counted,
+        served(sides["plain"], metrics=False, settings=SETTINGS, **env) as plain,
+        on(others or {core}),
+    ):
+        pair = Loaded(counted), Loaded(plain)
+        rates = alternate(pair[0].turn, pair[1].turn, TURNS, warm=False)
+    what = "time for a request to the home page, k6, with metrics / without"
+    note = f"{rates[0]:.0f} / {rates[1]:.0f} in a second; load before {load:.1f}"
+    milliseconds = [1000 / each for each in rates]
+    spent = [median(each.spent) for each in pair]
+    return [
+        Row(what, *milliseconds, 1 / LEAST, unit="ms", note=note),
+        Row("its processor time, with the scrapes", *spent, 1 / LEAST, unit="ms"),
+    ]
+
+
+@contextmanager
+def on(cores: Collection[int]) -> Iterator[None]:
+    """Run on these cores what is started meanwhile, and this thread, too."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+class Loaded:
+    """A site of which k6 gets as much as it can give, after each of its views was visited.
+
+    Attributes:
+        spent: of each turn, the processor time for a request, in milliseconds.
+    """
+
+    def __init__(self, site: Served) -> None:
+        self.site, self.spent = site, list[float]()
+        Visitors(site.port).browse(0)
+        self.load(WARM)
+
+    def turn(self) -> float:
+        """Return how many requests a second it answers; the last half has a scrape."""
+        before = used(self.site.children())
+        k6 = self.load(INTERVAL)
+        self.spent.append((used(self.site.children()) - before) / k6.total * 1000)
+        return k6.rate
+
+    def load(self, seconds: float) -> Referee:
+        """Ask the home page so long. Raises RuntimeError if a request fails."""
+        with Referee(f"http://127.0.0.1:{self.site.port}", CLIENTS, pause=0, paths=("/",)) as k6:
+            time.sleep(seconds / 2)
+            self.site.series()
+            time.sleep(seconds / 2)
+        if k6.failed or not k6.total:
+            raise RuntimeError(f"{k6}: {k6.complaints[:3]}")
+        return k6
