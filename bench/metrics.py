@@ -7,7 +7,6 @@ import time
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from statistics import median
 
 from bench.table import Row, alternate
 from bench.visitors import SETTINGS, Visitors, variables
@@ -18,17 +17,18 @@ from tests.testbed.measured import PYTHON, Served, environment, served
 from tests.testbed.scratch import Scratch
 
 SCRAPES, LIMIT = 20, 1.01
-# Turns of k6 of each side, as long as from one scrape to the next; seconds of one before these;
-# clients that ask all the time; the least of the rate that metrics leave.
-TURNS, WARM, CLIENTS, LEAST = 7, 3, 4, 0.99
+# Turns of k6 of each side, and seconds of one; clients that ask all the time; the least of the rate
+# that metrics leave.
+TURNS, TURN, CLIENTS, LEAST = 19, 5, 4, 0.99
+# How many views have series of their own at most, and how often each is asked: by all processes.
+VIEWS, EACH = 300, 4
+# What uWSGI loads: the app with metrics and without.
+TWOFOLD = "bench.twofold:application"
 # Both in one process, in short turns, and the best of each: what else the machine does only ever
 # adds to it. It prints the microseconds of a request with metrics, and without.
 ASK = """
 import io, sys, time
-import django
-django.setup()
-from django.conf import settings
-from django.core.handlers.wsgi import WSGIHandler
+from bench.twofold import counted, plain
 request = {
     "REQUEST_METHOD": "GET", "PATH_INFO": "/", "SERVER_NAME": "127.0.0.1", "SERVER_PORT": "80",
     "wsgi.url_scheme": "http", "wsgi.errors": sys.stderr, "REMOTE_ADDR": "127.0.0.1",
@@ -41,9 +41,7 @@ def ask(handler, times=20):
             sys.exit(f"the home page answers {answer.status_code}")
         answer.close()
     return (time.process_time() - began) / times * 1e6
-counted = WSGIHandler()
-settings.MIDDLEWARE = settings.MIDDLEWARE[1:]
-handlers, taken = (counted, WSGIHandler()), ([], [])
+handlers, taken = (counted, plain), ([], [])
 for turn in range(400):
     for side in (0, 1) if turn % 2 else (1, 0):
         taken[side].append(ask(handlers[side]))
@@ -65,7 +63,18 @@ def measure(scratch: Scratch) -> list[Row]:
         share, note = scraped(site) / INTERVAL, f"{len(site.series())} series"
         what = f"processor time of scrapes, one in {INTERVAL} s, of one core"
         rows.append(Row(what, share * 100, limit=1, unit="%", note=note))
-    return [*rows, *loaded(scratch.folder, env)]
+    return [*rows, largest(scratch.folder / "largest"), *loaded(scratch.folder / "loaded", env)]
+
+
+def largest(folder: Path) -> Row:
+    """The scrapes of an app with so many views that others would have no name."""
+    folder.mkdir()
+    with served(folder) as site:
+        for number in range(VIEWS * EACH):
+            site.get(f"/many/{number // EACH}")
+        share, note = scraped(site) / INTERVAL, f"{len(site.series())} series"
+        what = f"the same, of an app of which {VIEWS} views were asked"
+        return Row(what, share * 100, limit=1, unit="%", note=note)
 
 
 def scraped(site: Served) -> float:
@@ -93,22 +102,20 @@ def loaded(folder: Path, env: dict[str, str]) -> list[Row]:
         env: the app's variables.
     """
     *others, core = sorted(os.sched_getaffinity(0))
-    sides = {name: folder / name for name in ("counted", "plain")}
-    for side in sides.values():
-        side.mkdir()
+    folder.mkdir()
     load = os.getloadavg()[0]
     with (
         on({core}),
-        served(sides["counted"], settings=SETTINGS, **env) as counted,
-        served(sides["plain"], metrics=False, settings=SETTINGS, **env) as plain,
+        served(folder, settings=SETTINGS, module=TWOFOLD, **env) as site,
         on(others or {core}),
     ):
-        pair = Loaded(counted), Loaded(plain)
-        rates = alternate(pair[0].turn, pair[1].turn, TURNS, warm=False)
+        Visitors(site.port).browse(0)
+        pair = Loaded(site, "/?counted"), Loaded(site, "/?without")
+        rates = alternate(pair[0].turn, pair[1].turn, TURNS)
     what = "time for a request to the home page, k6, with metrics / without"
     note = f"{rates[0]:.0f} / {rates[1]:.0f} in a second; load before {load:.1f}"
     milliseconds = [1000 / each for each in rates]
-    spent = [median(each.spent) for each in pair]
+    spent = [each.spent / each.requests * 1000 for each in pair]
     return [
         Row(what, *milliseconds, 1 / LEAST, unit="ms", note=note),
         Row("its processor time, with the scrapes", *spent, 1 / LEAST, unit="ms"),
@@ -127,30 +134,30 @@ def on(cores: Collection[int]) -> Iterator[None]:
 
 
 class Loaded:
-    """A site of which k6 gets as much as it can give, after each of its views was visited.
+    """A page of which k6 gets as much as the site can give.
 
     Attributes:
-        spent: of each turn, the processor time for a request, in milliseconds.
+        spent: the processor time of all turns, in seconds.
+        requests: how many there were in these.
     """
 
-    def __init__(self, site: Served) -> None:
-        self.site, self.spent = site, list[float]()
-        Visitors(site.port).browse(0)
-        self.load(WARM)
+    def __init__(self, site: Served, path: str) -> None:
+        self.site, self.path = site, path
+        self.spent, self.requests, self.turns = 0.0, 0, 0
 
     def turn(self) -> float:
-        """Return how many requests a second it answers; the last half has a scrape."""
-        before = used(self.site.children())
-        k6 = self.load(INTERVAL)
-        self.spent.append((used(self.site.children()) - before) / k6.total * 1000)
-        return k6.rate
+        """Return how many requests a second it answers; it is scraped as often as by Prometheus.
 
-    def load(self, seconds: float) -> Referee:
-        """Ask the home page so long. Raises RuntimeError if a request fails."""
-        with Referee(f"http://127.0.0.1:{self.site.port}", CLIENTS, pause=0, paths=("/",)) as k6:
-            time.sleep(seconds / 2)
-            self.site.series()
-            time.sleep(seconds / 2)
+        Raises RuntimeError if a request fails.
+        """
+        url, before = f"http://127.0.0.1:{self.site.port}", used(self.site.children())
+        with Referee(url, CLIENTS, pause=0, paths=(self.path,)) as k6:
+            time.sleep(TURN / 2)
+            if self.turns % (INTERVAL // TURN) == 0 and "without" not in self.path:
+                self.site.series()
+            time.sleep(TURN / 2)
         if k6.failed or not k6.total:
             raise RuntimeError(f"{k6}: {k6.complaints[:3]}")
-        return k6
+        self.spent += used(self.site.children()) - before
+        self.requests, self.turns = self.requests + k6.total, self.turns + 1
+        return k6.rate
