@@ -1,26 +1,34 @@
-"""What metrics cost the app: processor time of a request with them and without, and of a scrape."""
+"""What metrics cost the app: of the processor time of a request, of a scrape, and of its rate."""
 
 from __future__ import annotations
 
 import os
+import time
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
-from bench.table import Row
+from bench.table import Row, alternate
+from bench.visitors import SETTINGS, Visitors, variables
+from bench.watched import INTERVAL
 from tests.testbed.commands import output
+from tests.testbed.k6 import Referee
 from tests.testbed.measured import PYTHON, Served, environment, served
 from tests.testbed.scratch import Scratch
 
-SETTINGS = "myapp.settings.prod"
 SCRAPES, LIMIT = 20, 1.01
-# Seconds between two scrapes of Prometheus.
-INTERVAL = 15
+# Turns of k6 of each side, and seconds of one; clients that ask all the time; the least of the rate
+# that metrics leave.
+TURNS, TURN, CLIENTS, LEAST = 19, 5, 4, 0.99
+# How many views have series of their own at most, and how often each is asked: by all processes.
+VIEWS, EACH = 300, 4
+# What uWSGI loads: the app with metrics and without.
+TWOFOLD = "bench.twofold:application"
 # Both in one process, in short turns, and the best of each: what else the machine does only ever
 # adds to it. It prints the microseconds of a request with metrics, and without.
 ASK = """
 import io, sys, time
-import django
-django.setup()
-from django.conf import settings
-from django.core.handlers.wsgi import WSGIHandler
+from bench.twofold import counted, plain
 request = {
     "REQUEST_METHOD": "GET", "PATH_INFO": "/", "SERVER_NAME": "127.0.0.1", "SERVER_PORT": "80",
     "wsgi.url_scheme": "http", "wsgi.errors": sys.stderr, "REMOTE_ADDR": "127.0.0.1",
@@ -33,9 +41,7 @@ def ask(handler, times=20):
             sys.exit(f"the home page answers {answer.status_code}")
         answer.close()
     return (time.process_time() - began) / times * 1e6
-counted = WSGIHandler()
-settings.MIDDLEWARE = settings.MIDDLEWARE[1:]
-handlers, taken = (counted, WSGIHandler()), ([], [])
+handlers, taken = (counted, plain), ([], [])
 for turn in range(400):
     for side in (0, 1) if turn % 2 else (1, 0):
         taken[side].append(ask(handlers[side]))
@@ -44,41 +50,114 @@ print(*map(min, taken), file=sys.stderr)
 
 
 def measure(scratch: Scratch) -> list[Row]:
-    """The home page with metrics and without, and a scrape."""
-    env = {
-        "SECRET_KEY": "of-a-measurement" * 4,  # pragma: allowlist secret
-        "SITE_URL": "http://127.0.0.1",
-        "DATABASE_URL": f"sqlite:///{scratch.folder}/db.sqlite3",
-        "STATIC_ROOT": f"{scratch.folder}/static",
-    }
-    for command in ("migrate", "collectstatic"):
-        words = [PYTHON, scratch.root / "manage.py", command, "--no-input", "--verbosity=0"]
-        output(words, scratch.root, **environment(scratch.folder, SETTINGS, **env))
-    env |= {"METRICS_SETTINGS": SETTINGS, "PROMETHEUS_MULTIPROC_DIR": str(scratch.folder)}
-    asked = environment(scratch.folder, "appmetrics.settings", METRICS="1", **env)
+    """The home page with metrics and without, a scrape, and both as k6 sees them."""
+    env = variables(scratch.folder, f"sqlite:///{scratch.folder}/db.sqlite3")
+    counting = {"METRICS_SETTINGS": SETTINGS, "PROMETHEUS_MULTIPROC_DIR": str(scratch.folder)}
+    asked = environment(scratch.folder, "appmetrics.settings", METRICS="1", **env, **counting)
     printed = output([PYTHON, "-c", ASK], both=True, **asked)
     ours, theirs = map(float, printed.splitlines()[-1].split())
     what = "processor time of a request to the home page, with metrics / without"
     rows = [Row(what, ours, theirs, LIMIT, unit="µs")]
     with served(scratch.folder, settings=SETTINGS, **env) as site:
+        Visitors(site.port).browse(0)
         share, note = scraped(site) / INTERVAL, f"{len(site.series())} series"
         what = f"processor time of scrapes, one in {INTERVAL} s, of one core"
-        return [*rows, Row(what, share * 100, limit=1, unit="%", note=note)]
+        rows.append(Row(what, share * 100, limit=1, unit="%", note=note))
+    return [*rows, largest(scratch.folder / "largest"), *loaded(scratch.folder / "loaded", env)]
+
+
+def largest(folder: Path) -> Row:
+    """The scrapes of an app with so many views that others would have no name."""
+    folder.mkdir()
+    with served(folder) as site:
+        for number in range(VIEWS * EACH):
+            site.get(f"/many/{number // EACH}")
+        share, note = scraped(site) / INTERVAL, f"{len(site.series())} series"
+        what = f"the same, of an app of which {VIEWS} views were asked"
+        return Row(what, share * 100, limit=1, unit="%", note=note)
 
 
 def scraped(site: Served) -> float:
     """Return the processor time of a scrape."""
-    before = used(site)
+    before = used(site.children())
     for _ in range(SCRAPES):
         site.series()
-    return (used(site) - before) / SCRAPES
+    return (used(site.children()) - before) / SCRAPES
 
 
-def used(site: Served) -> float:
-    """Return the processor time of all processes of a site, in seconds."""
+def used(pids: Iterable[int]) -> float:
+    """Return the processor time of processes, in seconds."""
     ticks = 0
-    for pid in site.children():
+    for pid in pids:
         with open(f"/proc/{pid}/stat") as file:
             user, system = file.read().rpartition(")")[2].split()[11:13]
         ticks += int(user) + int(system)
     return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def loaded(folder: Path, env: dict[str, str]) -> list[Row]:
+    """What k6 gets of a server that has one core, with metrics and without, in turns.
+
+    Args:
+        env: the app's variables.
+    """
+    *others, core = sorted(os.sched_getaffinity(0))
+    folder.mkdir()
+    load = os.getloadavg()[0]
+    with (
+        on({core}),
+        served(folder, settings=SETTINGS, module=TWOFOLD, **env) as site,
+        on(others or {core}),
+    ):
+        Visitors(site.port).browse(0)
+        pair = Loaded(site, "/?counted"), Loaded(site, "/?without")
+        rates = alternate(pair[0].turn, pair[1].turn, TURNS)
+    what = "time for a request to the home page, k6, with metrics / without"
+    note = f"{rates[0]:.0f} / {rates[1]:.0f} in a second; load before {load:.1f}"
+    milliseconds = [1000 / each for each in rates]
+    spent = [each.spent / each.requests * 1000 for each in pair]
+    return [
+        Row(what, *milliseconds, 1 / LEAST, unit="ms", note=note),
+        Row("its processor time, with the scrapes", *spent, 1 / LEAST, unit="ms"),
+    ]
+
+
+@contextmanager
+def on(cores: Collection[int]) -> Iterator[None]:
+    """Run on these cores what is started meanwhile, and this thread, too."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+class Loaded:
+    """A page of which k6 gets as much as the site can give.
+
+    Attributes:
+        spent: the processor time of all turns, in seconds.
+        requests: how many there were in these.
+    """
+
+    def __init__(self, site: Served, path: str) -> None:
+        self.site, self.path = site, path
+        self.spent, self.requests, self.turns = 0.0, 0, 0
+
+    def turn(self) -> float:
+        """Return how many requests a second it answers; it is scraped as often as by Prometheus.
+
+        Raises RuntimeError if a request fails.
+        """
+        url, before = f"http://127.0.0.1:{self.site.port}", used(self.site.children())
+        with Referee(url, CLIENTS, pause=0, paths=(self.path,)) as k6:
+            time.sleep(TURN / 2)
+            if self.turns % (INTERVAL // TURN) == 0 and "without" not in self.path:
+                self.site.series()
+            time.sleep(TURN / 2)
+        if k6.failed or not k6.total:
+            raise RuntimeError(f"{k6}: {k6.complaints[:3]}")
+        self.spent += used(self.site.children()) - before
+        self.requests, self.turns = self.requests + k6.total, self.turns + 1
+        return k6.rate

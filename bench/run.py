@@ -1,7 +1,7 @@
 """Measure what this repository does side by side with plain tools: time, size, bytes moved.
 
 Prints a table, and keeps it in bench/README.md and bench/results.json. The status is 1 when a
-target is not held. All but the first three need a Docker engine that answers; `cluster` builds the
+target is not held. All but the first four need a Docker engine that answers; `cluster` builds the
 lab's Kubernetes and Helm once, or takes them from ~/.cache.
 """
 
@@ -19,6 +19,7 @@ from bench import (
     host,
     image,
     metrics,
+    monitoring,
     onehost,
     pipeline,
     publish,
@@ -32,6 +33,7 @@ MEASURES: dict[str, Callable[[Scratch], list[table.Row]]] = {
     "startup": host.startup,
     "suite": host.suite,
     "metrics": metrics.measure,
+    "monitoring": monitoring.measure,
     "reload": reloading.measure,
     "image": image.measure,
     "publish": publish.measure,

@@ -8,8 +8,9 @@ import time
 
 import pytest
 
+from bench.replay import Recorded, replaying
 from tests.testbed.clients import Clients
-from tests.testbed.commands import ROOT, environment, output, until, works
+from tests.testbed.commands import ROOT, environment, free_port, output, page, until, works
 from tests.testbed.runs import Run
 from tests.testbed.sweep import cache_records
 
@@ -69,3 +70,32 @@ def test_a_version_serves_from_when_nothing_else_answers():
 def test_a_cache_record_that_builds_on_a_marked_one_goes_first():
     listing = "ID: a\nDescription: RUN : mark\n\nID: b\nParent: a\n\nID: c\nParents: b, d\n\nID: d"
     assert cache_records("mark", listing) == ["c", "b", "a"]
+
+
+def test_what_a_target_answered_goes_on_at_its_end():
+    one = Recorded(
+        [f'# TYPE a counter\na{{b="c d"}} {n}\nup {n % 4}\nold 1.5\n' for n in (3, 4, 8)]
+    )
+    texts = [one.text(number) for number in range(7)]
+    assert texts[1] == '# TYPE a counter\na{b="c d"} 4\nup 0\nold 1.5\n'
+    rows = [dict(line.rsplit(" ", 1) for line in text.splitlines()[1:]) for text in texts]
+    assert [each['a{b="c d"}'] for each in rows] == ["3", "4", "8", "8", "9", "13", "13"]
+    assert [each["up"] for each in rows] == ["3", "0", "0", "3", "0", "0", "3"]
+    assert {each["old"] for each in rows} == {"1.5"}
+
+
+def test_what_is_recorded_is_answered_at_each_address():
+    port, text = (
+        free_port(),
+        Recorded(['app_info{release="abc"} 1\n', 'app_info{release="abc"} 2\n']),
+    )
+    kinds = {"127.99.0.1": "app/one", "127.99.0.2": "app/two"}
+    with replaying({"app": text}, kinds, port):
+        urls = [
+            f"http://{each}:{port}/metrics" for each in ("127.99.0.1", "127.99.0.1", "127.99.0.2")
+        ]
+        assert [page(url) for url in urls] == [
+            'app_info{release="one"} 1\n', 'app_info{release="one"} 2\n',
+            'app_info{release="two"} 1\n',
+        ]  # fmt: skip
+    assert page(urls[0]) == ""

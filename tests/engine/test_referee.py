@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -53,6 +54,15 @@ def test_what_is_not_answered_well_has_failed(site):
     assert 30 < k6.total <= site.asked.total()
     assert 3 <= k6.failed == len(k6.complaints) <= len(site.failed)
     assert set(site.failed) <= {"/", "/livez"}
+
+
+def test_it_asks_what_it_is_told_and_says_how_often_in_a_second(site):
+    began = time.monotonic()
+    with Referee(site.url, clients=2, paths=("/one", "/two")) as k6:
+        until(lambda: site.asked.total() > 60)
+    assert set(site.failed) <= {"/one", "/two"}
+    # It is not there all the time that its start and its end take.
+    assert k6.total / (time.monotonic() - began) < k6.rate < 2 / 0.1
 
 
 def test_half_of_the_clients_keep_their_connection(site):

@@ -6,6 +6,7 @@ import json
 import signal
 import sys
 import urllib.parse
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -25,21 +26,30 @@ class Referee:
 
     Args:
         url: the site's, which must be on 127.0.0.1: load goes nowhere else.
+        pause: seconds that a client waits after an answer.
+        paths: what each client asks in turns.
 
     Attributes:
         total: how many requests there were; known at the end, as are the others.
         failed: how many of them were not answered with 200.
         p99: seconds within which 99 of 100 were answered.
+        rate: how many there were in a second.
         complaints: what became of those.
     """
 
-    def __init__(self, url: str, clients: int = CLIENTS, pause: float = PAUSE) -> None:
+    def __init__(
+        self,
+        url: str,
+        clients: int = CLIENTS,
+        pause: float = PAUSE,
+        paths: Sequence[str] = ("/", "/livez"),
+    ) -> None:
         if urllib.parse.urlsplit(url).hostname != "127.0.0.1":
             raise ValueError(f"{url} is not on 127.0.0.1")
-        self.total, self.failed, self.p99, self.complaints = 0, 0, 0.0, list[str]()
-        self._told = environment(
-            SITE=url, CLIENTS=str(clients), PAUSE=str(pause), DURATION=f"{LIMIT}s"
-        )
+        self.total, self.failed, self.complaints = 0, 0, list[str]()
+        self.p99, self.rate = 0.0, 0.0
+        told = {"SITE": url, "CLIENTS": str(clients), "PAUSE": str(pause), "PATHS": " ".join(paths)}
+        self._told = environment(**told, DURATION=f"{LIMIT}s")
 
     def __enter__(self) -> Referee:
         k6 = Path(sys.executable).with_name("k6")
@@ -57,7 +67,8 @@ class Referee:
         lines = [line for _, line in self._run.wait(60).lines]
         if kind is None:
             told = json.loads(next(line for line in lines if line.startswith("{")))
-            self.total, self.failed, self.p99 = told["total"], told["failed"], told["p99"]
+            self.total, self.failed = told["total"], told["failed"]
+            self.p99, self.rate = told["p99"], told["rate"]
             said = [line for line in lines if line.startswith("failed: ")]
             self.complaints = [line for line in said if not line.endswith(STOPPED)]
 

@@ -46,14 +46,21 @@ def environment(folder: Path, settings: str = "small_site", **env: str) -> dict[
 class Served:
     """A project that is served, at `port`; its metrics at `metrics_port`."""
 
-    def __init__(self, folder: Path, metrics: bool, settings: str, **more: str) -> None:
+    def __init__(
+        self, folder: Path, metrics: bool, settings: str, module: str, **more: str
+    ) -> None:
         self.folder, self.port, self.metrics_port = folder, free_port(), free_port()
         env = environment(folder, settings, WEB_PORT=str(self.port), **more)
         options = [f"--stats={folder}/metrics/uwsgi.stats"] * metrics
         options += ["--py-call-uwsgi-fork-hooks"] * ("ERRORS" in more or "TRACES" in more)
         env |= {"METRICS": str(self.metrics_port)} if metrics else {}
-        module = "--module=django.core.wsgi:get_wsgi_application()"
-        words = ["uwsgi", *UWSGI, *options, module, f"--http-socket=127.0.0.1:{self.port}"]
+        words = [
+            "uwsgi",
+            *UWSGI,
+            *options,
+            f"--module={module}",
+            f"--http-socket=127.0.0.1:{self.port}",
+        ]
         start = f'. "{ROOT}/docker/metrics/start.sh"; "$@" & wait $!'
         command = ["sh", "-euc", start, "sh", *words]
         self.process = subprocess.Popen(
@@ -106,10 +113,14 @@ class Served:
 
 @contextmanager
 def served(
-    folder: Path, metrics: bool = True, settings: str = "small_site", **env: str
+    folder: Path,
+    metrics: bool = True,
+    settings: str = "small_site",
+    module: str = "django.core.wsgi:get_wsgi_application()",
+    **env: str,
 ) -> Iterator[Served]:
     """Serve a project, with files in a folder; end all of it at the end."""
-    one = Served(folder, metrics, settings, **env)
+    one = Served(folder, metrics, settings, module, **env)
     try:
         one.answers()
         yield one

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,10 +24,14 @@ LABEL = "monitoring-standin"
 
 
 class Prometheus:
-    """It answers at a port."""
+    """It answers at a port; `pid` is its process, if that is ours."""
 
-    def __init__(self, port: int) -> None:
-        self.url = f"http://127.0.0.1:{port}"
+    def __init__(self, port: int, pid: int = 0) -> None:
+        self.port, self.pid, self.url = port, pid, f"http://127.0.0.1:{port}"
+
+    def ready(self) -> None:
+        """Wait until it answers."""
+        until(lambda: page(f"{self.url}/-/ready"), 60)
 
     def ask(self, query: str) -> list[dict[str, Any]]:
         """Return the series of a query. Raises RuntimeError if it is wrong."""
@@ -106,17 +111,30 @@ def measuring(
     (looked,) = (each for each in settings["scrape_configs"] if each["job_name"] == "status")
     del looked["file_sd_configs"]
     seen = {"targets": ["x"], "labels": {"environment": environment} if environment else {}}
-    port, looked["static_configs"] = free_port(), [seen]
-    looked["relabel_configs"][-1]["replacement"] = f"127.0.0.1:{port}"
+    looked["static_configs"] = [seen]
     apps = {"job_name": "app", "static_configs": static, **limits}
     settings["scrape_configs"] = [apps, asked, looked]
-    (folder / "prometheus.yml").write_text(yaml.safe_dump(settings))
     text = (FOLDER / "rules.yml").read_text()
     for old, new in rules:
         assert old in text
         text = text.replace(old, new)
     (folder / "rules.yml").write_text(quick(text, 1))
-    (folder / "consoles").mkdir()
+    with running(folder, settings) as one:
+        one.ready()
+        yield one
+
+
+@contextmanager
+def running(folder: Path, settings: Mapping[str, Any], *options: str) -> Iterator[Prometheus]:
+    """Run it with our page, and kill it at the end; its data stays in the folder `data`.
+
+    Args:
+        settings: its configuration, in which localhost:9090 is itself.
+        options: more of its command line.
+    """
+    port = free_port()
+    configure(folder, settings, port)
+    (folder / "consoles").mkdir(exist_ok=True)
     shutil.copy(FOLDER / "page.tmpl", folder / "consoles/index.html")
     words = [
         str(program()), f"--config.file={folder}/prometheus.yml",
@@ -124,12 +142,18 @@ def measuring(
         f"--web.console.templates={folder}/consoles", f"--web.console.libraries={folder}/consoles",
         f"--web.user-assets={folder}/data/status",
     ]  # fmt: skip
+    # As newer versions have it by themselves.
+    env = {**os.environ, "GOGC": "75"}
     with (folder / "prometheus.log").open("w") as log:
-        process = subprocess.Popen(words, stdout=log, stderr=log)
+        process = subprocess.Popen([*words, *options], stdout=log, stderr=log, env=env)
     try:
-        one = Prometheus(port)
-        until(lambda: page(f"{one.url}/-/ready"))
-        yield one
+        yield Prometheus(port, process.pid)
     finally:
         process.kill()
         process.wait()
+
+
+def configure(folder: Path, settings: Mapping[str, Any], port: int) -> None:
+    """Write its configuration."""
+    text = yaml.safe_dump(settings).replace("localhost:9090", f"127.0.0.1:{port}")
+    (folder / "prometheus.yml").write_text(text)

@@ -104,3 +104,12 @@ def expected(environments: Iterable[Measured], servers: int) -> Json:
         for name in sorted(each.services)
     ]  # fmt: skip
     return {"groups": [{"name": "expected", "rules": rules}]}
+
+
+def room(environments: int) -> dict[str, str]:
+    """Return what memory and disk Prometheus may take for so many environments.
+
+    It is several times what bench/run monitoring measures: other apps have more views.
+    """
+    memory, disk = max(512, 64 * environments), max(2048, 1024 * environments)
+    return {"METRICS_MEMORY": f"{memory}M", "METRICS_SIZE": f"{disk}MB"}

@@ -70,7 +70,8 @@ def render(target: Target, environments: Sequence[Measured], folder: Path) -> St
     import yaml
 
     first = next(iter(group(target.settings, target.name).values()))
-    values = {key: str(value) for key, value in first.values.items()}
+    values = measured.room(len(environments))
+    values |= {key: str(value) for key, value in first.values.items()}
     values |= {"STACK": stack_name(target), "METRICS_LISTEN": f"127.0.0.1:{PORT}"}
     project = Project(target.ctx, [ROOT / file for file in FILES], stack_name(target), values)
     config = project.config()

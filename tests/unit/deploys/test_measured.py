@@ -117,6 +117,11 @@ def test_services_are_on_the_networks_alone_that_they_ask():
     assert made["networks"]["prod"] == {"external": True, "name": "shop-prod_default"}
 
 
+def test_prometheus_may_take_more_for_more_environments():
+    assert measured.room(1) == {"METRICS_MEMORY": "512M", "METRICS_SIZE": "2048MB"}
+    assert measured.room(20) == {"METRICS_MEMORY": "1280M", "METRICS_SIZE": "20480MB"}
+
+
 def place(*hosts: str, kind: str = "swarm") -> Environment:
     return Environment("http://a.example", {}, [*hosts], kind)  # type: ignore[arg-type]
 
