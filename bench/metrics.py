@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench.table import Row, alternate
+from bench.table import Row
 from bench.visitors import SETTINGS, Visitors, variables
 from bench.watched import INTERVAL
 from tests.testbed.commands import output
@@ -17,9 +17,8 @@ from tests.testbed.measured import PYTHON, Served, environment, served
 from tests.testbed.scratch import Scratch
 
 SCRAPES, LIMIT = 20, 1.01
-# Turns of k6 of each side, and seconds of one; clients that ask all the time; the least of the rate
-# that metrics leave.
-TURNS, TURN, CLIENTS, LEAST = 19, 5, 4, 0.99
+# How often Prometheus scrapes while k6 asks, and the least of the rate that metrics leave.
+LASTS, LEAST = 6, 0.99
 # How many views have series of their own at most, and how often each is asked: by all processes.
 VIEWS, EACH = 300, 4
 # What uWSGI loads: the app with metrics and without.
@@ -63,7 +62,7 @@ def measure(scratch: Scratch) -> list[Row]:
         share, note = scraped(site) / INTERVAL, f"{len(site.series())} series"
         what = f"processor time of scrapes, one in {INTERVAL} s, of one core"
         rows.append(Row(what, share * 100, limit=1, unit="%", note=note))
-    return [*rows, largest(scratch.folder / "largest"), *loaded(scratch.folder / "loaded", env)]
+    return [*rows, largest(scratch.folder / "largest"), loaded(scratch.folder / "loaded", env)]
 
 
 def largest(folder: Path) -> Row:
@@ -95,11 +94,15 @@ def used(pids: Iterable[int]) -> float:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
-def loaded(folder: Path, env: dict[str, str]) -> list[Row]:
-    """What k6 gets of a server that has one core, with metrics and without, in turns.
+def loaded(folder: Path, env: dict[str, str]) -> Row:
+    """What k6 gets of a server with one core, with metrics and without, by turns of one request.
+
+    It asks without a pause, one at a time: the rate follows from how long a request takes.
 
     Args:
         env: the app's variables.
+
+    Raises RuntimeError if a request fails.
     """
     *others, core = sorted(os.sched_getaffinity(0))
     folder.mkdir()
@@ -110,16 +113,18 @@ def loaded(folder: Path, env: dict[str, str]) -> list[Row]:
         on(others or {core}),
     ):
         Visitors(site.port).browse(0)
-        pair = Loaded(site, "/?counted"), Loaded(site, "/?without")
-        rates = alternate(pair[0].turn, pair[1].turn, TURNS)
-    what = "time for a request to the home page, k6, with metrics / without"
-    note = f"{rates[0]:.0f} / {rates[1]:.0f} in a second; load before {load:.1f}"
-    milliseconds = [1000 / each for each in rates]
-    spent = [each.spent / each.requests * 1000 for each in pair]
-    return [
-        Row(what, *milliseconds, 1 / LEAST, unit="ms", note=note),
-        Row("its processor time, with the scrapes", *spent, 1 / LEAST, unit="ms"),
-    ]
+        url, paths = f"http://127.0.0.1:{site.port}", ("/?counted", "/?without")
+        with Referee(url, clients=1, pause=0, paths=paths) as k6:
+            for _ in range(LASTS):
+                time.sleep(INTERVAL)
+                site.series()
+    if k6.failed or not k6.total:
+        raise RuntimeError(f"{k6}: {k6.complaints[:3]}")
+    what = "median time for a request to the home page, k6, with metrics / without"
+    rates = " / ".join(f"{1 / each:.1f}" for each in k6.medians)
+    note = f"{k6.total} requests, {rates} in a second; load before {load:.1f}"
+    counted, plain = (each * 1000 for each in k6.medians)
+    return Row(what, counted, plain, 1 / LEAST, unit="ms", note=note)
 
 
 @contextmanager
@@ -131,33 +136,3 @@ def on(cores: Collection[int]) -> Iterator[None]:
         yield
     finally:
         os.sched_setaffinity(0, before)
-
-
-class Loaded:
-    """A page of which k6 gets as much as the site can give.
-
-    Attributes:
-        spent: the processor time of all turns, in seconds.
-        requests: how many there were in these.
-    """
-
-    def __init__(self, site: Served, path: str) -> None:
-        self.site, self.path = site, path
-        self.spent, self.requests, self.turns = 0.0, 0, 0
-
-    def turn(self) -> float:
-        """Return how many requests a second it answers; it is scraped as often as by Prometheus.
-
-        Raises RuntimeError if a request fails.
-        """
-        url, before = f"http://127.0.0.1:{self.site.port}", used(self.site.children())
-        with Referee(url, CLIENTS, pause=0, paths=(self.path,)) as k6:
-            time.sleep(TURN / 2)
-            if self.turns % (INTERVAL // TURN) == 0 and "without" not in self.path:
-                self.site.series()
-            time.sleep(TURN / 2)
-        if k6.failed or not k6.total:
-            raise RuntimeError(f"{k6}: {k6.complaints[:3]}")
-        self.spent += used(self.site.children()) - before
-        self.requests, self.turns = self.requests + k6.total, self.turns + 1
-        return k6.rate

@@ -33,7 +33,7 @@ class Referee:
         total: how many requests there were; known at the end, as are the others.
         failed: how many of them were not answered with 200.
         p99: seconds within which 99 of 100 were answered.
-        rate: how many there were in a second.
+        medians: of each path, the seconds within which half of the requests were answered.
         complaints: what became of those.
     """
 
@@ -47,7 +47,7 @@ class Referee:
         if urllib.parse.urlsplit(url).hostname != "127.0.0.1":
             raise ValueError(f"{url} is not on 127.0.0.1")
         self.total, self.failed, self.complaints = 0, 0, list[str]()
-        self.p99, self.rate = 0.0, 0.0
+        self.p99, self.medians = 0.0, list[float]()
         told = {"SITE": url, "CLIENTS": str(clients), "PAUSE": str(pause), "PATHS": " ".join(paths)}
         self._told = environment(**told, DURATION=f"{LIMIT}s")
 
@@ -68,7 +68,7 @@ class Referee:
         if kind is None:
             told = json.loads(next(line for line in lines if line.startswith("{")))
             self.total, self.failed = told["total"], told["failed"]
-            self.p99, self.rate = told["p99"], told["rate"]
+            self.p99, self.medians = told["p99"], told["medians"]
             said = [line for line in lines if line.startswith("failed: ")]
             self.complaints = [line for line in said if not line.endswith(STOPPED)]
 
