@@ -48,6 +48,17 @@ def test_a_service_scaled_by_hand_is_drift_which_a_deploy_repairs(world, capfd):
     assert drifted(world) == []
 
 
+def test_a_database_stopped_by_hand_is_started_before_it_is_asked(world, capfd):
+    image = world.image()
+    world.deploy(image)
+    world.by_hand.scale("db", 0)
+    assert drifted(world)
+    world.deploy(image)
+    assert "starting db" in capfd.readouterr().err
+    assert world.serves() == image.revision
+    assert drifted(world) == []
+
+
 def test_a_variable_set_by_hand_is_drift_which_a_deploy_repairs(world, capfd):
     image = world.image()
     world.deploy(image)

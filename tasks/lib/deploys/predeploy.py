@@ -31,10 +31,10 @@ def run(deployment: Deployment) -> None:
     if deployment.record.kind != "deploy":
         return _let_in(deployment)
     deployment.switch()
-    if set(stack.backing) - set(deployment.now.services):
-        console.step(f"starting {', '.join(stack.backing)}")
-        roll(target, stack.only(stack.backing), 0, deployment.lock, prune=False)
-    else:
+    if stopped := [name for name in stack.backing if _is_stopped(deployment, name)]:
+        console.step(f"starting {', '.join(stopped)}")
+        roll(target, stack.only(stopped), 0, deployment.lock, prune=False)
+    if contract.REDIS not in stopped:
         deployment.ahead = with_running(stack, deployment.now.stack, contract.REDIS_LOGIN)
     database.set_up_roles(deployment)
     console.step("checking the image on the servers")
@@ -42,6 +42,13 @@ def run(deployment: Deployment) -> None:
     found = json.loads(deployment.jobs([check, static(stack)], contract.ANSWER))
     if found["pending"]:
         _migrate(deployment, found)
+
+
+def _is_stopped(deployment: Deployment, name: str) -> bool:
+    """Return whether nothing of a service runs, such as one that was scaled to nothing by hand."""
+    service = deployment.now.services.get(name)
+    state = service.progress if service else None
+    return not state or not (state.healthy or state.starting or state.old)
 
 
 def _let_in(deployment: Deployment) -> None:
