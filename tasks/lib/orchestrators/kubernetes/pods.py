@@ -22,6 +22,8 @@ STATIC = "static-"
 # Seconds that what serves goes on when it is stopped, until nobody sends it requests any more, and
 # the label of a service that says otherwise. On servers with Docker, the app does it (WEB_DRAIN).
 DRAIN, DRAINS = 5, "deploy.drain"
+# Seconds that a node may be away, once that is noticed, before its pods start elsewhere.
+AWAY = 20
 # How many dots a name has that is asked for as it is, before it is looked for in the namespace.
 DOTS = {"name": "ndots", "value": "2"}
 # The label of a server with its name.
@@ -59,7 +61,17 @@ def pod(stack: Stack, name: str, static: Sequence[str] = ()) -> dict[str, Any]:
         "terminationGracePeriodSeconds": grace,
         **spread(stack, name),
         **beside(stack, service, name),
+        **_leaving(service),
     }
+
+
+def _leaving(service: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how soon a pod leaves a node that is away, if it keeps no data: not after 300 s."""
+    if mounts.kept(service):
+        return {}
+    away = [{"key": f"node.kubernetes.io/{state}"} for state in ("not-ready", "unreachable")]
+    how = {"operator": "Exists", "effect": "NoExecute", "tolerationSeconds": AWAY}
+    return {"tolerations": [{**each, **how} for each in away]}
 
 
 def spec(service: Mapping[str, Any], mounted: Sequence[Mounted]) -> dict[str, Any]:
@@ -95,12 +107,14 @@ def _owned(service: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [use for use in service.get("secrets", []) if int(use.get("uid") or 0)]
 
 
-def owner(service: Mapping[str, Any]) -> dict[str, int]:
+def owner(service: Mapping[str, Any]) -> dict[str, Any]:
     """Return the user and group of a service's processes, and of the files in its volumes."""
     if not (known := user(service)):
         return {}
     number, group = map(int, known.split(":"))
-    return {"runAsUser": number, "runAsGroup": group, "fsGroup": group}
+    # Only a new volume is given to the group: PostgreSQL does not start in a folder that it may change.
+    once = {"fsGroupChangePolicy": "OnRootMismatch"}
+    return {"runAsUser": number, "runAsGroup": group, "fsGroup": group, **once}
 
 
 def container(name: str, service: Mapping[str, Any], mounted: Sequence[Mounted]) -> dict[str, Any]:

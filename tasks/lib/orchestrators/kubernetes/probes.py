@@ -9,25 +9,23 @@ from typing import Any
 from ...project import contract
 from .units import plain, seconds
 
-# Labels of a service that answers over HTTP: the paths that say whether it is ready, and whether it
-# is alive (compose/kubernetes.yml).
-READY, LIVE = "deploy.ready", "deploy.live"
+# The label of a service that answers over HTTP: the path that says whether it is ready
+# (compose/kubernetes.yml).
+READY = "deploy.ready"
 # The role of the app's check that asks whether it is alive, and no request (docker/healthcheck).
 HEARTBEAT = "live"
 # What Kubernetes does not read of an image: the app's own check, and its times (Dockerfile).
 TIMES = {"interval": "10s", "timeout": "5s", "start_period": "60s", "start_interval": "1s"}
 RETRIES = 3
-# Seconds that a busy replica may take to say that it is alive: its threads serve users first.
-PATIENT = 10
 
 
 def probes(service: Mapping[str, Any], own: bool) -> dict[str, Any]:
     """Return the probes of a container.
 
-    It starts once it is ready; then it need only be alive, so that a database that is away takes
-    no replica out of use. What answers over HTTP is asked so by the node, which starts no process;
-    but a replica is ended (liveness) for its heartbeat alone, which many requests do not stop. What
-    keeps data is never ended for being slow.
+    It starts once it is ready; then it need only listen, so that neither a database that is away
+    nor many slow requests take a replica out of use. The node asks that, and starts no process for
+    it; but a replica is ended (liveness) for its heartbeat alone. What keeps data is never ended
+    for being slow.
 
     Args:
         own: it is of the app's image.
@@ -43,14 +41,13 @@ def probes(service: Mapping[str, Any], own: bool) -> dict[str, Any]:
     limit = {"timeoutSeconds": times["timeout"]}
     steady = {**limit, "periodSeconds": times["interval"], "failureThreshold": retries}
     start = {**limit, "periodSeconds": times["start_interval"], "failureThreshold": late}
-    ready = alive = beats = {"exec": {"command": test}}
-    paths, serves = service.get("deploy", {}).get("labels", {}), dict(steady)
-    if own and READY in paths:
-        ready, alive = _asked(service, paths[READY]), _asked(service, paths[LIVE])
+    ready = listens = beats = {"exec": {"command": test}}
+    labels = service.get("deploy", {}).get("labels", {})
+    if own and READY in labels:
+        ready, listens = _asked(service, labels[READY]), {"tcpSocket": {"port": contract.PORT}}
         beats = {"exec": {"command": [*test, HEARTBEAT]}}
-        serves["timeoutSeconds"] = max(times["timeout"], PATIENT)
     live = {"livenessProbe": {**beats, **steady}} if own else {}
-    return {"startupProbe": {**ready, **start}, "readinessProbe": {**alive, **serves}, **live}
+    return {"startupProbe": {**ready, **start}, "readinessProbe": {**listens, **steady}, **live}
 
 
 def _asked(service: Mapping[str, Any], path: str) -> dict[str, Any]:

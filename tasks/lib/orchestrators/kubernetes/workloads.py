@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ...project import contract
 from ..base import Job
 from ..stack import Stack
 from . import metrics, mounts, naming, pods
@@ -72,9 +71,11 @@ def replicas(service: Mapping[str, Any]) -> int:
 
 
 def _strategy(service: Mapping[str, Any]) -> dict[str, Any]:
-    """Return how replicas are replaced: new ones start first, but never two schedulers."""
-    if service.get("command") == [contract.BEAT]:
-        return {"type": "Recreate"}
+    """Return how replicas are replaced: new ones start first.
+
+    So does beat, which sends nothing until the other one has gone (docker/beat.py): a cluster would
+    wait for the end of one whose node is away.
+    """
     pace = service.get("deploy", {}).get("update_config", {}).get("parallelism") or 1
     return {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": pace, "maxUnavailable": 0}}
 

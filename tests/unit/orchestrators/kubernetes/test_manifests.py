@@ -176,7 +176,8 @@ def test_new_replicas_start_first_and_there_are_never_two_schedulers(found):
     app = found["Deployment", "app"]["spec"]
     assert app["replicas"] == 3
     assert app["strategy"]["rollingUpdate"] == {"maxSurge": 2, "maxUnavailable": 0}
-    assert found["Deployment", "beat"]["spec"]["strategy"] == {"type": "Recreate"}
+    # One whose node is away never ends, and must not keep the next one from starting.
+    assert found["Deployment", "beat"]["spec"]["strategy"]["type"] == "RollingUpdate"
     assert found["StatefulSet", "db"]["spec"]["replicas"] == 1
 
 
@@ -234,6 +235,7 @@ def test_a_secret_is_a_file_of_the_version_that_the_stack_names(found):
     # Its group reads it: the owner of such a file is root.
     assert source["secret"]["items"] == [{"key": "value", "path": "SECRET_KEY", "mode": 0o440}]
     assert spec["securityContext"]["fsGroup"] == 10001
+    assert spec["securityContext"]["fsGroupChangePolicy"] == "OnRootMismatch"
     (mount,) = (m for m in spec["containers"][0]["volumeMounts"] if m["name"] == "secrets")
     assert mount["mountPath"] == "/run/secrets"
 

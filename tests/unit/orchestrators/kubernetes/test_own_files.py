@@ -142,8 +142,7 @@ def test_backups_of_an_external_database_run_where_the_service_of_backups_does()
 
 def test_a_release_of_before_is_asked_as_it_was():
     stack = own_stack()
-    for name in ("deploy.ready", "deploy.live"):
-        del stack.services["app"]["deploy"]["labels"][name]
+    del stack.services["app"]["deploy"]["labels"]["deploy.ready"]
     (app,) = workloads.workload(stack, "app")["spec"]["template"]["spec"]["containers"]
     for kind in ("startup", "readiness", "liveness"):
         assert app[f"{kind}Probe"]["exec"]["command"] == ["/app/docker/healthcheck"]
