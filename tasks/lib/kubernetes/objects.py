@@ -44,10 +44,12 @@ def resource(kind: str) -> Any:
     with _getting_ready:
         if kind not in _ready:
             from lightkube.core import decoders
+            from lightkube.models.meta_v1 import ObjectMeta
 
             _ready[kind] = _found(kind)
             decoders.decode_list(b'{"items": []}', _ready[kind])
             decoders.decode_status(b"{}")
+            ObjectMeta.from_dict({})
         return _ready[kind]
 
 

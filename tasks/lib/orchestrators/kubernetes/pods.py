@@ -112,7 +112,7 @@ def owner(service: Mapping[str, Any]) -> dict[str, Any]:
     if not (known := user(service)):
         return {}
     number, group = map(int, known.split(":"))
-    # Only a new volume is given to the group: PostgreSQL does not start in a folder that it may change.
+    # Only a new volume is made the group's: PostgreSQL refuses a folder that a group may change.
     once = {"fsGroupChangePolicy": "OnRootMismatch"}
     return {"runAsUser": number, "runAsGroup": group, "fsGroup": group, **once}
 
