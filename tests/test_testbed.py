@@ -14,8 +14,7 @@ from tests.testbed.commands import ROOT, environment, free_port, output, page, u
 from tests.testbed.runs import Run
 from tests.testbed.sweep import cache_records
 
-# Of a test that is not among the quick ones, and ends soon.
-# A slow one is not run there.
+# Of a test that CI leaves out, and of one that is not among the quick ones.
 SLOW = "@pytest.mark.engine\n@pytest.mark.slow\n"
 MARKS = re.compile(
     r"^pytestmark = pytest\.mark\.(engine|browser)$|@pytest\.mark\.(engine|browser)$", re.M
