@@ -41,7 +41,8 @@ def probes(service: Mapping[str, Any], own: bool) -> dict[str, Any]:
     limit = {"timeoutSeconds": times["timeout"]}
     steady = {**limit, "periodSeconds": times["interval"], "failureThreshold": retries}
     start = {**limit, "periodSeconds": times["start_interval"], "failureThreshold": late}
-    ready = listens = beats = {"exec": {"command": test}}
+    beats: dict[str, Any] = {"exec": {"command": test}}
+    ready = listens = beats
     labels = service.get("deploy", {}).get("labels", {})
     if own and READY in labels:
         ready, listens = _asked(service, labels[READY]), {"tcpSocket": {"port": contract.PORT}}
