@@ -847,8 +847,8 @@ def test_metrics_are_served_to_the_namespace_that_is_named_and_are_no_drift(
     content = yaml.safe_load(Path(site.lab["INVOKE_RUNTIME_CONFIG"]).read_text())
 
     def given(name: str) -> Site:
-        (tmp_path / name).write_text(yaml.safe_dump(content))
-        return replace(site, lab={**site.lab, "INVOKE_RUNTIME_CONFIG": str(tmp_path / name)})
+        (file := tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(content))
+        return replace(site, lab={**site.lab, "INVOKE_RUNTIME_CONFIG": str(file)})
 
     content["monitoring"] = {"metrics": True}
     roles = {"app": "web", "worker": "worker", "beat": "beat"}
