@@ -17,7 +17,10 @@ from ..project import contract
 # What the tools have done, as the last line of their output; see docker/data/__main__.py.
 ANSWER = '{"done":'
 # What a job has of the service that makes the backups.
-SAME = ("image", "environment", "secrets", "user", "volumes", "cap_drop", "cap_add", "read_only")
+SAME = (
+    *("image", "environment", "secrets", "user", "volumes", "tmpfs", "cap_drop", "cap_add"),
+    "read_only",
+)
 # The secret with the key of one backup, for the time of a restore.
 KEY = "BACKUP_KEY"
 

@@ -125,6 +125,9 @@ def test_backups_are_made_beside_the_database_by_its_user():
     job = workloads.job(stack, tools.job(stack, "dump"), "x", 300)
     assert nodes(job["spec"]["template"]["spec"]) == [naming.labels("shop-prod", "db")]
     assert complaints(job["spec"]["template"]["spec"]) == []
+    # A restore marks the site as closed there.
+    (made,) = job["spec"]["template"]["spec"]["containers"]
+    assert {"/srv/static", "/tmp"} <= {each["mountPath"] for each in made["volumeMounts"]}
     migrate = workloads.job(stack, Job("migrate", ["migrate"]), "x", 300)
     assert "affinity" not in migrate["spec"]["template"]["spec"]
 
