@@ -172,7 +172,7 @@ def test_pods_are_selected_by_what_never_changes(config, stack):
     assert selectors(other) == selectors(stack)
 
 
-def test_new_replicas_start_first_and_there_are_never_two_schedulers(found):
+def test_new_replicas_start_first(found):
     app = found["Deployment", "app"]["spec"]
     assert app["replicas"] == 3
     assert app["strategy"]["rollingUpdate"] == {"maxSurge": 2, "maxUnavailable": 0}
