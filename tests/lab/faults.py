@@ -44,6 +44,8 @@ VARIES = {
     r"\b[0-9a-z]{25}\b": "...",
     r"\[?127\.0\.0\.1\]?:\d+": "HOST",
     r"port \d+ on 127\.0\.0\.1": "port 22 on HOST",
+    r"\b10(\.\d+){3}\b": "HOST",
+    r"\bapp-[0-9a-z]{8,10}-[0-9a-z]{5}\b": "app-...",
     r"SHA256:[\w+/]+": "SHA256:...",
     r"localhost:\d+": "localhost:PORT",
     r"\d{4}-\d\d-\d\dT[\d:]+\+00:00": "TIME",
