@@ -107,9 +107,11 @@ def _given(value: str) -> tuple[str, str]:
     return (f"{names[0]}: ", "set it to a whole number") if names else ("", "correct the option")
 
 
-# What to do, by a part of Docker's message.
 # What docker adds to the reason of some errors.
-USAGE = re.compile("(Run|See) 'docker .*--help'|Error: failed to start containers")
+USAGE = re.compile(
+    r"(Run|See) 'docker .*--help'|Error: failed to start containers|exit status \d+$"
+)
+# What to do, by a part of Docker's message.
 ADVICE = {
     "cannot connect to the docker daemon": "start Docker; inv doctor shows details",
     "error during connect": "start Docker; inv doctor shows details",

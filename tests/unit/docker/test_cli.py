@@ -48,6 +48,14 @@ def test_a_command_that_fails_raises_its_status_and_stderr():
     assert str(caught.value) == "docker service: Error: EOF"
 
 
+def test_the_reason_is_what_docker_says_before_its_exit_status():
+    said = "Error response from daemon: network x has active endpoints\nexit status 1\n"
+    found = DockerError(["docker", "network", "rm"], 1, said)
+    assert found.reason == "Error response from daemon: network x has active endpoints"
+    assert "has active endpoints" in str(found)
+    assert DockerError(["docker", "network"], 1, "exit status 1\n").reason == "exit status 1"
+
+
 def test_what_is_written_piece_by_piece_is_read():
     def write(output):
         output.write(b"one, ")
