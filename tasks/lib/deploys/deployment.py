@@ -35,8 +35,7 @@ class Deployment:
     Args:
         now: what runs when it begins.
         image: the image of a deploy; a rollback has only its stack.
-        lost: another deploy holds the lock now.
-        kept: what was left of what failed is recorded.
+        lost, kept: another deploy holds the lock now; what was left of what failed is recorded.
         unchanged: there was nothing to do.
         ahead: the stack for jobs before the rollout, if another; `switch` is done before them.
     """
