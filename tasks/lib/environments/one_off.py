@@ -51,5 +51,5 @@ def manage(target: Target, command: list[str]) -> None:
         raise TaskError("nothing runs yet", f"inv deploy --env={target.name}", ExitCode.REFUSED)
     with target.locked(f"runs manage.py {command[0]}") as lock:
         words = once_reached(stack, [contract.ENTRYPOINT, contract.MANAGE, *command], PATIENT)
-        jobs = [Job(contract.MANAGE, words, overrides=as_owner(stack))]
+        jobs = [Job(contract.MANAGE, words, speaks=True, overrides=as_owner(stack))]
         target.orchestrator.run_jobs(stack, jobs, target.settings.deploy.timeout, lock)

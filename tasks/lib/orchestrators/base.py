@@ -22,12 +22,14 @@ class Job:
 
     Args:
         everywhere: once on every node.
+        speaks: it was run for what it prints.
         overrides: keys of the service, in Compose's words, that differ from the app's.
     """
 
     name: str
     command: Sequence[str]
     everywhere: bool = False
+    speaks: bool = False
     overrides: Mapping[str, Any] = field(default_factory=dict)
 
 

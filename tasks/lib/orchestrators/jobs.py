@@ -21,7 +21,7 @@ POLL = 0.3
 PATIENCE = 6
 # Seconds that the last lines of a job that has ended may take to arrive.
 LATE = 20
-# And those of one that has failed, of which none has arrived yet, or some just now.
+# And those of one that is shown, of which none has arrived yet, or some just now.
 LAST_WORDS = 3
 MORE = re.compile(r"(DETAIL|HINT|CONTEXT|QUERY|LINE \d+):|\s|$")
 
@@ -61,6 +61,7 @@ class Run:
     """A job that runs, or has ended.
 
     Args:
+        speaks: see base.Job.
         quiet: show only what it waits for, and all of its lines if it fails.
         answer: how the line begins that it ends with; empty if it has none.
         shown: how many of its lines were shown.
@@ -69,6 +70,7 @@ class Run:
 
     name: str
     handle: Any
+    speaks: bool
     quiet: bool
     answer: str = ""
     shown: int = 0
@@ -91,7 +93,7 @@ def run(runner: Runner, jobs: Sequence[Job], timeout: float, guard: Guard, answe
     runner.clear()
     try:
         handles = zip(jobs, runner.start(), strict=True)
-        runs = [Run(job.name, handle, bool(answer)) for job, handle in handles]
+        runs = [Run(job.name, handle, job.speaks, bool(answer)) for job, handle in handles]
         runs[0].answer = answer
         _wait(runner, runs, timeout, guard)
         return runs[0].output if answer else ""
@@ -141,13 +143,16 @@ def _look(runner: Runner, job: Run, late: bool) -> None:
             console.say(f"  {line}")
         job.shown = len(lines)
     # A container's last lines may arrive after the news that it has ended.
-    if job.ended and job.failed:
-        job.done = job.done or time.monotonic()
-        if (grown or not lines) and time.monotonic() - job.done < LAST_WORDS:
+    if not job.ended:
+        return
+    job.done = job.done or time.monotonic()
+    since = time.monotonic() - job.done
+    if loud:
+        awaited = grown or (not lines and (job.failed or job.speaks))
+        if awaited and since < LAST_WORDS:
             job.ended, job.failed = False, ""
-    elif job.ended and job.answer and not job.output:
-        job.done = job.done or time.monotonic()
-        job.ended = time.monotonic() - job.done > LATE
+    elif job.answer and not job.output:
+        job.ended = since > LATE
         job.failed = "succeeded, but its output cannot be read" if job.ended else ""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,8 +12,10 @@ import pytest
 from tasks.lib.orchestrators import jobs
 from tasks.lib.orchestrators.base import Job
 
-# Its line is read from a log, which gets it later than it is known that the job has ended.
-LATE = '( sleep 1; echo "Unknown command: no_such" >>"$1" ) & exit 1'
+
+def late(line: str, status: int, seconds: float = 1) -> str:
+    """Return a job whose log gets a line later than it is known that the job has ended."""
+    return f'( sleep {seconds}; echo "{line}" >>"$1" ) & exit {status}'
 
 
 class Processes:
@@ -56,9 +59,31 @@ class Held:
         """It is not lost."""
 
 
-@pytest.mark.parametrize(("script", "said"), [(LATE, ": Unknown command: no_such"), ("exit 1", "")])
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [(late("Unknown command: no_such", 1), ": Unknown command: no_such"), ("exit 1", "")],
+)
 def test_the_last_words_of_a_job_that_failed_are_waited_for(tmp_path, capsys, script, said):
     with pytest.raises(jobs.JobError) as caught:
         jobs.run(Processes(tmp_path / "log", script), [Job("manage", [])], 30, Held(), "")
     assert str(caught.value) == f"manage exit code 1{said}"
     assert ("Unknown command" in capsys.readouterr().err) == bool(said)
+
+
+@pytest.mark.parametrize(
+    ("script", "shown"),
+    [
+        (late("[X] 0001_initial", 0), ["[X] 0001_initial"]),
+        (f'echo polls >>"$1"; {late("[ ] 0002", 0, 0.1)}', ["polls", "[ ] 0002"]),
+    ],
+)
+def test_so_are_those_of_a_job_that_was_run_for_what_it_prints(tmp_path, capsys, script, shown):
+    job = Job("manage", [], speaks=True)
+    jobs.run(Processes(tmp_path / "log", script), [job], 30, Held(), "")
+    assert capsys.readouterr().err.split("\n") == [*(f"  {line}" for line in shown), ""]
+
+
+def test_nobody_waits_for_the_words_of_a_job_that_has_none(tmp_path):
+    began = time.monotonic()
+    jobs.run(Processes(tmp_path / "log", "exit 0"), [Job("static", [])], 30, Held(), "")
+    assert time.monotonic() - began < jobs.LAST_WORDS
