@@ -723,6 +723,41 @@ def test_deploys_and_a_rollback_under_load_lose_no_request(site, serving):
     assert load.done["upload"] and load.total > 1000
 
 
+@pytest.fixture
+def cached(site: Site) -> Iterator[None]:
+    """The cluster's DNS answers for 30 s what it was asked before, as NodeLocal DNSCache does."""
+
+    def kubectl(*words: str, text: str = "") -> str:
+        return site.kubectl(*words, text=text, namespace="kube-system")
+
+    def become(text: str) -> None:
+        kubectl("replace", "--filename=-", text=text)
+        kubectl("rollout", "restart", "deployment/coredns")
+        kubectl("rollout", "status", "deployment/coredns", "--timeout=120s")
+
+    before = yaml.safe_load(kubectl("get", "configmap/coredns", "--output=yaml"))
+    del before["metadata"]["resourceVersion"]
+    file = before["data"]["Corefile"].replace("ttl 2", "ttl 30")
+    file = file.replace("loadbalance", "cache 30\n        loadbalance")
+    become(yaml.safe_dump({**before, "data": {"Corefile": file}}))
+    yield
+    become(yaml.safe_dump(before))
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("cached")
+def test_names_that_are_kept_for_a_while_lead_no_request_to_what_is_gone(site, serving):
+    other = site.build("behind a cache")
+    with site.load("/", "/livez", pause=0.01) as load:
+        site.must("deploy", f"--ref={other}")
+        # The next one begins with what the first one has made.
+        site.must("rollback")
+    print(load)
+    assert load.failures == []
+    assert load.versions.keys() == {site.good, other}
+    assert load.total > 1000
+
+
 @pytest.mark.slow
 @pytest.mark.fault("a server is drained while it rolls")
 def test_a_server_is_drained_amid_a_deploy_without_a_lost_request(site, serving, fault):

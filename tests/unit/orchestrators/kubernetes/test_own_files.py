@@ -66,8 +66,8 @@ def test_what_is_no_web_server_of_the_app_is_asked_by_its_own_check(name):
 def test_the_app_goes_on_serving_when_it_is_stopped_and_then_has_its_time():
     found = pod("app")
     (app,) = found["containers"]
-    assert app["lifecycle"] == {"preStop": {"sleep": {"seconds": 5}}}
-    assert found["terminationGracePeriodSeconds"] == 40
+    assert app["lifecycle"] == {"preStop": {"sleep": {"seconds": 35}}}
+    assert found["terminationGracePeriodSeconds"] == 35 + 35
     assert "WEB_DRAIN" not in {each["name"] for each in app["env"]}
 
 
