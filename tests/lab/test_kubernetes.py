@@ -723,7 +723,7 @@ def test_deploys_and_a_rollback_under_load_lose_no_request(site, serving):
     assert load.done["upload"] and load.total > 1000
 
 
-@pytest.fixture
+@contextmanager
 def cached(site: Site) -> Iterator[None]:
     """The cluster's DNS answers for 30 s what it was asked before, as NodeLocal DNSCache does."""
 
@@ -745,13 +745,16 @@ def cached(site: Site) -> Iterator[None]:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("cached")
-def test_names_that_are_kept_for_a_while_lead_no_request_to_what_is_gone(site, serving):
+def test_names_that_are_kept_for_a_while_lead_no_request_to_what_is_gone(site, serving, tmp_path):
+    known = yaml.safe_load(Path(site.lab["INVOKE_RUNTIME_CONFIG"]).read_text())
+    del known["environments"]["prod"]["values"]["APP_DRAIN"]
+    own = tmp_path / "invoke.yaml"
+    own.write_text(yaml.safe_dump(known))
     other = site.build("behind a cache")
-    with site.load("/", "/livez", pause=0.01) as load:
-        site.must("deploy", f"--ref={other}")
-        # The next one begins with what the first one has made.
-        site.must("rollback")
+    site.must("deploy", f"--ref={site.good}", INVOKE_RUNTIME_CONFIG=str(own))
+    with cached(site), site.load("/", "/livez", pause=0.01) as load:
+        site.must("deploy", f"--ref={other}", INVOKE_RUNTIME_CONFIG=str(own))
+        site.must("rollback", INVOKE_RUNTIME_CONFIG=str(own))
     print(load)
     assert load.failures == []
     assert load.versions.keys() == {site.good, other}

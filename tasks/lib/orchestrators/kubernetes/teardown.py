@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from contextlib import suppress
 from typing import Any
 
 from ...kubernetes.client import Cluster
 from ...process import wait_until
-from ...project import contract
 from . import inventory, namespace, naming
 from .jobs import clear
 
@@ -23,11 +22,7 @@ def remove(cluster: Cluster, stack: str, volumes: bool) -> list[str]:
     keeping = {each["metadata"]["name"] for each in cluster.list("StatefulSet", _of(stack))}
     # The app first: a worker stops only while its broker answers.
     _delete(cluster, stack, ["Deployment"])
-    # Without a proxy, nobody sends its replicas anything any more: they need not go on for a while.
-    _gone(cluster, stack, LONGEST, lambda name: name == contract.PROXY)
-    for each in _pods(cluster, stack, lambda name: name == contract.APP):
-        cluster.delete("Pod", each["metadata"]["name"], grace=1)
-    _gone(cluster, stack, LONGEST, lambda name: name not in keeping)
+    _gone(cluster, stack, LONGEST, but=keeping)
     kinds = [*inventory.WORKLOADS, *inventory.BESIDE, *inventory.SOME, *(KEPT if volumes else ())]
     _delete(cluster, stack, kinds)
     if not _gone(cluster, stack, LONGEST):
@@ -49,19 +44,15 @@ def _delete(cluster: Cluster, stack: str, kinds: Collection[str]) -> None:
             cluster.delete(kind, name)
 
 
-def _pods(
-    cluster: Cluster, stack: str, wanted: Callable[[str], bool] = lambda name: True
-) -> list[dict[str, Any]]:
-    """Return the pods of those services of a stack whose names are wanted."""
+def _pods(cluster: Cluster, stack: str, but: Collection[str] = ()) -> list[dict[str, Any]]:
+    """Return the pods of a stack, but for those of some services."""
     every = cluster.list("Pod", _of(stack))
-    return [each for each in every if wanted(each["metadata"]["labels"].get(naming.SERVICE, ""))]
+    return [each for each in every if each["metadata"]["labels"].get(naming.SERVICE) not in but]
 
 
-def _gone(
-    cluster: Cluster, stack: str, seconds: float, wanted: Callable[[str], bool] = lambda name: True
-) -> bool:
-    """Wait until the pods of such services are gone; return whether they are."""
+def _gone(cluster: Cluster, stack: str, seconds: float, but: Collection[str] = ()) -> bool:
+    """Wait until the pods of a stack are gone; return whether they are."""
     with suppress(TimeoutError):
-        wait_until(lambda: cluster.dry or not _pods(cluster, stack, wanted), seconds, POLL)
+        wait_until(lambda: cluster.dry or not _pods(cluster, stack, but), seconds, POLL)
         return True
     return False
