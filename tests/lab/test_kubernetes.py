@@ -83,6 +83,32 @@ def test_a_server_that_was_restarted_is_ready_again(lab):
     until(lambda: inv("lab.status", "--name", lab["LAB_NAME"]).returncode == 0, 120, 1)
 
 
+@pytest.mark.slow
+def test_a_volume_that_was_used_is_free_and_empty_when_the_lab_is_started_again(lab, cluster):
+    nodes = docker("ps", "--format", "{{.Names}}", "--filter", f"name=-lab-{lab['LAB_NAME']}-node")
+    server = min(nodes.splitlines())
+    size = {"resources": {"requests": {"storage": "1Gi"}}, "accessModes": ["ReadWriteOnce"]}
+    claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "used"}}
+    columns = "--output=custom-columns=:.metadata.name,:.status.phase"
+
+    def volumes() -> dict[str, str]:
+        shown = docker("exec", server, "kubectl", "get", "pv", "--no-headers", columns)
+        return dict(line.split() for line in shown.splitlines())
+
+    free = (name for name, phase in volumes().items() if phase == "Available")
+    volume = next(name for name in free if name.startswith("node1-"))
+    folder = f"/var/lib/kubelet/volumes/{volume.rpartition('-')[2]}"
+    docker("exec", server, "touch", f"{folder}/file")
+    # A claim that names its volume needs no pod to be bound.
+    cluster.apply({**claim, "spec": {**size, "storageClassName": "lab", "volumeName": volume}})
+    until(lambda: volumes()[volume] == "Bound", 60)
+    cluster.delete("PersistentVolumeClaim", "used")
+    until(lambda: volumes()[volume] == "Released", 60)
+    must("lab.up", "--name", lab["LAB_NAME"])
+    assert volumes()[volume] == "Available"
+    assert docker("exec", server, "ls", folder) == ""
+
+
 def test_the_cluster_takes_every_object_of_our_own_compose_files(cluster):
     scaled = {"app": Scaling(2, 4, "500m")}
     place = Place(cluster.namespace, SITE, "LoadBalancer", ingress="any", scaling=scaled)
