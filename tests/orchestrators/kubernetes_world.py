@@ -18,7 +18,7 @@ from tasks.lib.environments import bootstrap
 from tasks.lib.environments.connection import Target, reach
 from tasks.lib.images.promotion import Candidate
 from tasks.lib.kubernetes.client import Cluster
-from tasks.lib.orchestrators.kubernetes import inventory
+from tasks.lib.orchestrators.kubernetes import inventory, naming
 from tasks.lib.orchestrators.kubernetes.records import ClusterStore
 from tasks.lib.orchestrators.stack import HISTORY, RELEASE
 from tasks.lib.project.settings import Settings
@@ -50,8 +50,10 @@ class KubernetesByHand:
         until(lambda: self._target.orchestrator.services()[service].progress.done, 120)
 
     def scale(self, service: str, replicas: int) -> None:
-        """Set the number of replicas."""
+        """Set the number of replicas, and wait until those that go have gone."""
         self._change(service, lambda made: made["spec"].update(replicas=replicas))
+        chosen = naming.labels(self._target.stack, service)
+        until(lambda: len(self._cluster.list("Pod", chosen)) == replicas, 120)
 
     def set_variable(self, service: str, name: str, value: str) -> None:
         """Set an environment variable."""
