@@ -40,6 +40,6 @@ def verify(deployment: Deployment, stack: Stack, record: Record) -> None:
 
 
 def _from_outside(target: Target, record: Record) -> None:
-    timeout = min(healthcheck.PATIENCE, target.settings.deploy.timeout)
     probes, replicas = target.settings.app.probes, target.environment.replicas
+    timeout = target.settings.deploy.timeout
     healthcheck.verify(target.url, probes, record.revision, replicas, timeout)

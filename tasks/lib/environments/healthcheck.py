@@ -18,8 +18,9 @@ POLL = 0.1
 # Good answers in a row, for each replica and at least: often enough that a leftover old replica
 # would almost certainly be noticed (it is missed at most once in a thousand times).
 TIMES, LEAST = 8, 20
-# Seconds that the right answer may take to come after a wrong one.
-PATIENCE = 20
+# Seconds that the right answer may take to come after a wrong one; and after another version's: a
+# cluster's DNS may name for 30 s what was replaced, which goes on until then.
+PATIENCE, REPLACED = 20, 45
 # What a proxy that lets only some users through answers to others.
 LOGIN = (401, 403, 407)
 
@@ -48,26 +49,27 @@ class Answer:
 
 
 def verify(
-    url: str, probes: Probes, revision: str, replicas: int = 1, timeout: float = PATIENCE
+    url: str, probes: Probes, revision: str, replicas: int = 1, timeout: float = REPLACED
 ) -> None:
     """Check that the app answers at its address, with the wanted version and no other.
 
     Args:
         probes: the paths to request; the version counts if one of them answers with it.
-        timeout: seconds that it may take from the first answer that is not the wanted one.
+        timeout: seconds that it may take at most, from the first answer that is not the wanted one.
     Raises TaskError with the last answer otherwise, NotReached if none came from the site.
     """
     client = http_client.HttpClient()
-    good, errors, deadline, reached = 0, 0, 0.0, False
+    good, errors, began, reached = 0, 0, 0.0, False
     while good < times(replicas):
         answer = alive(url, probes, revision, client)
         if good < 2 * replicas and not answer.failure:
             answer = ask(url, probes.page, "", client)
         failure, reached = answer.failure, reached or answer.reached
         good = 0 if failure else good + 1
-        deadline = deadline or (time.monotonic() + timeout if failure else 0)
+        began = began or (time.monotonic() if failure else 0)
+        patience = min(timeout, REPLACED if answer.version else PATIENCE)
         errors = errors + 1 if failure.endswith(f" answers {ERROR}") else 0
-        if errors == SURE or (failure and time.monotonic() > deadline):
+        if errors == SURE or (failure and time.monotonic() - began > patience):
             raise TaskError(failure) if reached else NotReached(failure)
         if failure:
             time.sleep(POLL)

@@ -24,7 +24,7 @@ def verify(target: Target, stack: Stack, revision: str) -> None:
     app as long as the proxy has no certificate. Raises TaskError if the answer is not as wanted.
     """
     times = healthcheck.times(target.environment.replicas)
-    patience = min(healthcheck.PATIENCE, target.settings.deploy.timeout)
+    patience = min(healthcheck.REPLACED, target.settings.deploy.timeout)
     places = (_proxy(stack, target.url), f"{contract.APP}:{contract.PORT}")
     probes = target.settings.app.probes
     wanted = revision if probes.version else ""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 
 import msgspec
@@ -64,6 +65,21 @@ def test_a_wrong_answer_is_the_site_all_the_same(answer):
     with serving(site(lambda path: answer)) as place, pytest.raises(TaskError) as caught:
         healthcheck.verify(f"http://{place}", APP.probes, "abc", timeout=0.1)
     assert not isinstance(caught.value, NotReached)
+
+
+@pytest.mark.parametrize(
+    ("before", "wrong"),
+    [((200, '{"version": "old"}'), ""), ((404, ""), "answers 404")],
+)
+def test_what_was_replaced_may_answer_for_longer_than_anything_else(monkeypatch, before, wrong):
+    monkeypatch.setattr(healthcheck, "PATIENCE", 0.2)
+    until = time.monotonic() + 1
+    good = (200, '{"version": "abc"}')
+    with (
+        serving(site(lambda path: before if time.monotonic() < until else good)) as place,
+        pytest.raises(TaskError, match=wrong) if wrong else nullcontext(),
+    ):
+        healthcheck.verify(f"http://{place}", APP.probes, "abc")
 
 
 @contextmanager
