@@ -749,6 +749,9 @@ def test_deploys_and_a_rollback_under_load_lose_no_request(site, serving):
     assert load.done["upload"] and load.total > 1000
 
 
+CACHE = "        cache 30\n"
+
+
 @contextmanager
 def cached(site: Site) -> Iterator[None]:
     """The cluster's DNS answers for 30 s what it was asked before, as NodeLocal DNSCache does."""
@@ -761,13 +764,17 @@ def cached(site: Site) -> Iterator[None]:
         kubectl("rollout", "restart", "deployment/coredns")
         kubectl("rollout", "status", "deployment/coredns", "--timeout=120s")
 
-    before = yaml.safe_load(kubectl("get", "configmap/coredns", "--output=yaml"))
-    del before["metadata"]["resourceVersion"]
-    file = before["data"]["Corefile"].replace("ttl 2", "ttl 30")
-    file = file.replace("loadbalance", "cache 30\n        loadbalance")
-    become(yaml.safe_dump({**before, "data": {"Corefile": file}}))
+    known = yaml.safe_load(kubectl("get", "configmap/coredns", "--output=yaml"))
+    del known["metadata"]["resourceVersion"]
+    # A test that was killed has left it so.
+    file = known["data"]["Corefile"].replace(CACHE, "")
+    keeps = file.replace("ttl 2\n", "ttl 30\n").replace(
+        "        loadbalance\n", CACHE + "        loadbalance\n"
+    )
+    assert CACHE in keeps
+    become(yaml.safe_dump({**known, "data": {"Corefile": keeps}}))
     yield
-    become(yaml.safe_dump(before))
+    become(yaml.safe_dump({**known, "data": {"Corefile": file}}))
 
 
 def gone_but_named(site: Site, cluster: Cluster) -> set[str]:
