@@ -230,6 +230,23 @@ def test_without_a_health_check_a_replica_must_run_for_a_while(small):
     assert (new.health, new.release) == ("", str(small.release))
 
 
+def test_a_database_on_a_network_of_others_stays_where_it_is(small):
+    others, found = f"{small.name}-others", []
+    small.server.run("network", "create", others)
+    try:
+        for _ in range(2):
+            shared = {"default": None, "others": None}
+            stack = small.stack(SLEEP, environment={}, networks=shared)
+            stack.content["networks"]["others"] = {"external": True, "name": others}
+            assert small.roll(small.rollout(stack)) == ""
+            found.append([each.id for each in small.running("db")])
+        assert found[0] == found[1]
+        assert len(found[0]) == 1
+    finally:
+        small.remove()
+        small.server.run("network", "rm", others)
+
+
 def test_a_network_is_as_the_stack_says_from_its_first_container_on(small):
     server = Server(small.ctx, small.env, f"{small.name}-new")
     name = f"{server.stack}_default"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +23,7 @@ from .containers import Container
 
 # How often containers are told to stop.
 TRIES = 3
+ID = re.compile(r"[0-9a-f]{64}")
 
 
 class Server(Engine):
@@ -45,11 +47,21 @@ class Server(Engine):
         while True:
             ids = self.ids_of(SERVICE)
             try:
-                return [Container(each) for each in self.inspect("container", ids)]
+                return [Container(self._named(x)) for x in self.inspect("container", ids)]
             except DockerError:
                 # One may have been removed since it was listed.
                 if {*ids} <= {*self.ids_of(SERVICE)}:
                     raise
+
+    def _named(self, facts: dict[str, Any]) -> dict[str, Any]:
+        """Return what is known of a container, with the names of its networks.
+
+        Until it is started, one that the stack did not make may be there by its ID.
+        """
+        networks = facts["NetworkSettings"]["Networks"]
+        for each in self.inspect("network", filter(ID.fullmatch, [*networks])):
+            networks[each["Name"]] = networks.pop(each["Id"])
+        return facts
 
     def create(self, file: Mapping[str, Any]) -> None:
         """Create the containers of a Compose file, and start none."""
