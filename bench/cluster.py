@@ -145,7 +145,10 @@ class Clustered(Deploying):
         )
 
     def back(self) -> Row:
-        """Time of a rollback."""
+        """Time of a rollback, which has something to bring back."""
+        self.newest = self.change()
+        for side in self.sides:
+            self.roll(side)
         took = alternate(self._back, self.helm.rollback, BACK, warm=False)
         return Row("rollback / `helm rollback --wait`", *took)
 
