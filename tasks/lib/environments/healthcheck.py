@@ -11,15 +11,16 @@ from .. import http_client
 from ..errors import TaskError
 from ..project.app_settings import Probes
 
-# The app's own answer when it fails, and how many of them in a row are proof.
-ERROR, SURE = 500, 10
+# The app's own answer when it fails, and how many of them in a row are proof; the proxy's when it
+# finds no replica.
+ERROR, SURE, AWAY = 500, 10, 503
 # Seconds until the next request after a wrong answer.
 POLL = 0.1
 # Good answers in a row, for each replica and at least: often enough that a leftover old replica
 # would almost certainly be noticed (it is missed at most once in a thousand times).
 TIMES, LEAST = 8, 20
-# Seconds that the right answer may take to come after a wrong one; and after another version's: a
-# cluster's DNS may name for 30 s what was replaced, which goes on until then.
+# Seconds that the right answer may take to come after a wrong one; and after another version's, or
+# none of the app's: a cluster's DNS may for 30 s name what was replaced, or nothing yet.
 PATIENCE, REPLACED = 20, 45
 # What a proxy that lets only some users through answers to others.
 LOGIN = (401, 403, 407)
@@ -67,7 +68,8 @@ def verify(
         failure, reached = answer.failure, reached or answer.reached
         good = 0 if failure else good + 1
         began = began or (time.monotonic() if failure else 0)
-        patience = min(timeout, REPLACED if answer.version else PATIENCE)
+        kept = answer.version or failure.endswith(f" answers {AWAY}")
+        patience = min(timeout, REPLACED if kept else PATIENCE)
         errors = errors + 1 if failure.endswith(f" answers {ERROR}") else 0
         if errors == SURE or (failure and time.monotonic() - began > patience):
             raise TaskError(failure) if reached else NotReached(failure)

@@ -69,7 +69,7 @@ def test_a_wrong_answer_is_the_site_all_the_same(answer):
 
 @pytest.mark.parametrize(
     ("before", "wrong"),
-    [((200, '{"version": "old"}'), ""), ((404, ""), "answers 404")],
+    [((200, '{"version": "old"}'), ""), ((503, ""), ""), ((404, ""), "answers 404")],
 )
 def test_what_was_replaced_may_answer_for_longer_than_anything_else(monkeypatch, before, wrong):
     monkeypatch.setattr(healthcheck, "PATIENCE", 0.2)
