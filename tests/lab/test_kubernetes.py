@@ -772,9 +772,11 @@ def cached(site: Site) -> Iterator[None]:
         "        loadbalance\n", CACHE + "        loadbalance\n"
     )
     assert CACHE in keeps
-    become(yaml.safe_dump({**known, "data": {"Corefile": keeps}}))
-    yield
-    become(yaml.safe_dump({**known, "data": {"Corefile": file}}))
+    try:
+        become(yaml.safe_dump({**known, "data": {"Corefile": keeps}}))
+        yield
+    finally:
+        become(yaml.safe_dump({**known, "data": {"Corefile": file}}))
 
 
 def gone_but_named(site: Site, cluster: Cluster) -> set[str]:

@@ -41,12 +41,14 @@ class Answer:
     Args:
         failure: what is wrong with it; empty when nothing is.
         version: the app's version; empty if the answer has none.
+        status: the status of an answer that is an error; else 0.
         reached: whether the site itself answered, as far as can be known.
     """
 
     failure: str = ""
     version: str = ""
     reached: bool = True
+    status: int = 0
 
 
 def verify(
@@ -68,9 +70,9 @@ def verify(
         failure, reached = answer.failure, reached or answer.reached
         good = 0 if failure else good + 1
         began = began or (time.monotonic() if failure else 0)
-        kept = answer.version or failure.endswith(f" answers {AWAY}")
+        kept = answer.version or answer.status == AWAY
         patience = min(timeout, REPLACED if kept else PATIENCE)
-        errors = errors + 1 if failure.endswith(f" answers {ERROR}") else 0
+        errors = errors + 1 if answer.status == ERROR else 0
         if errors == SURE or (failure and time.monotonic() - began > patience):
             raise TaskError(failure) if reached else NotReached(failure)
         if failure:
@@ -113,7 +115,8 @@ def ask(
         failure = f"{url} does not answer: {http_client.cause(error)[:200]}"
         return Answer(failure, reached=connected)
     if response.status >= 400:
-        return Answer(f"{url} answers {response.status}", reached=response.status not in LOGIN)
+        status = response.status
+        return Answer(f"{url} answers {status}", reached=status not in LOGIN, status=status)
     version = ""
     with suppress(ValueError, KeyError, TypeError):
         version = str(response.json()["version"])
