@@ -14,7 +14,7 @@ import pytest
 from invoke import Config, Context
 
 from tasks.lib.errors import TaskError
-from tasks.lib.orchestrators.compose import networks, replacement, teardown
+from tasks.lib.orchestrators.compose import networks, rendering, replacement, teardown
 from tasks.lib.orchestrators.compose.containers import ACCEPTED, Container
 from tasks.lib.orchestrators.compose.files import Files
 from tasks.lib.orchestrators.compose.rollout import ComposeRollout
@@ -245,6 +245,18 @@ def test_a_database_on_a_network_of_others_stays_where_it_is(small):
     finally:
         small.remove()
         small.server.run("network", "rm", others)
+
+
+def test_a_container_that_never_ran_may_be_on_a_network_that_is_gone(small):
+    others = f"{small.name}-others"
+    stack = small.stack(SLEEP, networks={"default": None, "others": None})
+    stack.content["networks"]["others"] = {"external": True, "name": others}
+    small.server.run("network", "create", others)
+    # As a deployer leaves it that is killed then.
+    small.server.create(rendering.generation(stack, ["db"], "2-cut"))
+    small.server.run("network", "rm", others)
+    assert len([each for each in small.server.containers() if each.service == "db"]) == 2
+    assert small.roll(small.rollout(small.stack(SLEEP))) == ""
 
 
 def test_a_network_is_as_the_stack_says_from_its_first_container_on(small):

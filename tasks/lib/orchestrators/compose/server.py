@@ -59,8 +59,9 @@ class Server(Engine):
         Until it is started, one that the stack did not make may be there by its ID.
         """
         networks = facts["NetworkSettings"]["Networks"]
-        for each in self.inspect("network", filter(ID.fullmatch, [*networks])):
-            networks[each["Name"]] = networks.pop(each["Id"])
+        if unnamed := [f"id={each}" for each in networks if ID.fullmatch(each)]:
+            for each in self.objects("network", *unnamed):
+                networks[each["Name"]] = networks.pop(each["Id"])
         return facts
 
     def create(self, file: Mapping[str, Any]) -> None:
