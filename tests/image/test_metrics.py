@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Callable
 
 import pytest
@@ -19,6 +20,16 @@ ASK = (
     "import urllib.request as r; "
     f"print(r.urlopen('http://127.0.0.1:{contract.METRICS}', timeout=5).read().decode())"
 )
+# Sends a job from a program that marks none, and makes it the next one.
+UNMARKED = """
+import os, redis
+from myapp.celery import app
+app.send_task("myapp.tasks.flush_clicks")
+client = redis.from_url(os.environ["REDIS_URL"])
+(job,) = (each for each in client.lrange("celery", 0, -1) if b"sent_at" not in each)
+client.lrem("celery", 1, job)
+client.rpush("celery", job)
+"""
 Start = Callable[..., Container]
 
 
@@ -94,3 +105,14 @@ def test_without_a_worker_beat_says_how_old_the_oldest_job_is(start: Start, redi
     found = until(lambda: (now := series(beat)).get(age, 0) > 15 and now, 60)
     assert found['app_queue_jobs{queue="celery"}'] > 3
     assert found["app_beat_up"] == 1
+
+
+def test_a_job_that_does_not_say_when_it_was_sent_waits_since_it_was_seen(start: Start, redis: str):
+    options = [f"--network={redis}", *mounted("often")]
+    beat = start("beat", options=options, APP_CELERY="often", **REDIS)
+    age, depth = (f'app_queue_{each}{{queue="celery"}}' for each in ("oldest_seconds", "jobs"))
+    until(lambda: series(beat).get(depth), 60)
+    # Another program sends it, and it is the next one.
+    beat.execute("python", "-c", UNMARKED)
+    began = time.monotonic()
+    until(lambda: 12 < series(beat).get(age, 0) <= time.monotonic() - began, 60)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Mapping
 from threading import Thread
 from typing import Any
 
@@ -37,11 +36,11 @@ def start(**_: object) -> None:
 
 def watch(app: Celery) -> None:
     """Write what is seen, again and again; while the broker is away, that it is."""
-    known = True
+    known, heads = True, Heads()
     while True:
         found: dict[str, Any] = {"broker": False}
         try:
-            found = look(app)
+            found = look(app, heads)
         except Exception as error:
             if known:
                 logger.warning("What waits on the queues is unknown: %s", type(error).__name__)
@@ -53,7 +52,24 @@ def watch(app: Celery) -> None:
         time.sleep(PAUSE)
 
 
-def look(app: Celery) -> dict[str, Any]:
+class Heads:
+    """Since when the next job of each queue is known that does not say itself when it was sent.
+
+    Another program has sent it, or a management command: it waits since then at least.
+    """
+
+    def __init__(self) -> None:
+        self._since: dict[str, tuple[int, float]] = {}
+
+    def since(self, key: str, job: bytes) -> float:
+        """Return when a job was first seen to be the next one of a queue."""
+        seen = self._since.get(key)
+        if not seen or seen[0] != hash(job):
+            seen = self._since[key] = hash(job), time.time()
+        return seen[1]
+
+
+def look(app: Celery, heads: Heads) -> dict[str, Any]:
     """Return how many jobs wait on each queue, when the first of them was sent, and beat's state.
 
     Only Redis shows a job without taking it from the queue.
@@ -67,7 +83,7 @@ def look(app: Celery) -> dict[str, Any]:
     sent = {}
     if broker.is_redis(app):
         with app.connection_for_read() as connection:
-            sent = {name: first(connection, name) for name in depths}
+            sent = {name: first(connection, name, heads) for name in depths}
     url = broker.redis_url(app)
     with Redis.from_url(url, socket_connect_timeout=5, socket_timeout=5) as redis:
         # Without a beat there is neither; of one that is gone, only the times.
@@ -76,16 +92,16 @@ def look(app: Celery) -> dict[str, Any]:
     return {"broker": True, "depths": depths, "sent": sent, "beat": running}
 
 
-def first(connection: Connection, queue: str) -> float | None:
-    """Return when the job that is next on a queue of Redis was sent; None if it does not say."""
+def first(connection: Connection, queue: str, heads: Heads) -> float | None:
+    """Return when the job that is next on a queue of Redis was sent; None if there is none."""
     channel = connection.default_channel
     with channel.conn_or_acquire() as redis:
         keys = [channel._q_for_pri(queue, priority) for priority in channel.priority_steps]
-        ends = [redis.lindex(key, -1) for key in keys]
-    return min(filter(None, (sent_at(json.loads(end)) for end in ends if end)), default=None)
+        ends = {key: redis.lindex(key, -1) for key in keys}
+    return min((sent_at(job, key, heads) for key, job in ends.items() if job), default=None)
 
 
-def sent_at(message: Mapping[str, Any]) -> float | None:
-    """Return when a job was sent."""
-    at = (message.get("headers") or {}).get(SENT)
-    return float(at) if isinstance(at, int | float) else None
+def sent_at(job: bytes, key: str, heads: Heads) -> float:
+    """Return when a job was sent, or else since when it is known."""
+    at = (json.loads(job).get("headers") or {}).get(SENT)
+    return float(at) if isinstance(at, int | float) else heads.since(key, job)
