@@ -45,7 +45,7 @@ def variables(ctx: Context) -> None:
 @task(
     help={
         "env": ENV,
-        "notify": "send what is wrong to the receivers of invoke.yaml's messages",
+        "notify": "send what is wrong, or why that is not known, to invoke.yaml's messages",
         "watch": "look every 3 seconds until Ctrl-C; it then exits with 0",
         "json": JSON,
     }
@@ -64,13 +64,11 @@ def status(
     if watch and notify:
         hint = "use one of them; a job on a schedule can notify"
         raise TaskError("--watch sends no messages", hint, ExitCode.REFUSED)
-    with connection.reach(ctx, env) as target:
+    with notices.of_status(ctx, env, notify) as send, connection.reach(ctx, env) as target:
         if watch:
             return watching.watch(target, json)
         found = status.read(target)
-        status_metrics.write(target, found, notify)
-        if notify:
-            notices.problems(target, found.problems)
+        status_metrics.write(target, found, notified=send(found))
         reports.show(found, json, f"see inv logs --env={env}")
 
 

@@ -77,6 +77,7 @@ class Cluster:
         others: the ports that are taken by what is no stack.
         left: a line for each server that is not reached and has data.
         misfits: why the servers cannot run any stack as it says.
+        server: the name of the only one, as settings name it.
     """
 
     images: dict[str, Image] = field(default_factory=dict)
@@ -96,6 +97,7 @@ class Cluster:
     others: dict[str, set[str]] = field(default_factory=dict)
     left: list[str] = field(default_factory=list)
     misfits: list[str] = field(default_factory=list)
+    server: str = "memory"
     login: str = ""
     there: bool = True
     formed: bool = False
@@ -271,7 +273,7 @@ class MemoryOrchestrator:
     def stored_images(self, repository: str) -> list[Stored]:
         """Return the images of a repository."""
         ours = [name for name in self.cluster.pulled if name.startswith(f"{repository}@")]
-        return [Stored("memory", len(ours), len(ours) * 10**6)]
+        return [Stored(self.cluster.server, len(ours), len(ours) * 10**6)]
 
     def volumes(self) -> list[Volume]:
         """Return the volumes that services use, and others of the cluster."""

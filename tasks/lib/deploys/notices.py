@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 
+from invoke import Context
+
+from ..environments import dynamic
 from ..environments.connection import Target
 from ..environments.records import UNDONE, Record
-from ..errors import ExitCode, TaskError
+from ..environments.status import Status
+from ..errors import ExitCode, TaskError, explain
 from ..messages import message, receivers, sentry
 from ..messages.gitlab import VARIABLE, GitLab
 from ..messages.message import Message
-from ..messages.outbox import Outbox
+from ..messages.outbox import ALL_ATTEMPTS, Outbox
 from ..messages.receivers import Receiver
 from ..messages.sentry import Sentry
+from ..project.settings import read_settings
 from . import hooks
 
 # A job of GitLab CI that has it is a deployment by itself, and ends as the task does.
@@ -50,16 +55,50 @@ class Notices:
             self._outbox.close()
 
 
-def problems(target: Target, found: Sequence[str], env: Mapping[str, str] = os.environ) -> None:
-    """Send what is wrong with an environment. Raises TaskError if there is no receiver."""
-    given = receivers.named(target.settings.messages, env)
+@contextmanager
+def of_status(
+    ctx: Context, name: str, notify: bool, env: Mapping[str, str] = os.environ
+) -> Iterator[Callable[[Status], bool]]:
+    """Give what sends the problems of a status, and returns whether every receiver knows them.
+
+    It is given before anything is connected to: if no status can be read, why not is sent as the
+    problem, and raised on. Without `notify` nothing is sent, and no receiver knows.
+
+    Raises TaskError with exit status 2, and sends nothing, if the settings are wrong, do not have
+    the environment, or name no receiver: the warning of a job on a schedule would not be read.
+    """
+    if not notify:
+        yield lambda found: False
+        return
+    settings = read_settings(ctx)
+    url = dynamic.addressed(settings.environment(name), name).url
+    given = receivers.named(settings.messages, env)
     if not given:
-        hint = "add the section messages: docs/deploy.md"
-        raise TaskError("invoke.yaml names no receiver of messages", hint, ExitCode.REFUSED)
-    if found:
-        outbox, where = Outbox(given), (target.name, target.environment.url)
-        outbox.put(Message(message.PROBLEM, "status", *where, why="; ".join(found)))
-        outbox.close()
+        what = "--notify has no receiver: messages in invoke.yaml names no chat, webhook or mail"
+        hint = "add one: docs/deploy.md#messages"
+        raise TaskError(what, hint, ExitCode.REFUSED)
+    seen = False
+
+    def send(found: Status) -> bool:
+        nonlocal seen
+        seen = True
+        return _send_problems(given, name, found.site.url, found.problems)
+
+    try:
+        yield send
+    except Exception as error:
+        if not seen:
+            lines = explain(error).split("\ninv: ")
+            _send_problems(given, name, url, [f"its status is unknown: {lines[0]}", *lines[1:]])
+        raise
+
+
+def _send_problems(given: Sequence[Receiver], name: str, url: str, problems: Sequence[str]) -> bool:
+    """Send the problems of an environment, if there are some; return whether all receivers know."""
+    outbox = Outbox(given)
+    if problems:
+        outbox.put(Message(message.PROBLEM, "status", name, url, why="; ".join(problems)))
+    return outbox.close(ALL_ATTEMPTS)
 
 
 def _receivers(target: Target, env: Mapping[str, str]) -> list[Receiver]:

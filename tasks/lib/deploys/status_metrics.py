@@ -48,7 +48,8 @@ def write(target: Target, found: Status, notified: bool, limit: float = LIMIT) -
     """Give Prometheus what `inv status` found. Never raises; without Prometheus, does nothing.
 
     Args:
-        notified: it sends messages, as a job on a schedule does.
+        notified: it looked to send messages, as a job on a schedule does, and every receiver got
+            them, or there was nothing to send. A look that reaches no person is as good as none.
         limit: the seconds that writing may take.
     """
     # While somebody deploys, what runs differs from what was deployed last.

@@ -15,6 +15,8 @@ from .receivers import Receiver, UndeliveredError
 PAUSES = (1, 4, 10)
 # Seconds that the end of a deploy waits for messages on their way.
 PATIENCE = 15
+# Seconds in which each receiver has answered each attempt, or never will.
+ALL_ATTEMPTS = 60
 
 
 class Outbox:
@@ -28,17 +30,17 @@ class Outbox:
         for route in self._routes:
             route.put(message)
 
-    def close(self, patience: float = PATIENCE) -> None:
+    def close(self, patience: float = PATIENCE) -> bool:
         """Wait for what is on its way, and warn of what was not delivered.
 
         Args:
             patience: seconds to wait at most.
+        Returns whether every receiver got every message, as far as is known by then.
         """
         end = time.monotonic() + patience
         for route in self._routes:
             route.close()
-        for route in self._routes:
-            route.wait(end - time.monotonic())
+        return all([route.wait(end - time.monotonic()) for route in self._routes])
 
 
 class _Route:
@@ -58,12 +60,14 @@ class _Route:
     def close(self) -> None:
         self._queue.put(None)
 
-    def wait(self, seconds: float) -> None:
+    def wait(self, seconds: float) -> bool:
         if self._thread.ident:
             self._thread.join(max(seconds, 0))
         late = ["it does not answer in time"] if self._thread.is_alive() else []
-        for problem in dict.fromkeys([*self._problems, *late]):
+        problems = dict.fromkeys([*self._problems, *late])
+        for problem in problems:
             console.warn(f"{self._receiver.name} did not get a message: {problem}")
+        return not problems
 
     def _work(self) -> None:
         while message := self._queue.get():

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
-from tasks.lib.deploys import notices
-from tasks.lib.errors import ExitCode, TaskError
+from tasks.lib.errors import TaskError
 from tasks.lib.project.messages import Messages
 from tests.testbed.receivers import Receiver, receiver
 
@@ -105,20 +104,3 @@ def test_sentry_gets_the_deploy_with_the_version_that_errors_have(world, there, 
     # The variable VERSION of the image: docker/metrics/appmetrics tells Sentry of it.
     assert release.json["version"] == image.revision
     assert deploy.path.endswith(f"/{image.revision}/deploys/")
-
-
-def test_problems_of_a_status_are_sent(world, there):
-    notices.problems(world.target, ["app: 1/2 healthy", "drift: 1 values differ"])
-    assert types(there) == ["status.problem"]
-    assert there.got[0].json["data"]["why"] == "app: 1/2 healthy; drift: 1 values differ"
-
-
-def test_a_status_without_a_problem_sends_nothing(world, there):
-    notices.problems(world.target, [])
-    assert there.got == []
-
-
-def test_problems_without_a_receiver_are_refused(world):
-    with pytest.raises(TaskError, match="names no receiver of messages") as caught:
-        notices.problems(world.target, ["app: 1/2 healthy"])
-    assert caught.value.code == ExitCode.REFUSED

@@ -73,3 +73,16 @@ def test_messages_arrive_in_order(there):
 def test_without_a_message_nobody_is_asked(there):
     Outbox([Slack(there.url)]).close()
     assert there.got == []
+
+
+def test_who_sends_learns_whether_every_receiver_got_it(there):
+    with receiver() as other:
+        for statuses, told in (([], True), ([404], False)):
+            other.statuses = statuses
+            outbox = Outbox([Slack(there.url), Slack(other.url)])
+            outbox.put(ONE)
+            assert outbox.close() is told
+        other.delay = 2
+        outbox = Outbox([Slack(there.url), Slack(other.url)])
+        outbox.put(ONE)
+        assert outbox.close(patience=0.2) is False
