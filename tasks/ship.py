@@ -132,7 +132,7 @@ def rollback(
     with (
         html_report.written(report, env) as page,
         reach(ctx, env, verify_url=verify_url, wait=wait) as target,
-        turn.to_roll_back(target, to) as lock,
+        turn.to_roll_back(target, to, force) as lock,
     ):
         deployment = page.of(Deployment.back_to(target, to, lock, force))
         deployment.plan()

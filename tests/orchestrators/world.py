@@ -208,7 +208,7 @@ class World:
 
     def rollback(self, to: str = "", force: str = "") -> None:
         """Roll back."""
-        with turn.to_roll_back(self.target, to) as lock:
+        with turn.to_roll_back(self.target, to, force) as lock:
             deployment = Deployment.back_to(self.target, to, lock, force)
             deployment.plan()
             deployment.run()

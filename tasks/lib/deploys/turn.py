@@ -22,13 +22,13 @@ def to_deploy(
     """Hold the lock; give the image and its stack, prepared again if others had it meanwhile.
 
     Args:
-        force: why an older commit may be deployed.
+        force: why an older commit may be deployed; the audit log has it.
     Raises TaskError with exit status 2 if a newer commit was deployed while this one waited: an
     older one never wins by coming late.
     """
     before = _newest(target)
     image, stack = prepare()
-    with target.locked("deploys", str(image)) as lock:
+    with target.locked("deploys", str(image), force) as lock:
         if lock.waited:
             console.say("others had the lock meanwhile: checking all once more")
             image, stack = prepare()
@@ -38,14 +38,17 @@ def to_deploy(
 
 
 @contextmanager
-def to_roll_back(target: Target, number: str) -> Iterator[Lock]:
+def to_roll_back(target: Target, number: str, force: str) -> Iterator[Lock]:
     """Hold the lock. Raises TaskError with exit status 2 if something was deployed meanwhile.
 
     What is before the release that runs would then be another than was meant, unless it has a
     number.
+
+    Args:
+        force: why an irreversible migration may be crossed; the audit log has it.
     """
     before = _newest(target)
-    with target.locked("rolls back", number) as lock:
+    with target.locked("rolls back", number, force) as lock:
         now = _newest(target)
         if lock.waited and not number and now != before:
             made = f"release {now.number} of {now.by}" if now else "something"

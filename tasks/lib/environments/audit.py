@@ -24,34 +24,42 @@ if TYPE_CHECKING:
 
 BEGINS, DONE = "begins", "done"
 HEADS = ("time", "environment", "by", "address", "what", "how it ended")
-# The longest reason that a line has.
+# The longest text that a line has of each, in characters.
 LONGEST = 1000
 
 
 @contextmanager
-def noted(target: Target, doing: str, what: str) -> Iterator[None]:
+def noted(target: Target, doing: str, what: str, why: str = "") -> Iterator[None]:
     """Note that a task begins, and how it ends; a log that cannot be written is a warning.
 
     Args:
         doing: what it does, as the lock says.
         what: to what, such as an image or a secret's name.
+        why: the reason for which it is forced; secrets in it are masked.
     """
-    _append(target, doing, what, BEGINS)
+    forced = f", forced: {why}" if why else ""
+    text = _short(f"{doing} {what}".strip() + forced)
+    _append(target, text, BEGINS)
     try:
         yield
     except BaseException as error:
-        _append(target, doing, what, f"failed: {explain(error)}")
+        _append(target, text, f"failed: {explain(error)}")
         raise
-    _append(target, doing, what, DONE)
+    _append(target, text, DONE)
 
 
-def _append(target: Target, doing: str, what: str, state: str) -> None:
+def _short(text: str) -> str:
+    """Return a text on one line, not too long, and without secrets."""
+    return " ".join(redact(text).split())[:LONGEST]
+
+
+def _append(target: Target, what: str, state: str) -> None:
     line = {
         "time": now(),
         "environment": target.name,
         "by": lock.owner(),
-        "what": f"{doing} {what}".strip(),
-        "state": redact(state)[:LONGEST],
+        "what": what,
+        "state": _short(state),
     }
     try:
         target.store.log(json.dumps(line))

@@ -74,15 +74,16 @@ class Target:
         return console.confirm(question, yes, refused)
 
     @contextmanager
-    def locked(self, doing: str, what: str = "") -> Iterator[lock.Lock]:
+    def locked(self, doing: str, what: str = "", why: str = "") -> Iterator[lock.Lock]:
         """Hold the stack's lock, and note in the audit log what is done; see waiting.locked.
 
         Args:
             what: what it is done to, for the log.
+            why: the reason for which it is forced, for the log.
         """
         with (
             waiting.locked(self.orchestrator, doing, self.terms, self.wait) as held,
-            audit.noted(self, doing, what),
+            audit.noted(self, doing, what, why),
         ):
             yield held
 

@@ -39,13 +39,13 @@ done
 file="$path/.preflight.$$"; trap 'rm -f "$file"' EXIT; echo writable >"$file"
 """
 # One write for each line: lines of tasks at the same time do not mix. The server knows the address;
-# its own log can be changed by root only.
+# its own log can be changed by root only. There logger cuts a line at 1 KiB, unless it has -S.
 LOG = """
 set -eu; umask 077; line="$(cat)"; from="${SSH_CONNECTION:-local}"
 case "$line" in *"}") mkdir -p "$1" ;; *) exit 1 ;; esac
 line="${line%?}, \\"address\\": \\"${from%% *}\\"}"
 printf '%s\\n' "$line" >>"$1/$2"
-logger -t deploy -- "$line" 2>/dev/null || true
+{ logger -S 16384 -t deploy -- "$line" || logger -t deploy -- "$line"; } 2>/dev/null || true
 """
 LOGGED = 'tail -n "$3" "$1/$2" 2>/dev/null || true'
 AUDIT = "audit.log"

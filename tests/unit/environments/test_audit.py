@@ -49,6 +49,30 @@ def test_a_failure_has_its_reason_without_a_secret(world):
     assert line.state.startswith("failed: no login with [API_KEY]")
 
 
+def test_a_forced_deploy_and_a_forced_rollback_have_their_reason(world):
+    world.deploy(world.image())
+    image = world.image(tested=False, migrations=("a.0001",), final=("a.0001",))
+    world.deploy(image, force="the tests\nhang")
+    with pytest.raises(TaskError):
+        world.rollback()
+    world.rollback(force="the shop is down")
+    assert states(world)[2:] == [
+        *((f"deploys {image}, forced: the tests hang", end) for end in ("begins", "done")),
+        *(("rolls back", end) for end in ("begins", "failed")),
+        *(("rolls back, forced: the shop is down", end) for end in ("begins", "done")),
+    ]
+
+
+def test_a_reason_is_one_line_of_bounded_length_without_a_secret(world, monkeypatch):
+    monkeypatch.setenv("API_KEY", "correct horse battery")
+    why = "with correct horse battery\n" + "staple " * 500
+    with world.target.locked("deploys", "x", why):
+        pass
+    (line,) = audit.read(world.target, 1).entries
+    assert line.what.startswith("deploys x, forced: with [API_KEY] staple staple")
+    assert len(line.what) == audit.LONGEST
+
+
 def test_of_a_killed_task_the_beginning_stays(world):
     with pytest.raises(Killed), world.target.locked("deploys"):
         world.kill()
