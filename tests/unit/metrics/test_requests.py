@@ -28,10 +28,10 @@ def site(tmp_path) -> Iterator[Served]:
         yield one
 
 
-def busy(site: Served, times: int) -> list[str]:
+def busy(site: Served, times: int, path: str = "/") -> list[str]:
     """Ask so often, and by several clients; return which process answered."""
     with ThreadPoolExecutor(4) as clients:
-        return [text for _, text in clients.map(lambda _: site.get(), range(times))]
+        return [text for _, text in clients.map(lambda _: site.get(path), range(times))]
 
 
 def test_a_request_is_counted_by_view_method_status_and_release(site):
@@ -104,6 +104,26 @@ def test_a_process_that_is_replaced_takes_no_counts_with_it_and_adds_none(site):
         until(lambda gone=known: site.get()[1] not in gone)
         files = len(site.files())
         assert files <= 4 * (PROCESSES + 1), f"round {round}: {site.files()}"
+
+
+def test_metrics_that_the_app_itself_makes_are_served_too(tmp_path):
+    with served(tmp_path, settings="small_metrics") as site:
+        for round in (1, 2):
+            pids = {*busy(site, 200, "/order/book/7")}
+            assert len(pids) == PROCESSES
+            site.get("/order/pen/500")
+            assert site.series("shop_orders_total") == {
+                'shop_orders_total{kind="book"}': round * 200,
+                'shop_orders_total{kind="pen"}': round,
+            }
+            assert site.series()['shop_order_value_bucket{le="10.0"}'] == round * 200
+            assert site.series()["shop_order_value_count"] == round * 201
+            assert site.series("shop_open") == {"shop_open": 1}
+            # Beside what is counted of each app.
+            assert site.total(REQUESTS, 'view="small_metrics.order"') == round * 201
+            for pid in pids:
+                os.kill(int(pid), signal.SIGKILL)
+            until(lambda gone=pids: site.get()[1] not in gone)
 
 
 def test_connections_that_wait_are_told(site):

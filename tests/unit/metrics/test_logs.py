@@ -1,0 +1,116 @@
+"""What each role of the image logs: lines of JSON, also of a job with the ID of its request."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.testbed.commands import ROOT, free_port, until
+from tests.testbed.measured import environment, served
+
+REQUEST = "d825ef922b854f47949f9ff9b365909f"
+SETTINGS = "myapp.settings.prod"
+LINK = "Link.objects.create(code='known', target='https://example.com/')"
+MAKE = f"import logging; from myapp.models import Link; logging.info('made %s', {LINK})"
+FACTS = {"timestamp", "level", "logger", "message", "request_id", "version", "role"}
+
+
+@pytest.fixture
+def env(tmp_path) -> Iterator[dict[str, str]]:
+    """What the app has on servers: an empty database, and a Redis server."""
+    if not (program := shutil.which("redis-server")):
+        pytest.skip("no program redis-server: install Debian's package of that name")
+    port = str(free_port())
+    words = [program, "--bind", "127.0.0.1", "--port", port, "--save", "", "--dir", str(tmp_path)]
+    with subprocess.Popen(words, stdout=subprocess.DEVNULL) as redis:
+        try:
+            yield {
+                "APP_CELERY": "myapp",
+                "APP_MANAGE": "manage.py",
+                "DATABASE_URL": f"sqlite:///{tmp_path}/db.sqlite3",
+                "REDIS_URL": f"redis://127.0.0.1:{port}/0",
+                "SECRET_KEY": "of-a-test-" * 6,
+                "SITE_URL": "http://127.0.0.1",
+                "STATIC_ROOT": str(tmp_path / "static"),
+                # Of a test's own user; in the image it is none that Celery warns of.
+                "PYTHONWARNINGS": "ignore:You're running the worker with superuser",
+            }
+        finally:
+            redis.kill()
+
+
+@contextmanager
+def running(folder: Path, env: dict[str, str], role: str, *words: str) -> Iterator[Any]:
+    """Run a role with the image's own entrypoint; what it prints is in the file ROLE.log."""
+    script = (ROOT / "docker/entrypoint").read_text()
+    script = re.sub(r"/app\b", str(ROOT), script).replace("/tmp", str(folder))
+    with (folder / f"{role}.log").open("w") as log:
+        process = subprocess.Popen(
+            ["sh", "-c", script, "entrypoint", role, *words], start_new_session=True,
+            env=environment(folder, SETTINGS, **env), stdout=log, stderr=log,
+        )  # fmt: skip
+    try:
+        yield process
+        process.send_signal(signal.SIGTERM)
+        process.wait(30)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def manage(folder: Path, env: dict[str, str], *words: str) -> None:
+    """Run a management command that succeeds."""
+    with running(folder, env, "manage", *words, "--verbosity=0") as process:
+        assert process.wait(60) == 0, (folder / "manage.log").read_text()
+
+
+def lines(folder: Path, role: str) -> list[dict[str, Any]]:
+    """What a role has logged. Raises ValueError if a line is no JSON."""
+    return [json.loads(line) for line in (folder / f"{role}.log").read_text().splitlines()]
+
+
+def test_each_line_says_when_and_who_and_a_jobs_of_which_request_it_is(tmp_path, env):
+    began = time.time()
+    manage(tmp_path, env, "migrate")
+    manage(tmp_path, env, "collectstatic")
+    manage(tmp_path, env, "shell", "--command", MAKE)
+    with (
+        served(tmp_path, metrics=False, settings=SETTINGS, **env) as site,
+        running(tmp_path, env, "worker"),
+        running(tmp_path, env, "beat"),
+    ):
+        status, _ = site.get("/known", Host="127.0.0.1", **{"X-Request-ID": REQUEST})
+        assert status == 302
+        job = "Clicks of 1 links written"
+        until(lambda: job in (tmp_path / "worker.log").read_text())
+        until(lambda: "jobs are due" in (tmp_path / "beat.log").read_text())
+    found = {role: lines(tmp_path, role) for role in ("manage", "worker", "beat")}
+    # uWSGI itself says when it starts, in lines of its own.
+    text = (tmp_path / "log").read_text()
+    found["web"] = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+    for role, mine in found.items():
+        assert mine, role
+        for line in mine:
+            assert line.keys() >= FACTS, line
+            assert (line["role"], line["version"]) == (role, "abc")
+            assert line["level"] in {"INFO", "WARNING"}, line
+            assert began < datetime.fromisoformat(line["timestamp"]).timestamp() < time.time()
+    (asked,) = (line for line in found["web"] if line.get("path") == "/known")
+    (done,) = (line for line in found["worker"] if line["logger"] == "myapp.tasks")
+    assert done["message"] == job
+    assert asked["request_id"] == done["request_id"] == REQUEST
+    (made,) = found["manage"]
+    assert made["message"].startswith("made ")
