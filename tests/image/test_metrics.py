@@ -1,4 +1,4 @@
-"""The image serves metrics if it is told to, at a port of their own that nothing publishes."""
+"""The images serve metrics if they are told to, at a port of their own that nothing publishes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ import pytest
 
 from tasks.lib.project import contract
 from tests.image.engine import HERE, Container
-from tests.testbed.commands import docker, until
+from tests.testbed import prometheus
+from tests.testbed.commands import docker, until, works
+from tests.testbed.databases import World
 
 pytestmark = pytest.mark.engine
 METRICS = {"METRICS": str(contract.METRICS)}
@@ -116,3 +118,39 @@ def test_a_job_that_does_not_say_when_it_was_sent_waits_since_it_was_seen(start:
     beat.execute("python", "-c", UNMARKED)
     began = time.monotonic()
     until(lambda: 12 < series(beat).get(age, 0) <= time.monotonic() - began, 60)
+
+
+def test_backups_and_drills_that_fail_raise_alerts_until_one_goes_well(world: World):
+    if not prometheus.program():
+        pytest.skip("no program prometheus: install Debian's package of that name")
+    gone = {"RCLONE_S3_ENDPOINT": "http://s3:9"}
+    world.options = [f"--publish=127.0.0.1::{contract.METRICS}"]
+    service = world.begin("schedule", "86400", "{}", name="backup", **METRICS, **gone)
+    world.options = ()
+    published = ("port", f"{world.mark}-backup", str(contract.METRICS))
+    try:
+        until(works(lambda: docker(*published)), 60)
+        port = int(docker(*published).rpartition(":")[2])
+        with prometheus.measuring(world.folder, backup=port) as one:
+            until(lambda: one.ask("backup_failure_timestamp_seconds > 0"), 60)
+            assert one.ask("backup_success_timestamp_seconds == 0")
+            until(lambda: one.firing() == {"BackupOld", "DrillOld"}, 60)
+            first = world.backup()
+            until(lambda: one.firing() == {"DrillOld"}, 60)
+            # What fails afterwards takes nothing back.
+            good = one.ask("backup_success_timestamp_seconds")[0]["value"][1]
+            assert "connection refused" in world.fails("make", **gone)
+            newer = "backup_failure_timestamp_seconds > backup_success_timestamp_seconds"
+            until(lambda: one.ask(newer))
+            assert one.ask(f"backup_success_timestamp_seconds == {good}")
+
+            key = world.key(first)
+            world.shell(f"truncate -s 5000 /backups/{first}/database.dump.age")
+            assert "is damaged" in world.fails("drill", first, key=key)
+            until(lambda: one.firing() == {"DrillFailed", "DrillOld"}, 60)
+            second = world.backup()
+            world.do("drill", second, key=world.key(second))
+            until(lambda: one.firing() == set(), 60)
+    finally:
+        docker("stop", f"{world.mark}-backup")
+        service.communicate(timeout=60)

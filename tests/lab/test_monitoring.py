@@ -23,7 +23,7 @@ from tests.testbed.sites import Site
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.either]
 APP, STEADY = ("app", "worker", "beat"), ("app", "beat", "db", "proxy", "redis")
-STACK, PASSWORD = "myapp-monitoring", "METRICS_PASSWORD"
+STACK, PASSWORD, OTHER = "myapp-monitoring", "METRICS_PASSWORD", "staging"
 EXPORTERS = {"postgres-exporter", "redis-exporter"}
 # Looks are quick, and jobs and locks are old soon.
 QUICK = (("interval: 15s", "interval: 2s"), ("timeout: 10s", "timeout: 2s"))
@@ -49,8 +49,9 @@ def measured(site: Site, tmp_path: Path) -> Iterator[Site]:
     content["monitoring"] = {"metrics": True}
     known = yaml.safe_load((site.root / "invoke.yaml").read_text())["deploy"]["secrets"]
     content.setdefault("deploy", {})["secrets"] = [*known, PASSWORD]
-    # Its address leads to it from this machine only.
-    content["environments"][site.env]["public"] = False
+    # Their addresses lead to them from this machine only.
+    for name in (site.env, OTHER):
+        content["environments"][name]["public"] = False
     settings = tmp_path / "invoke.yaml"
     settings.write_text(yaml.safe_dump(content))
     made = replace(site, lab={**site.lab, "INVOKE_RUNTIME_CONFIG": str(settings)})
@@ -68,6 +69,22 @@ def measured(site: Site, tmp_path: Path) -> Iterator[Site]:
         git(made.root, "checkout", site.good, "--", "compose")
         site.must("deploy", f"--ref={site.good}")
         made.inv("secrets.remove", f"--name={PASSWORD}", "--yes")
+
+
+@pytest.fixture
+def beside(measured: Site) -> Iterator[Site]:
+    """Another environment on the same servers, which serves metrics, too."""
+    made = measured.at(OTHER)
+    made.wipe()
+    try:
+        made.set_up()
+        made.must("secrets.set", f"--name={PASSWORD}", "--random")
+        made.must("deploy", f"--ref={measured.good}")
+        yield made
+    finally:
+        # It is on the network.
+        measured.inv("monitor.down", "--volumes")
+        made.wipe()
 
 
 def replaced(text: str, *pairs: tuple[str, str]) -> str:
@@ -190,6 +207,28 @@ def test_a_deploy_that_goes_well_fires_nothing(measured):
         assert fired <= {*starting, "DeployHalfDone"}
         releases = 'count by (release) (app_info{role="web"})'
         until(lambda: [each["metric"]["release"] for each in watched.ask(releases)] == [other], 60)
+
+
+def test_two_environments_of_the_same_servers_are_measured_by_one(measured, beside):
+    both = {measured.env, beside.env}
+    done = measured.must("monitor.up")
+    (measures,) = re.findall(r"measures (.+) - inv monitor", done.text)
+    assert {*measures.split(", ")} == both
+    assert len(containers(measured)) == 3 + len(measured.nodes)
+    with opened(beside) as watched:
+        for env in both:
+            mine = f'environment="{env}"'
+            up = f"up{{{mine}}} == 1"
+            until(lambda up=up: seen(watched, up) >= {*APP} | EXPORTERS, 120)
+            # Each has two replicas, and nothing of the other's.
+            until(lambda mine=mine: watched.ask(f'count(up{{{mine}, service="app"}}) == 2'), 60)
+        places = watched.ask('count by (instance) (up{service="app"})')
+        assert [each["value"][1] for each in places] == ["1"] * 4
+        fires(watched, measured, set())
+        stop(beside, "worker", back=False)
+        fires(watched, measured, {"NoWorker", "ServiceGone"})
+        firing = watched.ask('ALERTS{alertstate="firing"}')
+        assert {each["metric"].get("environment") for each in firing} == {beside.env}
 
 
 def test_no_password_is_in_a_variable_or_an_argument(measured):

@@ -10,7 +10,7 @@ import pytest
 from tests.testbed.commands import until
 from tests.testbed.sites import Site
 
-from .trouble import another, elsewhere, state, stopped
+from .trouble import another, elsewhere
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 FACTS = '#!/bin/sh\nenv | grep ^DEPLOY_ >"{file}"\n{more}\n'
@@ -134,54 +134,8 @@ def test_status_and_history_show_how_it_is(site):
     assert newest["state"] in line and newest["by"] in line and newest["revision"][:12] in line
 
 
-def test_logs_are_those_of_the_service_and_of_the_time_that_are_asked_for(site):
-    site.get("/")
-    said = site.must("logs", "--service=app").text
-    assert f"{site.stack}_app.1." in said and f"{site.stack}_app.2." in said
-    assert f"{site.stack}_db." not in said
-    assert f"{site.stack}_db.1." in site.must("logs", "--service=db").text
-    assert site.must("logs", "--service=db", "--since=1s").text == ""
-    unknown = site.inv("logs", "--service=web")
-    assert unknown.status == 2
-    assert "has no service 'web' - known: app, beat, db, proxy" in unknown.verdict
-
-
-def test_one_request_is_found_in_the_logs_of_the_proxy_and_the_app(site):
-    headers = {name.lower(): value for name, value in site.get("/no/where?token=canary")[1].items()}
-    found = until(lambda: _of_request(site, headers["x-request-id"]))
-    assert {line.partition(".")[0] for line in found} == {
-        f"{site.stack}_{name}" for name in ("proxy", "app")
-    }
-    assert not [line for line in found if "canary" in line]
-
-
-def _of_request(site: Site, id: str) -> list[str]:
-    """Its lines in the logs, once two services have them."""
-    said = site.must("logs", f"--request={id}").text.splitlines()
-    lines = [line for line in said if id in line and line.startswith(site.stack)]
-    return lines if len(lines) > 1 else []
-
-
 def test_the_audit_log_has_each_deploy_with_its_end(site):
     site.must("deploy", f"--ref={another(site)}")
     newest, before, *_ = site.must("history.audit", "--newest=9").text.splitlines()[1:]
     for line, end in ((newest, "done"), (before, "begins")):
         assert another(site)[:7] in line and "deploys" in line and line.endswith(end)
-
-
-@pytest.mark.fault("inv logs, while a server is away")
-def test_the_logs_of_the_servers_that_are_there_are_shown(site, fault):
-    tasks = f"docker service ps -f desired-state=running --format '{{{{.Node}}}}' {site.stack}_app"
-    gone = max(site.on("node1", tasks).split())
-    assert gone != "node1"
-    with stopped(site, gone):
-        until(lambda: state(site, gone) == "down", 60)
-        until(lambda: gone not in site.on("node1", tasks).split(), 60)
-        done = site.inv("logs", "--service=app", "--tail=20")
-        fault(done, status=0, serves=site.good)
-        assert f"warning: lines are missing, of servers that are away: {gone}" in done.text
-        assert len({line.split()[0] for _, line in done.lines if f"{site.stack}_app." in line}) > 1
-        unwell = site.inv("status")
-        assert unwell.status == 1
-        assert f"node {gone}: down" in unwell.verdict
-    until(lambda: site.inv("status").status == 0, 90)

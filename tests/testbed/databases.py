@@ -38,7 +38,13 @@ class World:
     options: Sequence[str] = ()
 
     def begin(
-        self, *words: str, key: str = "", disk: str = "backups", source: Any = None, **env: str
+        self,
+        *words: str,
+        key: str = "",
+        disk: str = "backups",
+        source: Any = None,
+        name: str = "tools",
+        **env: str,
     ) -> Process:
         """Start the tools in a container of their own.
 
@@ -46,19 +52,20 @@ class World:
             key: the key of one backup.
             disk: the volume with the backups.
             source: the file that they read.
+            name: the end of the container's name; others can run beside it.
         """
         place = self.folder / uuid.uuid4().hex
         place.mkdir()
-        for name, value in (self.secrets | ({"BACKUP_KEY": key} if key else {})).items():
-            (place / name).write_text(value)
+        for secret, value in (self.secrets | ({"BACKUP_KEY": key} if key else {})).items():
+            (place / secret).write_text(value)
         volumes = {f"{self.mark}-{disk}": "/backups", f"{self.mark}-static": "/srv/static"}
         volumes[f"{place}"] = "/run/secrets:ro"
         options = [f"--volume={each}:{where}" for each, where in volumes.items()]
-        options += [f"--env={name}={value}" for name, value in {**self.env, **env}.items()]
+        options += [f"--env={key}={value}" for key, value in {**self.env, **env}.items()]
         options += ["--rm", f"--label={self.mark}", f"--network={self.mark}", "--cap-drop=ALL"]
         options += [*self.options, *(["--interactive"] if source else [])]
         return subprocess.Popen(
-            ["docker", "run", *options, f"--name={self.mark}-tools", self.image, *words],
+            ["docker", "run", *options, f"--name={self.mark}-{name}", self.image, *words],
             stdin=source, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
 
