@@ -158,10 +158,22 @@ def shell(ctx: Context, engine: str = "") -> None:
     raise Exit(code=_backend(ctx, engine).manage(["shell"]))
 
 
-@task(help={"engine": ENGINE})
-def psql(ctx: Context, engine: str = "") -> None:
-    """Open the database's own shell.
+@task(
+    help={
+        "engine": ENGINE,
+        "env": "ask the database of this environment, which is only read",
+        "command": "SQL to run (default: open a shell; with --env: what comes by stdin)",
+    }
+)
+def psql(ctx: Context, engine: str = "", env: str = "", command: str = "") -> None:
+    """Open the database's own shell, or ask an environment's database.
 
-    Example: inv psql
+    Example: inv psql --env=prod --command="SELECT state FROM pg_stat_activity"
     """
-    raise Exit(code=_backend(ctx, engine).psql())
+    from .lib.environments import connection, queries
+
+    if not env:
+        raise Exit(code=_backend(ctx, engine).psql(command))
+    statements = queries.typed(command)
+    with connection.reach(ctx, env) as target:
+        queries.ask(target, statements)

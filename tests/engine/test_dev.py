@@ -88,6 +88,7 @@ def test_dev_serves_the_page_and_everything_around_it_works(app, inv, port):
         ["./inv", "psql"], cwd=app, input="select 6*7 as answer", capture_output=True, text=True
     )
     assert "42" in query.stdout
+    assert "42" in inv("psql", "--command=select 6*7 as answer", root=app).stdout
 
     docker("exec", f"{project(app)}-app-1", "touch", "/app/made-by-the-container")
     assert (app / "made-by-the-container").stat().st_uid == os.getuid()

@@ -105,6 +105,20 @@ def test_a_command_is_run_with_the_image_that_serves(site):
     assert f"{site.stack}_jobs_" not in site.on("node1", "docker service ls")
 
 
+@pytest.mark.either("compose", "cluster")
+def test_the_database_is_asked_and_not_changed(site):
+    asked = "SELECT 'it''s ' || count(*) > '' AS \"all\" FROM pg_stat_activity"
+    shown = site.must("psql", f"--command={asked}").text
+    assert " all \n" in shown and " t\n" in shown and "(1 row)" in shown
+    refused = site.inv("psql", "--command=CREATE TABLE a ()")
+    assert refused.status == 1
+    assert "cannot execute CREATE TABLE in a read-only transaction" in refused.text
+    assert refused.verdict == "inv: psql failed: see above - correct the statement"
+    # Of what hangs, on-call ends one.
+    ended = site.must("psql", "--command=SELECT pg_terminate_backend(0)")
+    assert "PID 0 is not a PostgreSQL" in ended.text
+
+
 def test_a_command_waits_for_what_the_app_needs(site):
     db = f"{site.stack}_db"
     site.on("node1", f"docker service scale --detach {db}=0")

@@ -293,8 +293,12 @@ class MemoryOrchestrator:
         return f"100{dumps}" if service in self.running_now else None
 
     def feed(self, service: str, script: str, write: Callable[[BinaryIO], None]) -> str | None:
-        """Return nothing: no service reads."""
-        return None
+        """Run the script on this machine, if the service runs."""
+        run = self.begin(service, script, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        if not run or not run.stdin:
+            return None
+        write(run.stdin)
+        return run.communicate()[0].decode()
 
     def begin(self, service: str, script: str, **streams: Any) -> subprocess.Popen[bytes] | None:
         """Start the script on this machine, if the service runs."""

@@ -55,8 +55,8 @@ class Backend(Protocol):
     def manage(self, words: list[str]) -> int:
         """Run a manage.py command, and return its exit status."""
 
-    def psql(self) -> int:
-        """Open the database's shell, and return its exit status."""
+    def psql(self, command: str) -> int:
+        """Open the database's shell, or run a command of SQL; return the exit status."""
 
     def load(self, dump: Path) -> None:
         """Replace the database by a dump of PostgreSQL. Raises TaskError if that fails."""

@@ -32,6 +32,12 @@ LOAD = (
     'pg_restore --section=data --section=post-data --dbname="$PGDATABASE" --exit-on-error "$@"'
 )
 
+# The database's own shell; with an argument, it runs that.
+SHELL = (
+    'command -v psql >/dev/null || exec mariadb ${1:+--execute="$1"} app; '
+    'psql -U "$POSTGRES_USER" "$POSTGRES_DB" ${1:+--command="$1"}'
+)
+
 
 @dataclass(frozen=True)
 class ComposeBackend:
@@ -126,14 +132,13 @@ class ComposeBackend:
         words = ["python", self.settings.app.manager, *words]
         return project.stream(*how, *_tty(sys.stdin), contract.APP, *words)
 
-    def psql(self) -> int:
-        """Open the database's shell in its container."""
+    def psql(self, command: str) -> int:
+        """Open the database's shell in its container, or run a command of SQL there."""
         project = self._project("dev")
         if not any(db.running for db in project.containers(contract.DATABASE)):
             raise TaskError("the database is not running", "inv dev --detach")
-        psql = 'psql -U "$POSTGRES_USER" "$POSTGRES_DB"'
-        psql = f"command -v psql >/dev/null || exec mariadb app; {psql}"
-        return project.stream("exec", *_tty(sys.stdin), contract.DATABASE, "sh", "-c", psql)
+        run = ("exec", *_tty(sys.stdin), contract.DATABASE, "sh", "-c", SHELL, "sh")
+        return project.stream(*run, *([command] if command else []))
 
     def load(self, dump: Path) -> None:
         """Replace the database in its container by a dump, and start it if it does not run.

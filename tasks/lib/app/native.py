@@ -107,9 +107,9 @@ class NativeBackend:
         command = [app, str(ROOT / self.settings.app.manager), *words]
         return process.run(self.ctx, command, self._variables)
 
-    def psql(self) -> int:
-        """Open the shell of the SQLite database."""
-        return self.manage(["dbshell"])
+    def psql(self, command: str) -> int:
+        """Open the shell of the SQLite database, or run a command of SQL."""
+        return self.manage(["dbshell", *(["--", command] if command else [])])
 
     def load(self, dump: Path) -> None:
         """Refuse a dump: this database is another one."""
