@@ -8,7 +8,7 @@ from invoke import Context, task
 from invoke.exceptions import Exit
 
 from .lib import console
-from .lib.app.base import Backend, Running
+from .lib.app.base import Asked, Backend, Running
 from .lib.errors import ExitCode, TaskError
 from .lib.options import WAIT, YES
 
@@ -62,7 +62,7 @@ def dev(
         if detach:
             return console.say("inv logs shows its log, inv down stops it")
         console.say("Ctrl-C stops it")
-        backend.logs(follow=True, tail=20)
+        backend.logs(Asked(follow=True, tail=20))
     except KeyboardInterrupt:
         console.say("\nstopping ...")
         backend.down()
@@ -86,8 +86,8 @@ def down(ctx: Context, engine: str = "", volumes: bool = False, yes: bool = Fals
     help={
         "engine": ENGINE,
         "env": "an environment, as invoke.yaml names it (default: the app on this machine)",
-        "service": "one service of an environment, such as app (default: all that run the image)",
-        "since": "an environment's log since then, such as 10m or 2026-01-31T12:00:00",
+        "service": "one service, such as app (default: all here; of an environment, the app's own)",
+        "since": "the log since then, such as 10m or 2026-01-31T12:00:00",
         "follow": "follow the log until Ctrl-C",
         "tail": "the number of last lines to begin with (default: 100, or all if some are chosen)",
         "request": "only lines of a request, by its X-Request-ID: of proxy, app and jobs",
@@ -113,10 +113,12 @@ def logs(
     """
     from .lib.environments import connection, logs
 
-    if not env:
-        return _backend(ctx, engine).logs(follow, tail or 100)
     only = logs.Filter(request, grep, release)
-    options = logs.LogOptions(follow, tail or (0 if only else 100), since)
+    tail = tail or (0 if only else 100)
+    if not env:
+        asked = Asked(follow, tail, service, since, logs.here(only))
+        return _backend(ctx, engine).logs(asked)
+    options = logs.LogOptions(follow, tail, since)
     with connection.reach(ctx, env) as target:
         logs.show(target, service, options, only)
 

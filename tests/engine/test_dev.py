@@ -84,6 +84,13 @@ def test_dev_serves_the_page_and_everything_around_it_works(app, inv, port):
     assert failed.returncode == 1
     assert "manage.py nonsense exited with status 1" in failed.stderr
     assert "celery@" in inv("logs", root=app).stdout
+    worker = inv("logs", "--service=worker", "--since=10m", "--grep=celery@", root=app).stdout
+    assert worker and all("celery@" in line for line in worker.splitlines())
+    assert "app-1 " not in inv("logs", "--service=worker", root=app).stdout
+    assert inv("logs", "--since=1s", "--grep=celery@", root=app).stdout == ""
+    unknown = inv("logs", "--service=web", root=app)
+    assert unknown.returncode == 2
+    assert "no service 'web' runs here - known: app, db, redis, worker" in unknown.stderr
     query = subprocess.run(
         ["./inv", "psql"], cwd=app, input="select 6*7 as answer", capture_output=True, text=True
     )

@@ -1,5 +1,6 @@
 """What runs the app on this machine: one interface, for Docker and for this machine's Python."""
 
+import re
 import socket
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,29 @@ class Running:
     debugport: int
     debugger: bool
     monitoring: int = 0
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Which lines of the log are shown.
+
+    Args:
+        follow: go on until the app ends or Ctrl-C.
+        tail: how many of the last ones are looked at first; 0 for all.
+        service: of one service; empty for all.
+        since: since when, such as 10m, or a time (ISO 8601).
+        patterns: what each line has.
+    """
+
+    follow: bool
+    tail: int
+    service: str = ""
+    since: str = ""
+    patterns: tuple[re.Pattern[str], ...] = ()
+
+    def has(self, line: str) -> bool:
+        """Whether a line is shown."""
+        return all(pattern.search(line) for pattern in self.patterns)
 
 
 @dataclass(frozen=True)
@@ -49,8 +73,8 @@ class Backend(Protocol):
     def down(self, volumes: bool = False) -> None:
         """Stop everything and remove it; with volumes, the data too."""
 
-    def logs(self, follow: bool, tail: int) -> None:
-        """Print the last lines of the log; follow it, if asked, until the app ends or Ctrl-C."""
+    def logs(self, asked: Asked) -> None:
+        """Print lines of the log. Raises TaskError for a service that is not there."""
 
     def manage(self, words: list[str]) -> int:
         """Run a manage.py command, and return its exit status."""

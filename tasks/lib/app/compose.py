@@ -5,17 +5,18 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import PIPE
 from typing import ClassVar, TextIO
 
 from invoke import Context
 
-from .. import console, files
+from .. import console, files, process
 from ..docker.compose import Project, project_name
 from ..errors import TaskError
 from ..project import contract
 from ..project.app_settings import Process
 from ..project.settings import REPORTS, ROOT, Settings
-from .base import Running, claim
+from .base import Asked, Running, claim
 
 # Where a dump is in the database's container, and how it takes the place of the database. $0 is
 # PORTABLE: the dump may be of an older version.
@@ -31,12 +32,9 @@ LOAD = (
     f"psql --no-psqlrc --quiet --set=ON_ERROR_STOP=1 --file={PULLED}.sql >/dev/null; "
     'pg_restore --section=data --section=post-data --dbname="$PGDATABASE" --exit-on-error "$@"'
 )
-
 # The database's own shell; with an argument, it runs that.
-SHELL = (
-    'command -v psql >/dev/null || exec mariadb ${1:+--execute="$1"} app; '
-    'psql -U "$POSTGRES_USER" "$POSTGRES_DB" ${1:+--command="$1"}'
-)
+SHELL = """command -v psql >/dev/null || exec mariadb ${1:+--execute="$1"} app
+psql -U "$POSTGRES_USER" "$POSTGRES_DB" ${1:+--command="$1"}"""
 
 
 @dataclass(frozen=True)
@@ -119,10 +117,18 @@ class ComposeBackend:
         options = ["--volumes"] if volumes else []
         self._project("dev", True).run("down", "--remove-orphans", "--timeout", "5", *options)
 
-    def logs(self, follow: bool, tail: int) -> None:
-        """Print the log of all services."""
-        options = ["--follow"] if follow else []
-        self._project("dev").stream("logs", "--tail", str(tail), *options)
+    def logs(self, asked: Asked) -> None:
+        """Print the log of one service, or of all."""
+        project = self._project("dev")
+        words = [f"--tail={asked.tail or 'all'}", f"--since={asked.since}"]
+        words += ["--follow"] if asked.follow else []
+        words += [project.known(asked.service)] if asked.service else []
+        if asked.patterns:
+            child = project.popen("logs", "--no-color", *words, stdout=PIPE)
+            for line in filter(asked.has, process.lines([child])):
+                console.result(line)
+        else:
+            project.stream("logs", *words)
 
     def manage(self, words: list[str]) -> int:
         """Run manage.py in the running app, or in a one-off container."""
@@ -137,8 +143,8 @@ class ComposeBackend:
         project = self._project("dev")
         if not any(db.running for db in project.containers(contract.DATABASE)):
             raise TaskError("the database is not running", "inv dev --detach")
-        run = ("exec", *_tty(sys.stdin), contract.DATABASE, "sh", "-c", SHELL, "sh")
-        return project.stream(*run, *([command] if command else []))
+        run = ("sh", "-c", SHELL, "sh", command)
+        return project.stream("exec", *_tty(sys.stdin), contract.DATABASE, *run)
 
     def load(self, dump: Path) -> None:
         """Replace the database in its container by a dump, and start it if it does not run.

@@ -17,7 +17,7 @@ from .. import console, files, process
 from ..errors import ExitCode, TaskError
 from ..project.settings import REPORTS, ROOT, Settings
 from . import python
-from .base import Running, claim
+from .base import Asked, Running, claim
 
 STATE = ROOT / ".dev"
 LOG, PID = STATE / "log", STATE / "pid"
@@ -90,15 +90,22 @@ class NativeBackend:
         if volumes:
             (ROOT / self.settings.app.path("db.sqlite3")).unlink(missing_ok=True)
 
-    def logs(self, follow: bool, tail: int) -> None:
+    def logs(self, asked: Asked) -> None:
         """Print the end of the log, and follow it while the app runs."""
+        if asked.service or asked.since:
+            hint = "leave out --service and --since, or start Docker and run inv dev again"
+            raise TaskError(
+                "without Docker, the log is that of one process", hint, ExitCode.REFUSED
+            )
         if not LOG.exists():
             raise TaskError("no log yet", "start the app: inv dev")
         with LOG.open(errors="replace") as log:
-            print("".join(log.readlines()[-tail:]), end="", flush=True)
-            while follow and _running():
+            lines, rest = log.readlines()[-asked.tail :], ""
+            print("".join(filter(asked.has, lines)), end="", flush=True)
+            while asked.follow and _running():
+                *lines, rest = (rest + log.read()).split("\n")
                 # Fails when stdout is closed, and so ends, as console.result would not.
-                print(log.read(), end="", flush=True)
+                print("".join(f"{x}\n" for x in lines if asked.has(x)), end="", flush=True)
                 time.sleep(0.1)
 
     def manage(self, words: list[str]) -> int:

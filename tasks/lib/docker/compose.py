@@ -12,6 +12,7 @@ from typing import Any
 
 from invoke import Context
 
+from ..errors import ExitCode, TaskError
 from . import cli
 
 # What docker needs of this shell to find its plugin; a Compose file could name any other variable.
@@ -65,10 +66,9 @@ class Project:
         """Run a Compose command with this terminal, and return its exit status."""
         return cli.stream(self.ctx, *self._words, *words, env=self.env)
 
-    def popen(self, *words: str) -> subprocess.Popen[bytes]:
-        """Start a Compose command, its stdout discarded, and return its process."""
-        words = (*self._words, *words)
-        return cli.popen(self.ctx, *words, env=self.env, stdout=subprocess.DEVNULL)
+    def popen(self, *words: str, stdout: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
+        """Start a Compose command, its stdout discarded or a pipe, and return its process."""
+        return cli.popen(self.ctx, *self._words, *words, env=self.env, stdout=stdout)
 
     def config(self) -> Any:
         """Return the project's files as Compose merges and resolves them, with `env` alone.
@@ -83,6 +83,14 @@ class Project:
         ids = self.run("ps", "--all", "--quiet", *services).split()
         shown = cli.run(self.ctx, "container", "inspect", *ids, reads=True) if ids else "[]"
         return [_container(found) for found in json.loads(shown)]
+
+    def known(self, service: str) -> str:
+        """Return a service that has a container. Raises TaskError for another one."""
+        known = sorted({each.service for each in self.containers()})
+        if service in known:
+            return service
+        what, hint = f"no service {service!r} runs here", f"known: {', '.join(known) or 'none'}"
+        raise TaskError(what, hint, ExitCode.REFUSED)
 
     def logs(self, container: Container, lines: int) -> str:
         """Return the last lines of a container's log."""

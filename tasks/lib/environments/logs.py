@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .. import console
 from ..errors import ExitCode, TaskError
@@ -13,8 +13,8 @@ from ..orchestrators.status import Service
 from ..project import contract
 from .connection import Target
 
-# A commit of digits only is at least so long.
-SHORTEST = 7
+# A commit of digits only is at least so long; the app here logs so much of a request's ID.
+SHORTEST, SHOWN = 7, 8
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,18 @@ class Filter:
 
     def __bool__(self) -> bool:
         return bool(self.request or self.pattern or self.release)
+
+    def patterns(self) -> Iterator[re.Pattern[str]]:
+        """Yield what each line must have, besides its release. Raises TaskError."""
+        if self.request:
+            yield re.compile(re.escape(self.request))
+        if self.pattern:
+            try:
+                yield re.compile(self.pattern)
+            except re.error as error:
+                what = f"--grep: {self.pattern!r} is no regular expression ({error})"
+                hint = "put a backslash before a sign that stands for itself"
+                raise TaskError(what, hint, ExitCode.REFUSED) from None
 
 
 EVERY = Filter()
@@ -61,17 +73,17 @@ def _ours(known: dict[str, Service], proxy: bool) -> list[str]:
     ]
 
 
+def here(only: Filter) -> tuple[re.Pattern[str], ...]:
+    """Return what lines of the app on this machine must have. Raises TaskError for a release."""
+    if only.release:
+        hint = "name an environment: --env=prod"
+        raise TaskError("the app here is of no release", hint, ExitCode.REFUSED)
+    return tuple(replace(only, request=only.request[:SHOWN]).patterns())
+
+
 def _patterns(target: Target, only: Filter) -> Iterator[re.Pattern[str]]:
     """Yield what each line must have. Raises TaskError."""
-    if only.request:
-        yield re.compile(re.escape(only.request))
-    if only.pattern:
-        try:
-            yield re.compile(only.pattern)
-        except re.error as error:
-            what = f"--grep: {only.pattern!r} is no regular expression ({error})"
-            hint = "put a backslash before a sign that stands for itself"
-            raise TaskError(what, hint, ExitCode.REFUSED) from None
+    yield from only.patterns()
     if only.release:
         yield re.compile(f'"version": "{re.escape(_commit(target, only.release))}')
 

@@ -54,6 +54,31 @@ def test_dev_runs_the_app_says_on_what_and_down_stops_it(app, inv, port):
     assert _servers(app) == []
 
 
+def test_lines_of_the_log_are_chosen_here_as_in_an_environment(app, inv, port):
+    def lines(*words: str) -> list[str]:
+        return inv("logs", *words, root=app, **NOWHERE).stdout.splitlines()
+
+    up = inv("dev", "--detach", "--port", str(port), root=app, **NOWHERE)
+    assert up.returncode == 0, up.stderr
+    url = f"http://127.0.0.1:{port}/"
+    ids = [urllib.request.urlopen(url, timeout=5).headers["X-Request-ID"] for _ in range(2)]
+    inv("down", root=app, **NOWHERE)
+    assert [line for line in lines(f"--request={ids[0]}") if "GET / 200" in line]
+    assert not [line for line in lines(f"--request={ids[0]}") if ids[1][:8] in line]
+    assert len(lines("--grep=GET / [0-9]+")) > 1
+    assert {"GET / 200" in line for line in lines("--grep=GET / [0-9]+")} == {True}
+    assert lines("--grep=GET / [0-9]+", "--request=nowhere") == []
+    for words, why in (
+        (("--release=3",), "the app here is of no release - name an environment: --env=prod"),
+        (("--service=worker",), "without Docker, the log is that of one process - leave out"),
+        (("--since=10m",), "without Docker, the log is that of one process"),
+        (("--grep=(",), "--grep: '(' is no regular expression"),
+    ):
+        refused = inv("logs", *words, root=app, **NOWHERE)
+        assert (refused.returncode, refused.stdout) == (2, "")
+        assert f"inv: {why}" in refused.stderr
+
+
 def test_a_debugger_can_attach(app, inv, port):
     debugport = free_port()
     env = {**NOWHERE, "INVOKE_DEV_DEBUGPORT": str(debugport)}

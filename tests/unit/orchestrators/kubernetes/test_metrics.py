@@ -231,17 +231,38 @@ def test_a_pod_monitor_labels_them_in_the_same_way(promtool, tmp_path):
     assert labelled(promtool, tmp_path, job) == KNOWN
 
 
+# What a rule says on a cluster, whose environments are stacks.
+SAID = """
+rule_files: [rules-of-shop.yml]
+tests:
+  - interval: 1m
+    input_series: [{series: 'app_beat_up{environment="shop-prod"}', values: 0x9}]
+    alert_rule_test:
+      - alertname: BeatSilent
+        eval_time: 5m
+        exp_alerts:
+          - exp_labels: {severity: critical, environment: shop-prod}
+            exp_annotations:
+              summary: "no beat runs: nothing sends the jobs that are due"
+              action: >-
+                ./inv status --env=prod; why: ./inv logs --env=prod --service=beat;
+                stopped: ./inv deploy --env=prod
+              runbook: docs/oncall.md#beatsilent
+"""
+
+
 def test_the_alerts_are_loaded_as_the_page_says(promtool, tmp_path):
-    block = example("cat >rules-of-the-app.yml")
-    lines = [each for each in block.splitlines() if not each.startswith("kubectl ")]
-    assert len(lines) < len(block.splitlines())
     (tmp_path / "compose").symlink_to(ROOT / "compose")
-    subprocess.run(["sh", "-euc", "\n".join(lines)], check=True, cwd=tmp_path)
-    rule = yaml.safe_load((tmp_path / "rules-of-the-app.yml").read_text())
+    for begins in ("sed ", "cat >prometheusrule.yml"):
+        lines = [each for each in example(begins).splitlines() if not each.startswith("kubectl ")]
+        subprocess.run(["sh", "-euc", "\n".join(lines)], check=True, cwd=tmp_path)
+    rule = yaml.safe_load((tmp_path / "prometheusrule.yml").read_text())
     assert (rule["apiVersion"], rule["kind"]) == (metrics.OPERATOR, "PrometheusRule")
-    assert rule["spec"] == yaml.safe_load((ROOT / "compose/monitoring/rules.yml").read_text())
+    assert rule["spec"] == yaml.safe_load((tmp_path / "rules-of-shop.yml").read_text())
     (tmp_path / "spec.yml").write_text(json.dumps(rule["spec"]))
     run(promtool, "check", "rules", tmp_path / "spec.yml")
+    (tmp_path / "said.yml").write_text(SAID)
+    run(promtool, "test", "rules", tmp_path / "said.yml")
     expected = example("groups:")
     (tmp_path / "expected.yml").write_text(expected)
     run(promtool, "check", "rules", tmp_path / "expected.yml")
