@@ -15,8 +15,9 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
+from tasks.lib import files
 from tasks.lib.docker.cli import DockerError
 from tasks.lib.environments import jobs
 from tasks.lib.errors import TaskError
@@ -239,7 +240,9 @@ class MemoryOrchestrator:
         progress = Progress(name, wanted, wanted if ready else 0, 0 if ready else 1)
         labels = given["deploy"].get("labels", {})
         release, history = (labels.get(label, "") for label in (RELEASE, HISTORY))
-        return Service(name, given["image"], release, progress, history, ["n1"], spec(given))
+        nodes = ["n1"] * bool(wanted)
+        known = (name, given["image"], release, progress, history, nodes, spec(given))
+        return Service(*known, labels=labels)
 
     def running(self) -> Stack:
         """Return what runs as a stack."""
@@ -293,12 +296,17 @@ class MemoryOrchestrator:
         return f"100{dumps}" if service in self.running_now else None
 
     def feed(self, service: str, script: str, write: Callable[[BinaryIO], None]) -> str | None:
-        """Run the script on this machine, if the service runs."""
-        run = self.begin(service, script, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        if not run or not run.stdin:
-            return None
-        write(run.stdin)
-        return run.communicate()[0].decode()
+        """Run the script on this machine, with the service's secrets in a folder in place of its."""
+        with files.folder() as folder:
+            for each in self.running_now.get(service, {}).get("secrets", []):
+                version = self.cluster.files[self.stack]["secrets"][each["source"]]["name"]
+                (folder / each["source"]).write_text(self.cluster.secrets[version])
+            script = script.replace("/run/secrets", str(folder))
+            run = self.begin(service, script, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            if not run or not run.stdin:
+                return None
+            write(run.stdin)
+            return run.communicate()[0].decode()
 
     def begin(self, service: str, script: str, **streams: Any) -> subprocess.Popen[bytes] | None:
         """Start the script on this machine, if the service runs."""

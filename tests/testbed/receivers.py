@@ -50,8 +50,8 @@ class Receiver:
 
 
 @contextmanager
-def receiver() -> Iterator[Receiver]:
-    """Run an HTTP server on this machine."""
+def receiver(host: str = "127.0.0.1") -> Iterator[Receiver]:
+    """Run an HTTP server on this machine, at an address of it."""
     state = Receiver()
 
     class Handler(BaseHTTPRequestHandler):
@@ -70,8 +70,8 @@ def receiver() -> Iterator[Receiver]:
         def log_message(self, *_: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        state.url = f"http://127.0.0.1:{server.server_port}"
+    with ThreadingHTTPServer((host, 0), Handler) as server:
+        state.url = f"http://{host}:{server.server_port}"
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         yield state
         server.shutdown()
@@ -92,10 +92,14 @@ class Letters:
 
 
 @contextmanager
-def mail_server() -> Iterator[tuple[str, Letters]]:
-    """Run a mail server on this machine; yields its address and its letters."""
+def mail_server(**options: Any) -> Iterator[tuple[str, Letters]]:
+    """Run a mail server on this machine; yields its address and its letters.
+
+    Args:
+        options: of aiosmtpd's SMTP, such as its certificate.
+    """
     letters = Letters()
-    controller = Controller(letters, hostname="127.0.0.1", port=free_port())
+    controller = Controller(letters, hostname="127.0.0.1", port=free_port(), **options)
     controller.start()
     try:
         yield f"smtp://127.0.0.1:{controller.port}", letters

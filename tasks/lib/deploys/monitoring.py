@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -20,7 +21,8 @@ from ..project import contract, names
 from ..project.places import Environment
 from ..project.settings import ROOT
 from ..ssh.tunnel import to_port
-from . import measured, rollout
+from . import alert_secrets, alerting, measured, rollout
+from .alerting import ALERTMANAGER, Way
 from .measured import Measured, Served
 from .shared_servers import group, stack_name
 
@@ -65,26 +67,39 @@ def _measured(name: str, environment: Environment, orchestrator: Orchestrator) -
     )
 
 
-def render(target: Target, environments: Sequence[Measured], folder: Path) -> Stack:
-    """Return the stack that measures environments; `folder` is for the files that it needs."""
-    import yaml
+def render(
+    target: Target, environments: Sequence[Measured], ways: Sequence[Way], folder: Path
+) -> Stack:
+    """Return the stack that measures environments, and store the secrets that are new in it.
 
+    Args:
+        ways: those that alerts take.
+        folder: for the files that it needs.
+    """
     first = next(iter(group(target.settings, target.name).values()))
     values = measured.room(len(environments))
     values |= {key: str(value) for key, value in first.values.items()}
     values |= {"STACK": stack_name(target), "METRICS_LISTEN": f"127.0.0.1:{PORT}"}
     project = Project(target.ctx, [ROOT / file for file in FILES], stack_name(target), values)
     config = project.config()
-    base = yaml.safe_load((ROOT / "compose/monitoring/prometheus.yml").read_text("utf-8"))
     made: dict[str, Any] = {
-        "prometheus": measured.scraped(base, environments),
+        "prometheus": measured.scraped(_base(PROMETHEUS), environments),
+        ALERTMANAGER: alerting.notifying(_base(ALERTMANAGER), ways, target.settings.project.name),
         "sites": measured.sites(environments),
         "expected": measured.expected(environments, len(target.environment.hosts)),
     }
     for key, content in made.items():
         (folder / key).write_text(json.dumps(content, indent=1), "utf-8")
         config["configs"][key] = {**config["configs"][key], "file": str(folder / key)}
-    return target.orchestrator.render(attached(config, environments), "", {})
+    secrets = alert_secrets.stored(target.orchestrator, ways)
+    config = alert_secrets.used(attached(config, environments), ways, secrets)
+    return target.orchestrator.render(config, "", secrets)
+
+
+def _base(name: str) -> Any:
+    import yaml
+
+    return yaml.safe_load((ROOT / f"compose/monitoring/{name}.yml").read_text("utf-8"))
 
 
 def attached(config: Mapping[str, Any], environments: Sequence[Measured]) -> dict[str, Any]:
@@ -102,30 +117,43 @@ def attached(config: Mapping[str, Any], environments: Sequence[Measured]) -> dic
     return {**config, "services": services, "networks": {**config["networks"], **external}}
 
 
-def up(target: Target) -> list[str]:
-    """Set up or renew the monitoring stack; return the names of the environments it measures."""
+def up(target: Target, env: Mapping[str, str] = os.environ) -> list[str]:
+    """Set up or renew the monitoring stack; return the names of the environments it measures.
+
+    Raises TaskError, with exit status 2 if alerts go where this run does not know to send them.
+    """
     environments = found(target)
     if not environments:
         hint = f"deploy one first: inv deploy --env={target.name}"
         raise TaskError("no environment of these servers runs", hint, ExitCode.REFUSED)
-    measures = [each.name for each in environments]
+    measures, ways = [each.name for each in environments], alerting.ways(target.settings, env)
+    alert_secrets.require_known(target.orchestrator, ways, target.name)
     if target.ctx.config.run.dry:
         return measures
     with files.folder() as folder, target.locked("sets up monitoring") as lock:
-        stack = render(target, environments, folder)
+        alert_secrets.require_known(target.orchestrator, ways, target.name)
+        stack = render(target, environments, ways, folder)
         for line in target.orchestrator.set_up():
             console.say(line)
         rollout.roll(target, stack, target.settings.deploy.soak, lock)
-        target.orchestrator.tidy(stack.versions("configs"))
+        target.orchestrator.tidy(stack.versions("configs") | stack.versions("secrets"))
+    if said := alerting.told(_base(ALERTMANAGER), ways):
+        console.say(said)
+    else:
+        hint = "set messages.slack or messages.mail in invoke.yaml, then run this again"
+        console.warn(f"alerts are on the page alone, and nobody is told of one - {hint}")
     return measures
 
 
 def down(target: Target, volumes: bool) -> None:
-    """Remove the monitoring stack; with volumes what it measured, too.
+    """Remove the monitoring stack and the secrets of its alerts; with volumes what it measured, too.
 
     Raises TaskError, a line for each server on which that is left.
     """
-    if left := target.orchestrator.remove(volumes):
+    left = target.orchestrator.remove(volumes)
+    for name in target.orchestrator.secrets():
+        target.orchestrator.remove_secret(name)
+    if left:
         raise TaskError("\ninv: ".join(left), code=ExitCode.PERSON)
 
 

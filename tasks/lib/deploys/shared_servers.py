@@ -17,9 +17,6 @@ from ..project.fields import MANY
 from ..project.places import KUBERNETES, Environment
 from ..project.settings import Settings, read_settings
 
-# How that stack is called after the project; no environment may be called so.
-NAME = "monitoring"
-
 
 def group(settings: Settings, name: str) -> dict[str, Environment]:
     """Return the environments that share servers with one, itself too, in the order of invoke.yaml.
@@ -52,8 +49,8 @@ def reach(ctx: Context, name: str, wait: str = "") -> Iterator[Target]:
     """
     settings = read_settings(ctx)
     together = group(settings, name)
-    if NAME in together:
-        what = f"an environment is called {NAME}, as the stack of its monitoring"
+    if names.MONITORING in together:
+        what = f"an environment is called {names.MONITORING}, as the stack of its monitoring"
         raise TaskError(what, "rename it in invoke.yaml", ExitCode.REFUSED)
     hosts = list(dict.fromkeys(host for each in together.values() for host in each.hosts))
     whole = msgspec.structs.replace(settings.environment(name), hosts=hosts)
@@ -64,4 +61,4 @@ def reach(ctx: Context, name: str, wait: str = "") -> Iterator[Target]:
 
 def stack_name(target: Target) -> str:
     """Return the name of the monitoring stack."""
-    return names.stack_name(target.settings.project.name, NAME)
+    return names.stack_name(target.settings.project.name, names.MONITORING)

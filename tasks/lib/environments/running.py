@@ -12,7 +12,7 @@ from ..errors import ExitCode, TaskError
 from ..images import login
 from ..orchestrators.stack import Stack, drift
 from ..orchestrators.status import Service
-from ..project import contract
+from ..project import contract, names
 from .connection import Target
 from .records import DAMAGED, Record, current
 
@@ -99,6 +99,18 @@ def login_problems(target: Target, now: Running) -> list[str]:
         return []
     what = f"{target.registry.image.host} denies the stored login: no node can pull the image"
     return [f"{what} - inv server.setup --env={target.name} stores yours"]
+
+
+def monitoring_problems(target: Target) -> list[str]:
+    """Return what of the monitoring beside an environment was set up and does not run."""
+    if names.is_dynamic(target.name) or not target.environment.servers:
+        return []
+    stack = names.stack_name(target.settings.project.name, names.MONITORING)
+    services = target.orchestrator.beside(stack).services()
+    if down := [name for name, each in services.items() if not each.nodes]:
+        what = f"monitoring does not run ({', '.join(down)}): alerts are missing"
+        return [f"{what} - inv monitor.up --env={target.name}"]
+    return []
 
 
 def _by(services: Mapping[str, Service], line: str) -> str:

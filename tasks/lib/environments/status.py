@@ -125,6 +125,7 @@ def read(target: Target) -> Status:
     with ThreadPoolExecutor() as pool:
         servers = pool.submit(disks.servers, target)
         volumes = pool.submit(target.orchestrator.volumes)
+        monitoring = pool.submit(running.monitoring_problems, target)
         now, nodes = running.look(target), target.orchestrator.nodes()
         backups = storage.backups(target, now.services)
     names = {node.id: node.name for node in nodes}
@@ -133,7 +134,7 @@ def read(target: Target) -> Status:
     wrong = [f"{each.name}: {each.progress}" for each in now.services.values()
              if not each.progress.done]  # fmt: skip
     wrong += [f"node {node.name}: {node.state}" for node in nodes if node.state != "ready"]
-    wrong += running.login_problems(target, now)
+    wrong += [*running.login_problems(target, now), *monitoring.result()]
     wrong += [*backups.problems, *url_problems(answer, now), *differences(target, now, holder)]
     return Status(
         environment=target.name,

@@ -81,6 +81,7 @@ class Service:
         nodes: the IDs of the nodes that its running replicas are on.
         spec: every value that it has, in the orchestrator's own words, but those labels.
         changed: who else has set values of it, and when; empty if that is unknown.
+        labels: those that its stack gave it, where Docker runs it.
     """
 
     name: str
@@ -91,6 +92,7 @@ class Service:
     nodes: Sequence[str] = ()
     spec: Mapping[str, Any] = field(default_factory=dict)
     changed: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 
 # The length that a long dynamic environment's name is cut to.
 LONGEST = 24
+# How the stack of monitoring is called after the project; no environment may be called so.
+MONITORING = "monitoring"
 # How many characters Swarm allows, by the kind of object:
 # https://github.com/moby/swarmkit/blob/master/manager/controlapi/common.go
 LIMITS = {"secret": 64, "config": 64, "service": 63, "network": 63}

@@ -26,7 +26,7 @@ from .fields import (
     Section,
     Variable,
 )
-from .messages import Messages
+from .messages import Messages, Receiver
 from .places import Environment
 from .server import Server
 
@@ -95,12 +95,13 @@ class Registry(Section, frozen=True):
 
 
 class Monitoring(Section, frozen=True):
-    """What is measured, and where errors, traces and logs go."""
+    """What is measured, and where errors, traces, logs and alerts go."""
 
     metrics: bool = False
     errors: bool = False
     traces: Annotated[float, Meta(ge=0, le=1)] = 0
     logs: Annotated[str, Meta(pattern=LOGS, description=f"{POSSIBLE}, or nothing")] = ""
+    webhook: Receiver = ""
 
 
 class Audit(Section, frozen=True):

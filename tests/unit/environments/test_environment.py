@@ -69,6 +69,20 @@ def test_a_status_names_what_is_wrong(world):
     assert any("answers 503" in line for line in wrong)
 
 
+def test_a_status_says_that_monitoring_does_not_run_where_it_was_set_up(world):
+    world.deploy(world.image())
+    assert status.read(world.target).problems == []
+    beside = world.target.orchestrator.inner.beside("myapp-monitoring")
+    for name in ("alertmanager", "prometheus"):
+        beside.running_now[name] = {"image": "p", "deploy": {}}
+    assert status.read(world.target).problems == []
+    beside.running_now["prometheus"]["deploy"]["replicas"] = 0
+    what = "monitoring does not run (prometheus): alerts are missing"
+    assert status.read(world.target).problems == [f"{what} - inv monitor.up --env=prod"]
+    world.target.name = "review/a"
+    assert not [each for each in status.read(world.target).problems if "monitoring" in each]
+
+
 def test_a_status_of_nothing(world):
     text = status.read(world.target).text()
     assert "no services" in text and "no release yet" in text

@@ -169,7 +169,8 @@ def _service(name: str, all_: Sequence[Container], app: Container | None, node: 
     progress = Progress(name, wanted, healthy, max(wanted - healthy, 0), old)
     image, history = mine[0].facts["Config"]["Image"], first.labels.get(HISTORY, "")
     nodes = [node] if any(each.state == "running" for each in mine) else []
-    return Service(name, image, first.release, progress, history, nodes, spec_of(mine))
+    known = (name, image, first.release, progress, history, nodes, spec_of(mine))
+    return Service(*known, labels=mine[0].labels)
 
 
 def _part_of(container: Container, app: Container | None) -> Container:

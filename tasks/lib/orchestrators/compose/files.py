@@ -117,11 +117,14 @@ class Files:
 
     def _copy(self, stack: Stack, services: Iterable[Mapping[str, Any]]) -> None:
         """Make the copies of secrets that services use, each with its owner and mode."""
+        services = list(services)
         pairs = (pair for service in services for pair in mounts(stack, service))
         wanted = {f"{mount['source']}/{copy_name(use)}" for mount, use in pairs if use}
         if new := sorted(wanted - self._there):
             volumes = sorted({each.partition("/")[0] for each in new})
-            self._shell(stack.image, {each: f"/files/{each}" for each in volumes}, COPIES, new)
+            # A stack without the app has another image with a shell: that of what has the secrets.
+            image = stack.image or next(x["image"] for x in services if x.get("secrets"))
+            self._shell(image, {each: f"/files/{each}" for each in volumes}, COPIES, new)
             self._there |= wanted
 
     def look(self, stack: Stack, names: Mapping[str, str]) -> None:

@@ -41,9 +41,11 @@ def observed(name: str, service: Mapping[str, Any], tasks: Sequence[Mapping[str,
     running = (task for task in mine if task["Status"]["State"] == "running")
     progress = judge(name, service, mine, nothing_new)
     image = service["Spec"]["TaskTemplate"]["ContainerSpec"]["Image"]
-    release, history = (service["Spec"]["Labels"].get(label, "") for label in (RELEASE, HISTORY))
+    labels = service["Spec"]["Labels"]
+    release, history = (labels.get(label, "") for label in (RELEASE, HISTORY))
     nodes = sorted({task["NodeID"] for task in running})
-    return Service(name, image, release, progress, history, nodes, spec(service))
+    known = (name, image, release, progress, history, nodes, spec(service))
+    return Service(*known, labels=labels)
 
 
 def node(found: Mapping[str, Any]) -> Node:

@@ -1,0 +1,90 @@
+"""The secrets with which Alertmanager sends alerts, and which of them it has as it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from ..docker.cli import DockerError
+from ..errors import ExitCode, TaskError
+from ..messages import receivers
+from ..orchestrators.base import Orchestrator
+from .alerting import ALERTMANAGER, FOLDER, Json, Way
+
+# Its user, who alone can read them.
+USER = "65534"
+# How its labels begin that say where alerts go. Their values are the versions of the secrets, or that
+# none is needed.
+LABEL, PLAIN = "alerts.", "-"
+# Compares a secret of its container with what it reads: a value is in no argument.
+SAME = f'given=$(cat); [ "$given" = "$(cat {FOLDER}/%s)" ] && echo same || true'
+# What this run may not know of what runs: in words, and what sets it.
+WORDS = {
+    "chat": ("the chat", "INVOKE_MESSAGES_SLACK or messages.slack"),
+    "mail": ("mail", "messages.mail"),
+    "login": ("the password of the mail server", receivers.MAIL),
+    "webhook": ("the webhook", "INVOKE_MONITORING_WEBHOOK or monitoring.webhook"),
+}
+
+
+def used(config: Mapping[str, Any], ways: Iterable[Way], versions: Mapping[str, str]) -> Json:
+    """Return a configuration of Compose in which Alertmanager has its secrets, and says so.
+
+    Args:
+        versions: that of each secret.
+    """
+    service = config["services"][ALERTMANAGER]
+    deploy = service.get("deploy") or {}
+    labels = {LABEL + way.kind: versions.get(way.secret, PLAIN) for way in ways}
+    uses = [{"source": each, "uid": USER, "gid": USER, "mode": 0o400} for each in versions]
+    made = {**service, "secrets": uses}
+    made["deploy"] = {**deploy, "labels": {**(deploy.get("labels") or {}), **labels}}
+    secrets = {key: {"external": True, "name": each} for key, each in versions.items()}
+    return {
+        **config,
+        "services": {**config["services"], ALERTMANAGER: made},
+        "secrets": {**config.get("secrets", {}), **secrets},
+    }
+
+
+def stored(orchestrator: Orchestrator, ways: Iterable[Way]) -> dict[str, str]:
+    """Return the version of each secret: the one that runs, or a new one for another value."""
+    now = _now(orchestrator)
+    found = {}
+    for way in ways:
+        if way.value:
+            version = now.get(way.kind, PLAIN)
+            same = version != PLAIN and _same(orchestrator, way)
+            found[way.secret] = version if same else orchestrator.set_secret(way.secret, way.value)
+    return found
+
+
+def _same(orchestrator: Orchestrator, way: Way) -> bool:
+    value = way.value.encode()
+    with suppress(DockerError):
+        script = SAME % way.secret
+        return bool(orchestrator.feed(ALERTMANAGER, script, lambda stdin: stdin.write(value)))
+    return False
+
+
+def _now(orchestrator: Orchestrator) -> dict[str, str]:
+    """Return the kinds of ways that alerts go now, each with the version of its secret."""
+    service = orchestrator.services().get(ALERTMANAGER)
+    labels = service.labels if service else {}
+    return {key.removeprefix(LABEL): each for key, each in labels.items() if key.startswith(LABEL)}
+
+
+def require_known(orchestrator: Orchestrator, ways: Sequence[Way], environment: str) -> None:
+    """Raise TaskError if alerts go a way now that this run does not know."""
+    now, known = _now(orchestrator), {way.kind: way for way in ways}
+    lost = [kind for kind in now if kind not in known]
+    if "mail" in known and not known["mail"].value and now.get("mail", PLAIN) != PLAIN:
+        lost.append("login")
+    if lost:
+        using, settings = zip(*(WORDS[kind] for kind in sorted(lost)), strict=True)
+        what = f"alerts use {' and '.join(using)} now, which this run does not know"
+        hint = (
+            f"set {' and '.join(settings)}; to drop it, inv monitor.down --env={environment} first"
+        )
+        raise TaskError(what, hint, ExitCode.REFUSED)

@@ -1,0 +1,324 @@
+"""Where alerts go, with a real Alertmanager and real receivers; and who may change that."""
+
+from __future__ import annotations
+
+import email
+import json
+import shutil
+import ssl
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from email.policy import default
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from aiosmtpd.smtp import AuthResult
+
+from tasks.lib.deploys import alert_secrets, alerting, monitoring, shared_servers
+from tasks.lib.deploys.alerting import Way
+from tasks.lib.docker.compose import Project
+from tasks.lib.errors import ExitCode, TaskError
+from tasks.lib.orchestrators.compose.rendering import generation
+from tasks.lib.orchestrators.compose.rendering import render as for_compose
+from tasks.lib.orchestrators.stack import Stack
+from tasks.lib.orchestrators.swarm.rendering import render as for_swarm
+from tasks.lib.project.messages import Mail, Messages
+from tests.testbed import alertmanager, certificates
+from tests.testbed.alertmanager import BASE, Alertmanager
+from tests.testbed.commands import ROOT, until
+from tests.testbed.receivers import Receiver, mail_server, receiver
+
+CHAT, WEBHOOK = "https://chat.example/services/t0ken-of-the-chat", "https://on.call/t0ken-of-it"
+PASSWORD = "pa55word-of-mail"
+MAIL = Mail(
+    ["ops@example.com", "ann@example.com"], "inv@example.com", "smtp://ann%40x@mail.example"
+)
+Sending = Callable[..., AbstractContextManager[Alertmanager]]
+
+
+def settings(world, chat="", mail=None, webhook=""):
+    """The project's settings with receivers."""
+    known = world.target.settings
+    given = msgspec.structs.replace(known.monitoring, webhook=webhook)
+    return msgspec.structs.replace(known, messages=Messages("", chat, "", mail), monitoring=given)
+
+
+def ways(world, chat="", mail=None, webhook="", password="") -> list[Way]:
+    return alerting.ways(settings(world, chat, mail, webhook), {"SMTP_PASSWORD": password})
+
+
+@pytest.fixture
+def sending(tmp_path: Path) -> Sending:
+    """Runs an Alertmanager with some ways."""
+    if not alertmanager.program():
+        pytest.skip("no program prometheus-alertmanager: install Debian's package of that name")
+
+    def start(given: list[Way], **env: str) -> AbstractContextManager[Alertmanager]:
+        return alertmanager.sending(tmp_path, given, env)
+
+    return start
+
+
+@contextmanager
+def chat() -> Iterator[Receiver]:
+    """A chat, which answers as Slack and Mattermost do."""
+    with receiver() as there:
+        there.answer = "ok"
+        yield there
+
+
+def titles(there) -> list[str]:
+    """The titles of what a chat got."""
+    return [request.json["attachments"][0]["title"] for request in there.got]
+
+
+def texts(letters) -> list[tuple[str, str]]:
+    """Subject and text of what a mail server got."""
+    found = [email.message_from_bytes(each.content, policy=default) for each in letters.got]
+    return [(str(each["Subject"]), each.get_body().get_content()) for each in found]
+
+
+def test_an_alert_reaches_chat_and_mail_when_it_fires_and_when_it_is_over(world, sending):
+    with chat() as there, mail_server() as (server, letters):
+        mail = msgspec.structs.replace(MAIL, server=server)
+        with sending(ways(world, f"{there.url}/services/T0", mail)) as one:
+            one.post("SiteDown", severity="critical")
+            until(lambda: there.got and letters.got)
+            one.post("SiteDown", over=True, severity="critical")
+            until(lambda: len(there.got) == len(letters.got) == 2)
+            one.post("NodeGone", environment="")
+            until(lambda: len(there.got) == len(letters.got) == 3)
+    wanted = ["[prod] critical: SiteDown", "[prod] cleared: SiteDown"]
+    wanted.append("[servers of shop] warning: NodeGone")
+    assert titles(there) == [subject for subject, _ in texts(letters)] == wanted
+    assert [request.path for request in there.got] == ["/services/T0"] * 3
+    assert letters.got[0].rcpt_tos == ["ops@example.com", "ann@example.com"]
+    fired, over = (request.json["attachments"][0] for request in there.got[:2])
+    assert (fired["color"], over["color"]) == ("danger", "good")
+    said = "SiteDown is &lt;wrong&gt; &amp; bad\nfirst: ./inv status of SiteDown\n"
+    assert fired["text"].startswith(f"{said}see docs/oncall.md#sitedown; since 20")
+    assert over["text"].strip() == "cleared: SiteDown is &lt;wrong&gt; &amp; bad"
+    text = texts(letters)[0][1].replace("\r\n", "\n")
+    assert text.startswith("SiteDown is <wrong> & bad\nfirst: ./inv status of SiteDown\n")
+
+
+def test_a_site_that_is_down_is_one_alert_not_ten(world, sending):
+    with chat() as there, sending(ways(world, there.url)) as one:
+        one.post("SiteDown", severity="critical")
+        until(lambda: titles(there))
+        one.post("SlowRequests")
+        one.post("SlowRequests", environment="staging")
+        one.post("DatabaseDown", severity="critical")
+        until(lambda: len(titles(there)) == 3)
+        one.post("SiteDown", over=True, severity="critical")
+        until(lambda: len(titles(there)) == 5)
+    first, *others = titles(there)
+    assert first == "[prod] critical: SiteDown"
+    assert {*others[:2]} == {"[staging] warning: SlowRequests", "[prod] critical: DatabaseDown"}
+    assert {*others[2:]} == {"[prod] cleared: SiteDown", "[prod] warning: SlowRequests"}
+
+
+def test_a_webhook_gets_the_alerts_in_alertmanagers_own_form(world, sending):
+    if alertmanager.version() < (0, 26):
+        pytest.skip("this Alertmanager reads no webhook's address from a file; 0.26 does")
+    with receiver() as there, sending(ways(world, webhook=f"{there.url}/t0ken")) as one:
+        one.post("SiteDown")
+        until(lambda: there.got)
+        one.post("SiteDown", over=True)
+        until(lambda: len(there.got) == 2)
+    assert [request.path for request in there.got] == ["/t0ken"] * 2
+    assert [request.json["status"] for request in there.got] == ["firing", "resolved"]
+    assert there.got[0].json["version"] == "4"
+
+
+def test_mail_is_sent_with_a_password_where_it_is_encrypted(world, sending, tmp_path):
+    certificates.write(tmp_path)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(tmp_path / "ca.pem", tmp_path / "key.pem")
+    seen = []
+
+    def login(*given: Any) -> AuthResult:
+        seen.append((given[-1].login, given[-1].password))
+        return AuthResult(success=True)
+
+    # This one's LOGIN asks in other words than most.
+    options = {"authenticator": login, "auth_required": True, "auth_exclude_mechanism": ["LOGIN"]}
+    with mail_server(tls_context=context, **options) as (server, letters):
+        mail = msgspec.structs.replace(MAIL, server=server.replace("//", "//ann%40x@"))
+        given = ways(world, mail=mail, password=PASSWORD)
+        with sending(given, SSL_CERT_FILE=str(tmp_path / "ca.pem")) as one:
+            one.post("SiteDown")
+            until(lambda: letters.got)
+    assert seen == [(b"ann@x", PASSWORD.encode())]
+
+
+def test_a_password_is_never_sent_without_encryption(world, sending):
+    with mail_server(auth_require_tls=False) as (server, letters):
+        mail = msgspec.structs.replace(MAIL, server=server.replace("//", "//ann@"))
+        with sending(ways(world, mail=mail, password=PASSWORD)) as one:
+            one.post("SiteDown")
+            until(lambda: "STARTTLS" in one.log.read_text())
+    assert letters.got == []
+
+
+@pytest.mark.parametrize(("webhook", "least"), [("", (0, 25)), (WEBHOOK, (0, 26))])
+def test_alertmanager_takes_it_and_it_has_no_secret(world, tmp_path, webhook, least):
+    amtool = shutil.which("amtool")
+    if not amtool or alertmanager.version() < least:
+        pytest.skip("no program amtool, or an old one: Debian's package prometheus-alertmanager")
+    given = ways(world, CHAT, MAIL, webhook, PASSWORD)
+    file = tmp_path / "alertmanager.yml"
+    file.write_text(json.dumps(alerting.notifying(BASE, given, "shop")))
+    words = [amtool, "check-config", str(file)]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert not secrets_in(file.read_text())
+
+
+def secrets_in(text: str) -> list[str]:
+    return [each for each in (CHAT, "t0ken", WEBHOOK, PASSWORD) if each in text]
+
+
+@pytest.mark.parametrize(
+    ("server", "password", "smarthost", "tls", "login"),
+    [
+        ("smtp://mail.example", "", "mail.example:587", False, None),
+        ("smtp://ann@mail.example:25", PASSWORD, "mail.example:25", True, "ann"),
+        ("smtp://mail.example:25", PASSWORD, "mail.example:25", False, None),
+        ("smtps://ann@mail.example", PASSWORD, "mail.example:465", False, "ann"),
+    ],
+)
+def test_a_mail_server_is_asked_as_messages_ask_it(world, server, password, smarthost, tls, login):
+    mail = msgspec.structs.replace(MAIL, server=server)
+    (way,) = ways(world, mail=mail, password=password)
+    made = way.config
+    assert (made["smarthost"], made["require_tls"]) == (smarthost, tls)
+    assert made.get("auth_username") == login
+    assert ("auth_password_file" in made) == (way.value != "") == (login is not None)
+
+
+def test_a_mail_server_that_alertmanager_cannot_ask_is_told(world, capfd):
+    assert ways(world, mail=msgspec.structs.replace(MAIL, server="smtps://m.example:999")) == []
+    hint = "name another messages.mail.server"
+    assert f"smtps:// at port 465 alone, not 999 - {hint}" in capfd.readouterr().err
+
+
+def test_where_alerts_go_is_said(world):
+    one = msgspec.structs.replace(MAIL, to=["ops@example.com"])
+    assert alerting.told(BASE, []) == ""
+    assert alerting.told(BASE, ways(world, mail=one)) == "alerts go by mail to 1 address"
+    said = "alerts go to the chat, by mail to 2 addresses and to the webhook"
+    assert alerting.told(BASE, ways(world, CHAT, MAIL, WEBHOOK)) == said
+    own = {**BASE, "receivers": [{"name": "page", "opsgenie_configs": [{}]}]}
+    assert alerting.told(own, []) == "alerts go as compose/monitoring/alertmanager.yml says"
+    made = alerting.notifying(own, ways(world, CHAT), "shop")["receivers"][0]
+    assert {*made} == {"name", "opsgenie_configs", "slack_configs"}
+
+
+@pytest.mark.parametrize("render", [for_swarm, for_compose])
+def test_its_secrets_are_files_of_its_user_alone(world, render, tmp_path):
+    given = ways(world, CHAT, MAIL, WEBHOOK, PASSWORD)
+    stack = rendered(world, render, given, tmp_path)
+    uses = stack.services["alertmanager"]["secrets"]
+    assert stack.services["alertmanager"]["user"] == "65534:65534"
+    assert {(each["uid"], each["gid"], each["mode"]) for each in uses} == {
+        ("65534", "65534", 0o400)
+    }
+    assert stack.versions("secrets") == {each["source"] + "_v1" for each in uses}
+    others = [name for name, each in stack.services.items() if each.get("secrets")]
+    assert others == ["alertmanager"]
+    labels = {f"alerts.{way.kind}": f"{way.secret}_v1" for way in given}
+    assert stack.services["alertmanager"]["deploy"]["labels"] == labels
+    assert not secrets_in(stack.text() + "".join(stack.configs.values()))
+    if render is for_compose:
+        (made,) = generation(stack, ["alertmanager"], "1")["services"].values()
+        files = [each["volume"]["subpath"] for each in made["volumes"] if "volume" in each]
+        assert files.count("65534.65534.400") == 3
+
+
+def rendered(world, render: Any, given: list[Way], folder: Path) -> Stack:
+    """The stack of monitoring with ways that alerts take; it needs docker, and no engine."""
+    values = {"STACK": "shop-monitoring", "METRICS_LISTEN": "127.0.0.1:9090"}
+    files = [ROOT / name for name in monitoring.FILES]
+    config = Project(world.target.ctx, files, "shop-monitoring", values).config()
+    versions = {way.secret: f"{way.secret}_v1" for way in given if way.value}
+    made = alert_secrets.used(config, given, versions)
+    file = folder / "alertmanager"
+    file.write_text(json.dumps(alerting.notifying(BASE, given, "shop")))
+    made["configs"]["alertmanager"]["file"] = str(file)
+    return render(made, "shop-monitoring", "", versions)
+
+
+def set_up(world, given: list[Way]) -> dict[str, str]:
+    """Let Alertmanager run with ways that alerts take; returns the versions of its secrets."""
+    beside = world.target.orchestrator.inner.beside(shared_servers.stack_name(world.target))
+    versions = alert_secrets.stored(beside, given)
+    config = {"services": {"alertmanager": {"image": "a"}}, "configs": {}}
+    stack = beside.render(alert_secrets.used(config, given, versions), "", versions)
+    beside.put(stack, prune=True)
+    return versions
+
+
+def test_another_address_is_another_secret_and_the_same_is_none(world):
+    first = set_up(world, ways(world, CHAT, MAIL, password=PASSWORD))
+    assert first == {
+        "CHAT_URL": "myapp-monitoring_CHAT_URL_v1",
+        "MAIL_PASSWORD": "myapp-monitoring_MAIL_PASSWORD_v1",
+    }
+    assert set_up(world, ways(world, CHAT, MAIL, password=PASSWORD)) == first
+    other = set_up(world, ways(world, f"{CHAT}-2", MAIL, password=PASSWORD))
+    assert other == {**first, "CHAT_URL": "myapp-monitoring_CHAT_URL_v2"}
+    # A run that was killed has stored one that never ran.
+    beside = world.target.orchestrator.inner.beside(shared_servers.stack_name(world.target))
+    beside.set_secret("CHAT_URL", "https://another.example")
+    assert set_up(world, ways(world, f"{CHAT}-2", MAIL, password=PASSWORD)) == other
+
+
+@pytest.mark.parametrize(
+    ("now", "mine", "why"),
+    [
+        (
+            {"chat": CHAT},
+            {},
+            r"alerts use the chat now, which this run does not know - set INVOKE_MESSAGES_SLACK or "
+            r"messages\.slack; to drop it, inv monitor\.down --env=prod first",
+        ),
+        ({"chat": CHAT, "mail": MAIL}, {"chat": CHAT}, r"use mail now.*set messages\.mail;"),
+        ({"mail": MAIL, "password": PASSWORD}, {"mail": MAIL}, "set SMTP_PASSWORD;"),
+        ({"webhook": WEBHOOK}, {"chat": CHAT}, "set INVOKE_MONITORING_WEBHOOK or monitoring"),
+        (
+            {"chat": CHAT, "mail": MAIL, "password": PASSWORD},
+            {"mail": MAIL},
+            "use the chat and the password of the mail server now",
+        ),
+    ],
+)
+def test_who_does_not_know_where_alerts_go_cannot_end_it(world, now, mine, why):
+    beside = world.target.orchestrator.inner.beside(shared_servers.stack_name(world.target))
+    alert_secrets.require_known(beside, ways(world, **mine), "prod")
+    set_up(world, ways(world, **now))
+    alert_secrets.require_known(beside, ways(world, **now), "prod")
+    with pytest.raises(TaskError, match=why) as caught:
+        alert_secrets.require_known(beside, ways(world, **mine), "prod")
+    assert caught.value.code == ExitCode.REFUSED
+
+
+def test_what_is_added_is_no_reason_to_refuse(world):
+    set_up(world, ways(world, CHAT))
+    beside = world.target.orchestrator.inner.beside(shared_servers.stack_name(world.target))
+    given = ways(world, "https://other.example", MAIL, password=PASSWORD)
+    alert_secrets.require_known(beside, given, "prod")
+
+
+def test_the_end_of_monitoring_is_that_of_the_secrets(world):
+    set_up(world, ways(world, CHAT, MAIL, password=PASSWORD))
+    orchestrator = world.target.orchestrator
+    world.target.orchestrator = orchestrator.inner.beside(shared_servers.stack_name(world.target))
+    try:
+        monitoring.down(world.target, volumes=False)
+        assert world.target.orchestrator.secrets() == {}
+    finally:
+        world.target.orchestrator = orchestrator
