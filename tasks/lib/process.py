@@ -24,6 +24,8 @@ T = TypeVar("T")
 GRACE = 10
 # How many lines may wait to be read.
 AHEAD = 1000
+# Erases a terminal's line: Compose 2.26 begins each line of a log with it, in a pipe, too.
+ERASED = "\x1b[2K"
 
 
 def tool(name: str) -> str:
@@ -77,7 +79,7 @@ def lines(children: Sequence[subprocess.Popen[bytes]]) -> Generator[str, None, i
 
     def read(child: subprocess.Popen[bytes]) -> None:
         for line in child.stdout or ():
-            found.put(line.decode("utf-8", "replace").rstrip("\r\n"))
+            found.put(line.decode("utf-8", "replace").rstrip("\r\n").removeprefix(ERASED))
         found.put(None)
 
     try:

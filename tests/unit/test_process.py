@@ -39,6 +39,10 @@ def test_what_is_no_text_is_shown_all_the_same():
     assert [*lines([shell(r"printf 'a\377b\r\n'")])] == ["a\ufffdb"]
 
 
+def test_what_erases_a_line_of_a_terminal_is_no_part_of_a_line():
+    assert [*lines([shell(r"printf '\033[2Kapp-1  | a\n'")])] == ["app-1  | a"]
+
+
 def test_waiting_returns_the_first_true_value():
     values = iter([0, "", "ready", "later"])
     assert wait_until(lambda: next(values), 10, poll=0) == "ready"
