@@ -383,5 +383,7 @@ def test_each_alert_is_fired_by_what_it_is_about_and_ends(measured):
         finally:
             os.killpg(run.process.pid, signal.SIGKILL)
         measured.inv("unlock", "--yes")
+        measured.inv("status")
+        until(lambda: "DeployFailed" in watched.firing(), 60)
         measured.must("deploy", f"--ref={other}")
         fires(watched, measured, set())

@@ -100,8 +100,8 @@ class Deployment:
         if now.record and same and now.drift == [] and now.healthy():
             console.say(f"release {now.record.number} runs already: nothing to do")
             self.unchanged = True
-            status_metrics.write_deployed(self.target)
-            return verification.make_up(self.target, now.record)
+            verification.make_up(self.target, now.records, now.record)
+            return status_metrics.write_deployed(self.target)
         if self.image and self.record.why:
             promotion.admit(self.target.registry, self.image, self.record.why)
         self.run()
@@ -182,6 +182,7 @@ class Deployment:
             self.target.history.write(self.record)
         except TaskError as why:
             console.warn(f"not recorded: release {self.record.number} {self.record.state} ({why})")
+        status_metrics.write_deployed(self.target)
 
     def finish(self) -> None:
         """Forget what no remembered release needs, and say what runs."""
@@ -191,7 +192,6 @@ class Deployment:
         except Exception as error:
             console.warn(f"old releases could not be removed: {explain(error)}")
         backups.note_release(self.target, self.stack, self.record)
-        status_metrics.write_deployed(self.target)
         console.say(f"release {self.record.number} runs: {self.target.environment.url}")
         self.notices.done(self.record)
 

@@ -1,4 +1,4 @@
-"""What `inv status` sees, for the Prometheus beside an environment: drift, the lock, and when.
+"""What `inv status` sees, for the Prometheus beside an environment: drift, lock, last deploy.
 
 It is written to a file in Prometheus' own volume, for which Prometheus asks itself; see the job
 `status` of compose/monitoring/prometheus.yml. Nothing else can write it: no port of that container
@@ -14,9 +14,10 @@ from datetime import datetime
 from subprocess import DEVNULL, PIPE, TimeoutExpired
 
 from .. import console
-from ..environments import running
+from ..environments import records, releases, running
 from ..environments.connection import Target
 from ..environments.lock import Holder
+from ..environments.releases import CUT_OFF, Release
 from ..environments.status import Status
 from ..errors import TaskError, explain, last_line
 from ..orchestrators.base import Orchestrator
@@ -24,9 +25,13 @@ from ..project import names
 from . import monitoring, shared_servers
 
 DRIFT, LOCK = "app_drift", "app_lock_seconds"
+FAILED, ENDED = "app_deploy_failed", "app_deploy_time_seconds"
 LOOKED, NOTIFIED = "app_status_time_seconds", "app_status_notify_time_seconds"
+METRICS = (DRIFT, LOCK, FAILED, ENDED, LOOKED, NOTIFIED)
 # Seconds that writing may take.
 LIMIT = 10.0
+# Whether a deploy failed, by its state; the others say that it still runs, or are not known.
+STATES = {records.GOOD: "0", **dict.fromkeys((records.FAILED, records.UNDONE, CUT_OFF), "1")}
 # It works in the folder of the volume, and has the clock that Prometheus has. What was not looked
 # at this time stays as it was.
 NOW = "$now"
@@ -53,17 +58,20 @@ def write(target: Target, found: Status, notified: bool, limit: float = LIMIT) -
         limit: the seconds that writing may take.
     """
     # While somebody deploys, what runs differs from what was deployed last.
-    seen = {**_lock(found.lock), **({} if found.lock else _drift(found.drift)), LOOKED: NOW}
+    drift = {} if found.lock else _drift(found.drift)
+    seen = {**_lock(found.lock), **drift, **_deploy(found.releases), LOOKED: NOW}
     with _harmless():
         if there := _beside(target):
             _write(target, there, {**seen, **({NOTIFIED: NOW} if notified else {})}, limit)
 
 
 def write_deployed(target: Target) -> None:
-    """Look at an environment whose deploy is done, and write what is seen as `write` does."""
+    """Look at an environment whose deploy has ended, and write what is seen as `write` does."""
     with _harmless():
         if there := _beside(target):
-            seen = {**_lock(None), **_drift(running.look(target).drift), LOOKED: NOW}
+            found = running.look(target)
+            last = [releases.release(each, locked=False) for each in found.records[:1]]
+            seen = {**_lock(None), **_drift(found.drift), **_deploy(last), LOOKED: NOW}
             _write(target, there, seen, LIMIT)
 
 
@@ -85,6 +93,16 @@ def _lock(holder: Holder | None) -> dict[str, str]:
     return {}
 
 
+def _deploy(newest: Sequence[Release]) -> dict[str, str]:
+    """Return whether the last deploy or rollback failed, and when it ended, if that is known."""
+    for last in newest[:1]:
+        if failed := STATES.get(last.state):
+            with suppress(ValueError):
+                ended = datetime.fromisoformat(last.began).timestamp() + last.seconds
+                return {FAILED: "0" if last.closed else failed, ENDED: f"{ended:.0f}"}
+    return {}
+
+
 def _drift(lines: Sequence[str] | None) -> dict[str, str]:
     return {} if lines is None else {DRIFT: str(len(lines))}
 
@@ -101,7 +119,7 @@ def _beside(target: Target) -> Orchestrator | None:
 
 def _write(target: Target, there: Orchestrator, seen: Mapping[str, str], limit: float) -> None:
     lines = "\n".join(f"{key} {value}" for key, value in seen.items())
-    kept = "|".join(key for key in (DRIFT, LOCK, LOOKED, NOTIFIED) if key not in seen)
+    kept = "|".join(key for key in METRICS if key not in seen)
     script = SCRIPT.format(name=target.name, lines=lines, kept=kept)
     if not _run(there, script, limit):
         # It runs on a server of another environment, which shares one with this.

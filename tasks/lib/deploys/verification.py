@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..environments import healthcheck, server_check
 from ..environments.connection import Target
-from ..environments.records import Record
+from ..environments.records import FAILED, UNDONE, Record
 from ..orchestrators.stack import Stack
 
 if TYPE_CHECKING:
     from .deployment import Deployment
 
 
-def make_up(target: Target, record: Record) -> None:
+def make_up(target: Target, records: Sequence[Record], runs: Record) -> None:
     """Check at its address what runs and was asked on its server only; record that.
+
+    What runs is what is wanted: that a deploy failed since then is closed, too.
 
     Raises TaskError if it does not answer.
     """
-    if target.verify_url and not record.url_verified:
-        _from_outside(target, record)
-        target.history.write(replace(record, url_verified=True))
+    if target.verify_url and not runs.url_verified:
+        _from_outside(target, runs)
+        runs = replace(runs, url_verified=True)
+        target.history.write(runs)
+    newest = runs if records[0].number == runs.number else records[0]
+    if newest.state in (FAILED, UNDONE) and not newest.closed:
+        target.history.write(replace(newest, closed=True))
 
 
 def verify(deployment: Deployment, stack: Stack, record: Record) -> None:

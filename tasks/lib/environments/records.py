@@ -27,6 +27,7 @@ class Record:
         backup: the name of the backup that was made before.
         why: why it failed, or why it was forced.
         url_verified: whether it was checked at its address, and not on its server only.
+        closed: it failed, and a later deploy found nothing to do: what runs is what is wanted.
     """
 
     number: int
@@ -42,6 +43,7 @@ class Record:
     backup: str = ""
     why: str = ""
     url_verified: bool = True
+    closed: bool = False
 
     @property
     def digest(self) -> str:

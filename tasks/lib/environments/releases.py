@@ -40,6 +40,7 @@ class Release(msgspec.Struct, frozen=True, kw_only=True):
     irreversible: list[str]
     backup: str
     url_verified: bool
+    closed: bool
 
     @property
     def note(self) -> str:
@@ -65,6 +66,7 @@ def release(record: Record, locked: bool) -> Release:
         irreversible=record.final,
         backup=record.backup,
         url_verified=record.url_verified,
+        closed=record.closed,
     )
 
 

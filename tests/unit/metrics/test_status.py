@@ -7,20 +7,25 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from tasks.lib.deploys import monitoring, shared_servers, status_metrics
 from tasks.lib.environments import status
-from tests.orchestrators.world import World
+from tasks.lib.errors import ExitCode, TaskError
+from tests.orchestrators.world import Killed, World
 from tests.testbed import prometheus
 from tests.testbed.commands import ROOT, until
 from tests.testbed.prometheus import Prometheus
 
 FILE = Path("status/prod.txt")
+# What is written after a deploy that went well.
+WELL = {"app_lock_seconds": "0", "app_drift": "0", "app_deploy_failed": "0"}
 Measuring = Callable[..., AbstractContextManager[Prometheus]]
 
 
@@ -64,6 +69,8 @@ def seen() -> dict[str, str]:
     """What was written, without the time."""
     pairs = dict(line.split(" ") for line in FILE.read_text().splitlines())
     assert abs(int(pairs.pop("app_status_time_seconds")) - time.time()) < 60
+    if "app_deploy_time_seconds" in pairs:
+        assert abs(int(pairs.pop("app_deploy_time_seconds")) - time.time()) < 60
     return pairs
 
 
@@ -91,6 +98,76 @@ def test_drift_is_told_until_a_deploy_repairs_it(world, measuring):
         assert "hunter2" not in FILE.read_text()
         world.deploy(image)
         until(lambda: not watched.firing())
+
+
+def test_a_deploy_that_was_undone_is_told_until_one_goes_well(world, measuring):
+    world.deploy(world.image())
+    with measuring() as watched:
+        until(lambda: watched.ask('app_deploy_failed{environment="prod"} == 0'))
+        with pytest.raises(TaskError, match="rolled back: release 1"):
+            world.deploy(world.image(exits=True))
+        until(lambda: watched.firing() == {"DeployFailed"})
+        look(world)
+        assert seen() == WELL | {"app_deploy_failed": "1"}
+        assert "<strong>DeployFailed</strong> prod" in watched.page()
+        world.deploy(world.image())
+        until(lambda: not watched.firing())
+
+
+def test_a_deploy_that_was_killed_is_told_by_the_next_look(world, measuring):
+    world.deploy(world.image())
+    with measuring() as watched:
+        world.orchestrator.before["rollout"] = world.kill
+        with pytest.raises(Killed):
+            world.deploy(world.image())
+        # As far as was known then, it still runs.
+        assert seen() == WELL
+        world.restart()
+        look(world)
+        until(lambda: watched.firing() == {"DeployFailed"})
+        world.rollback(to="1")
+        until(lambda: not watched.firing())
+
+
+def fails(world: World, **image: Any) -> None:
+    """A deploy of such an image fails."""
+    with pytest.raises(TaskError):
+        world.deploy(world.image(**image))
+    assert seen()["app_deploy_failed"] == "1"
+
+
+@pytest.mark.parametrize("why", [{"check": "no licence"}, {"exits": True}, {"page": 500}])
+def test_a_failure_counts_until_a_deploy_finds_that_what_runs_is_what_is_wanted(world, beside, why):
+    image = world.image()
+    world.deploy(image)
+    ended = world.records()[0]
+    fails(world, **why)
+    look(world)
+    assert seen()["app_deploy_failed"] == "1"
+    world.deploy(image)
+    assert seen() == WELL
+    assert world.records()[1] == ended
+    # It stays closed, until another one fails.
+    look(world)
+    assert seen() == WELL
+    fails(world, **why)
+
+
+def test_a_deploy_that_was_refused_has_not_failed(world, beside):
+    world.deploy(world.image())
+    with pytest.raises(TaskError) as caught:
+        world.deploy(world.image(tested=False))
+    assert caught.value.code == ExitCode.REFUSED
+    look(world)
+    assert seen() == WELL
+
+
+def test_the_last_deploy_ended_when_its_record_says(world, beside):
+    world.deploy(world.image())
+    record = replace(world.records()[0], began="2026-01-01T00:00:00+00:00", seconds=90)
+    world.target.history.write(record)
+    look(world)
+    assert "app_deploy_time_seconds 1767225690\n" in FILE.read_text()
 
 
 def test_a_lock_that_is_held_for_too_long_is_told_until_it_is_free(world, measuring):
@@ -123,16 +200,16 @@ def test_a_scheduled_look_that_comes_no_more_is_told(world, measuring):
 
 def test_while_the_lock_is_held_drift_stays_what_it_was(world, beside):
     world.deploy(world.image())
-    assert seen() == {"app_lock_seconds": "0", "app_drift": "0"}
+    assert seen() == WELL
     with locked(world, seconds=90):
         world.by_hand.scale("app", 1)
         look(world, notified=True)
     held = seen()
     assert 90 <= int(held.pop("app_lock_seconds")) < 120
     assert int(held.pop("app_status_notify_time_seconds")) > 0
-    assert held == {"app_drift": "0"}
+    assert held == {"app_drift": "0", "app_deploy_failed": "0"}
     look(world)
-    assert {*seen()} == {"app_lock_seconds", "app_drift", "app_status_notify_time_seconds"}
+    assert {*seen()} == {*WELL, "app_status_notify_time_seconds"}
     assert seen()["app_drift"] == "1"
     assert [*FILE.parent.iterdir()] == [FILE]
 
@@ -144,7 +221,7 @@ def test_a_deploy_with_nothing_to_do_and_a_rollback_say_that_there_is_no_drift(w
     for end in (world.rollback, lambda: world.deploy(image)):
         FILE.unlink()
         end()
-        assert seen() == {"app_lock_seconds": "0", "app_drift": "0"}
+        assert seen() == WELL
 
 
 def test_nothing_is_written_without_a_prometheus_or_in_a_dry_run(world, tmp_path, monkeypatch):
