@@ -12,11 +12,13 @@ FOLDER = Path(__file__).resolve().parents[1] / "compose/monitoring"
 PAGE, FILE = FOLDER / "page.tmpl", FOLDER / "grafana.json"
 PANEL = re.compile(r'\(args "([^"]+)" `([^`]+)` "(\w*)" "(\w+)"\)')
 SOURCE = {"type": "prometheus", "uid": "${source}"}
-# A release that was not there a minute ago: what a deploy or a rollback has brought.
+# A release that was not there a minute ago: what a deploy or a rollback has brought. Of the end of
+# a deploy, also of a failed one or of the same commit, only the Prometheus beside it learns.
 MARK = (
     "count by (environment, release) (app_info)"
     " unless count by (environment, release) (app_info offset 1m)"
 )
+DEPLOYED = "max by (environment) (changes(app_deploy_time_seconds[1m])) > 0"
 # Rows that were added to Django's table of migrations, or deleted from it, in the last minute.
 MIGRATED = " + ".join(
     f'sum by (environment) (changes({each}{{relname="django_migrations"}}[1m]))'
@@ -46,6 +48,10 @@ def dashboard() -> dict[str, Any]:
         "name": "Releases", "datasource": SOURCE, "enable": True, "expr": MARK, "step": "60s",
         "titleFormat": "{{environment}} release {{release}}", "iconColor": "blue",
     }  # fmt: skip
+    deployed = {
+        "name": "Deploys", "datasource": SOURCE, "enable": True, "expr": DEPLOYED, "step": "60s",
+        "titleFormat": "{{environment}} deploy or rollback ended", "iconColor": "green",
+    }  # fmt: skip
     migrated = {
         "name": "Migrations", "datasource": SOURCE, "enable": True, "expr": MIGRATED, "step": "60s",
         "titleFormat": "{{environment}} migrated", "iconColor": "orange",
@@ -58,7 +64,7 @@ def dashboard() -> dict[str, Any]:
         "refresh": "30s",
         "time": {"from": "now-6h", "to": "now"},
         "templating": {"list": [source]},
-        "annotations": {"list": [marks, migrated]},
+        "annotations": {"list": [marks, deployed, migrated]},
         "panels": [one(number, each) for number, each in enumerate(panels())],
     }
 

@@ -37,7 +37,7 @@ def environment(folder: Path, settings: str = "small_site", **env: str) -> dict[
         TMPDIR=str(folder),
         DJANGO_SETTINGS_MODULE=settings,
         ROLE="web",
-        VERSION="abc",
+        VERSION=env.pop("VERSION", "abc"),
         APP_SERVER="uwsgi",
         **env,
     )

@@ -67,6 +67,27 @@ def test_a_release_is_marked_once(measured):
     until(lambda: not measured.ask(grafana.MARK.replace("offset 1m", "offset 1s")))
 
 
+def test_the_release_that_a_rollback_brings_back_is_marked(site, tmp_path):
+    if not prometheus.program():
+        pytest.skip("no program prometheus: install Debian's package of that name")
+    (tmp_path / "next").mkdir()
+    query = grafana.MARK.replace("offset 1m", "offset 3s")
+    with (
+        served(tmp_path / "next", VERSION="def") as later,
+        prometheus.measuring(tmp_path, app=site.metrics_port, web=later.metrics_port) as watched,
+    ):
+
+        def marked() -> list[str]:
+            return [each["metric"]["release"] for each in watched.ask(query)]
+
+        until(lambda: len(watched.ask("count by (release) (app_info)")) == 2)
+        os.killpg(site.process.pid, signal.SIGSTOP)
+        until(lambda: not watched.ask('app_info{release="abc"} offset 3s') and not marked(), 60)
+        os.killpg(site.process.pid, signal.SIGCONT)
+        until(lambda: marked() == ["abc"])
+        until(lambda: not marked())
+
+
 def test_the_page_says_whether_all_is_well_and_since_when_it_is_not(site, measured):
     assert "Nothing of the app is measured" in measured.page() or site.get("/")
     until(lambda: "All is well" in measured.page() and "abc" in measured.page())

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
+from docs import grafana
 from tasks.lib.deploys import monitoring, shared_servers, status_metrics
 from tasks.lib.environments import status
 from tasks.lib.errors import ExitCode, TaskError
@@ -112,6 +113,27 @@ def test_a_deploy_that_was_undone_is_told_until_one_goes_well(world, measuring):
         assert "<strong>DeployFailed</strong> prod" in watched.page()
         world.deploy(world.image())
         until(lambda: not watched.firing())
+
+
+def test_grafana_marks_each_deploy_also_one_of_the_same_commit(world, measuring):
+    image = world.image()
+
+    def deploy() -> None:
+        """It is counted in seconds."""
+        before = time.time()
+        until(lambda: time.time() > before + 1)
+        world.deploy(image)
+
+    deploy()
+    with measuring() as watched:
+        until(lambda: watched.ask("app_deploy_time_seconds"))
+        assert watched.ask(grafana.DEPLOYED) == []
+        world.by_hand.scale("app", 1)
+        deploy()
+        assert world.records()[0].number == 2
+        (mark,) = until(lambda: watched.ask(grafana.DEPLOYED))
+        assert mark["metric"] == {"environment": "prod"}
+        assert mark["value"][1] == "1"
 
 
 def test_a_deploy_that_was_killed_is_told_by_the_next_look(world, measuring):
