@@ -31,7 +31,13 @@ namespace = Collection(
     Collection("db", database.pull, database.upgrade),
     Collection("history", observe.history, observe.show, observe.audit, observe.adopt),
     Collection("images", publish.images, publish.prune),
-    Collection("monitor", observe.monitor, operate.monitor_up, operate.monitor_down),
+    Collection(
+        "monitor",
+        observe.monitor,
+        operate.monitor_up,
+        operate.monitor_try,
+        operate.monitor_down,
+    ),
     Collection("lab", rehearse.up, rehearse.down, rehearse.status),
     Collection(
         *("secrets", secret.set_secret, secret.list_secrets, secret.remove_secret),

@@ -58,6 +58,19 @@ def monitor_up(ctx: Context, env: str = "", wait: str = "") -> None:
         console.say(f"measures {', '.join(monitoring.up(target))} - inv monitor --env={env}")
 
 
+@task(name="try", help={"env": ENV})
+def monitor_try(ctx: Context, env: str = "") -> None:
+    """Raise an alert for a minute, to see that it arrives.
+
+    Example: inv monitor.try --env=prod
+    """
+    from .lib.deploys import monitoring, shared_servers
+
+    with shared_servers.reach(ctx, env) as target:
+        monitoring.try_alert(target)
+        console.say("the alert Test is raised: it arrives within a minute where alerts go")
+
+
 @task(name="down", help={"env": ENV, "volumes": "delete what was measured, too", "wait": WAIT})
 def monitor_down(ctx: Context, env: str = "", volumes: bool = False, wait: str = "") -> None:
     """Remove the monitoring of an environment's servers.

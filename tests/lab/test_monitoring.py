@@ -15,10 +15,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.testbed import prometheus
-from tests.testbed.commands import free_port, git, page, until
+from tests.testbed import prometheus, receivers
+from tests.testbed.commands import docker, free_port, git, page, until
 from tests.testbed.onehost import OneHost
 from tests.testbed.prometheus import Prometheus, stand_ins
+from tests.testbed.receivers import Receiver, titles
 from tests.testbed.sites import Site
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.either]
@@ -28,6 +29,9 @@ EXPORTERS = {"postgres-exporter", "redis-exporter"}
 # Looks are quick, and jobs and locks are old soon.
 QUICK = (("interval: 15s", "interval: 2s"), ("timeout: 10s", "timeout: 2s"))
 OLD = (("_oldest_seconds) > 600", "_oldest_seconds) > 5"), ("_seconds) > 3600", "_seconds) > 1"))
+SOON = (("group_wait: 30s", "group_wait: 1s"), ("group_interval: 5m", "group_interval: 2s"))
+# All that docker says of containers and services.
+KNOWN = "docker ps -aq | xargs docker inspect; docker service inspect $(docker service ls -q); true"
 # What fails in the app's replica, and what waits for a worker.
 FAILING = "[current_app.send_task('myapp.tasks.flush_clicks', args=[1]) for _ in range(30)]"
 WAITING = "current_app.send_task('myapp.tasks.flush_clicks')"
@@ -62,6 +66,8 @@ def measured(site: Site, tmp_path: Path) -> Iterator[Site]:
     (folder / "rules.yml").write_text(replaced(rules, *OLD))
     text = (prometheus.FOLDER / "prometheus.yml").read_text()
     (folder / "prometheus.yml").write_text(replaced(text, *QUICK))
+    text = (prometheus.FOLDER / "alertmanager.yml").read_text()
+    (folder / "alertmanager.yml").write_text(replaced(text, *SOON))
     try:
         yield made
     finally:
@@ -85,6 +91,19 @@ def beside(measured: Site) -> Iterator[Site]:
         # It is on the network.
         measured.inv("monitor.down", "--volumes")
         made.wipe()
+
+
+@pytest.fixture
+def chat(measured: Site) -> Iterator[Receiver]:
+    """A chat on this machine, at an address that the site's servers reach."""
+    gateway = "{{range .NetworkSettings.Networks}}{{.Gateway}}{{end}}"
+    with receivers.chat(docker("inspect", f"--format={gateway}", measured.nodes["node1"])) as there:
+        yield there
+
+
+def telling(site: Site, address: str) -> Site:
+    """The site, whose alerts go to a chat at an address."""
+    return replace(site, more={**site.more, "INVOKE_MESSAGES_SLACK": address})
 
 
 def replaced(text: str, *pairs: tuple[str, str]) -> str:
@@ -143,20 +162,30 @@ def stop(site: Site, service: str, back: bool) -> None:
         site.on("node1", f"docker service scale --detach {site.stack}_{service}={int(back)}")
 
 
-def test_one_command_adds_it_beside_the_app_and_one_removes_it(measured):
+def test_one_command_adds_it_beside_the_app_and_one_removes_it(measured, chat):
     before, steady = measured.tasks(*STEADY, "worker"), measured.tasks(*STEADY)
     refused = measured.inv("monitor", f"--port={free_port()}")
     assert refused.status == 2
     assert "no Prometheus runs for lab - ./inv monitor.up --env=lab" in refused.verdict
-    done = measured.must("monitor.up")
+    told = telling(measured, f"{chat.url}/services/t0ken-1")
+    done = told.must("monitor.up")
     assert f"measures {measured.env}" in done.text
+    assert "alerts go to the chat" in done.text and "t0ken" not in done.text
     assert measured.tasks(*STEADY, "worker") == before
     # Again, it changes nothing.
     there = containers(measured)
     assert len(there) == 3 + len(measured.nodes)
-    measured.must("monitor.up")
+    told.must("monitor.up")
     assert containers(measured) == there
     assert not any("->" in each for each in there)
+    told = telling(measured, f"{chat.url}/services/t0ken-2")
+    told.must("monitor.up")
+    other = {*containers(measured)} ^ {*there}
+    assert len(other) == 2 and all("alertmanager" in each for each in other), other
+    assert "t0ken" not in "".join(measured.on(node, KNOWN) for node in measured.nodes)
+    refused = measured.inv("monitor.up")
+    assert refused.status == 2
+    assert "alerts use the chat now, which this run does not know" in refused.verdict
 
     if len(measured.nodes) > 1:
         assert "app_lock_seconds 0\n" in seen_elsewhere(measured)
@@ -179,8 +208,17 @@ def test_one_command_adds_it_beside_the_app_and_one_removes_it(measured):
         stop(measured, "worker", back=False)
         until(lambda: {"NoWorker", "ServiceGone"} <= watched.firing(), 120)
         assert "Not well" in watched.page()
+        until(lambda: f"[{measured.env}] critical: NoWorker" in titles(chat), 60)
         stop(measured, "worker", back=True)
         until(lambda: not {"NoWorker", "ServiceGone"} & watched.firing(), 180)
+        until(lambda: f"[{measured.env}] cleared: NoWorker" in titles(chat), 60)
+    assert chat.got[-1].path == "/services/t0ken-2"
+
+    stop(replace(measured, env="monitoring"), "prometheus", back=False)
+    silent = "monitoring does not run (prometheus): alerts are missing - ./inv monitor.up"
+    until(lambda: silent in measured.inv("status").text, 60, 1)
+    told.must("monitor.up")
+    assert "monitoring does not run" not in measured.inv("status").text
 
     kept = measured.inv("destroy", "--yes")
     assert kept.status == 2

@@ -77,6 +77,19 @@ def receiver(host: str = "127.0.0.1") -> Iterator[Receiver]:
         server.shutdown()
 
 
+@contextmanager
+def chat(host: str = "127.0.0.1") -> Iterator[Receiver]:
+    """Run a chat at an address of this machine; it answers as Slack and Mattermost do."""
+    with receiver(host) as there:
+        there.answer = "ok"
+        yield there
+
+
+def titles(there: Receiver) -> list[str]:
+    """Return the titles of the alerts that a chat got."""
+    return [request.json["attachments"][0]["title"] for request in there.got]
+
+
 class Letters:
     """What a mail server got; it can refuse the next ones."""
 

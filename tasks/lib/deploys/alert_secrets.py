@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, BinaryIO
 
 from ..docker.cli import DockerError
 from ..errors import ExitCode, TaskError
@@ -14,8 +14,8 @@ from .alerting import ALERTMANAGER, FOLDER, Json, Way
 
 # Its user, who alone can read them.
 USER = "65534"
-# How its labels begin that say where alerts go. Their values are the versions of the secrets, or that
-# none is needed.
+# How its labels begin that say where alerts go. Their values are the versions of the secrets, or
+# that none is needed.
 LABEL, PLAIN = "alerts.", "-"
 # Compares a secret of its container with what it reads: a value is in no argument.
 SAME = f'given=$(cat); [ "$given" = "$(cat {FOLDER}/%s)" ] && echo same || true'
@@ -61,10 +61,11 @@ def stored(orchestrator: Orchestrator, ways: Iterable[Way]) -> dict[str, str]:
 
 
 def _same(orchestrator: Orchestrator, way: Way) -> bool:
-    value = way.value.encode()
+    def write(stdin: BinaryIO) -> None:
+        stdin.write(way.value.encode())
+
     with suppress(DockerError):
-        script = SAME % way.secret
-        return bool(orchestrator.feed(ALERTMANAGER, script, lambda stdin: stdin.write(value)))
+        return bool(orchestrator.feed(ALERTMANAGER, SAME % way.secret, write))
     return False
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -33,6 +35,13 @@ cleared: {{ .Annotations.summary | QUOTED }}
 {{ end }}"""
 # The three characters that Slack wants to be escaped.
 ESCAPED = 'reReplaceAll "&" "&amp;" | reReplaceAll "<" "&lt;" | reReplaceAll ">" "&gt;"'
+# An alert that is over after a minute, raised from inside of Alertmanager's container.
+TRY = "exec amtool alert add {words} --end=$(date -u -d @$(($(date +%s) + 60)) +%Y-%m-%dT%H:%M:%SZ)"
+NOTES = {
+    "summary": "inv monitor.try raised it to see that alerts arrive",
+    "action": "nothing, it is over after a minute",
+    "runbook": "docs/monitoring.md#who-gets-alerts",
+}
 
 
 @dataclass(frozen=True)
@@ -120,6 +129,14 @@ def _named(part: Any, project: str) -> Any:
     if isinstance(part, dict):
         return {key: _named(each, project) for key, each in part.items()}
     return part.replace("PROJECT", project) if isinstance(part, str) else part
+
+
+def trial(environment: str, port: int = 9093) -> str:
+    """Return the script that raises an alert to try where it goes; the port is Alertmanager's."""
+    words = [f"--alertmanager.url=http://127.0.0.1:{port}"]
+    words += [f"--annotation={key}={json.dumps(each)}" for key, each in NOTES.items()]
+    words += ["Test", "severity=critical", f"environment={environment}"]
+    return TRY.format(words=shlex.join(words))
 
 
 def told(base: Mapping[str, Any], given: Sequence[Way]) -> str:

@@ -141,12 +141,12 @@ def up(target: Target, env: Mapping[str, str] = os.environ) -> list[str]:
         console.say(said)
     else:
         hint = "set messages.slack or messages.mail in invoke.yaml, then run this again"
-        console.warn(f"alerts are on the page alone, and nobody is told of one - {hint}")
+        console.warn(f"alerts are only on the page, and sent to no one - {hint}")
     return measures
 
 
 def down(target: Target, volumes: bool) -> None:
-    """Remove the monitoring stack and the secrets of its alerts; with volumes what it measured, too.
+    """Remove the monitoring stack with its secrets; with volumes what it measured, too.
 
     Raises TaskError, a line for each server on which that is left.
     """
@@ -155,6 +155,14 @@ def down(target: Target, volumes: bool) -> None:
         target.orchestrator.remove_secret(name)
     if left:
         raise TaskError("\ninv: ".join(left), code=ExitCode.PERSON)
+
+
+def try_alert(target: Target) -> None:
+    """Raise an alert that is over after a minute. Raises TaskError if no Alertmanager runs."""
+    script = alerting.trial(target.name)
+    if target.orchestrator.feed(ALERTMANAGER, script, lambda _: None) is None:
+        hint = f"inv monitor.up --env={target.name}"
+        raise TaskError(f"no Alertmanager runs for {target.name}", hint, ExitCode.REFUSED)
 
 
 def require_removable(target: Target) -> None:

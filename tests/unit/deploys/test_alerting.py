@@ -7,8 +7,8 @@ import json
 import shutil
 import ssl
 import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from email.policy import default
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from tasks.lib.project.messages import Mail, Messages
 from tests.testbed import alertmanager, certificates
 from tests.testbed.alertmanager import BASE, Alertmanager
 from tests.testbed.commands import ROOT, until
-from tests.testbed.receivers import Receiver, mail_server, receiver
+from tests.testbed.receivers import chat, mail_server, receiver, titles
 
 CHAT, WEBHOOK = "https://chat.example/services/t0ken-of-the-chat", "https://on.call/t0ken-of-it"
 PASSWORD = "pa55word-of-mail"
@@ -60,19 +60,6 @@ def sending(tmp_path: Path) -> Sending:
         return alertmanager.sending(tmp_path, given, env)
 
     return start
-
-
-@contextmanager
-def chat() -> Iterator[Receiver]:
-    """A chat, which answers as Slack and Mattermost do."""
-    with receiver() as there:
-        there.answer = "ok"
-        yield there
-
-
-def titles(there) -> list[str]:
-    """The titles of what a chat got."""
-    return [request.json["attachments"][0]["title"] for request in there.got]
 
 
 def texts(letters) -> list[tuple[str, str]]:
@@ -119,6 +106,26 @@ def test_a_site_that_is_down_is_one_alert_not_ten(world, sending):
     assert first == "[prod] critical: SiteDown"
     assert {*others[:2]} == {"[staging] warning: SlowRequests", "[prod] critical: DatabaseDown"}
     assert {*others[2:]} == {"[prod] cleared: SiteDown", "[prod] warning: SlowRequests"}
+
+
+def test_an_alert_is_raised_to_try_it(world, sending):
+    with chat() as there, sending(ways(world, there.url)) as one:
+        script = alerting.trial("prod", int(one.url.rpartition(":")[2]))
+        subprocess.run(["sh", "-c", script], check=True, capture_output=True, timeout=30)
+        until(lambda: there.got)
+    assert titles(there) == ["[prod] critical: Test"]
+    said = "inv monitor.try raised it to see that alerts arrive\nfirst: nothing, it is over after a"
+    assert there.got[0].json["attachments"][0]["text"].startswith(said)
+
+
+def test_without_an_alertmanager_none_is_raised(world):
+    orchestrator = world.target.orchestrator
+    world.target.orchestrator = orchestrator.inner.beside(shared_servers.stack_name(world.target))
+    try:
+        with pytest.raises(TaskError, match=r"no Alertmanager runs for prod - inv monitor\.up"):
+            monitoring.try_alert(world.target)
+    finally:
+        world.target.orchestrator = orchestrator
 
 
 def test_a_webhook_gets_the_alerts_in_alertmanagers_own_form(world, sending):
