@@ -186,6 +186,8 @@ def test_one_command_adds_it_beside_the_app_and_one_removes_it(measured, chat):
     refused = measured.inv("monitor.up")
     assert refused.status == 2
     assert "alerts use the chat now, which this run does not know" in refused.verdict
+    told.must("monitor.try")
+    until(lambda: f"[{measured.env}] critical: Test" in titles(chat), 60)
 
     if len(measured.nodes) > 1:
         assert "app_lock_seconds 0\n" in seen_elsewhere(measured)
@@ -231,7 +233,7 @@ def test_one_command_adds_it_beside_the_app_and_one_removes_it(measured, chat):
 
 
 def test_a_deploy_that_goes_well_fires_nothing(measured):
-    measured.must("monitor.up")
+    assert "alerts are only on the page, and sent to no one" in measured.must("monitor.up").text
     with opened(measured) as watched:
         until(lambda: seen(watched, "up == 1") >= {*APP}, 120)
         until(lambda: not watched.firing(), 120)

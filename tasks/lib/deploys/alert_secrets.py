@@ -1,4 +1,4 @@
-"""The secrets with which Alertmanager sends alerts, and which of them it has as it runs."""
+"""Alertmanager as it runs: where it sends alerts, and the secrets that it has for that."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..docker.cli import DockerError
 from ..errors import ExitCode, TaskError
 from ..messages import receivers
 from ..orchestrators.base import Orchestrator
-from .alerting import ALERTMANAGER, FOLDER, Json, Way
+from .alerting import ALERTMANAGER, FOLDER, Json, Way, trial
 
 # Its user, who alone can read them.
 USER = "65534"
@@ -28,7 +28,9 @@ WORDS = {
 }
 
 
-def used(config: Mapping[str, Any], ways: Iterable[Way], versions: Mapping[str, str]) -> Json:
+def with_secrets(
+    config: Mapping[str, Any], ways: Iterable[Way], versions: Mapping[str, str]
+) -> Json:
     """Return a configuration of Compose in which Alertmanager has its secrets, and says so.
 
     Args:
@@ -50,11 +52,11 @@ def used(config: Mapping[str, Any], ways: Iterable[Way], versions: Mapping[str, 
 
 def stored(orchestrator: Orchestrator, ways: Iterable[Way]) -> dict[str, str]:
     """Return the version of each secret: the one that runs, or a new one for another value."""
-    now = _now(orchestrator)
+    known = now(orchestrator)
     found = {}
     for way in ways:
         if way.value:
-            version = now.get(way.kind, PLAIN)
+            version = known.get(way.kind, PLAIN)
             same = version != PLAIN and _same(orchestrator, way)
             found[way.secret] = version if same else orchestrator.set_secret(way.secret, way.value)
     return found
@@ -69,7 +71,7 @@ def _same(orchestrator: Orchestrator, way: Way) -> bool:
     return False
 
 
-def _now(orchestrator: Orchestrator) -> dict[str, str]:
+def now(orchestrator: Orchestrator) -> dict[str, str]:
     """Return the kinds of ways that alerts go now, each with the version of its secret."""
     service = orchestrator.services().get(ALERTMANAGER)
     labels = service.labels if service else {}
@@ -78,14 +80,23 @@ def _now(orchestrator: Orchestrator) -> dict[str, str]:
 
 def require_known(orchestrator: Orchestrator, ways: Sequence[Way], environment: str) -> None:
     """Raise TaskError if alerts go a way now that this run does not know."""
-    now, known = _now(orchestrator), {way.kind: way for way in ways}
-    lost = [kind for kind in now if kind not in known]
-    if "mail" in known and not known["mail"].value and now.get("mail", PLAIN) != PLAIN:
+    used, known = now(orchestrator), {way.kind: way for way in ways}
+    lost = [kind for kind in used if kind not in known]
+    if "mail" in known and not known["mail"].value and used.get("mail", PLAIN) != PLAIN:
         lost.append("login")
     if lost:
-        using, settings = zip(*(WORDS[kind] for kind in sorted(lost)), strict=True)
+        using, settings = zip(
+            *(WORDS.get(kind, (kind, kind)) for kind in sorted(lost)), strict=True
+        )
         what = f"alerts use {' and '.join(using)} now, which this run does not know"
         hint = (
             f"set {' and '.join(settings)}; to drop it, inv monitor.down --env={environment} first"
         )
         raise TaskError(what, hint, ExitCode.REFUSED)
+
+
+def try_it(orchestrator: Orchestrator, environment: str) -> None:
+    """Raise an alert that is over after a minute. Raises TaskError if no Alertmanager runs."""
+    if orchestrator.feed(ALERTMANAGER, trial(environment), lambda _: None) is None:
+        hint = f"inv monitor.up --env={environment}"
+        raise TaskError(f"no Alertmanager runs for {environment}", hint, ExitCode.REFUSED)

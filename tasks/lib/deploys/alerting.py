@@ -1,4 +1,4 @@
-"""Where alerts go: Alertmanager's configuration, of the receivers that invoke.yaml names. Pure."""
+"""Where alerts go: Alertmanager's configuration, of the receivers that invoke.yaml names."""
 
 from __future__ import annotations
 
@@ -89,6 +89,8 @@ def _mail(mail: Mail, password: str) -> list[Way]:
         what = f"alerts are not sent by mail: Alertmanager knows smtps:// at port {SMTPS} alone"
         console.warn(f"{what}, not {port} - name another messages.mail.server")
         return []
+    if server.username and not password:
+        console.warn(f"alerts are mailed without a login: {receivers.MAIL} is not set")
     password = password if server.username else ""
     config = {
         "to": ", ".join(mail.to),

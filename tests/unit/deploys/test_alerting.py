@@ -128,6 +128,14 @@ def test_without_an_alertmanager_none_is_raised(world):
         world.target.orchestrator = orchestrator
 
 
+def test_a_user_of_the_mail_server_without_a_password_is_a_warning(world, capfd):
+    mail = msgspec.structs.replace(MAIL, server="smtp://ann@mail.example")
+    ways(world, mail=mail)
+    assert "mailed without a login: SMTP_PASSWORD is not set" in capfd.readouterr().err
+    ways(world, mail=mail, password=PASSWORD)
+    assert capfd.readouterr().err == ""
+
+
 def test_a_webhook_gets_the_alerts_in_alertmanagers_own_form(world, sending):
     if alertmanager.version() < (0, 26):
         pytest.skip("this Alertmanager reads no webhook's address from a file; 0.26 does")
@@ -252,7 +260,7 @@ def rendered(world, render: Any, given: list[Way], folder: Path) -> Stack:
     files = [ROOT / name for name in monitoring.FILES]
     config = Project(world.target.ctx, files, "shop-monitoring", values).config()
     versions = {way.secret: f"{way.secret}_v1" for way in given if way.value}
-    made = alert_secrets.used(config, given, versions)
+    made = alert_secrets.with_secrets(config, given, versions)
     file = folder / "alertmanager"
     file.write_text(json.dumps(alerting.notifying(BASE, given, "shop")))
     made["configs"]["alertmanager"]["file"] = str(file)
@@ -264,7 +272,7 @@ def set_up(world, given: list[Way]) -> dict[str, str]:
     beside = world.target.orchestrator.inner.beside(shared_servers.stack_name(world.target))
     versions = alert_secrets.stored(beside, given)
     config = {"services": {"alertmanager": {"image": "a"}}, "configs": {}}
-    stack = beside.render(alert_secrets.used(config, given, versions), "", versions)
+    stack = beside.render(alert_secrets.with_secrets(config, given, versions), "", versions)
     beside.put(stack, prune=True)
     return versions
 
