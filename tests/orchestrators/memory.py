@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 from tasks.lib import files
 from tasks.lib.docker.cli import DockerError
@@ -296,7 +296,7 @@ class MemoryOrchestrator:
         return f"100{dumps}" if service in self.running_now else None
 
     def feed(self, service: str, script: str, write: Callable[[BinaryIO], None]) -> str | None:
-        """Run the script on this machine, with the service's secrets in a folder in place of its."""
+        """Run the script on this machine, if the service runs, with its secrets in a folder."""
         with files.folder() as folder:
             for each in self.running_now.get(service, {}).get("secrets", []):
                 version = self.cluster.files[self.stack]["secrets"][each["source"]]["name"]
