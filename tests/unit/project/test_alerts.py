@@ -107,6 +107,16 @@ def test_each_block_of_the_page_is_one_command_and_no_command_hides_in_the_text(
     assert [each for each in spans(PAGE) if re.search(r"\binv\b.* -", each, re.DOTALL)] == []
 
 
+def test_the_page_leads_to_sections_that_are_there():
+    heads = {"oncall.md": PAGE}
+    for file, anchor in re.findall(r"\]\(([\w.]*)#([\w-]+)\)", PAGE):
+        text = heads.setdefault(
+            file or "oncall.md", (ROOT / "docs" / (file or "oncall.md")).read_text()
+        )
+        known = {each.lower().replace(" ", "-") for each in re.findall(r"^#+ (.+)$", text, re.M)}
+        assert anchor in known
+
+
 def test_what_the_actions_ask_of_is_a_service_that_the_page_knows():
     named = {
         found for rule in RULES for found in re.findall(r"--service=([a-z]+)", action_of(rule))
