@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from functools import partial
-from subprocess import PIPE
+from subprocess import PIPE, STDOUT
 from typing import Any
 
 from ... import console, process
@@ -20,10 +21,27 @@ def read(swarm: Swarm, stack: str, names: Sequence[str], options: LogOptions) ->
     words = ["service", "logs", "--tail", str(options.tail or "all")]
     words += ["--follow"] if options.follow else []
     words += ["--since", options.since] if options.since else []
-    start = partial(cli.popen, swarm.ctx, *words, env=swarm.env, stdout=PIPE)
-    if (yield from process.lines([start(f"{stack}_{name}") for name in names])):
+    start = partial(cli.popen, swarm.ctx, *words, env=swarm.env, stdout=PIPE, stderr=STDOUT)
+    if (yield from _logged(process.lines([start(f"{stack}_{name}") for name in names]), stack)):
         known = swarm.services(stack)
         _explain_gaps(swarm, [known[name] for name in names if name in known])
+
+
+def _logged(lines: Generator[str, None, int], stack: str) -> Generator[str, None, int]:
+    """Yield the lines of replicas, say those that are docker's own; return the exit status.
+
+    Docker writes what a replica wrote to stderr there, too, beside its own errors.
+    """
+    with closing(lines):
+        while True:
+            try:
+                line = next(lines)
+            except StopIteration as end:
+                return int(end.value)
+            if line.startswith(f"{stack}_") and " | " in line:
+                yield line
+            else:
+                console.say(line)
 
 
 def _explain_gaps(swarm: Swarm, services: Sequence[Mapping[str, Any]]) -> None:
