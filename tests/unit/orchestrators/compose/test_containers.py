@@ -103,6 +103,11 @@ def test_a_replica_that_was_stopped_is_missing_and_its_service_is_there():
     assert service.spec["Replicas"] == 0 and service.nodes == []
 
 
+def test_a_service_has_the_labels_of_its_own_container():
+    found = containers.services([made(release="9"), made("db", "8")], "app", "web1")
+    assert found["db"].labels["deploy.release"] == "8"
+
+
 def test_replicas_that_differ_are_shown():
     same, other = made(), made(env={"A": "2"})
     assert "Others" not in containers.spec_of([same, made()])

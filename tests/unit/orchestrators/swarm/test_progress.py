@@ -36,6 +36,14 @@ def judge(*tasks: dict[str, Any], before: progress.Snapshot = NOTHING, **update:
     return progress.judge("app", service(**update), tasks, before)
 
 
+def test_a_service_has_the_labels_that_its_stack_gave_it():
+    given = service()
+    given["Spec"]["Labels"] = {"alerts.chat": "CHAT_URL_v1", "deploy.release": "3"}
+    found = progress.observed("alertmanager", given, [task("1") | {"NodeID": "n1"}])
+    assert (found.release, found.nodes) == ("3", ["n1"])
+    assert found.labels["alerts.chat"] == "CHAT_URL_v1"
+
+
 def test_it_is_done_when_every_replica_is_new_and_healthy():
     assert judge(task("1"), task("2")).done
 
