@@ -9,6 +9,7 @@ import ssl
 import subprocess
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from email.policy import default
 from pathlib import Path
 from typing import Any
@@ -19,16 +20,16 @@ from aiosmtpd.smtp import AuthResult
 
 from tasks.lib.deploys import alert_secrets, alerting, monitoring, shared_servers
 from tasks.lib.deploys.alerting import Way
-from tasks.lib.docker.compose import Project
 from tasks.lib.errors import ExitCode, TaskError
 from tasks.lib.orchestrators.compose.rendering import generation
 from tasks.lib.orchestrators.compose.rendering import render as for_compose
 from tasks.lib.orchestrators.stack import Stack
 from tasks.lib.orchestrators.swarm.rendering import render as for_swarm
 from tasks.lib.project.messages import Mail, Messages
+from tests.orchestrators.memory import MemoryOrchestrator
 from tests.testbed import alertmanager, certificates
 from tests.testbed.alertmanager import BASE, Alertmanager
-from tests.testbed.commands import ROOT, until
+from tests.testbed.commands import until
 from tests.testbed.receivers import chat, mail_server, receiver, titles
 
 CHAT, WEBHOOK = "https://chat.example/services/t0ken-of-the-chat", "https://on.call/t0ken-of-it"
@@ -242,11 +243,15 @@ def test_its_secrets_are_files_of_its_user_alone(world, render, tmp_path):
     assert {(each["uid"], each["gid"], each["mode"]) for each in uses} == {
         ("65534", "65534", 0o400)
     }
-    assert stack.versions("secrets") == {each["source"] + "_v1" for each in uses}
+    named = {way.secret: f"myapp-monitoring_{way.secret}_v1" for way in given}
+    assert stack.versions("secrets") == {*named.values()}
+    assert {each["source"] for each in uses} == {*named}
     others = [name for name, each in stack.services.items() if each.get("secrets")]
     assert others == ["alertmanager"]
-    labels = {f"alerts.{way.kind}": f"{way.secret}_v1" for way in given}
+    labels = {f"alerts.{way.kind}": named[way.secret] for way in given}
     assert stack.services["alertmanager"]["deploy"]["labels"] == labels
+    (config,) = (text for name, text in stack.configs.items() if "_alertmanager_" in name)
+    assert "/run/secrets/CHAT_URL" in config
     assert not secrets_in(stack.text() + "".join(stack.configs.values()))
     if render is for_compose:
         (made,) = generation(stack, ["alertmanager"], "1")["services"].values()
@@ -254,17 +259,23 @@ def test_its_secrets_are_files_of_its_user_alone(world, render, tmp_path):
         assert files.count("65534.65534.400") == 3
 
 
+class Rendering(MemoryOrchestrator):
+    """Renders as a real orchestrator does."""
+
+    def __init__(self, beside: MemoryOrchestrator, render: Any) -> None:
+        super().__init__(beside.cluster, beside.stack)
+        self._render = render
+
+    def render(self, config: Any, image: str, secrets: Any) -> Stack:
+        made: Stack = self._render(config, self.stack, image, secrets)
+        return made
+
+
 def rendered(world, render: Any, given: list[Way], folder: Path) -> Stack:
     """The stack of monitoring with ways that alerts take; it needs docker, and no engine."""
-    values = {"STACK": "shop-monitoring", "METRICS_LISTEN": "127.0.0.1:9090"}
-    files = [ROOT / name for name in monitoring.FILES]
-    config = Project(world.target.ctx, files, "shop-monitoring", values).config()
-    versions = {way.secret: f"{way.secret}_v1" for way in given if way.value}
-    made = alert_secrets.with_secrets(config, given, versions)
-    file = folder / "alertmanager"
-    file.write_text(json.dumps(alerting.notifying(BASE, given, "shop")))
-    made["configs"]["alertmanager"]["file"] = str(file)
-    return render(made, "shop-monitoring", "", versions)
+    beside = world.target.orchestrator.inner.beside(shared_servers.stack_name(world.target))
+    target = replace(world.target, orchestrator=Rendering(beside, render))
+    return monitoring.render(target, [], given, folder)
 
 
 def set_up(world, given: list[Way]) -> dict[str, str]:
