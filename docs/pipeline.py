@@ -16,8 +16,19 @@ BEGIN, END = "<!-- pipeline -->\n", "<!-- /pipeline -->"
 GLOBAL = {"default", "include", "stages", "variables", "workflow"}
 INPUT = re.compile(r"\$\[\[ inputs\.(\w+) \]\]")
 # What a job's rules speak of, for jobs that are not for everything; and the boxes' colours.
-EVENTS = {"MERGE_REQUEST": "review", "DEFAULT_BRANCH": "branch", "COMMIT_TAG": "tag"}
-COLOURS = {"every": "#e8eef7", "review": "#f3e8f7", "branch": "#e3f4e4", "tag": "#fdf0d5"}
+EVENTS = {
+    'JOB == "': "schedule",
+    "MERGE_REQUEST": "review",
+    "DEFAULT_BRANCH": "branch",
+    "COMMIT_TAG": "tag",
+}
+COLOURS = {
+    "every": "#e8eef7",
+    "review": "#f3e8f7",
+    "branch": "#e3f4e4",
+    "tag": "#fdf0d5",
+    "schedule": "#eee",
+}
 
 
 def read(text: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -68,7 +79,7 @@ def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
 
 
 def event(job: dict[str, Any]) -> str:
-    """What a job is for: review, branch (the default one) or tag; every for all of them."""
+    """What a job is for: review, branch (the default one), tag, schedule; every for all pushes."""
     rules = " ".join(rule.get("if", "") for rule in job.get("rules", []))
     return next((kind for sign, kind in EVENTS.items() if sign in rules), "every")
 

@@ -18,6 +18,7 @@ from invoke.exceptions import ParseError
 
 from docs import pipeline
 from tasks.lib.rehearsal import gitlab_ci_local
+from tasks.lib.rehearsal.pipeline import Event
 from tests.test_readme import parse
 from tests.testbed import clones
 from tests.testbed.commands import git, output
@@ -172,6 +173,34 @@ def test_the_component_gives_the_jobs_of_the_file(tmp_path, inputs):
     assert {*JOBS} < {*made}
     assert made == ours
     assert made["deploy:prod"]["rules"][0]["when"] == inputs.get("gate", "manual")
+
+
+@pytest.mark.skipif(not shutil.which("npm"), reason="npm is not installed")
+def test_a_schedule_that_names_a_job_runs_that_one_and_a_push_runs_it_never(tmp_path):
+    gitlab_ci_local.install(Context(Config()))
+    page = (ROOT / "docs/deploy.md").read_text("utf-8")
+    (more,) = re.findall(r"```yaml\n(drill:prod:\n.*?)```", page, re.S)
+    (tmp_path / pipeline.FILE.name).write_text(pipeline.FILE.read_text("utf-8") + more)
+    check(yaml.safe_load(more)["drill:prod"]["script"])
+    git(tmp_path, "init", "--quiet", "--initial-branch=main")
+    git(tmp_path, "remote", "add", "origin", "https://gitlab.com/example/shop.git")
+    clones.commit(tmp_path, "a pipeline")
+    refs = {"CI_COMMIT_BRANCH": "main"}, {"CI_COMMIT_TAG": "v1.0.0"}
+    for ref in refs:
+        assert planned(tmp_path, **ref, SCHEDULED_JOB="status") == {"status:prod"}
+        assert planned(tmp_path, **ref, SCHEDULED_JOB="drill") == {"drill:prod"}
+        assert planned(tmp_path, **ref, SCHEDULED_JOB="no job") == set()
+    branch, tag = (planned(tmp_path, **ref) for ref in refs)
+    assert branch >= {"build", "test", "deploy:staging"} and "status:prod" not in branch
+    assert tag >= {"build", "test", "deploy:prod"} and "status:prod" not in tag
+
+
+def planned(root: Path, **variables: str) -> set[str]:
+    """Return the jobs that gitlab-ci-local would run."""
+    words = [gitlab_ci_local.TOOL, "--list-json", "--no-color", *Event("", variables).options]
+    text = output(words, root)
+    jobs = json.loads(text[text.index("[\n") :])
+    return {job["name"] for job in jobs if job["when"] != "never"}
 
 
 def preview(root: Path, file: str) -> dict[str, Any]:
