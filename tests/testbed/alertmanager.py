@@ -1,10 +1,9 @@
-"""An Alertmanager of this machine with a configuration of `inv monitor.up`."""
+"""An Alertmanager of this machine, or of the image, with what `inv monitor.up` configures."""
 
 from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import subprocess
 import urllib.request
@@ -18,6 +17,7 @@ import yaml
 
 from tasks.lib.deploys import alerting
 from tasks.lib.deploys.alerting import Way
+from tests.testbed import prometheus
 from tests.testbed.commands import ROOT, free_port, page, until
 
 BASE = yaml.safe_load((ROOT / "compose/monitoring/alertmanager.yml").read_text())
@@ -28,11 +28,12 @@ def program() -> str | None:
     return shutil.which("prometheus-alertmanager")
 
 
-def version() -> tuple[int, ...]:
-    """Return its version."""
-    shown = subprocess.run([str(program()), "--version"], capture_output=True, text=True).stdout
-    found = re.search(r"version (\d+)\.(\d+)", shown)
-    return tuple(map(int, found.groups())) if found else ()
+def image(folder: Path, *options: str) -> list[str]:
+    """Return the words that run the image of compose/monitoring.yml, which sees a folder."""
+    name = next(each for each in prometheus.stand_ins() if "/alertmanager:" in each)
+    mine = f"--user={os.getuid()}:{os.getgid()}"
+    place = (f"--volume={folder}:{folder}", "--network=host", mine)
+    return ["docker", "run", "--rm", "--init", *place, *options, name]
 
 
 class Alertmanager:
@@ -58,11 +59,12 @@ class Alertmanager:
 
 @contextmanager
 def sending(
-    folder: Path, ways: Sequence[Way], env: Mapping[str, str] | None = None
+    folder: Path, ways: Sequence[Way], start: Sequence[str], env: Mapping[str, str] | None = None
 ) -> Iterator[Alertmanager]:
     """Run it with ways that alerts take; it waits for seconds rather than for minutes.
 
     Args:
+        start: the words that start it.
         env: more variables.
     """
     quick = {"group_wait": "1s", "group_interval": "1s"}
@@ -73,7 +75,7 @@ def sending(
     file, log, port = folder / "alertmanager.yml", folder / "alertmanager.log", free_port()
     file.write_text(text.replace(alerting.FOLDER, str(folder)))
     words = [
-        str(program()), f"--config.file={file}", f"--storage.path={folder}/data",
+        *start, f"--config.file={file}", f"--storage.path={folder}/data",
         f"--web.listen-address=127.0.0.1:{port}", "--cluster.listen-address=",
     ]  # fmt: skip
     with log.open("w") as output:
@@ -85,5 +87,5 @@ def sending(
         until(lambda: page(f"{one.url}/-/ready"), 60)
         yield one
     finally:
-        process.kill()
+        process.terminate()
         process.wait()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import email
 import json
-import shutil
 import ssl
 import subprocess
 from collections.abc import Callable
@@ -54,11 +53,12 @@ def ways(world, chat="", mail=None, webhook="", password="") -> list[Way]:
 @pytest.fixture
 def sending(tmp_path: Path) -> Sending:
     """Runs an Alertmanager with some ways."""
-    if not alertmanager.program():
+    program = alertmanager.program()
+    if not program:
         pytest.skip("no program prometheus-alertmanager: install Debian's package of that name")
 
     def start(given: list[Way], **env: str) -> AbstractContextManager[Alertmanager]:
-        return alertmanager.sending(tmp_path, given, env)
+        return alertmanager.sending(tmp_path, given, [program], env)
 
     return start
 
@@ -137,14 +137,15 @@ def test_a_user_of_the_mail_server_without_a_password_is_a_warning(world, capfd)
     assert capfd.readouterr().err == ""
 
 
-def test_a_webhook_gets_the_alerts_in_alertmanagers_own_form(world, sending):
-    if alertmanager.version() < (0, 26):
-        pytest.skip("this Alertmanager reads no webhook's address from a file; 0.26 does")
-    with receiver() as there, sending(ways(world, webhook=f"{there.url}/t0ken")) as one:
-        one.post("SiteDown")
-        until(lambda: there.got)
-        one.post("SiteDown", over=True)
-        until(lambda: len(there.got) == 2)
+@pytest.mark.engine
+def test_a_webhook_gets_the_alerts_in_alertmanagers_own_form(world, tmp_path):
+    with receiver() as there:
+        given = ways(world, webhook=f"{there.url}/t0ken")
+        with alertmanager.sending(tmp_path, given, alertmanager.image(tmp_path)) as one:
+            one.post("SiteDown")
+            until(lambda: there.got)
+            one.post("SiteDown", over=True)
+            until(lambda: len(there.got) == 2)
     assert [request.path for request in there.got] == ["/t0ken"] * 2
     assert [request.json["status"] for request in there.got] == ["firing", "resolved"]
     assert there.got[0].json["version"] == "4"
@@ -180,16 +181,13 @@ def test_a_password_is_never_sent_without_encryption(world, sending):
     assert letters.got == []
 
 
-@pytest.mark.parametrize(("webhook", "least"), [("", (0, 25)), (WEBHOOK, (0, 26))])
-def test_alertmanager_takes_it_and_it_has_no_secret(world, tmp_path, webhook, least):
-    amtool = shutil.which("amtool")
-    if not amtool or alertmanager.version() < least:
-        pytest.skip("no program amtool, or an old one: Debian's package prometheus-alertmanager")
-    given = ways(world, CHAT, MAIL, webhook, PASSWORD)
+@pytest.mark.engine
+def test_alertmanager_takes_it_and_it_has_no_secret(world, tmp_path):
+    given = ways(world, CHAT, MAIL, WEBHOOK, PASSWORD)
     file = tmp_path / "alertmanager.yml"
     file.write_text(json.dumps(alerting.notifying(BASE, given, "shop")))
-    words = [amtool, "check-config", str(file)]
-    done = subprocess.run(words, capture_output=True, text=True)
+    check = alertmanager.image(tmp_path, "--entrypoint=amtool")
+    done = subprocess.run([*check, "check-config", str(file)], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert not secrets_in(file.read_text())
 
