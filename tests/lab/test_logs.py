@@ -54,7 +54,7 @@ def test_logs_are_those_of_the_service_and_of_the_time_that_are_asked_for(site):
     replicas = {who for who, _ in logged(site, "--service=app")}
     assert len(replicas) >= 2 and {*map(service_of, replicas)} == {"app"}
     assert {service_of(who) for who, _ in logged(site, "--service=db")} == {"db"}
-    assert site.must("logs", "--service=db", "--since=1s").text == ""
+    assert site.must("logs", "--service=db", "--since=1s").text == "no such line\n"
     unknown = site.inv("logs", "--service=web")
     assert unknown.status == 2
     assert "has no service 'web' - known: app, beat, db, proxy" in unknown.verdict

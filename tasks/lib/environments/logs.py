@@ -51,17 +51,25 @@ EVERY = Filter()
 
 
 def show(target: Target, service: str, options: LogOptions, only: Filter = EVERY) -> None:
-    """Show what a service logged, or all with the app's image. Raises TaskError if unknown."""
+    """Show what a service logged, or all with the app's image; say if that is nothing.
+
+    Raises TaskError if the service is unknown.
+    """
     known = target.orchestrator.services()
     names = [service] if service else _ours(known, bool(only.request))
     if not names or set(names) - set(known):
         what = f"{target.name} has no service {service!r}" if service else "nothing runs yet"
         hint = f"known: {', '.join(sorted(known)) or 'none'}"
         raise TaskError(what, hint, ExitCode.REFUSED)
-    patterns = [*_patterns(target, only)]
+    patterns, shown = [*_patterns(target, only)], False
     for line in target.orchestrator.logs(names, options):
         if all(pattern.search(line) for pattern in patterns):
+            shown = True
             console.result(line)
+    if not shown:
+        there = any(known[name].nodes for name in names)
+        why = "" if there else f", as no replica of {' or '.join(names)} runs"
+        console.say(f"no such line{why}")
 
 
 def _ours(known: dict[str, Service], proxy: bool) -> list[str]:

@@ -135,6 +135,16 @@ def test_lines_are_chosen_by_a_pattern(world, capfd):
     assert logged(world, capfd, pattern="^app .*all|^app .* 0 lines") == ["app | the last 0 lines"]
 
 
+def test_that_there_is_no_line_is_said_and_why(world, capfd):
+    world.deploy(world.image())
+    capfd.readouterr()
+    logs.show(world.target, "", LAST, logs.Filter(pattern="nowhere"))
+    assert capfd.readouterr() == ("", "no such line\n")
+    world.by_hand.scale("worker", 0)
+    logs.show(world.target, "worker", LAST, logs.Filter(pattern="nowhere"))
+    assert capfd.readouterr().err == "no such line, as no replica of worker runs\n"
+
+
 def test_lines_of_what_is_not_known_are_refused(world, capfd):
     world.deploy(world.image())
     with pytest.raises(TaskError, match="no release 9 - inv history --env=prod") as caught:
