@@ -109,6 +109,24 @@ def test_a_site_that_is_down_is_one_alert_not_ten(world, sending):
     assert {*others[2:]} == {"[prod] cleared: SiteDown", "[prod] warning: SlowRequests"}
 
 
+def test_what_follows_from_a_cause_is_no_alert_of_its_own(world, sending):
+    causes = {"NoWorker": "", "BeatSilent": "", "RedisDown": "", "ServiceGone": "proxy"}
+    follow = [("ServiceGone", "worker"), ("ReplicaDown", "beat"), ("ReplicaDown", "proxy")]
+    with chat() as there, sending(ways(world, there.url)) as one:
+        for cause, service in causes.items():
+            one.post(cause, service=service)
+        until(lambda: len(titles(there)) == len(causes))
+        for alert, service in [*follow, ("BrokerDown", "")]:
+            one.post(alert, service=service)
+        one.post("ServiceGone", service="app")
+        one.post("ReplicaDown", service="worker", environment="staging")
+        until(lambda: len(titles(there)) == len(causes) + 2)
+        one.post("Last")
+        until(lambda: "[prod] warning: Last" in titles(there))
+    others = {"[prod] warning: ServiceGone", "[staging] warning: ReplicaDown"}
+    assert {*titles(there)[len(causes) : -1]} == others
+
+
 def test_an_alert_is_raised_to_try_it(world, sending):
     with chat() as there, sending(ways(world, there.url)) as one:
         script = alerting.trial("prod", int(one.url.rpartition(":")[2]))
