@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from queue import Queue
+from queue import Empty, Queue
 from typing import TypeVar
 
 from invoke import Context
@@ -70,10 +70,16 @@ def wait(child: subprocess.Popen[bytes]) -> int:
         raise
 
 
-def lines(children: Sequence[subprocess.Popen[bytes]]) -> Generator[str, None, int]:
+def lines(
+    children: Sequence[subprocess.Popen[bytes]], silence: float | None = None
+) -> Generator[str, None, int]:
     """Yield the lines that children print, as they come; return the highest exit status.
 
     Their stdout is a pipe. They are ended when no more lines are wanted.
+
+    Args:
+        silence: the seconds for which no line may come; without, they may take any time.
+    Raises TimeoutError after that.
     """
     found: Queue[str | None] = Queue(AHEAD)
 
@@ -86,12 +92,19 @@ def lines(children: Sequence[subprocess.Popen[bytes]]) -> Generator[str, None, i
         for child in children:
             threading.Thread(target=read, args=(child,), daemon=True).start()
         for _ in children:
-            while (line := found.get()) is not None:
+            while (line := _next(found, silence)) is not None:
                 yield line
         return max(wait(child) for child in children)
     finally:
         for child in children:
             end(child)
+
+
+def _next(found: Queue[str | None], silence: float | None) -> str | None:
+    try:
+        return found.get(timeout=silence)
+    except Empty:
+        raise TimeoutError(f"no line came for {silence} s") from None
 
 
 def end(child: subprocess.Popen[bytes]) -> None:

@@ -66,7 +66,7 @@ def test_a_variable_set_by_hand_is_drift_which_a_deploy_repairs(world, capfd):
     found = status.read(world.target)
     text, wrong = found.text(), found.problems
     assert "TOKEN" in text and "hunter2" not in text
-    assert wrong == ["drift: 1 values differ from release 1 - inv deploy --env=prod"]
+    assert wrong == ["drift: 1 value differs from release 1 - inv deploy --env=prod"]
     world.deploy(image)
     assert "changed by hand since release 1" in capfd.readouterr().err
     assert drifted(world) == []
@@ -135,7 +135,8 @@ def test_a_killed_deploy_is_wrong_until_the_next(world):
     world.deploy(world.image())
     killed(world, "rollout")
     wrong = status.read(world.target).problems
-    assert "release 2 was cut off - inv deploy --env=prod" in wrong
+    commit = world.records()[0].revision
+    assert f"release 2 was cut off - inv deploy --env=prod --ref={commit} completes it" in wrong
     world.deploy(world.image())
     assert status.read(world.target).problems == []
 

@@ -31,7 +31,7 @@ TEXT = """{{ range .Alerts.Firing -}}
 first: {{ .Annotations.action | QUOTED }}
 see {{ .Annotations.runbook }}; since {{ .StartsAt.UTC.Format "2006-01-02 15:04" }} UTC
 {{ end }}{{ range .Alerts.Resolved -}}
-cleared: {{ .Annotations.summary | QUOTED }}
+was: {{ .Annotations.summary | QUOTED }}
 {{ end }}"""
 # The three characters that Slack wants to be escaped.
 ESCAPED = 'reReplaceAll "&" "&amp;" | reReplaceAll "<" "&lt;" | reReplaceAll ">" "&gt;"'

@@ -95,7 +95,9 @@ class Plan(Report, frozen=True, kw_only=True, tag="plan"):
             yield console.colour(f"==> {what}", 1, stream)
             yield from _coloured(self.drift, stream)
         if self.commits:
-            yield console.colour(f"==> commits since release {self.since}", 1, stream)
+            taken = all(each.startswith("-") for each in self.commits)
+            what = "without these commits of" if taken else "commits since"
+            yield console.colour(f"==> {what} release {self.since}", 1, stream)
             yield from _coloured(self.commits, stream)
         yield console.colour(f"==> the stack {self.stack}: {self.state}", 1, stream)
         yield from _coloured(self.changes, stream)

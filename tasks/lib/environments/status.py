@@ -60,7 +60,7 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     def text(self, environment: str) -> str:
         """Return it in words, with what verifies an environment's site from outside."""
         runs = f", version {self.version[:12]}" if self.version else ""
-        since = self.unverified_since
+        since = self.unverified_since if self.failure else 0
         hint = f"inv deploy --env={environment} verifies it, where it can be reached"
         more = f"\n  not verified from outside since release {since} - {hint}" if since else ""
         return f"{self.failure or f'{self.url} answers{runs}'}{more}"
@@ -168,10 +168,14 @@ def differences(target: Target, now: Running, holder: Holder | None) -> list[str
     found = [f"{now.stranger} - inv history.adopt --env={target.name}"] if now.stranger else []
     for each in now.records:
         if each.state == RUNNING and not holder:
-            found.append(f"release {each.number} was cut off - inv deploy --env={target.name}")
+            # Without it, what is released comes, which may be the one before.
+            ref = f" --ref={each.revision} completes it" if each.kind == "deploy" else ""
+            found.append(f"release {each.number} was cut off - inv deploy --env={target.name}{ref}")
         found += [each.why] if each.state == DAMAGED else []
     if now.drift and now.record and not holder:
-        what = f"{len(now.drift)} values differ from release {now.record.number}"
+        count = len(now.drift)
+        what = f"{count} value{'s differ' if count > 1 else ' differs'}"
+        what += f" from release {now.record.number}"
         found.append(f"drift: {what} - inv deploy --env={target.name}")
     return found
 

@@ -63,7 +63,7 @@ class Progress:
         return self.healthy >= self.wanted and not self.starting and not self.old
 
     def __str__(self) -> str:
-        parts = [f"{self.healthy}/{self.wanted} healthy"]
+        parts = [f"{self.healthy}/{self.wanted} healthy" if self.wanted else "none wanted"]
         why = f" ({self.waits})" if self.waits else ""
         parts += [f"{self.starting} starting{why}"] if self.starting else []
         parts += [f"{self.old} old"] if self.old else []

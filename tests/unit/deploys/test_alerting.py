@@ -88,7 +88,7 @@ def test_an_alert_reaches_chat_and_mail_when_it_fires_and_when_it_is_over(world,
     assert (fired["color"], over["color"]) == ("danger", "good")
     said = "SiteDown is &lt;wrong&gt; &amp; bad\nfirst: ./inv status of SiteDown\n"
     assert fired["text"].startswith(f"{said}see docs/oncall.md#sitedown; since 20")
-    assert over["text"].strip() == "cleared: SiteDown is &lt;wrong&gt; &amp; bad"
+    assert over["text"].strip() == "was: SiteDown is &lt;wrong&gt; &amp; bad"
     text = texts(letters)[0][1].replace("\r\n", "\n")
     assert text.startswith("SiteDown is <wrong> & bad\nfirst: ./inv status of SiteDown\n")
 
@@ -110,13 +110,14 @@ def test_a_site_that_is_down_is_one_alert_not_ten(world, sending):
 
 
 def test_what_follows_from_a_cause_is_no_alert_of_its_own(world, sending):
-    causes = {"NoWorker": "", "BeatSilent": "", "RedisDown": "", "ServiceGone": "proxy"}
+    causes = {"NoWorker": "", "BeatSilent": "", "ServiceGone": "proxy"}
+    causes |= {"DatabaseDown": "", "RedisDown": ""}
     follow = [("ServiceGone", "worker"), ("ReplicaDown", "beat"), ("ReplicaDown", "proxy")]
     with chat() as there, sending(ways(world, there.url)) as one:
         for cause, service in causes.items():
             one.post(cause, service=service)
         until(lambda: len(titles(there)) == len(causes))
-        for alert, service in [*follow, ("BrokerDown", "")]:
+        for alert, service in [*follow, ("BrokerDown", ""), ("ErrorRate", "")]:
             one.post(alert, service=service)
         one.post("ServiceGone", service="app")
         one.post("ReplicaDown", service="worker", environment="staging")

@@ -202,11 +202,11 @@ def test_a_look_whose_message_one_receiver_refuses_is_not_noted(world: World, no
     world.by_hand.scale("app", 1)
     with receiver() as chat:
         chat.statuses = [404]
-        with pytest.raises(TaskError, match="1 values differ"):
+        with pytest.raises(TaskError, match="1 value differs"):
             notify(slack=chat.url)
         assert len(chat.got) == len(there.got) == 1
         assert not noted()
         assert "the chat did not get a message: HTTP status 404" in capfd.readouterr().err
-        with pytest.raises(TaskError, match="1 values differ"):
+        with pytest.raises(TaskError, match="1 value differs"):
             notify(slack=chat.url)
     assert noted()

@@ -15,6 +15,10 @@ from ..base import LogOptions
 from . import tasks
 from .client import Swarm
 
+# Seconds for which no line may come, unless they are followed: docker waits for ever for a node
+# that does not answer.
+SILENCE = 30
+
 
 def read(swarm: Swarm, stack: str, names: Sequence[str], options: LogOptions) -> Iterator[str]:
     """Yield what services logged, interleaved. Raises TaskError when the logs cannot be read."""
@@ -22,7 +26,14 @@ def read(swarm: Swarm, stack: str, names: Sequence[str], options: LogOptions) ->
     words += ["--follow"] if options.follow else []
     words += ["--since", options.since] if options.since else []
     start = partial(cli.popen, swarm.ctx, *words, env=swarm.env, stdout=PIPE, stderr=STDOUT)
-    if (yield from _logged(process.lines([start(f"{stack}_{name}") for name in names]), stack)):
+    children = [start(f"{stack}_{name}") for name in names]
+    found = process.lines(children, None if options.follow else SILENCE)
+    try:
+        failed = yield from _logged(found, stack)
+    except TimeoutError as silent:
+        console.warn(f"lines may be missing: {silent} - see inv status")
+        return
+    if failed:
         known = swarm.services(stack)
         _explain_gaps(swarm, [known[name] for name in names if name in known])
 
