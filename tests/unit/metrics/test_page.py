@@ -96,7 +96,7 @@ def test_the_page_says_whether_all_is_well_and_since_when_it_is_not(site, measur
     until(lambda: "ReplicaDown" in measured.firing(), 60)
     shown = until(lambda: "Not well" in (text := measured.page()) and text)
     since = r"<strong>ReplicaDown</strong> app 127\.0\.0\.1:\d+\s+since \d{4}-\d\d-\d\d \d\d:\d\d"
-    assert re.search(since, shown)
+    assert re.search(since, shown) and "docs/oncall.md#replicadown" in shown
     os.killpg(site.process.pid, signal.SIGCONT)
     until(lambda: "All is well" in measured.page(), 60)
 
