@@ -120,6 +120,7 @@ def test_a_job_that_does_not_say_when_it_was_sent_waits_since_it_was_seen(start:
     until(lambda: 12 < series(beat).get(age, 0) <= time.monotonic() - began, 60)
 
 
+@pytest.mark.slow
 def test_backups_and_drills_that_fail_raise_alerts_until_one_goes_well(world: World):
     if not prometheus.program():
         pytest.skip("no program prometheus: install Debian's package of that name")
