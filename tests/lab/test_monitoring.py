@@ -415,13 +415,23 @@ def test_each_alert_is_fired_by_what_it_is_about_and_ends(measured):
             finally:
                 cure(measured)
         fires(watched, measured, set())
-        other = measured.build("another one, cut off")
+
+
+def test_a_deploy_that_is_cut_off_is_told_half_done_and_failed(measured):
+    measured.must("monitor.up")
+    # Both releases run for longer than the alert waits.
+    slow = {"myapp/settings/prod.py": "import time\ntime.sleep(10)"}
+    other = measured.build("another one, which starts slowly", slow)
+    with opened(measured) as watched:
+        until(lambda: seen(watched, "up == 1") >= {*APP}, 120)
+        fires(watched, measured, set())
         run = measured.begin("deploy", f"--ref={other}")
         try:
             until(lambda: "DeployHalfDone" in watched.firing() or run.ended, 300, 0.5)
             assert not run.ended
         finally:
-            os.killpg(run.process.pid, signal.SIGKILL)
+            if not run.ended:
+                os.killpg(run.process.pid, signal.SIGKILL)
         measured.inv("unlock", "--yes")
         measured.inv("status")
         until(lambda: "DeployFailed" in watched.firing(), 60)
