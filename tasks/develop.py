@@ -163,7 +163,7 @@ def shell(ctx: Context, engine: str = "") -> None:
 @task(
     help={
         "engine": ENGINE,
-        "env": "ask the database of this environment, which is only read",
+        "env": "ask the database of this environment, in read-only transactions",
         "command": "SQL to run (default: open a shell; with --env: what comes by stdin)",
     }
 )

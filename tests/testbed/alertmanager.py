@@ -71,7 +71,7 @@ def sending(
     base = {**BASE, "route": {**BASE["route"], **quick}}
     for way in ways:
         (folder / way.secret).write_text(way.value)
-    text = json.dumps(alerting.notifying(base, ways, "shop"))
+    text = json.dumps(alerting.notifying(base, ways))
     file, log, port = folder / "alertmanager.yml", folder / "alertmanager.log", free_port()
     file.write_text(text.replace(alerting.FOLDER, str(folder)))
     words = [

@@ -10,7 +10,8 @@ from ..docker.cli import DockerError
 from ..errors import ExitCode, TaskError
 from ..messages import receivers
 from ..orchestrators.base import Orchestrator
-from .alerting import ALERTMANAGER, FOLDER, Json, Way, trial
+from .alerting import ALERTMANAGER, FOLDER, Way, trial
+from .measured import Json
 
 # Its user, who alone can read them.
 USER = "65534"

@@ -14,8 +14,8 @@ from ..messages import receivers
 from ..project.messages import Mail
 from ..project.settings import Settings
 from ..redaction import know
+from .measured import Json
 
-Json = dict[str, Any]
 ALERTMANAGER = "alertmanager"
 # Where its secrets are, as files.
 FOLDER = "/run/secrets"
@@ -66,15 +66,15 @@ class Way:
 
 def ways(settings: Settings, env: Mapping[str, str]) -> list[Way]:
     """Return the ways that alerts take; `env` has the password of the mail server."""
-    found = []
+    found, title = [], TITLE.replace("PROJECT", settings.project.name)
     if url := settings.messages.slack:
-        config = {"title": TITLE, "title_link": "", "text": TEXT.replace("QUOTED", ESCAPED)}
+        config = {"title": title, "title_link": "", "text": TEXT.replace("QUOTED", ESCAPED)}
         config |= {"color": "{{ if .Alerts.Firing }}danger{{ else }}good{{ end }}"}
         config |= {"api_url_file": f"{FOLDER}/CHAT_URL"}
         value = know("messages.slack", url)
         found.append(Way("chat", "to the chat", "slack_configs", config, "CHAT_URL", value))
     if mail := settings.messages.mail:
-        found += _mail(mail, env.get(receivers.MAIL, ""))
+        found += _mail(mail, env.get(receivers.MAIL, ""), title)
     if url := settings.monitoring.webhook:
         config, value = {"url_file": f"{FOLDER}/WEBHOOK_URL"}, know("monitoring.webhook", url)
         said = "to the webhook"
@@ -82,7 +82,7 @@ def ways(settings: Settings, env: Mapping[str, str]) -> list[Way]:
     return found
 
 
-def _mail(mail: Mail, password: str) -> list[Way]:
+def _mail(mail: Mail, password: str, title: str) -> list[Way]:
     server = urlsplit(mail.server)
     port, direct = server.port or receivers.PORTS[server.scheme], server.scheme == "smtps"
     if direct and port != SMTPS:
@@ -98,7 +98,7 @@ def _mail(mail: Mail, password: str) -> list[Way]:
         "smarthost": f"{server.hostname}:{port}",
         # With a password, a server without encryption is refused.
         "require_tls": bool(password) and not direct,
-        "headers": {"Subject": TITLE},
+        "headers": {"Subject": title},
         "text": TEXT.replace(" | QUOTED", ""),
         "html": "",
     }
@@ -110,27 +110,16 @@ def _mail(mail: Mail, password: str) -> list[Way]:
     return [Way("mail", said, "email_configs", config, "MAIL_PASSWORD", password)]
 
 
-def notifying(base: Mapping[str, Any], given: Iterable[Way], project: str) -> Json:
-    """Return Alertmanager's configuration: its default receiver sends alerts these ways, too.
-
-    Args:
-        project: its name, for alerts that are of no environment.
-    """
+def notifying(base: Mapping[str, Any], given: Iterable[Way]) -> Json:
+    """Return Alertmanager's configuration: its default receiver sends alerts these ways, too."""
     default = base["route"]["receiver"]
     found = []
     for receiver in base["receivers"]:
         made = dict(receiver)
         for way in given if receiver["name"] == default else ():
-            config = {"send_resolved": True, **way.config}
-            made[way.key] = [*made.get(way.key, []), _named(config, project)]
+            made[way.key] = [*made.get(way.key, []), {"send_resolved": True, **way.config}]
         found.append(made)
     return {**base, "receivers": found}
-
-
-def _named(part: Any, project: str) -> Any:
-    if isinstance(part, dict):
-        return {key: _named(each, project) for key, each in part.items()}
-    return part.replace("PROJECT", project) if isinstance(part, str) else part
 
 
 def trial(environment: str, port: int = 9093) -> str:
@@ -141,7 +130,7 @@ def trial(environment: str, port: int = 9093) -> str:
     return TRY.format(words=shlex.join(words))
 
 
-def told(base: Mapping[str, Any], given: Sequence[Way]) -> str:
+def destinations(base: Mapping[str, Any], given: Sequence[Way]) -> str:
     """Return where alerts go, in words; empty if they go nowhere."""
     said = [way.said for way in given]
     if any(key.endswith("_configs") for each in base["receivers"] for key in each):

@@ -85,7 +85,7 @@ def render(
     config = project.config()
     made: dict[str, Any] = {
         "prometheus": measured.scraped(_base(PROMETHEUS), environments),
-        ALERTMANAGER: alerting.notifying(_base(ALERTMANAGER), ways, target.settings.project.name),
+        ALERTMANAGER: alerting.notifying(_base(ALERTMANAGER), ways),
         "sites": measured.sites(environments),
         "expected": measured.expected(environments, len(target.environment.hosts)),
     }
@@ -138,7 +138,7 @@ def up(target: Target, env: Mapping[str, str] = os.environ) -> list[str]:
             console.say(line)
         rollout.roll(target, stack, target.settings.deploy.soak, lock)
         target.orchestrator.tidy(stack.versions("configs") | stack.versions("secrets"))
-    if said := alerting.told(_base(ALERTMANAGER), ways):
+    if said := alerting.destinations(_base(ALERTMANAGER), ways):
         console.say(said)
     else:
         console.warn(f"alerts are only on the page, and sent to no one - {RECEIVERS}")
@@ -160,7 +160,9 @@ def down(target: Target, volumes: bool) -> None:
 def try_alert(target: Target) -> None:
     """Raise an alert that is over after a minute. Raises TaskError if no one would get it."""
     alert_secrets.try_it(target.orchestrator, target.name)
-    if not alert_secrets.now(target.orchestrator) and not alerting.told(_base(ALERTMANAGER), ()):
+    if not alert_secrets.now(target.orchestrator) and not alerting.destinations(
+        _base(ALERTMANAGER), ()
+    ):
         raise TaskError("alerts are only on the page, and sent to no one", RECEIVERS)
 
 

@@ -80,7 +80,7 @@ def test_an_alert_reaches_chat_and_mail_when_it_fires_and_when_it_is_over(world,
             one.post("NodeGone", environment="")
             until(lambda: len(there.got) == len(letters.got) == 3)
     wanted = ["[prod] critical: SiteDown", "[prod] cleared: SiteDown"]
-    wanted.append("[servers of shop] warning: NodeGone")
+    wanted.append("[servers of myapp] warning: NodeGone")
     assert titles(there) == [subject for subject, _ in texts(letters)] == wanted
     assert [request.path for request in there.got] == ["/services/T0"] * 3
     assert letters.got[0].rcpt_tos == ["ops@example.com", "ann@example.com"]
@@ -204,7 +204,7 @@ def test_a_password_is_never_sent_without_encryption(world, sending):
 def test_alertmanager_takes_it_and_it_has_no_secret(world, tmp_path):
     given = ways(world, CHAT, MAIL, WEBHOOK, PASSWORD)
     file = tmp_path / "alertmanager.yml"
-    file.write_text(json.dumps(alerting.notifying(BASE, given, "shop")))
+    file.write_text(json.dumps(alerting.notifying(BASE, given)))
     check = alertmanager.image(tmp_path, "--entrypoint=amtool")
     done = subprocess.run([*check, "check-config", str(file)], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -241,13 +241,13 @@ def test_a_mail_server_that_alertmanager_cannot_ask_is_told(world, capfd):
 
 def test_where_alerts_go_is_said(world):
     one = msgspec.structs.replace(MAIL, to=["ops@example.com"])
-    assert alerting.told(BASE, []) == ""
-    assert alerting.told(BASE, ways(world, mail=one)) == "alerts go by mail to 1 address"
+    assert alerting.destinations(BASE, []) == ""
+    assert alerting.destinations(BASE, ways(world, mail=one)) == "alerts go by mail to 1 address"
     said = "alerts go to the chat, by mail to 2 addresses and to the webhook"
-    assert alerting.told(BASE, ways(world, CHAT, MAIL, WEBHOOK)) == said
+    assert alerting.destinations(BASE, ways(world, CHAT, MAIL, WEBHOOK)) == said
     own = {**BASE, "receivers": [{"name": "page", "opsgenie_configs": [{}]}]}
-    assert alerting.told(own, []) == "alerts go as compose/monitoring/alertmanager.yml says"
-    made = alerting.notifying(own, ways(world, CHAT), "shop")["receivers"][0]
+    assert alerting.destinations(own, []) == "alerts go as compose/monitoring/alertmanager.yml says"
+    made = alerting.notifying(own, ways(world, CHAT))["receivers"][0]
     assert {*made} == {"name", "opsgenie_configs", "slack_configs"}
 
 

@@ -1,4 +1,4 @@
-"""What a job on a schedule tells with `status --notify`, and when it counts as told."""
+"""What a job on a schedule sends with `status --notify`, and when that counts as sent."""
 
 from __future__ import annotations
 
