@@ -57,7 +57,8 @@ def test_an_app_that_cannot_start_ends_the_container_with_its_reason(start):
 def test_a_worker_does_jobs_with_as_many_processes_as_the_environment_says(start, redis):
     worker = start("worker", options=[f"--network={redis}"], WORKER_CONCURRENCY="1", **REDIS)
     worker.becomes("healthy")
-    assert "concurrency: 1 (prefork)" in worker.logs()
+    answers = json.loads(worker.execute("celery", "-A", "myapp", "inspect", "stats", "--json"))
+    assert [len(each["pool"]["processes"]) for each in answers.values()] == [1]
     worker.execute("celery", "-A", "myapp", "call", "myapp.tasks.flush_clicks")
     worker.prints("myapp.tasks.flush_clicks")
 
