@@ -17,6 +17,7 @@ from invoke import Config, Context
 from invoke.exceptions import ParseError
 
 from docs import pipeline
+from tasks.lib.messages.receivers import MAIL, SIGNATURE
 from tasks.lib.rehearsal import gitlab_ci_local
 from tasks.lib.rehearsal.pipeline import Event
 from tests.test_readme import parse
@@ -100,6 +101,12 @@ def test_github_keeps_the_key_of_the_servers_from_the_tests():
     own = {name for name, job in WORKFLOW["jobs"].items() if "SSH" in str(job)}
     assert own and not own & {"build", "check", "quality", "audit", "test"}
     assert "SSH" not in str(WORKFLOW["env"])
+
+
+def test_what_reaches_servers_on_github_can_sign_and_mail_its_messages():
+    for job in WORKFLOW["jobs"].values():
+        given = {name for name in job.get("env", {}) if name in (SIGNATURE, MAIL)}
+        assert given == ({SIGNATURE, MAIL} if "SSH" in str(job) else set())
 
 
 def test_a_foreign_action_is_pinned_by_its_commit():

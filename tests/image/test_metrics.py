@@ -11,6 +11,7 @@ import pytest
 
 from tasks.lib.project import contract
 from tests.image.engine import HERE, Container
+from tests.image.proxies import HOST, ROOT_CERTIFICATE, before
 from tests.testbed import prometheus
 from tests.testbed.commands import docker, until, works
 from tests.testbed.databases import World
@@ -32,6 +33,8 @@ client = redis.from_url(os.environ["REDIS_URL"])
 client.lrem("celery", 1, job)
 client.rpush("celery", job)
 """
+# The labels of what a proxy has counted.
+METHOD = r'method="(\w+)",server="srv0"} (\S+)'
 Start = Callable[..., Container]
 
 
@@ -73,6 +76,46 @@ def test_without_the_setting_no_port_is_open_and_no_process_more_runs(web: Conta
     listening = web.execute("sh", "-c", "cat /proc/net/tcp /proc/net/tcp6")
     assert f":{contract.METRICS:04X} " not in listening
     assert "appmetrics" not in web.execute("sh", "-c", "cat /proc/[0-9]*/cmdline")
+
+
+def counted(proxy: str) -> dict[str, float]:
+    """How many answers a proxy has counted, by status and method."""
+    asked = ("exec", proxy, "wget", "-qO-", f"http://127.0.0.1:{contract.METRICS}/metrics")
+    name = f'caddy_http_request_duration_seconds_count{{code="([^"]*)",handler="subroute",{METHOD}'
+    return {f"{code} {method}": float(n) for code, method, n in re.findall(name, docker(*asked))}
+
+
+@pytest.mark.parametrize("address", [":80", HOST])
+def test_the_proxy_counts_each_request_once_also_what_it_answers_itself(
+    start: Start, redis: str, mark: str, address: str
+):
+    site = f"http{'' if address == ':80' else 's'}://{HOST}"
+    web = start(options=[f"--network={redis}", "--network-alias=app"], SITE_URL=site)
+    given = [f"--env={key}={value}" for key, value in METRICS.items()]
+    given += ["--env=PROXY_METRICS=metrics", "--tmpfs=/srv/static"]
+    with before(web, mark, redis, address, *given) as proxy:
+        ask = proxy.ask if address == ":80" else proxy.ask_safely
+        if address == HOST:
+            until(works(lambda: docker("exec", proxy.id, "ls", ROOT_CERTIFICATE)))
+        until(works(lambda: ask("/livez")))
+        known = counted(proxy.id)
+        for number in range(20):
+            ask(f"/no/where/{number}").read()
+        docker("exec", proxy.id, "touch", "/srv/static/.closed")
+        assert ask("/livez").status == 503
+        found = {key: n - known.get(key, 0) for key, n in counted(proxy.id).items()}
+        wanted = {"404 GET": 20, "503 GET": 1}
+        assert {key: n for key, n in found.items() if n} == wanted
+        # Its port is for the network alone: it passes nothing on to it, and publishes none.
+        assert "caddy_" not in ask("/metrics").read().decode()
+        assert f"{contract.METRICS}/tcp" not in docker("port", proxy.id)
+
+
+def test_without_the_setting_no_port_of_the_proxy_is_open(start: Start, redis: str, mark: str):
+    web = start(options=[f"--network={redis}", "--network-alias=app"])
+    with before(web, mark, redis, ":80", "--env=METRICS=", "--env=PROXY_METRICS=") as proxy:
+        listening = docker("exec", proxy.id, "cat", "/proc/net/tcp", "/proc/net/tcp6")
+        assert ":0050 " in listening and f":{contract.METRICS:04X} " not in listening
 
 
 def test_a_worker_says_how_its_jobs_end_and_what_waits(start: Start, redis: str):

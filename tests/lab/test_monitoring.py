@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -18,12 +19,12 @@ import yaml
 from tests.testbed import prometheus, receivers
 from tests.testbed.commands import docker, free_port, git, page, until
 from tests.testbed.onehost import OneHost
-from tests.testbed.prometheus import Prometheus, stand_ins
+from tests.testbed.prometheus import Prometheus, grafana, stand_ins
 from tests.testbed.receivers import Receiver, titles
 from tests.testbed.sites import Site
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.either]
-APP, STEADY = ("app", "worker", "beat"), ("app", "beat", "db", "proxy", "redis")
+APP, STEADY = ("app", "worker", "beat", "proxy"), ("app", "beat", "db", "proxy", "redis")
 STACK, PASSWORD, OTHER = "myapp-monitoring", "METRICS_PASSWORD", "staging"
 EXPORTERS = {"postgres-exporter", "redis-exporter"}
 # Looks are quick, and jobs and locks are old soon.
@@ -153,13 +154,13 @@ def seen_elsewhere(site: Site) -> str:
     return site.on("node1", f"docker exec {box} cat status/other.txt")
 
 
-def stop(site: Site, service: str, back: bool) -> None:
-    """Stop all replicas of a service, or start them again."""
+def stop(site: Site, service: str, back: bool, count: int = 1) -> None:
+    """Stop all replicas of a service, or start them again: as many as there were."""
     if isinstance(site, OneHost):
         verb = "start" if back else "stop"
         site.on("node1", f"docker ps -aq {site.box(service)} | xargs docker {verb}")
     else:
-        site.on("node1", f"docker service scale --detach {site.stack}_{service}={int(back)}")
+        site.on("node1", f"docker service scale --detach {site.stack}_{service}={count * back}")
 
 
 def test_one_command_adds_it_beside_the_app_and_one_removes_it(measured, chat):
@@ -200,6 +201,11 @@ def test_one_command_adds_it_beside_the_app_and_one_removes_it(measured, chat):
         (replicas,) = watched.ask(f'count(up{{{mine}, service="app"}} == 1)')
         assert replicas["value"][1] == "2"
         until(lambda: watched.ask(f"probe_success{{{mine}}} == 1"), 60)
+        panels = [each.query for each in grafana.panels() if "caddy_" in each.query]
+        assert panels
+        until(lambda: page(measured.url) and all(map(watched.ask, panels)), 60)
+        assert 0 < len(watched.ask('{__name__=~"caddy_.+"}')) < 200
+        assert watched.ask('{__name__=~"caddy_.+", handler!="", handler!="subroute"}') == []
         alive = 'count(up{job="node"} == 1) == on () expected_servers'
         (nodes,) = until(lambda: watched.ask(alive), 60)
         assert nodes["value"][1] == str(len(measured.nodes))
@@ -345,6 +351,13 @@ def see_it_free(site: Site) -> None:
     site.inv("status")
 
 
+def waits(site: Site) -> None:
+    """Ask for a page as long as it takes the proxy to say that nobody answers."""
+    words = ("curl", "-so", "/dev/null", "--max-time", "30", site.url)
+    with ThreadPoolExecutor(8) as clients:
+        list(clients.map(lambda _: subprocess.run(words, check=False), range(24)))
+
+
 def nothing(site: Site) -> None:
     """It ends by itself."""
 
@@ -360,6 +373,11 @@ CAUSES: dict[str, tuple[set[str], Change, Change]] = {
         {"DatabaseDown", "ErrorRate", "SiteDown"},
         lambda site: stop(site, "db", back=False),
         lambda site: stop(site, "db", back=True),
+    ),
+    "no replica of the app is left": (
+        {"ProxyErrors", "SiteDown", "ServiceGone"},
+        lambda site: (stop(site, "app", back=False), waits(site)),
+        lambda site: stop(site, "app", back=True, count=2),
     ),
     "the worker stops": (
         {"NoWorker", "ServiceGone", "QueueOld"},
@@ -377,7 +395,7 @@ CAUSES: dict[str, tuple[set[str], Change, Change]] = {
         lambda site: pause(site, "app", back=True),
     ),
     "a process needs more memory than there is": (
-        {"MemoryKill"}, lambda site: within(site, GREEDY), nothing
+        {"MemoryKill", "ServerMemoryKill"}, lambda site: within(site, GREEDY), nothing
     ),
     "jobs fail": ({"JobsFail"}, lambda site: send(site, FAILING), nothing),
     "a replica is stopped by hand": (

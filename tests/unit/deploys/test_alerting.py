@@ -26,7 +26,7 @@ from tasks.lib.orchestrators.stack import Stack
 from tasks.lib.orchestrators.swarm.rendering import render as for_swarm
 from tasks.lib.project.messages import Mail, Messages
 from tests.orchestrators.memory import MemoryOrchestrator
-from tests.testbed import alertmanager, certificates
+from tests.testbed import alertmanager, certificates, prometheus
 from tests.testbed.alertmanager import BASE, Alertmanager
 from tests.testbed.commands import until
 from tests.testbed.receivers import chat, mail_server, receiver, titles
@@ -36,6 +36,8 @@ PASSWORD = "pa55word-of-mail"
 MAIL = Mail(
     ["ops@example.com", "ann@example.com"], "inv@example.com", "smtp://ann%40x@mail.example"
 )
+# What follows from an alert of the same environment.
+FOLLOWING = ("BrokerDown", "ErrorRate", "ProxyErrors")
 Sending = Callable[..., AbstractContextManager[Alertmanager]]
 
 
@@ -111,14 +113,15 @@ def test_a_site_that_is_down_is_one_alert_not_ten(world, sending):
 
 def test_what_follows_from_a_cause_is_no_alert_of_its_own(world, sending):
     causes = {"NoWorker": "", "BeatSilent": "", "ServiceGone": "proxy"}
-    causes |= {"DatabaseDown": "", "RedisDown": ""}
+    causes |= {"DatabaseDown": "", "RedisDown": "", "MemoryKill": ""}
     follow = [("ServiceGone", "worker"), ("ReplicaDown", "beat"), ("ReplicaDown", "proxy")]
     with chat() as there, sending(ways(world, there.url)) as one:
         for cause, service in causes.items():
             one.post(cause, service=service)
         until(lambda: len(titles(there)) == len(causes))
-        for alert, service in [*follow, ("BrokerDown", ""), ("ErrorRate", "")]:
+        for alert, service in [*follow, *((name, "") for name in FOLLOWING)]:
             one.post(alert, service=service)
+        one.post("ServerMemoryKill", environment="")
         one.post("ServiceGone", service="app")
         one.post("ReplicaDown", service="worker", environment="staging")
         until(lambda: len(titles(there)) == len(causes) + 2)
@@ -126,6 +129,34 @@ def test_what_follows_from_a_cause_is_no_alert_of_its_own(world, sending):
         until(lambda: "[prod] warning: Last" in titles(there))
     others = {"[prod] warning: ServiceGone", "[staging] warning: ReplicaDown"}
     assert {*titles(there)[len(causes) : -1]} == others
+
+
+def test_that_alerts_do_not_arrive_is_an_alert_which_ends(world, sending, tmp_path):
+    if not prometheus.program():
+        pytest.skip("no program prometheus: install Debian's package of that name")
+    (folder := tmp_path / "prometheus").mkdir()
+    rules = prometheus.quick((prometheus.FOLDER / "rules.yml").read_text(), 1)
+    (folder / "rules.yml").write_text(rules)
+    with chat() as there, sending(ways(world, there.url)) as one:
+        asked = [{"targets": [one.url.rpartition("/")[2]]}]
+        settings = {
+            "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
+            "rule_files": [str(folder / "rules.yml")],
+            "alerting": {"alertmanagers": [{"static_configs": asked}]},
+            "scrape_configs": [{"job_name": "prometheus", "static_configs": asked}],
+        }
+        with prometheus.running(folder, settings) as watched:
+            watched.ready()
+            until(lambda: watched.ask("alertmanager_notifications_failed_total == 0"), 60)
+            assert "AlertsNotSent" not in watched.firing()
+            # The chat is no more: nothing is gained by trying it again.
+            there.statuses = [404] * 1000
+            one.post("SiteDown", severity="critical")
+            until(lambda: "AlertsNotSent" in watched.firing(), 60)
+            assert "docs/oncall.md#alertsnotsent" in watched.page()
+            there.statuses = []
+            until(lambda: "AlertsNotSent" not in watched.firing(), 60)
+    assert "[servers of myapp] critical: AlertsNotSent" in titles(there)
 
 
 def test_an_alert_is_raised_to_try_it(world, sending):

@@ -57,6 +57,7 @@ def test_each_service_is_asked_in_each_environment_and_told_apart():
     found = labelled(jobs["redis-prod"], "tasks.shop-prod_redis-exporter")
     assert found == {"service": "redis-exporter", "job": "redis", "environment": "prod"}
     assert jobs["app-staging"]["sample_limit"] == 20000
+    assert jobs["app-staging"]["metric_relabel_configs"]
     assert "static_configs" not in jobs["redis-prod"]
 
 

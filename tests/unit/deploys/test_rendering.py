@@ -135,9 +135,9 @@ def test_a_value_for_one_run_is_in_the_stack(world):
     values = {**world.target.environment.values, "WORKERS": 3}
     environment = msgspec.structs.replace(world.target.environment, values=values)
     world.target.environment = environment
-    worker = rendering.render(world.target, image).services["worker"]
-    assert worker["deploy"]["replicas"] == 3
-    assert not worker["environment"].get("METRICS")
+    stack = rendering.render(world.target, image)
+    assert stack.services["worker"]["deploy"]["replicas"] == 3
+    assert stack.metrics == {} and not stack.services["proxy"]["environment"]["PROXY_METRICS"]
 
 
 @pytest.mark.engine
@@ -161,8 +161,11 @@ def test_exporters_come_with_their_password(world, broker, more, exporters):
     )  # fmt: skip
     for name in more:
         world.target.orchestrator.set_secret(name, "a value")
-    made = rendering.render(world.target, world.image()).services
+    stack = rendering.render(world.target, world.image())
+    made = stack.services
     assert {name for name in made if name.endswith("-exporter")} == exporters
+    assert {*stack.metrics} == exporters | {"app", "proxy", *processes}
+    assert made["proxy"]["environment"]["PROXY_METRICS"] == "metrics"
     if exporters:
         database = made["postgres-exporter"]
         assert database["environment"]["DATA_SOURCE_USER"] == "app_metrics_v1"

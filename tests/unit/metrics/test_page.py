@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import signal
@@ -12,13 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.testbed import prometheus
-from tests.testbed.commands import ROOT, until
+from tests.testbed.commands import until
 from tests.testbed.measured import Served, served
+from tests.testbed.prometheus import grafana
 
-spec = importlib.util.spec_from_file_location("grafana", ROOT / "docs/grafana.py")
-assert spec and spec.loader
-grafana = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(grafana)
 # What the app's web server measures; tests/engine has the other panels.
 WEB = re.compile(r"app_(requests|request_|server|info|start)|up\{")
 

@@ -81,7 +81,7 @@ def test_a_command_of_an_alert_can_be_copied(rule):
     for call in found:
         on_call_is_told(call)
     # Of servers, no series has the label.
-    about_servers = rule["alert"] in {"NodeGone", "DiskFull"}
+    about_servers = rule["alert"] in {"NodeGone", "DiskFull", "ServerMemoryKill", "AlertsNotSent"}
     assert ("$labels.environment" in action_of(rule)) != about_servers
 
 
