@@ -967,7 +967,7 @@ def test_metrics_are_served_to_the_namespace_that_is_named_and_are_no_drift(
                 assert not admits(applied, labels, 9464, "default")
                 assert not admits(applied, labels, 8000, watcher.namespace)
             proxy = next(iter(serving.list("Pod", {naming.SERVICE: "proxy"})))
-            text = asked(watcher, proxy, f"http://{proxy['status']['podIP']}:9464/metrics")
+            text = asked(watcher, pod, f"http://{proxy['status']['podIP']}:9464/metrics")
             assert 'caddy_http_requests_total{handler="subroute"' in text
             assert admits(applied, proxy["metadata"]["labels"], 9464, watcher.namespace)
             assert not admits(applied, proxy["metadata"]["labels"], 9464, "default")

@@ -57,6 +57,7 @@ def render(target: Target, image: Candidate, now: Stack | None = None) -> Stack:
     values = variables(target, name, secrets) | (backups(target, secrets) if backup else {})
     config = Project(target.ctx, files, target.stack, values).config()
     config = processes.applied(config, settings, values, target.environment.least)
+    config = reporting.of_proxy(config)
     if settings.monitoring.logs:
         config = reporting.shipped(config, settings)
     if contract.REDIS not in config["services"]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from ..environments.connection import Target
 from ..errors import ExitCode, TaskError
 from ..project import contract
 from ..project.settings import Settings
+
+# What a Caddyfile reads that serves metrics.
+SERVES = "PROXY_METRICS"
 
 
 def require_addresses(settings: Settings) -> None:
@@ -31,6 +35,19 @@ def variables(target: Target) -> dict[str, str]:
         )
         found |= {"TRACES": str(monitoring.traces), "OTEL_RESOURCE_ATTRIBUTES": known}
     return found
+
+
+def of_proxy(config: dict[str, Any]) -> dict[str, Any]:
+    """Return a configuration whose proxy is asked for metrics only if its Caddyfile serves them."""
+    service = config["services"].get(contract.PROXY, {})
+    files = [config["configs"][use["source"]] for use in service.get("configs", [])]
+    texts = [Path(each["file"]).read_text("utf-8") for each in files if "file" in each]
+    if any(SERVES in text for text in texts) or not service.get("environment"):
+        return config
+    known = service["environment"].items()
+    given = {key: each for key, each in known if key not in ("METRICS", SERVES)}
+    services = {**config["services"], contract.PROXY: {**service, "environment": given}}
+    return {**config, "services": services}
 
 
 def shipped(config: dict[str, Any], settings: Settings) -> dict[str, Any]:

@@ -113,7 +113,7 @@ def test_a_site_that_is_down_is_one_alert_not_ten(world, sending):
 
 def test_what_follows_from_a_cause_is_no_alert_of_its_own(world, sending):
     causes = {"NoWorker": "", "BeatSilent": "", "ServiceGone": "proxy"}
-    causes |= {"DatabaseDown": "", "RedisDown": "", "MemoryKill": ""}
+    causes |= {"DatabaseDown": "", "RedisDown": ""}
     follow = [("ServiceGone", "worker"), ("ReplicaDown", "beat"), ("ReplicaDown", "proxy")]
     with chat() as there, sending(ways(world, there.url)) as one:
         for cause, service in causes.items():
@@ -121,7 +121,6 @@ def test_what_follows_from_a_cause_is_no_alert_of_its_own(world, sending):
         until(lambda: len(titles(there)) == len(causes))
         for alert, service in [*follow, *((name, "") for name in FOLLOWING)]:
             one.post(alert, service=service)
-        one.post("ServerMemoryKill", environment="")
         one.post("ServiceGone", service="app")
         one.post("ReplicaDown", service="worker", environment="staging")
         until(lambda: len(titles(there)) == len(causes) + 2)

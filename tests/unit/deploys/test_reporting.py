@@ -43,6 +43,22 @@ def test_the_app_is_told_where_it_runs_and_how_much_to_trace(world):
 
 
 @pytest.mark.parametrize(
+    ("text", "asked"), [("{\n\t{$PROXY_METRICS}\n}\n", True), (":80 {\n}\n", False)]
+)
+def test_a_proxy_is_asked_for_metrics_if_its_own_caddyfile_serves_them(tmp_path, text, asked):
+    (file := tmp_path / "Caddyfile").write_text(text)
+    known = {"SITE_ADDRESS": ":80", "METRICS": "9464", "PROXY_METRICS": "metrics"}
+    use = {"source": "own", "target": "/etc/caddy/Caddyfile"}
+    config = {
+        "services": {"proxy": {"environment": known, "configs": [use]}, "app": {}},
+        "configs": {"own": {"file": str(file)}, "other": {"file": "/no/where"}},
+    }
+    given = reporting.of_proxy(config)["services"]["proxy"]["environment"]
+    assert given == (known if asked else {"SITE_ADDRESS": ":80"})
+    assert reporting.of_proxy({"services": {"app": {}}}) == {"services": {"app": {}}}
+
+
+@pytest.mark.parametrize(
     ("on", "name"), [({"errors": True}, DSN), ({"traces": 1}, ENDPOINT)], ids=["errors", "traces"]
 )
 def test_what_has_nowhere_to_go_is_refused(world, on, name):
