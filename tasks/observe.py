@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from shlex import quote
 
 from invoke import Context, task
@@ -97,14 +96,12 @@ def monitor(ctx: Context, env: str = "", port: int = 0) -> None:
 
     Example: inv monitor --env=prod
     """
-    from threading import Event
-
+    from .lib import process
     from .lib.deploys import monitoring, shared_servers
 
     with shared_servers.reach(ctx, env) as target, monitoring.page(target, port) as url:
         console.result(url)
-        with suppress(KeyboardInterrupt):
-            Event().wait()
+        process.until_interrupted()
 
 
 @task(

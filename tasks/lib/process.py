@@ -22,6 +22,10 @@ from .console import colour, say
 T = TypeVar("T")
 # Seconds that a child may take to end after SIGINT, before it is killed.
 GRACE = 10
+# Seconds after which a wait without an end looks whether Ctrl-C came: another thread may have got
+# the signal, and nothing wakes the main one, which alone acts on it
+# (https://docs.python.org/3/library/signal.html#signals-and-threads).
+NOTICED = 1
 # How many lines may wait to be read.
 AHEAD = 1000
 # Erases a terminal's line: Compose 2.26 begins each line of a log with it, in a pipe, too.
@@ -64,10 +68,19 @@ def look(ctx: Context, command: Sequence[str]) -> subprocess.CompletedProcess[st
 def wait(child: subprocess.Popen[bytes]) -> int:
     """Wait for a child to end, and return its exit status; Ctrl-C ends it and is raised again."""
     try:
-        return child.wait()
+        while True:
+            with suppress(subprocess.TimeoutExpired):
+                return child.wait(NOTICED)
     except KeyboardInterrupt:
         end(child)
         raise
+
+
+def until_interrupted() -> None:
+    """Wait until Ctrl-C."""
+    with suppress(KeyboardInterrupt):
+        while True:
+            time.sleep(NOTICED)
 
 
 def lines(
@@ -101,10 +114,11 @@ def lines(
 
 
 def _next(found: Queue[str | None], silence: float | None) -> str | None:
-    try:
-        return found.get(timeout=silence)
-    except Empty:
-        raise TimeoutError(f"no line came for {silence} s") from None
+    began = time.monotonic()
+    while silence is None or time.monotonic() - began < silence:
+        with suppress(Empty):
+            return found.get(timeout=NOTICED if silence is None else min(NOTICED, silence))
+    raise TimeoutError(f"no line came for {silence} s")
 
 
 def end(child: subprocess.Popen[bytes]) -> None:

@@ -323,8 +323,13 @@ def send(site: Site, code: str) -> None:
     within(site, f'python manage.py shell -c "from celery import current_app; {code}"')
 
 
-def node_exporters(site: Site, verb: str) -> None:
-    site.on("node1", f"docker ps -aq -f name={STACK}.node-exporter | xargs docker {verb}")
+def a_server(site: Site, verb: str) -> None:
+    """Pause a server, or what measures it where that would be Prometheus' own; or let it go on."""
+    home, *others = site.nodes
+    if others:
+        docker(verb, site.nodes[others[-1]])
+    else:
+        site.on(home, f"docker ps -aq -f name={STACK}.node-exporter | xargs docker {verb}")
 
 
 def change_by_hand(site: Site) -> None:
@@ -404,8 +409,8 @@ CAUSES: dict[str, tuple[set[str], Change, Change]] = {
     "the lock is held for long": ({"LockOld"}, hold_the_lock, see_it_free),
     "a server does not answer": (
         {"NodeGone"},
-        lambda site: node_exporters(site, "pause"),
-        lambda site: node_exporters(site, "unpause"),
+        lambda site: a_server(site, "pause"),
+        lambda site: a_server(site, "unpause"),
     ),
     "a disk is full": (
         {"DiskFull"},

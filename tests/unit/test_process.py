@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 
 import pytest
 
@@ -41,6 +42,33 @@ def test_what_is_no_text_is_shown_all_the_same():
 
 def test_what_erases_a_line_of_a_terminal_is_no_part_of_a_line():
     assert [*lines([shell(r"printf '\033[2Kapp-1  | a\n'")])] == ["app-1  | a"]
+
+
+# Ctrl-C is a signal to the process, which the kernel may give to any of its threads.
+ELSEWHERE = """
+import signal, subprocess, threading, time
+from tasks.lib import process
+def get():
+    time.sleep(0.3)
+    signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+threading.Thread(target=get).start()
+child = subprocess.Popen(["sleep", "60"], stdout=subprocess.PIPE)
+try:
+    {}
+except KeyboardInterrupt:
+    pass
+child.kill()
+print("ended")
+"""
+
+
+@pytest.mark.parametrize(
+    "waits", ["process.until_interrupted()", "process.wait(child)", "[*process.lines([child])]"]
+)
+def test_ctrl_c_that_another_thread_gets_is_noticed(waits):
+    command = [sys.executable, "-c", ELSEWHERE.format(waits)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+    assert done.stdout == "ended\n"
 
 
 def test_waiting_returns_the_first_true_value():
