@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import time
 from collections.abc import Iterator
 
@@ -12,7 +13,7 @@ from tests.image.conftest import starter
 from tests.image.proxies import Proxy, before, static_files
 from tests.testbed import attacks
 from tests.testbed.attacks import Attack, ask, chunked, crowd, form, get, many, post, status
-from tests.testbed.commands import docker
+from tests.testbed.commands import docker, until
 
 pytestmark = pytest.mark.engine
 # What the proxy says of a replica that gave no answer, and the app of a mistake of its own.
@@ -72,6 +73,20 @@ def test_slow_bodies_keep_no_thread_and_no_probe_from_its_work(site):
             assert status(ask(site.address, get())) == 200
             assert time.monotonic() - start < 1
         site.web.execute("/app/docker/healthcheck")
+
+
+def test_uploads_that_clients_break_off_do_not_fill_the_log(site):
+    for _ in range(5):
+        with socket.create_connection((site.address.host, site.address.port)) as client:
+            client.sendall(post(b"").replace(b"Length: 0", b"Length: 1000") + b"half")
+            time.sleep(0.2)
+
+    def lines(of: str) -> list[str]:
+        return [line for line in docker("logs", site.id, both=True).splitlines() if of in line]
+
+    # The proxy tries to pass each on for 10 seconds, several times in each.
+    until(lambda: len([x for x in lines("handled request") if '"bytes_read":4,' in x]) == 5, 30)
+    assert 0 < len(lines("http.handlers.reverse_proxy")) < 60
 
 
 def test_a_client_cannot_say_who_it_is_nor_how_it_came(site):
