@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email
 import json
+import re
 import ssl
 import subprocess
 from collections.abc import Callable
@@ -28,7 +29,7 @@ from tasks.lib.project.messages import Mail, Messages
 from tests.orchestrators.memory import MemoryOrchestrator
 from tests.testbed import alertmanager, certificates, prometheus
 from tests.testbed.alertmanager import BASE, Alertmanager
-from tests.testbed.commands import until
+from tests.testbed.commands import free_port, until
 from tests.testbed.receivers import chat, mail_server, receiver, titles
 
 CHAT, WEBHOOK = "https://chat.example/services/t0ken-of-the-chat", "https://on.call/t0ken-of-it"
@@ -156,6 +157,22 @@ def test_that_alerts_do_not_arrive_is_an_alert_which_ends(world, sending, tmp_pa
             there.statuses = []
             until(lambda: "AlertsNotSent" not in watched.firing(), 60)
     assert "[servers of myapp] critical: AlertsNotSent" in titles(there)
+
+
+@pytest.mark.engine
+def test_why_alerts_do_not_arrive_is_logged_without_addresses(world, tmp_path):
+    nowhere = f"http://127.0.0.1:{free_port()}/t0ken"
+    with chat() as there:
+        there.statuses = [404] * 100
+        for way in ({"chat": nowhere}, {"webhook": nowhere}, {"chat": f"{there.url}/t0ken"}):
+            given = ways(world, **way)
+            with alertmanager.sending(tmp_path, given, alertmanager.image(tmp_path)) as one:
+                one.post("SiteDown")
+                found = until(
+                    lambda one=one: re.search("level=(warn|error).*", one.log.read_text(), re.I)
+                )
+                assert re.search("refused|404", found[0])
+                assert "t0ken" not in one.log.read_text()
 
 
 def test_an_alert_is_raised_to_try_it(world, sending):
