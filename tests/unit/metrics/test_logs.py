@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import pytest
@@ -57,7 +58,9 @@ def image(tmp_path) -> Path:
     shutil.copytree(ROOT / "docker", made)
     for name in ("entrypoint", "beat.py", "heartbeat.py"):
         text = (made / name).read_text().replace("/tmp/", f"{tmp_path}/")
-        text = text.replace("/app/docker", str(made)).replace("cd /app\n", f"cd {ROOT}\n")
+        text = text.replace("/app/docker", str(made)).replace(
+            "cd /app\n", f"cd {quote(str(ROOT))}\n"
+        )
         (made / name).write_text(text)
     return made
 
