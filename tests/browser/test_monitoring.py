@@ -23,8 +23,7 @@ def site(tmp_path) -> Iterator[Served]:
 
 
 def test_it_says_what_is_wrong_and_since_when(site, tmp_path, chromium):
-    if not prometheus.program():
-        pytest.skip("no program prometheus: install Debian's package of that name")
+    prometheus.required()
     with prometheus.measuring(tmp_path, app=site.metrics_port) as measured:
         page = chromium.new_page()
 

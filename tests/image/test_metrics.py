@@ -165,8 +165,7 @@ def test_a_job_that_does_not_say_when_it_was_sent_waits_since_it_was_seen(start:
 
 @pytest.mark.slow
 def test_backups_and_drills_that_fail_raise_alerts_until_one_goes_well(world: World):
-    if not prometheus.program():
-        pytest.skip("no program prometheus: install Debian's package of that name")
+    prometheus.required()
     gone = {"RCLONE_S3_ENDPOINT": "http://s3:9"}
     world.options = [f"--publish=127.0.0.1::{contract.METRICS}"]
     service = world.begin("schedule", "86400", "{}", name="backup", **METRICS, **gone)

@@ -69,8 +69,7 @@ def test_it_is_served_as_prometheus_reads_it(tools):
     ],
 )
 def test_an_alert_fires_until_it_is_well_again(tools, tmp_path, alert, wrong, right):
-    if not prometheus.program():
-        pytest.skip("no program prometheus: install Debian's package of that name")
+    prometheus.required()
     now, measures, port = time.time(), tools["measures"], free_port()
     known = {"good": now, "drilled_at": now - 10}
 

@@ -132,8 +132,7 @@ def test_what_follows_from_a_cause_is_no_alert_of_its_own(world, sending):
 
 
 def test_that_alerts_do_not_arrive_is_an_alert_which_ends(world, sending, tmp_path):
-    if not prometheus.program():
-        pytest.skip("no program prometheus: install Debian's package of that name")
+    prometheus.required()
     (folder := tmp_path / "prometheus").mkdir()
     rules = prometheus.quick((prometheus.FOLDER / "rules.yml").read_text(), 1)
     (folder / "rules.yml").write_text(rules)

@@ -59,8 +59,7 @@ def blackbox(tmp_path: Path) -> Iterator[int]:
 
 
 def test_a_certificate_that_ends_soon_is_told_until_it_is_renewed(blackbox, tmp_path):
-    if not prometheus.program():
-        pytest.skip("no program prometheus: install Debian's package of that name")
+    prometheus.required()
     port = free_port()
     with prometheus.measuring(tmp_path, f"https://127.0.0.1:{port}/", blackbox) as measured:
         with serving(tmp_path, port, 13):

@@ -29,8 +29,7 @@ def site(tmp_path) -> Iterator[Served]:
 @pytest.fixture
 def measured(site, tmp_path) -> Iterator[prometheus.Prometheus]:
     """A Prometheus that measures it."""
-    if not prometheus.program():
-        pytest.skip("no program prometheus: install Debian's package of that name")
+    prometheus.required()
     with prometheus.measuring(tmp_path, app=site.metrics_port) as one:
         yield one
 
@@ -64,8 +63,7 @@ def test_a_release_is_marked_once(measured):
 
 
 def test_the_release_that_a_rollback_brings_back_is_marked(site, tmp_path):
-    if not prometheus.program():
-        pytest.skip("no program prometheus: install Debian's package of that name")
+    prometheus.required()
     (tmp_path / "next").mkdir()
     query = grafana.MARK.replace("offset 1m", "offset 3s")
     with (

@@ -52,8 +52,7 @@ def measuring(beside: Path) -> Measuring:
 
     @contextmanager
     def start(*rules: tuple[str, str]) -> Iterator[Prometheus]:
-        if not prometheus.program():
-            pytest.skip("no program prometheus: install Debian's package of that name")
+        prometheus.required()
         with prometheus.measuring(beside, environment="prod", rules=rules) as one:
             yield one
 
